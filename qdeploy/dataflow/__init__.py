@@ -1,0 +1,1 @@
+"""From the integer graph through FINN to RTL: hardware layers, folding, stitching."""

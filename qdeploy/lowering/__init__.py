@@ -1,0 +1,1 @@
+"""QONNX export, exact thresholds, the integer graph and its onnxruntime simulator."""

@@ -1,0 +1,1 @@
+"""Quantizers and quantized layers, on Brevitas."""

@@ -1,0 +1,1 @@
+"""Verilator models of a design, driven from Python through a C++ loop."""

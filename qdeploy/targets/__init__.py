@@ -1,0 +1,1 @@
+"""One module per --target; each makes a deployment package."""

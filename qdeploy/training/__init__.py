@@ -1,0 +1,1 @@
+"""Phases, schedules, the Lipschitz term, checkpoints."""

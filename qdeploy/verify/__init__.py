@@ -1,0 +1,1 @@
+"""The ladder: the same frames through every level, bit for bit."""
