@@ -1,0 +1,23 @@
+# The two commands, and the steps behind them. Each target says what it does; running one twice is
+# harmless, because finished work is recognized and skipped.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
+
+setup:  ## virtual environment in .venv, Python packages from PyPI, Verilator, Yosys, g++
+	@scripts/setup
+
+demo: setup  ## train the quickstart network and export it for the PYNQ-Z2, every step verified
+	@scripts/demo
+
+test: setup  ## lint, types, import layers, then the fast tests, then the slow ones
+	@scripts/test
+
+check: setup  ## the part of `make test` that takes seconds: lint, types, import layers
+	@scripts/check
+
+format: setup  ## rewrite the Python sources in the project's format
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -1,0 +1,5 @@
+# Sourced by the other scripts: one way to speak.
+say() { printf '%s\n' "==> $*"; }
+tell() { printf '%s\n' "    $*"; }
+warn() { printf '%s\n' "warning: $*" >&2; }
+fail() { printf '%s\n' "error: $*" >&2; exit 1; }
