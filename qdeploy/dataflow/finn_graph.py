@@ -1,0 +1,238 @@
+"""The integer graph in FINN's dialect of ONNX: Conv, MatMul, MultiThreshold, MaxPool, TopK.
+
+Only integers go in: weights and thresholds are the integer graph's own, annotated with FINN data
+types, so that no FINN pass ever rounds anything. The graph's input is the stream's order (height,
+width, channels); a Transpose behind it gives the (channels, height, width) that ONNX convolutions
+expect, and FINN's own passes cancel it. A network that flattens its input at once takes a vector in
+stream order, with the columns of its first weights permuted to match.
+
+Node and tensor names are the integer graph's; the initializers are `<node>.weights`,
+`<node>.thresholds` and `<node>.bias`, which is how later passes find the layer again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdeploy.dataflow import finn_env
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.integer_graph import (
+    ArgMax,
+    Bias,
+    Conv,
+    Dense,
+    Flatten,
+    IntegerGraph,
+    IntType,
+    MaxPool,
+    Node,
+    Tensor,
+    Threshold,
+)
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+OPSET = 13
+
+
+def finn_type(dtype: IntType) -> str:
+    """FINN's name of a code type: `UINT2`, `INT8`, …"""
+    return f"{'INT' if dtype.signed else 'UINT'}{dtype.bits}"
+
+
+def stream_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Shape in the order a frame travels: (H, W, C) for a feature map, (F,) for a vector."""
+    if len(tensor.shape) == 3:
+        channels, height, width = tensor.shape
+        return height, width, channels
+    return tensor.shape
+
+
+def weight_type(weights: np.ndarray) -> IntType:
+    """The narrowest signed type of at least two bits that holds all weights."""
+    found = IntType.holding(min(int(weights.min()), -1), int(weights.max()))
+    return IntType(max(found.bits, 2), True)
+
+
+def to_finn(graph: IntegerGraph) -> ModelWrapper:
+    """The integer graph as a FINN model, one frame a batch.
+
+    Raises:
+        UnsupportedLayerError: for a node that has no hardware unit yet.
+    """
+    return _Emitter(graph).model()
+
+
+class _Emitter:
+    def __init__(self, graph: IntegerGraph) -> None:
+        finn_env.prepare()
+        self.graph = graph
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, tuple[np.ndarray, IntType | None]] = {}
+        self.stream = "stream_in"
+        self.vector_order: np.ndarray | None = None
+
+    def model(self) -> ModelWrapper:
+        import onnx
+        from onnx import TensorProto, helper
+        from qonnx.core.datatype import DataType
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.transformation.infer_shapes import InferShapes
+        from qonnx.util.basic import qonnx_make_model
+
+        source = self.graph.tensors[self.graph.input]
+        shape = self._enter(source)
+        for node in self.graph.nodes:
+            self._node(node)
+        result = self.graph.tensors[self.graph.output]
+        argmax = isinstance(self.graph.producer(self.graph.output), ArgMax)
+        proto = helper.make_graph(
+            self.nodes,
+            self.graph.name,
+            [helper.make_tensor_value_info(self.stream, TensorProto.FLOAT, (1, *shape))],
+            [
+                helper.make_tensor_value_info(
+                    result.name,
+                    TensorProto.INT64 if argmax else TensorProto.FLOAT,
+                    (1, *result.shape),
+                )
+            ],
+            [
+                onnx.numpy_helper.from_array(array, name)
+                for name, (array, _) in self.initializers.items()
+            ],
+        )
+        model = ModelWrapper(
+            qonnx_make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)])
+        )
+        model = model.transform(InferShapes())
+        for name, (_, dtype) in self.initializers.items():
+            if dtype is not None:
+                model.set_tensor_datatype(name, DataType[finn_type(dtype)])
+        model.set_tensor_datatype(self.stream, DataType[finn_type(source.dtype)])
+        for tensor in self.graph.tensors.values():
+            if model.get_tensor_shape(tensor.name) is not None:
+                model.set_tensor_datatype(tensor.name, DataType[finn_type(tensor.dtype)])
+        return model
+
+    def _enter(self, source: Tensor) -> tuple[int, ...]:
+        """Connect the stream to the graph's input; returns the stream's shape."""
+        if len(source.shape) == 1:
+            self.stream = source.name
+            return source.shape
+        users = self.graph.consumers(source.name)
+        if all(isinstance(user, Flatten) for user in users):
+            self.stream = users[0].output
+            order = np.arange(source.size).reshape(source.shape)
+            self.vector_order = order.transpose(1, 2, 0).reshape(-1)
+            return (source.size,)
+        self._add("Transpose", "input", [self.stream], source.name, perm=[0, 3, 1, 2])
+        return stream_shape(source)
+
+    def _node(self, node: Node) -> None:
+        match node:
+            case Conv():
+                self._conv(node)
+            case Dense():
+                self._dense(node)
+            case Threshold():
+                self._threshold(node)
+            case MaxPool():
+                self._add(
+                    "MaxPool",
+                    node.name,
+                    list(node.inputs),
+                    node.output,
+                    kernel_shape=list(node.kernel),
+                    strides=list(node.stride),
+                    pads=[0, 0, 0, 0],
+                )
+            case Flatten():
+                if node.output != self.stream:
+                    self._add("Flatten", node.name, list(node.inputs), node.output, axis=1)
+            case Bias():
+                bias = self._initializer(f"{node.name}.bias", node.bias)
+                self._add("Add", node.name, [node.inputs[0], bias], node.output)
+            case ArgMax():
+                one = f"{node.name}.k"
+                self.initializers[one] = (np.array([1], np.int64), None)
+                self._add("TopK", node.name, [node.inputs[0], one], f"{node.output}.value", node.output)
+            case _:
+                raise UnsupportedLayerError(
+                    f"layer `{node.layer}` ({type(node).__name__}) has no hardware unit",
+                    do="remove the layer, or express it with convolution, fully connected layers, "
+                    "max-pooling and quantized activations",
+                )
+
+    def _conv(self, node: Conv) -> None:
+        if node.groups != 1:
+            raise UnsupportedLayerError(
+                f"layer `{node.layer}` is a grouped convolution ({node.groups} groups)",
+                why="there is no hardware unit for groups",
+                do="use groups: 1",
+            )
+        self._add(
+            "Conv",
+            node.name,
+            [node.inputs[0], self._weights(node.name, node.weights)],
+            node.output,
+            kernel_shape=list(node.weights.shape[2:]),
+            strides=list(node.stride),
+            pads=list(node.pads),
+            dilations=list(node.dilation),
+            group=1,
+        )
+
+    def _dense(self, node: Dense) -> None:
+        weights = node.weights
+        if node.inputs[0] == self.stream and self.vector_order is not None:
+            weights = weights[:, self.vector_order]
+        self._add(
+            "MatMul",
+            node.name,
+            [node.inputs[0], self._weights(node.name, weights.T)],
+            node.output,
+        )
+
+    def _threshold(self, node: Threshold) -> None:
+        # One row a channel even where all rows agree: FINN's units index by channel.
+        accumulator = self.graph.tensors[node.inputs[0]]
+        rows = node.thresholds
+        dtype = IntType.holding(
+            min(accumulator.lo, int(rows.min())), max(accumulator.hi, int(rows.max()))
+        )
+        self._add(
+            "MultiThreshold",
+            node.name,
+            [node.inputs[0], self._initializer(f"{node.name}.thresholds", rows, dtype)],
+            node.output,
+            domain="qonnx.custom_op.general",
+            out_dtype=finn_type(self.graph.tensors[node.output].dtype),
+            out_scale=1.0,
+            out_bias=float(node.base),
+            data_layout="NCHW" if len(accumulator.shape) == 3 else "NC",
+        )
+
+    def _weights(self, name: str, weights: np.ndarray) -> str:
+        return self._initializer(f"{name}.weights", weights, weight_type(weights))
+
+    def _initializer(self, name: str, values: np.ndarray, dtype: IntType | None = None) -> str:
+        array = np.ascontiguousarray(values, dtype=np.float32)
+        if not np.array_equal(array.astype(np.int64), values):
+            raise UnsupportedLayerError(
+                f"`{name}` holds integers beyond 24 bits",
+                why="FINN keeps parameters in float32, which is exact up to 2^24",
+                do="lower the bit widths or the fan-in of this layer",
+            )
+        self.initializers[name] = (array, dtype or IntType.holding(int(values.min()), int(values.max())))
+        return name
+
+    def _add(
+        self, op: str, name: str, inputs: list[str], *outputs: str, **attributes: Any
+    ) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op, inputs, list(outputs), name=name, **attributes))

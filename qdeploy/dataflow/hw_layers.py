@@ -1,0 +1,158 @@
+"""FINN's hardware layers from FINN's dialect of ONNX, through FINN's own passes.
+
+    requires   integer nodes only (the integer graph made them), one input, one output
+    transform  convolutions to Im2Col + MatMul, channels last, transposes cancelled; then each node
+               to its hardware layer, thresholds inside the matrix unit that feeds them
+    ensures    every node is a hardware layer, named after the recipe's layer
+
+FINN's float streamlining is not needed: what it would move (scales, biases, batch norm) was turned
+into integer thresholds exactly before, so only its layout and inference passes are left to run.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+from qdeploy.dataflow import finn_env
+from qdeploy.errors import PassError, UnsupportedLayerError
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# Enough for any chain: each round moves a transpose past at least one node.
+MAX_ROUNDS = 20
+
+_SUFFIX = {
+    "MVAU": "mvau",
+    "ConvolutionInputGenerator": "window",
+    "FMPadding": "pad",
+    "Pool": "pool",
+    "LabelSelect": "argmax",
+    "Thresholding": "thres",
+    "ElementwiseAdd": "bias",
+    "StreamingDataWidthConverter": "dwc",
+    "StreamingFIFO": "fifo",
+}
+
+
+def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
+    """Run FINN's conversion on a model made by `finn_graph.to_finn`.
+
+    Raises:
+        UnsupportedLayerError: a node is left that is no hardware layer; names it and its layer.
+        PassError: the layout passes did not come to rest.
+    """
+    finn_env.prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = _channels_last(model)
+        model = _infer(model)
+    _ensure_hardware_only(model)
+    name_nodes(model)
+    return model
+
+
+def _channels_last(model: ModelWrapper) -> ModelWrapper:
+    from finn.transformation.streamline.absorb import (
+        AbsorbConsecutiveTransposes,
+        AbsorbTransposeIntoMultiThreshold,
+    )
+    from finn.transformation.streamline.reorder import MakeMaxPoolNHWC
+    from qonnx.transformation.infer_data_layouts import InferDataLayouts
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+    from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
+
+    model = model.transform(InferDataLayouts()).transform(LowerConvsToMatMul())
+    for _ in range(MAX_ROUNDS):
+        before = [(node.op_type, *node.input, *node.output) for node in model.graph.node]
+        for step in (
+            InferDataLayouts(),
+            AbsorbTransposeIntoMultiThreshold(),
+            MakeMaxPoolNHWC(),
+            AbsorbConsecutiveTransposes(),
+        ):
+            model = model.transform(step)
+        if before == [(node.op_type, *node.input, *node.output) for node in model.graph.node]:
+            return model.transform(InferDataLayouts()).transform(InferDataTypes())
+    raise PassError(f"FINN's layout passes did not come to rest within {MAX_ROUNDS} rounds")
+
+
+def _infer(model: ModelWrapper) -> ModelWrapper:
+    from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
+    from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
+        InferElementwiseBinaryOperation,
+    )
+    from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
+    from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
+    from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+        InferQuantizedMatrixVectorActivation,
+    )
+    from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
+    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
+    from qonnx.transformation.general import RemoveUnusedTensors, SortGraph
+    from qonnx.transformation.infer_data_layouts import InferDataLayouts
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+
+    for step in (
+        InferPool(),
+        InferQuantizedMatrixVectorActivation(),
+        InferThresholdingLayer(),
+        InferConvInpGen(),
+        InferElementwiseBinaryOperation(),
+        InferLabelSelectLayer(),
+        RemoveCNVtoFCFlatten(),
+    ):
+        model = model.transform(step)
+        model = model.transform(InferDataLayouts()).transform(InferDataTypes())
+    return model.transform(RemoveUnusedTensors()).transform(SortGraph())
+
+
+def _ensure_hardware_only(model: ModelWrapper) -> None:
+    from finn.util.fpgadataflow import is_fpgadataflow_node
+
+    for node in model.graph.node:
+        if not is_fpgadataflow_node(node):
+            raise UnsupportedLayerError(
+                f"node `{node.name}` ({node.op_type}) did not become a hardware layer",
+                where=f"between tensors `{', '.join(node.input)}` and `{', '.join(node.output)}`",
+                why="FINN has no conversion for this operator in this position",
+                do="use convolution, max-pool, flatten and fully connected layers in a chain",
+            )
+
+
+def layer_of(model: ModelWrapper, node: NodeProto) -> str:
+    """Name of the integer graph's node that a hardware layer belongs to.
+
+    A matrix unit, threshold unit or bias is found by its parameters; a pool by the name FINN kept;
+    what only moves data (padding, window, width converter, FIFO) belongs to the next layer.
+    """
+    current: NodeProto | None = node
+    while current is not None:
+        for name in current.input:
+            match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
+            if match and model.get_initializer(name) is not None:
+                return match.group(1)
+        if current.op_type.startswith(("Pool", "LabelSelect")):
+            return re.sub(r"^(Pool|LabelSelect)_", "", current.name)
+        current = model.find_consumer(current.output[0])
+    return "output"
+
+
+def identifier(text: str) -> str:
+    """`text` as a Verilog identifier: dots and other signs become underscores."""
+    plain = re.sub(r"\W+", "_", text).strip("_")
+    return plain if plain and not plain[0].isdigit() else f"n_{plain}"
+
+
+def name_nodes(model: ModelWrapper) -> None:
+    """Give every hardware layer the name `<layer>_<kind>`, unique, legal in Verilog."""
+    wanted = []
+    for node in model.graph.node:
+        kind = next((s for op, s in _SUFFIX.items() if node.op_type.startswith(op)), "node")
+        wanted.append(f"{identifier(layer_of(model, node))}_{kind}")
+    for index, (node, name) in enumerate(zip(model.graph.node, wanted, strict=True)):
+        seen = wanted[:index].count(name)
+        node.name = name if seen == 0 else f"{name}_{seen}"
