@@ -1,0 +1,145 @@
+"""The boards: what `hw/boards/*.yaml` says about each, checked when it is read.
+
+A board is a part with its resources, the processing system around it, and how alive it is. Targets
+and boards are separate: a package is made for any board, whatever its life-cycle state.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import functools
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qdeploy.errors import BoardError
+from qdeploy.resources import resource
+
+_FOLDER = "hw/boards"
+
+
+class LifeCycleState(enum.StrEnum):
+    """How much support a board still has from those who make its software."""
+
+    ACTIVE = "active"
+    COMMUNITY = "community"
+    RETIRED_UPSTREAM = "retired-upstream"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LifeCycle(_Model):
+    """State of a board's support and one sentence about it."""
+
+    state: LifeCycleState
+    note: str
+
+
+class Available(_Model):
+    """What the part offers, in units Vivado reports.
+
+    `lut` are six-input slice LUTs, `lutram` those of them that can be memory or shift register,
+    `bram36` blocks of 36 kbit (half a block is an 18 kbit one), `uram` blocks of 288 kbit.
+    """
+
+    lut: int = Field(gt=0)
+    lutram: int = Field(gt=0)
+    ff: int = Field(gt=0)
+    bram36: float = Field(ge=0)
+    uram: int = Field(ge=0)
+    dsp: int = Field(ge=0)
+
+
+class Board(_Model):
+    """One board.
+
+    Args:
+        name: what `--board` takes.
+        title: maker and model.
+        part: full part number as Vivado takes it.
+        family: what Yosys calls the family: `xc7` (Zynq-7000) or `xcup` (UltraScale+).
+        resources: what the part offers.
+        clock_mhz: default clock of the accelerator, one the PS divides without remainder (1000 MHz
+            on Zynq-7000, 1500 MHz on UltraScale+); a target, not a promise: place and route has the
+            last word.
+        ps: Vivado's name of the processing system.
+        board_part: vendor:name:part0 of the Vivado board files whose preset sets up DDR and PS; the
+            newest installed version is taken. None leaves the PS at Vivado's defaults.
+        board_files: where the board files come from.
+        dma_bits: width of the PS memory port the DMA uses.
+        life_cycle: how alive the board is.
+        pynq: which image the board runs.
+    """
+
+    name: str
+    title: str
+    part: str
+    family: Literal["xc7", "xcup"]
+    resources: Available
+    clock_mhz: float = Field(gt=0)
+    ps: Literal["processing_system7", "zynq_ultra_ps_e"]
+    board_part: str | None
+    board_files: str
+    dma_bits: Literal[32, 64, 128]
+    life_cycle: LifeCycle
+    pynq: str
+
+
+def list_boards() -> list[str]:
+    """Names of the known boards, sorted; reads only the folder."""
+    return sorted(path.stem for path in resource(_FOLDER).glob("*.yaml"))
+
+
+def load_board(name: str) -> Board:
+    """Read a board by its name, or from the path of a YAML file of your own.
+
+    Raises:
+        BoardError: when it is unknown (listing the known ones), or its file does not make sense.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise BoardError(
+                f"there is no board file `{name}`",
+                do=f"give a file that exists, or one of: {', '.join(list_boards())}",
+            )
+        return _read(path)
+    known = list_boards()
+    if name not in known:
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise BoardError(
+            f"the board `{name}` is not known",
+            do=f"{hint}known boards: {', '.join(known)}; or give the path of a YAML file like those"
+            " in hw/boards",
+        )
+    return _builtin(name)
+
+
+@functools.cache
+def _builtin(name: str) -> Board:
+    return _read(resource(f"{_FOLDER}/{name}.yaml"))
+
+
+def _read(path: Path) -> Board:
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Board.model_validate(data)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BoardError(
+            "a board file cannot be read", where=str(path), why=" ".join(str(error).split())
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BoardError(
+            f"the board file says something that does not make sense about `{key}`",
+            where=str(path),
+            why=first["msg"],
+            do="compare it with the files in hw/boards",
+        ) from error
