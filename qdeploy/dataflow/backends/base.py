@@ -1,0 +1,71 @@
+"""What all RTL backends share: FINN's RTLBackend contract on top of a `Unit`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
+
+from qdeploy.dataflow.backends.unit import Unit
+from qdeploy.resources import resource
+
+if TYPE_CHECKING:
+    from qonnx.core.datatype import BaseDataType
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+class QdBackend(RTLBackend):  # type: ignore[misc]
+    """A FINN hardware layer built from blocks of `hw/rtl`.
+
+    A subclass names FINN's operator as its second base and gives `unit()`. Python execution stays
+    FINN's own, so the dataflow level of verification runs FINN's definition, not this one.
+    """
+
+    def unit(self, model: ModelWrapper) -> Unit:
+        """The blocks and memories of this layer at its present folding."""
+        raise NotImplementedError(f"{type(self).__name__} has no unit()")
+
+    def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
+        """FINN's hook: write the wrapper, its memories and the library files into FINN's folder."""
+        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        top = self.get_verilog_top_module_name()
+        unit = self.unit(model)
+        (folder / f"{top}.v").write_text(unit.verilog(top), encoding="utf-8")
+        for name, lines in unit.memories.items():
+            (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for name in unit.files:
+            shutil.copy(resource(f"hw/rtl/{name}"), folder / name)
+        self.set_nodeattr("gen_top_module", top)
+        self.set_nodeattr("ipgen_path", str(folder))
+        self.set_nodeattr("ip_path", str(folder))
+
+    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
+        """FINN's hook: the Verilog files `generate_hdl` wrote."""
+        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        files = sorted(folder.glob("*.v"))
+        return [str(file) if abspath else file.name for file in files]
+
+    def code_generation_ipi(self) -> list[str]:
+        """FINN's hook: Tcl that adds the files and instantiates the module in a block design."""
+        name, top = self.onnx_node.name, self.get_nodeattr("gen_top_module")
+        return [
+            *(f"add_files -norecurse {file}" for file in self.get_rtl_file_list(abspath=True)),
+            f"create_bd_cell -type module -reference {top} {name}",
+        ]
+
+    def attribute(self, name: str) -> Any:
+        """A node attribute, as FINN stores it."""
+        return self.get_nodeattr(name)
+
+
+def bits_of(dtype: BaseDataType) -> int:
+    """Width of a FINN data type."""
+    return int(dtype.bitwidth())
+
+
+def pair(values: Any) -> tuple[int, int]:
+    """A two-element attribute as plain integers (vertical, horizontal)."""
+    first, second = (int(value) for value in values)
+    return first, second

@@ -1,0 +1,48 @@
+"""Max-pool: `qd_maxpool` behind FINN's Pool, fed by a depthwise sliding window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finn.custom_op.fpgadataflow.pool import Pool
+from finn.custom_op.fpgadataflow.rtl import register_custom_op
+
+from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
+from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.errors import UnsupportedLayerError
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+@register_custom_op
+class Pool_qd_rtl(QdBackend, Pool):  # type: ignore[misc]  # noqa: N801 (FINN's naming scheme)
+    """FINN's Pool with the function MaxPool."""
+
+    def unit(self, model: ModelWrapper) -> Unit:
+        """See the base class.
+
+        Raises:
+            UnsupportedLayerError: for another pooling function.
+        """
+        if self.attribute("Function") != "MaxPool":
+            raise UnsupportedLayerError(
+                f"`{self.onnx_node.name}` pools with {self.attribute('Function')}",
+                why="only the maximum has a hardware block",
+                do="use max-pooling",
+            )
+        lanes, dtype = int(self.attribute("PE")), self.get_input_datatype()
+        kernel = pair(self.attribute("KernelSize"))
+        bits = lanes * bits_of(dtype)
+        block = Block(
+            "qd_maxpool",
+            {
+                "K": kernel[0] * kernel[1],
+                "PE": lanes,
+                "BITS": bits_of(dtype),
+                "SIGNED": int(dtype.signed()),
+            },
+            bits,
+            bits,
+        )
+        return Unit((block,))

@@ -1,0 +1,55 @@
+"""What joins layers: FINN's FIFO and data width converter on `qd_fifo` and `qd_dwc`."""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import TYPE_CHECKING
+
+from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDataWidthConverter
+from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
+
+from qdeploy.dataflow.backends.base import QdBackend
+from qdeploy.dataflow.backends.unit import Block, Unit
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+FILL_BITS = 16
+
+
+@register_custom_op
+class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # type: ignore[misc]  # noqa: N801 (FINN's)
+    """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside."""
+
+    def unit(self, model: ModelWrapper) -> Unit:
+        """See the base class."""
+        bits = int(self.get_instream_width())
+        parameters: dict[str, int | str] = {"WIDTH": bits, "DEPTH": int(self.attribute("depth"))}
+        return Unit((Block("qd_fifo", parameters, bits, bits, {"fill": FILL_BITS}),))
+
+
+@register_custom_op
+class StreamingDataWidthConverter_qd_rtl(  # type: ignore[misc]  # noqa: N801 (FINN's naming)
+    QdBackend, StreamingDataWidthConverter
+):
+    """FINN's width converter; where neither width divides the other, by way of their multiple."""
+
+    def get_exp_cycles(self) -> int:
+        """Cycles a frame: the beats on the narrower side."""
+        bits = int(self.get_input_datatype().bitwidth())
+        total = bits
+        for size in self.get_normal_input_shape():
+            total *= int(size)
+        return total // min(int(self.attribute("inWidth")), int(self.attribute("outWidth")))
+
+    def unit(self, model: ModelWrapper) -> Unit:
+        """See the base class."""
+        narrow, wide = int(self.attribute("inWidth")), int(self.attribute("outWidth"))
+        common = lcm(narrow, wide)
+        widths = [narrow, wide] if common in (narrow, wide) else [narrow, common, wide]
+        blocks = tuple(
+            Block("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right}, left, right)
+            for left, right in zip(widths, widths[1:], strict=False)
+        )
+        return Unit(blocks)

@@ -1,0 +1,53 @@
+"""Give FINN's layers the widths of the integer graph's exact intervals.
+
+FINN's inference falls back to 32 bits for accumulators. The integer graph knows the interval each
+accumulator can take with the real weights; those are the widths the hardware gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qdeploy.dataflow.finn_graph import finn_type
+from qdeploy.dataflow.hw_layers import layer_of
+from qdeploy.errors import PassError
+from qdeploy.lowering.integer_graph import IntegerGraph, IntType, Tensor
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+def signed_type(tensor: Tensor) -> IntType:
+    """The narrowest signed type for a tensor's exact interval."""
+    return IntType.holding(min(tensor.lo, -1), tensor.hi)
+
+
+def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
+    """Annotate accumulators and raw outputs in place; returns the model.
+
+    Raises:
+        PassError: a matrix unit does not belong to a node of the graph.
+    """
+    from qonnx.core.datatype import DataType
+    from qonnx.custom_op.registry import getCustomOp
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+
+    nodes = {node.name: node for node in graph.nodes}
+    for node in model.graph.node:
+        if not node.op_type.startswith(("MVAU", "ElementwiseAdd")):
+            continue
+        name = layer_of(model, node)
+        if name not in nodes:
+            raise PassError(f"unit `{node.name}` belongs to no node of the integer graph")
+        exact = finn_type(signed_type(graph.tensors[nodes[name].output]))
+        inst = getCustomOp(node)
+        if node.op_type.startswith("ElementwiseAdd"):
+            inst.set_nodeattr("lhs_dtype", model.get_tensor_datatype(node.input[0]).name)
+            inst.set_nodeattr("out_dtype", exact)
+            model.set_tensor_datatype(node.output[0], DataType[exact])
+            continue
+        inst.set_nodeattr("accDataType", exact)
+        if inst.get_nodeattr("noActivation"):
+            inst.set_nodeattr("outputDataType", exact)
+            model.set_tensor_datatype(node.output[0], DataType[exact])
+    return model.transform(InferDataTypes())

@@ -1,0 +1,56 @@
+"""Choose qdeploy's RTL backend for every hardware layer.
+
+FINN's own SpecializeLayers decides by part and falls back to HLS for most of these layers; here
+there is one answer: the backend registered as `<Operator>_qd_rtl`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING
+
+from qdeploy.dataflow import finn_env
+from qdeploy.errors import UnsupportedLayerError
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+RTL_DOMAIN = "finn.custom_op.fpgadataflow.rtl"
+SUFFIX = "_qd_rtl"
+_MODULES = ("argmax", "bias", "mvau", "padding", "pool", "streams", "window")
+
+
+@functools.cache
+def register() -> None:
+    """Put qdeploy's backends into FINN's table of RTL operators."""
+    finn_env.prepare()
+    for name in _MODULES:
+        importlib.import_module(f"qdeploy.dataflow.backends.{name}")
+
+
+def specialize(model: ModelWrapper) -> ModelWrapper:
+    """Turn every hardware layer into its RTL backend, in place; returns the model.
+
+    Raises:
+        UnsupportedLayerError: there is no backend for an operator.
+    """
+    register()
+    from finn.custom_op.fpgadataflow import rtl
+
+    for node in model.graph.node:
+        if node.op_type.endswith(SUFFIX):
+            continue
+        target = f"{node.op_type}{SUFFIX}"
+        if target not in rtl.custom_op:
+            raise UnsupportedLayerError(
+                f"`{node.name}`: FINN's operator {node.op_type} has no RTL here",
+                do="see docs for the layers that can become hardware",
+            )
+        node.op_type, node.domain = target, RTL_DOMAIN
+    return model
+
+
+def operator(op_type: str) -> str:
+    """FINN's operator name without the backend's suffix."""
+    return op_type.removesuffix(SUFFIX)
