@@ -1,0 +1,87 @@
+"""Plain convolutional networks: convolution stages, hidden fully connected layers, a linear head."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from qdeploy.errors import RecipeError
+from qdeploy.networks.fcdnn import Hidden
+from qdeploy.quant.layers import LayerFactory, Position
+from qdeploy.recipe.models import ConvnetNetwork, ConvStage
+
+
+class Stage(nn.Module):
+    """Convolution, batch norm, ReLU, max-pooling. Pooling codes is pooling values: it comes last."""
+
+    def __init__(
+        self, make: LayerFactory, inputs: int, stage: ConvStage, position: Position
+    ) -> None:
+        super().__init__()
+        self.conv = make.conv(
+            inputs, stage.channels, stage.kernel, stage.stride, stage.pads, position
+        )
+        self.norm = nn.BatchNorm2d(stage.channels)
+        self.act = make.relu()
+        self.pool = nn.MaxPool2d(stage.pool) if stage.pool > 1 else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, channels, H', W')."""
+        y: torch.Tensor = self.pool(self.act(self.norm(self.conv(x))))
+        return y
+
+
+class Convnet(nn.Module):
+    """The whole network: (N, C, H, W) in [0, 1) to logits (N, classes)."""
+
+    def __init__(
+        self,
+        network: ConvnetNetwork,
+        make: LayerFactory,
+        input_shape: tuple[int, int, int],
+        classes: int,
+    ) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+        channels, height, width = input_shape
+        self.input_quant = make.input()
+        names = []
+        for index, stage in enumerate(network.stages):
+            name = f"stage{index + 1}"
+            position: Position = "first" if index == 0 else "inside"
+            self.add_module(name, Stage(make, channels, stage, position))
+            names.append(name)
+            channels = stage.channels
+            height = _extent(height, stage, index)
+            width = _extent(width, stage, index)
+        self.flatten = nn.Flatten()
+        names.append("flatten")
+        inputs = channels * height * width
+        for index, units in enumerate(network.hidden):
+            name = f"hidden{index + 1}"
+            self.add_module(name, Hidden(make, inputs, units, "inside", residual=False))
+            names.append(name)
+            inputs = units
+        self.head = make.linear(inputs, classes, "last")
+        self._order = ["input_quant", *names, "head"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        for name in self._order:
+            x = getattr(self, name)(x)
+        return x
+
+
+def _extent(size: int, stage: ConvStage, index: int) -> int:
+    """Height or width behind a stage."""
+    convolved = (size + 2 * stage.pads - stage.kernel) // stage.stride + 1
+    pooled = convolved // stage.pool
+    if size + 2 * stage.pads < stage.kernel or pooled < 1:
+        raise RecipeError(
+            f"nothing is left of the image behind stage {index + 1}",
+            where=f"network.stages.{index}",
+            why=f"{size} pixels with kernel {stage.kernel}, stride {stage.stride}, "
+            f"padding {stage.pads} and pooling {stage.pool} leave none",
+            do="use fewer stages, a smaller kernel, stride or pooling, or more padding",
+        )
+    return pooled

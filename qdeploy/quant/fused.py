@@ -1,0 +1,62 @@
+"""Integer quantization with one hand-written gradient instead of a chain of small operations.
+
+    t = x / Δ,   r = round half to even(t),   q = clip(r, lo, hi),   y = Δ·q
+
+    dy/dΔ = q - t where lo <= r <= hi, else q
+    dy/dx = 1     where lo <= r <= hi, else 0      activations: PACT's clip stops the gradient
+    dy/dx = 1                                      weights: eq. (4) of Boo et al. 2020 applies the
+                                                   quantized weight's gradient to the float weight
+
+The forward pass is the same four operations as Brevitas', so the values are the same bits. Outside
+of training, and on export, Brevitas' own code runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from brevitas.core.quant.int_base import IntQuant
+
+
+class _Quantize(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, through: bool
+    ) -> torch.Tensor:
+        t = x / step
+        ctx.save_for_backward(t, step)
+        ctx.lo, ctx.hi, ctx.through = lo, hi, through
+        return t.round().clamp_(lo, hi).mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (grad,) = grads
+        t, step = ctx.saved_tensors
+        r = t.round()
+        q = r.clamp(ctx.lo, ctx.hi)
+        inside = q == r
+        grad_step = None
+        if ctx.needs_input_grad[1]:
+            slope = torch.addcmul(q, t, inside, value=-1) * grad
+            grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
+        grad_x = grad if ctx.through else grad * inside
+        return grad_x, grad_step, None, None, None
+
+
+class FusedIntQuant(IntQuant):
+    """Drop-in for Brevitas' `IntQuant`, injected as `int_quant`; zero point 0 only."""
+
+    def forward(
+        self,
+        scale: torch.Tensor,
+        zero_point: torch.Tensor,
+        bit_width: torch.Tensor,
+        x: torch.Tensor,
+    ) -> torch.Tensor:
+        """Quantized `x` in its own units."""
+        if not (self.training and torch.is_grad_enabled()):
+            return super().forward(scale, zero_point, bit_width, x)
+        lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
+        quantized: torch.Tensor = _Quantize.apply(x, scale, lo, hi, self.signed)
+        return quantized

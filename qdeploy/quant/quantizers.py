@@ -1,0 +1,137 @@
+"""Brevitas quantizers with explicit scales.
+
+Every scale is a plain parameter whose start is set from outside (`set_step`), not from statistics
+gathered on the first batches: a network loads from its state alone, and the start is the one that
+`step_size` computed from the float network.
+
+    weights      signed, narrow range: codes -(2**(b-1) - 1) .. 2**(b-1) - 1
+    activations  unsigned: codes 0 .. 2**b - 1, learned clip (PACT: the parameter is the clip value)
+    input        unsigned, constant scale 2**-b
+
+Brevitas keeps a threshold: Δ = threshold / n with n the highest code for float scales and the next
+power of two above it for power-of-two scales, where the parameter is log2(threshold).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from brevitas.core.function_wrapper import RoundSte
+from brevitas.core.restrict_val import PowerOfTwoRestrictValue
+from brevitas.inject.enum import RestrictValueType, ScalingImplType, ScalingPerOutputType
+from brevitas.quant.base import NarrowIntQuant, UintQuant
+from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
+from torch import nn
+
+from qdeploy.errors import InternalError
+from qdeploy.quant.fused import FusedIntQuant
+
+SMALLEST_THRESHOLD = 1e-8
+
+
+class LearnedWeight(NarrowIntQuant, WeightQuantSolver):
+    """Signed narrow-range weights with a learned scale."""
+
+    int_quant = FusedIntQuant
+    scaling_impl_type = ScalingImplType.PARAMETER
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_min_val = SMALLEST_THRESHOLD
+    scaling_init = 1.0
+    bit_width = 8
+
+
+class LearnedActivation(UintQuant, ActQuantSolver):
+    """Unsigned activations with a learned clip."""
+
+    int_quant = FusedIntQuant
+    scaling_impl_type = ScalingImplType.PARAMETER
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_min_val = SMALLEST_THRESHOLD
+    scaling_init = 1.0
+    bit_width = 8
+
+
+class ConstantInput(UintQuant, ActQuantSolver):
+    """Unsigned input codes with a constant scale."""
+
+    scaling_impl_type = ScalingImplType.CONST
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_init = 1.0
+    bit_width = 8
+
+
+def weight_quantizer(bits: int, *, power_of_two: bool, per_channel: bool) -> type:
+    """Quantizer class for `weight_quant=`; `bits` 2..8."""
+    return LearnedWeight.let(
+        bit_width=bits,
+        scaling_per_output_type=(
+            ScalingPerOutputType.CHANNEL if per_channel else ScalingPerOutputType.TENSOR
+        ),
+        **_restriction(power_of_two),
+    )
+
+
+def activation_quantizer(bits: int, *, power_of_two: bool) -> type:
+    """Quantizer class for `act_quant=`; `bits` 1..8."""
+    return LearnedActivation.let(bit_width=bits, **_restriction(power_of_two))
+
+
+def input_quantizer(bits: int) -> type:
+    """Quantizer class for the network's input, scale 2**-bits; `bits` 1..8."""
+    # Δ = threshold / (2**b - 1): with this threshold the division is exact.
+    return ConstantInput.let(bit_width=bits, scaling_init=(2**bits - 1) / 2**bits)
+
+
+def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
+    """Set the learned scale of a weight or activation quantizer to `step`.
+
+    Args:
+        proxy: `layer.weight_quant` or `layer.act_quant`.
+        step: Δ, one element, or one for each output channel; positive.
+    """
+    quantizer = tensor_quantizer(proxy)
+    with torch.no_grad():
+        levels = quantizer.int_scaling_impl(quantizer.msb_clamp_bit_width_impl())
+        threshold = step.to(torch.float32) * levels
+        scaling = quantizer.scaling_impl
+        restriction = scaling.restrict_clamp_scaling.restrict_value_impl
+        if isinstance(restriction, PowerOfTwoRestrictValue):
+            threshold = torch.log2(threshold)
+        scaling.value.copy_(threshold.reshape(scaling.value.shape))
+
+
+def codes_of(proxy: nn.Module) -> tuple[int, int]:
+    """Lowest and highest code of a quantizer."""
+    quantizer = tensor_quantizer(proxy)
+    bits = quantizer.msb_clamp_bit_width_impl()
+    return (
+        int(quantizer.int_quant.min_int(bits).item()),
+        int(quantizer.int_quant.max_int(bits).item()),
+    )
+
+
+def tensor_quantizer(proxy: nn.Module) -> Any:
+    """Brevitas' inner module that computes scale and codes.
+
+    Raises:
+        InternalError: when the layer is not quantized.
+    """
+    inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
+    quantizer = getattr(inner, "tensor_quant", None)
+    if quantizer is None:
+        raise InternalError(f"a {type(proxy).__name__} without a quantizer was asked for its scale")
+    return quantizer
+
+
+def _restriction(power_of_two: bool) -> dict[str, Any]:
+    if not power_of_two:
+        return {}
+    return {
+        "restrict_scaling_type": RestrictValueType.POWER_OF_TWO,
+        # The nearest power: Brevitas' default rounds up and would double a start computed here.
+        "restrict_value_float_to_int_impl": RoundSte,
+    }

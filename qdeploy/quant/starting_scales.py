@@ -1,0 +1,111 @@
+"""Starting scales of a quantized network from its float version.
+
+Weights: least squared error, or the largest magnitude, of the weights that were copied. Activations:
+least squared error over what the float network's activations are on some training images. A careless
+start is not a detail: at 2 bits a network may then not learn at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from qdeploy.quant.quantizers import codes_of, set_step
+from qdeploy.quant.step_size import (
+    largest_value_step,
+    least_error_power_of_two,
+    least_error_step,
+)
+from qdeploy.recipe.models import Quantization
+
+Step = Callable[[torch.Tensor, int, int], torch.Tensor]
+SAMPLES = 1 << 18
+
+
+def start_from_float(
+    network: nn.Module, float_network: nn.Module, images: torch.Tensor, quantization: Quantization
+) -> None:
+    """Copy the float network's state and set every learned scale of `network`.
+
+    Args:
+        network: quantized; changed in place.
+        float_network: the same architecture in float, with the same names.
+        images: what the network takes, (N, C, H, W), from the training set.
+        quantization: decides how steps are chosen.
+    """
+    state = network.state_dict()
+    state.update(float_network.state_dict())
+    network.load_state_dict(state)
+    set_weight_scales(network, quantization)
+    set_activation_scales(network, float_network, images, quantization)
+
+
+def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
+    """Set the scale of every quantized weight from the weight itself."""
+    power_of_two = quantization.scale == "power_of_two"
+    for layer in network.modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        lo, hi = codes_of(layer.weight_quant)
+        parameter = dict(layer.weight_quant.named_parameters())
+        scales = max(p.numel() for p in parameter.values())
+        rows = layer.weight.detach().reshape(scales if scales > 1 else 1, -1)
+        set_step(layer.weight_quant, _weight_step(quantization, power_of_two)(rows, lo, hi))
+
+
+def set_activation_scales(
+    network: nn.Module, float_network: nn.Module, images: torch.Tensor, quantization: Quantization
+) -> None:
+    """Set the clip of every activation quantizer from the float network's activations."""
+    power_of_two = quantization.scale == "power_of_two"
+    step = least_error_power_of_two if power_of_two else least_error_step
+    targets = {
+        name: module.act_quant
+        for name, module in network.named_modules()
+        if hasattr(module, "act_quant") and any(True for _ in module.act_quant.parameters())
+    }
+    seen = _outputs(float_network, list(targets), images)
+    for name, proxy in targets.items():
+        values = seen[name].clamp_min(0).flatten()
+        # Zeros are exact at every step and would only thin out the sample.
+        values = values[values > 0]
+        values = values[:: max(1, values.numel() // SAMPLES)]
+        if values.numel() == 0:
+            values = torch.ones(1)
+        lo, hi = codes_of(proxy)
+        set_step(proxy, step(values[None], lo, hi))
+
+
+def _weight_step(quantization: Quantization, power_of_two: bool) -> Step:
+    if quantization.weight_init == "statistics":
+        return _rounded_up if power_of_two else largest_value_step
+    return least_error_power_of_two if power_of_two else least_error_step
+
+
+def _rounded_up(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    return torch.exp2(torch.log2(largest_value_step(values, lo, hi)).ceil())
+
+
+def _outputs(
+    network: nn.Module, names: list[str], images: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """What the named modules put out for `images`, in evaluation mode."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        return lambda _module, _inputs, output: seen.__setitem__(name, output.detach().clone())
+
+    modules = dict(network.named_modules())
+    hooks = [modules[name].register_forward_hook(keep(name)) for name in names]
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return seen

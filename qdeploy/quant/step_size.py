@@ -1,0 +1,71 @@
+"""The step Δ of a uniform quantizer by least squared error.
+
+    Q(x) = Δ · clip(round(x / Δ), lo, hi)            lo, hi integers
+    minimize over Δ:  Σ (x - Q(x))²
+
+For fixed codes q the best step is Δ = Σ x·q / Σ q² (Hwang & Sung 2014, the paper's ref. [18]);
+codes and step are improved in turn, which never raises the error. The error has several local
+minima, so the turn starts from the best step of a grid.
+"""
+
+from __future__ import annotations
+
+import torch
+
+GRID = 64
+TURNS = 20
+TINY = 1e-8
+
+
+def least_error_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    """Steps, float64 (rows,), for each row of `values`, (rows, N), with codes in [lo, hi], hi > 0.
+
+    A row of zeros gets the step 1 / hi.
+    """
+    rows = values.detach().to(torch.float64)
+    largest = rows.abs().amax(dim=1)
+    empty = largest < TINY
+    largest = torch.where(empty, torch.ones_like(largest), largest)
+    best = largest / hi
+    best_error = _error(rows, best, lo, hi)
+    for index in range(1, GRID + 1):
+        # From the full range down to where a one-level code would sit at a small fraction of it.
+        step = largest / hi * (1.0 - index / (GRID + 1) * 0.98)
+        error = _error(rows, step, lo, hi)
+        better = error < best_error
+        best = torch.where(better, step, best)
+        best_error = torch.where(better, error, best_error)
+    for _ in range(TURNS):
+        codes = _codes(rows, best, lo, hi)
+        energy = (codes * codes).sum(dim=1)
+        step = (rows * codes).sum(dim=1) / energy.clamp_min(1.0)
+        error = _error(rows, step.clamp_min(TINY), lo, hi)
+        better = (error < best_error) & (step > TINY)
+        if not bool(better.any()):
+            break
+        best = torch.where(better, step, best)
+        best_error = torch.where(better, error, best_error)
+    return torch.where(empty, torch.full_like(best, 1.0 / hi), best)
+
+
+def largest_value_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    """Steps, float64 (rows,), at which the largest magnitude of each row is the highest code."""
+    largest = values.detach().to(torch.float64).abs().amax(dim=1)
+    return torch.where(largest < TINY, torch.ones_like(largest), largest) / hi
+
+
+def least_error_power_of_two(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    """As `least_error_step`, over the powers of two only."""
+    rows = values.detach().to(torch.float64)
+    centre = torch.log2(least_error_step(rows, lo, hi)).round()
+    candidates = torch.stack([torch.exp2(centre + offset) for offset in (0, -1, 1)])
+    errors = torch.stack([_error(rows, step, lo, hi) for step in candidates])
+    return candidates.gather(0, errors.argmin(dim=0)[None])[0]
+
+
+def _codes(rows: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    return (rows / step[:, None]).round().clamp(lo, hi)
+
+
+def _error(rows: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    return (rows - _codes(rows, step, lo, hi) * step[:, None]).square().sum(dim=1)

@@ -1,0 +1,1 @@
+"""What a user writes: network, quantization, data and training phases, in one YAML file."""

@@ -1,0 +1,130 @@
+"""Turning pydantic's findings into sentences with the allowed values and a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from qdeploy.recipe.models import Recipe
+
+
+def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
+    """What is wrong, the keys that lead there, and what to do."""
+    owner, info, keys = _locate(error["loc"])
+    dotted = ".".join(str(key) for key in keys) or "the recipe"
+    key = str(keys[-1]) if keys else ""
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = list(owner.model_fields) if owner else []
+        near = difflib.get_close_matches(key, known, n=1)
+        what = f"unknown key `{dotted}`" + (f"; did you mean `{near[0]}`?" if near else "")
+        return what, keys, f"known keys here: {', '.join(known)}"
+    if kind == "missing":
+        return f"`{dotted}` is missing", keys, _describe(info) or "add it"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        allowed = [tag.strip("' ") for tag in str(error["ctx"].get("expected_tags", "")).split(",")]
+        tag = error["ctx"].get("tag")
+        near = difflib.get_close_matches(str(tag), [a for a in allowed if a], n=1)
+        what = f"`{dotted}.type` is missing" if tag is None else f"`{dotted}.type` is `{tag}`"
+        what += f"; did you mean `{near[0]}`?" if near else ""
+        options = ", ".join(a for a in allowed if a) or ", ".join(_tags(owner, key))
+        return what, (*keys, "type"), f"choose one of: {options}"
+    if kind == "literal_error":
+        options_list = [str(value) for value in _literals(info)]
+        near = difflib.get_close_matches(str(given), options_list, n=1)
+        what = f"`{dotted}` is `{given}`" + (f"; did you mean `{near[0]}`?" if near else "")
+        return what, keys, f"choose one of: {', '.join(options_list)}"
+    if kind == "value_error":
+        return str(error["msg"]).removeprefix("Value error, "), keys, "change the recipe"
+    allowed_range = _range(info)
+    message = str(error["msg"])
+    if allowed_range and not isinstance(given, dict | list):
+        return (
+            f"`{dotted}` is {given}, which is not in the range {allowed_range}",
+            keys,
+            f"choose a value in the range {allowed_range}"
+            + (f" ({info.description})" if info is not None and info.description else ""),
+        )
+    return f"`{dotted}`: {message[0].lower()}{message[1:]}", keys, _describe(info) or "correct it"
+
+
+def _locate(
+    loc: tuple[str | int, ...],
+) -> tuple[type[BaseModel] | None, FieldInfo | None, tuple[str | int, ...]]:
+    """The section that owns the last key, its field, and the keys as written in the file."""
+    owner: type[BaseModel] | None = Recipe
+    info: FieldInfo | None = None
+    annotation: Any = Recipe
+    keys: list[str | int] = []
+    for part in loc:
+        models = _models(annotation)
+        if isinstance(part, int):
+            annotation = next(iter(get_args(_plain(annotation))), Any)
+            keys.append(part)
+            continue
+        tagged = [m for m in models if _tag(m) == part] if len(models) > 1 else []
+        if tagged:
+            annotation = tagged[0]
+            owner = tagged[0]
+            continue
+        keys.append(part)
+        owner = models[0] if models else None
+        info = owner.model_fields.get(part) if owner else None
+        annotation = info.annotation if info else Any
+    return owner, info, tuple(keys)
+
+
+def _plain(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    annotation = _plain(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [model for part in get_args(annotation) for model in _models(part)]
+    return []
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("type")
+    values = get_args(field.annotation) if field else ()
+    return str(values[0]) if values else None
+
+
+def _tags(owner: type[BaseModel] | None, key: str) -> list[str]:
+    field = owner.model_fields.get(key) if owner else None
+    return [tag for model in _models(field.annotation if field else None) if (tag := _tag(model))]
+
+
+def _literals(info: FieldInfo | None) -> tuple[Any, ...]:
+    if info is None or get_origin(info.annotation) is not Literal:
+        return ()
+    return get_args(info.annotation)
+
+
+def _range(info: FieldInfo | None) -> str:
+    low = high = None
+    for bound in info.metadata if info is not None else ():
+        if isinstance(bound, Ge):
+            low = f"{bound.ge}"
+        elif isinstance(bound, Gt):
+            low = f"above {bound.gt}"
+        elif isinstance(bound, Le):
+            high = f"{bound.le}"
+        elif isinstance(bound, Lt):
+            high = f"below {bound.lt}"
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"{low} and up" if low is not None else ""
+
+
+def _describe(info: FieldInfo | None) -> str:
+    return f"give the {info.description}" if info is not None and info.description else ""

@@ -1,0 +1,168 @@
+"""Reading recipes: YAML, `--set` overrides, and messages that name the line and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from qdeploy.artifacts import write_text
+from qdeploy.errors import RecipeError
+from qdeploy.recipe.explain import explain
+from qdeploy.recipe.models import Recipe
+
+Location = tuple[str | int, ...]
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides such as `training.epochs=3` or `phases.0.epochs=3`.
+
+    Lists take an index, and `phases` also the name of a phase. Values are YAML.
+
+    Raises:
+        RecipeError: for a file that cannot be read, broken YAML, an unknown key, a value out of
+            range or an override that fits nowhere, with file and line where there is one.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"the recipe `{path}` cannot be read", why=str(error), do="check the path"
+        ) from error
+    data, lines = _parse(text, path)
+    set_here: dict[Location, str] = {}
+    for override in overrides:
+        set_here[_apply(data, override)] = override
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what, keys, do = explain(first)
+        raise RecipeError(what, where=_where(keys, path, lines, set_here), do=do) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, all defaults written out; `load_recipe` reads it back equal."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write `dump_recipe(recipe)` atomically."""
+    write_text(path, dump_recipe(recipe))
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+    """The data and, for each key and list item, its line (from 1)."""
+    lines: dict[Location, int] = {}
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            _collect(root, (), lines, path)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(
+            f"the recipe `{path}` is not valid YAML: {problem}",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            do="check indentation, colons and quotes around that line",
+        ) from error
+    if not isinstance(data, dict):
+        raise RecipeError(
+            f"the recipe `{path}` holds no sections",
+            where=f"{path}:1",
+            do="start from one of the recipes in models/quickstart",
+        )
+    return data, lines
+
+
+def _collect(node: yaml.Node, keys: Location, lines: dict[Location, int], path: Path) -> None:
+    lines.setdefault(keys, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _collect(item, (*keys, index), lines, path)
+    elif isinstance(node, yaml.MappingNode):
+        for key_node, value in node.value:
+            inner = (*keys, str(key_node.value))
+            line = key_node.start_mark.line + 1
+            if inner in lines:
+                raise RecipeError(
+                    f"the key `{key_node.value}` stands twice in one section",
+                    where=f"{path}:{line}",
+                    why=f"it was already given in line {lines[inner]}",
+                    do="remove one of them",
+                )
+            lines[inner] = line
+            _collect(value, inner, lines, path)
+
+
+def _apply(data: dict[str, Any], override: str) -> Location:
+    """Put one `a.b.c=value` into `data`; the location it went to."""
+    dotted, equals, text = override.partition("=")
+    parts = [part.strip() for part in dotted.split(".")]
+    if not equals or not all(parts):
+        raise RecipeError(
+            f"the override `{override}` is not of the form section.key=value",
+            where=f"--set {override}",
+            do="write it like --set training.epochs=3",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"the value of `{dotted}` is not valid YAML",
+            where=f"--set {override}",
+            do="put quotes around the value",
+        ) from error
+    here: Any = data
+    keys: list[str | int] = []
+    for part in parts[:-1]:
+        key = _key(here, part, override)
+        if isinstance(here, dict) and here.get(key) is None:
+            here[key] = {}
+        here = here[key]
+        keys.append(key)
+    last = _key(here, parts[-1], override)
+    here[last] = value
+    return (*keys, last)
+
+
+def _key(here: Any, part: str, override: str) -> str | int:
+    """`part` as a key of `here`: a list's index, or the position of the item with that name."""
+    if isinstance(here, dict):
+        return part
+    if not isinstance(here, list):
+        raise RecipeError(
+            f"`{part}` lies inside a plain value, which has no keys",
+            where=f"--set {override}",
+            do="check the dotted path against the recipe",
+        )
+    names = [item.get("name") if isinstance(item, dict) else None for item in here]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(here):
+        return int(part)
+    named = ", ".join(str(name) for name in names if name)
+    raise RecipeError(
+        f"there is no item `{part}` in a list of {len(here)}",
+        where=f"--set {override}",
+        do=f"use 0 to {len(here) - 1}" + (f", or one of: {named}" if named else ""),
+    )
+
+
+def _where(
+    keys: Location, path: Path, lines: dict[Location, int], set_here: dict[Location, str]
+) -> str:
+    """The override or the file and line behind a location; the nearest enclosing one there is."""
+    for end in range(len(keys), -1, -1):
+        for location, override in set_here.items():
+            if location == keys[:end] and end:
+                return f"--set {override}"
+        if keys[:end] in lines:
+            dotted = ".".join(str(key) for key in keys)
+            return f"{path}:{lines[keys[:end]]}" + (f" ({dotted})" if dotted else "")
+    return str(path)

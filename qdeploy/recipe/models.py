@@ -1,0 +1,204 @@
+"""The recipe's sections, their defaults and ranges.
+
+Defaults follow Boo, Shin & Sung 2020 where the paper states a value (sections 5.2 and 5.4,
+appendix B); `docs` are the field descriptions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are mistakes, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class FcdnnNetwork(Section):
+    """Fully connected network: `depth` hidden layers of `width` units and a linear head."""
+
+    type: Literal["fcdnn"]
+    width: int = Field(64, ge=1, le=65536, description="units in each hidden layer")
+    depth: int = Field(3, ge=1, le=256, description="number of hidden layers")
+    residual: bool = Field(
+        False,
+        description="add each hidden output to the activation of the next layer and multiply "
+        "by 0.5 (section 3.2)",
+    )
+
+
+class ConvStage(Section):
+    """Convolution, batch norm, ReLU and, on request, max-pooling."""
+
+    channels: int = Field(ge=1, le=65536, description="output channels")
+    kernel: int = Field(3, ge=1, le=31, description="height and width of the kernel")
+    stride: int = Field(1, ge=1, le=31, description="vertical and horizontal stride")
+    padding: int | None = Field(
+        None, ge=0, le=30, description="zeros on each side; default kernel // 2"
+    )
+    pool: int = Field(
+        1, ge=1, le=31, description="window and stride of the max-pooling behind it; 1 is none"
+    )
+
+    @property
+    def pads(self) -> int:
+        """Zeros on each side."""
+        return self.kernel // 2 if self.padding is None else self.padding
+
+
+class ConvnetNetwork(Section):
+    """Stack of convolution stages, hidden fully connected layers and a linear head."""
+
+    type: Literal["convnet"]
+    stages: list[ConvStage] = Field(min_length=1, description="convolution stages in order")
+    hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        default_factory=list, description="widths of the fully connected layers before the head"
+    )
+
+
+Network = Annotated[FcdnnNetwork | ConvnetNetwork, Field(discriminator="type")]
+
+
+class Quantization(Section):
+    """Bit widths and scales. Weights are signed and symmetric, activations unsigned."""
+
+    weight_bits: int = Field(2, ge=2, le=8, description="weights of the layers inside")
+    activation_bits: int = Field(2, ge=1, le=8, description="activations behind each ReLU")
+    first_layer_bits: int = Field(8, ge=2, le=8, description="weights of the first layer")
+    last_layer_bits: int = Field(8, ge=2, le=8, description="weights of the last layer")
+    input_bits: int = Field(8, ge=1, le=8, description="upper bits of the raw bytes that are used")
+    scale: Literal["float", "power_of_two"] = Field(
+        "float", description="kind of every learned scale"
+    )
+    weight_scaling: Literal["per_layer", "per_channel"] = Field(
+        "per_layer",
+        description="one weight scale a layer or an output channel; the last layer always has one",
+    )
+    weight_init: Literal["mse", "statistics"] = Field(
+        "mse",
+        description="starting scale of the weights: least squared error, or the largest magnitude",
+    )
+
+
+class Data(Section):
+    """Data set and how batches are made."""
+
+    name: Literal["digits", "fashion-mnist", "cifar10"] = Field("digits", description="data set")
+    augment: Literal["none", "crop-flip"] = Field(
+        "none", description="random crop after zero padding, and random horizontal flip"
+    )
+    crop_padding: int = Field(4, ge=0, le=16, description="zeros on each side before cropping")
+    batch_size: int = Field(128, ge=1, le=65536, description="images in a training step")
+
+
+class Optimizer(Section):
+    """Stochastic gradient descent with momentum."""
+
+    type: Literal["sgd"] = Field("sgd", description="the optimizer")
+    lr: float = Field(0.1, gt=0, le=100, description="learning rate at the start")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="L2 regularization of the weights (paper: 5e-4 in pretraining, none after)",
+    )
+
+
+class ConstantSchedule(Section):
+    """The learning rate stays."""
+
+    type: Literal["constant"]
+
+
+class StepSchedule(Section):
+    """The learning rate is multiplied by `gamma` at each milestone."""
+
+    type: Literal["step"]
+    milestones: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="epochs of the phase after which the rate drops"
+    )
+    gamma: float = Field(0.1, gt=0, lt=1, description="factor at each milestone")
+
+
+class CyclicalSchedule(Section):
+    """Eight discrete factors a cycle (appendix B)."""
+
+    type: Literal["cyclical"]
+    period_epochs: int = Field(8, ge=1, description="epochs in a cycle of eight factors")
+    base_lr: float | None = Field(
+        None, gt=0, le=100, description="largest rate of a cycle; default the optimizer's lr"
+    )
+
+
+Schedule = Annotated[
+    ConstantSchedule | StepSchedule | CyclicalSchedule, Field(discriminator="type")
+]
+
+
+class Phase(Section):
+    """One stretch of training with one optimizer."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="unique; names checkpoints and metrics")
+    kind: Literal["pretrain", "retrain", "finetune"] = Field(
+        description="pretrain: in float; retrain: quantized, starts from the float network; "
+        "finetune: goes on with the quantized network"
+    )
+    epochs: int = Field(ge=1, le=100000, description="passes over the training set")
+    optimizer: Optimizer = Field(default_factory=lambda: Optimizer(), description="optimizer")
+    schedule: Schedule = Field(
+        default_factory=lambda: ConstantSchedule(type="constant"), description="learning rate"
+    )
+    lipschitz: float = Field(
+        0.0, ge=0, le=1e3, description="factor of the term L_Lip, eq. (8); the paper uses 1e-4"
+    )
+
+
+class Training(Section):
+    """What holds for all phases."""
+
+    epochs: int | None = Field(
+        None, ge=1, le=100000, description="when given, replaces the epochs of every phase"
+    )
+
+
+class Recipe(Section):
+    """Everything that decides the trained weights."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="names the run and build folders")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
+    network: Network = Field(description="the architecture")
+    quantization: Quantization = Field(
+        default_factory=lambda: Quantization(), description="bit widths and scales"
+    )
+    data: Data = Field(default_factory=lambda: Data(), description="data set")
+    training: Training = Field(default_factory=lambda: Training(), description="for all phases")
+    phases: list[Phase] = Field(min_length=1, description="training phases in order")
+
+    @model_validator(mode="after")
+    def _phases_make_sense(self) -> Recipe:
+        names = [phase.name for phase in self.phases]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two phases are named `{twice[0]}`; give each its own name")
+        kinds = [phase.kind for phase in self.phases]
+        order = {"pretrain": 0, "retrain": 1, "finetune": 2}
+        if kinds != sorted(kinds, key=order.__getitem__) or kinds.count("retrain") != 1:
+            raise ValueError(
+                "phases go pretrain, then exactly one retrain, then finetune, "
+                f"but here they are: {', '.join(kinds)}"
+            )
+        if kinds[0] != "pretrain":
+            raise ValueError(
+                "a retrain phase starts from a float network; put a pretrain phase before it"
+            )
+        return self
+
+    def epochs_of(self, phase: Phase) -> int:
+        """Epochs of `phase`, with `training.epochs` applied."""
+        return phase.epochs if self.training.epochs is None else self.training.epochs
