@@ -1,0 +1,129 @@
+"""The command line's frame: which commands there are, and how an error is shown.
+
+Commands are imported when they are called, not before: `qdeploy --help` answers at once although
+the pipeline behind it takes seconds to load.
+
+Exit codes: 0 done; 1 failed (a check that must hold does not, a tool broke, a fault in qdeploy);
+2 something the user can mend; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from qdeploy import __version__
+from qdeploy.errors import InternalError, QDeployError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: `module:attribute` it lives at, and the line that `--help` shows for it."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "train": Entry("qdeploy.cli.train:train", "Train the network of a recipe, phase by phase."),
+    "export": Entry(
+        "qdeploy.cli.export:export", "Turn a trained run or a QONNX file into a verified package."
+    ),
+    "verify": Entry(
+        "qdeploy.cli.verify:verify", "Run the same frames through every level of a build."
+    ),
+    "doctor": Entry(
+        "qdeploy.cli.doctor:doctor", "List what is installed, what is missing and how to get it."
+    ),
+}
+
+
+@dataclass
+class Settings:
+    """Options of the whole program, shared by every command as the context's object."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when one of them is called."""
+
+    def __init__(self, *, entries: Mapping[str, Entry], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.entries = dict(entries)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a user meets them."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command `cmd_name`; None when there is none."""
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, attribute = entry.target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise InternalError(f"`{entry.target}` is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, from the table above: nothing is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+
+
+@click.group(
+    cls=LazyGroup, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="qdeploy")
+@click.option("--debug", is_flag=True, help="Show the traceback of every error.")
+@click.pass_obj
+def qdeploy(settings: Settings, debug: bool) -> None:
+    """From a recognition task to a proven low-bit accelerator on a small FPGA."""
+    settings.debug = debug
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run `command` with `arguments`, show what goes wrong on stderr, return the exit code."""
+    settings = Settings()
+    try:
+        result = command.main(
+            args=list(arguments), prog_name="qdeploy", standalone_mode=False, obj=settings
+        )
+    except QDeployError as error:
+        return _show(error, settings.debug)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted; what was finished stays, nothing half-written is kept", file=sys.stderr)
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _show(error: QDeployError, debug: bool) -> int:
+    """Print an error as its kind asks for: a traceback where the fault is qdeploy's."""
+    if debug or isinstance(error, InternalError):
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"error: {error.render()}", file=sys.stderr)
+    if isinstance(error, InternalError):
+        print("This is a fault in qdeploy: please report it with the lines above.", file=sys.stderr)
+    return error.exit_code
+
+
+def main() -> None:
+    """Entry point of the `qdeploy` program."""
+    sys.exit(run(qdeploy, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
