@@ -1,0 +1,183 @@
+"""The programs outside Python that qdeploy calls: Verilator, Yosys, the C++ compiler, make.
+
+One place finds them, asks their version and runs them, so that every stage says the same thing
+when one is missing and leaves its log where the message says it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError
+
+TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program qdeploy may call.
+
+    Args:
+        package: Debian package that brings it.
+        purpose: what qdeploy needs it for.
+        without: what still works when it is missing.
+        version_flag: argument that makes it print its version.
+    """
+
+    name: str
+    package: str
+    purpose: str
+    without: str
+    version_flag: str = "--version"
+
+
+_RTL = "training, the QONNX and integer models and the dataflow rung still work without it"
+
+TOOLS: dict[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool("verilator", "verilator", "simulating the generated hardware", _RTL),
+        Tool("g++", "g++", "compiling the simulation model", _RTL),
+        Tool("make", "make", "compiling the simulation model", _RTL),
+        Tool(
+            "yosys",
+            "yosys",
+            "counting LUTs, flip-flops, block RAMs and DSPs",
+            "everything but the resource figures and the netlist rung still works without it",
+            "-V",
+        ),
+    )
+}
+
+
+def find_tool(name: str) -> Path:
+    """Absolute path of the program `name`, one of `TOOLS`.
+
+    Raises:
+        ToolMissingError: when it is not on the PATH; names the package and the apt command.
+    """
+    tool = _tool(name)
+    found = shutil.which(name)
+    if found is None:
+        raise ToolMissingError(
+            f"`{name}` is not installed, or not on the PATH",
+            why=f"it is needed for {tool.purpose}; {tool.without}",
+            do=f"install the Debian package `{tool.package}`: sudo apt-get install {tool.package}",
+        )
+    return Path(found).absolute()
+
+
+def have_tool(name: str) -> bool:
+    """Whether the program `name` is on the PATH."""
+    return shutil.which(_tool(name).name) is not None
+
+
+def tool_version(name: str) -> str:
+    """First line of what the program prints as its version, such as `Verilator 5.006 2023-01-22`.
+
+    Raises:
+        ToolMissingError: when it is not on the PATH.
+        ToolFailedError: when it does not print one.
+    """
+    return _version(find_tool(name), _tool(name).version_flag)
+
+
+@functools.cache
+def _version(path: Path, flag: str) -> str:
+    try:
+        done = subprocess.run(
+            [path, flag], capture_output=True, text=True, timeout=60, check=True, errors="replace"
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolFailedError(
+            f"`{path.name}` does not tell its version", where=str(path), why=str(error)
+        ) from error
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if lines else "unknown"
+
+
+def run_tool(
+    cmd: Sequence[str | Path],
+    cwd: Path,
+    log_path: Path,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program, its output (both streams) going to `log_path`, and return that output.
+
+    Args:
+        cmd: program and arguments.
+        cwd: working directory.
+        log_path: file for the output; its folder is made; an older file is replaced.
+        timeout: seconds after which the program and everything it started is ended.
+        env: variables added to the environment.
+
+    Raises:
+        ToolFailedError: exit status other than zero, time over, or the program cannot be started;
+            the message holds the log's last lines and says where the log is.
+    """
+    command = [str(part) for part in cmd]
+    name = Path(command[0]).name
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("wb") as log:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolFailedError(
+                f"`{name}` could not be started", where=str(cwd), why=str(error)
+            ) from error
+        try:
+            status = process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            raise ToolFailedError(
+                f"`{name}` did not finish within {timeout:g} s",
+                where=f"log: {log_path}",
+                why=_tail(log_path),
+            ) from error
+        except BaseException:
+            _end(process)
+            raise
+    if status != 0:
+        raise ToolFailedError(
+            f"`{name}` failed with exit status {status}",
+            where=f"log: {log_path}",
+            why=_tail(log_path),
+        )
+    return log_path.read_text(encoding="utf-8", errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program and its children (it leads a process group of its own)."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tail(log_path: Path) -> str:
+    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines:
+        return "it printed nothing"
+    return "the log's last lines:\n" + "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+
+def _tool(name: str) -> Tool:
+    if name not in TOOLS:
+        raise InternalError(f"`{name}` is not a tool qdeploy knows", do=f"one of {sorted(TOOLS)}")
+    return TOOLS[name]
