@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qdeploy.dataflow.finn_graph import finn_type
 from qdeploy.dataflow.hw_layers import layer_of
 from qdeploy.errors import PassError
-from qdeploy.lowering.integer_graph import IntegerGraph, IntType, Tensor
+from qdeploy.lowering.integer_graph import Bias, IntegerGraph, IntType, Tensor
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 def signed_type(tensor: Tensor) -> IntType:
     """The narrowest signed type for a tensor's exact interval."""
     return IntType.holding(min(tensor.lo, -1), tensor.hi)
+
+
+def _sum_type(graph: IntegerGraph, node: Bias) -> IntType:
+    """One type for the sum and both operands, so that the adder needs no truncation."""
+    terms = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    lowest = min(*(term.lo for term in terms), int(node.bias.min()), -1)
+    return IntType.holding(lowest, max(*(term.hi for term in terms), int(node.bias.max())))
 
 
 def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
@@ -39,9 +46,11 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
         name = layer_of(model, node)
         if name not in nodes:
             raise PassError(f"unit `{node.name}` belongs to no node of the integer graph")
-        exact = finn_type(signed_type(graph.tensors[nodes[name].output]))
+        owner = nodes[name]
+        exact = finn_type(signed_type(graph.tensors[owner.output]))
         inst = getCustomOp(node)
-        if node.op_type.startswith("ElementwiseAdd"):
+        if isinstance(owner, Bias):
+            exact = finn_type(_sum_type(graph, owner))
             inst.set_nodeattr("lhs_dtype", model.get_tensor_datatype(node.input[0]).name)
             inst.set_nodeattr("out_dtype", exact)
             model.set_tensor_datatype(node.output[0], DataType[exact])

@@ -23,7 +23,7 @@ def prepare() -> None:
     os.environ.setdefault("FINN_BUILD_DIR", str(scratch))
     # A path that need not exist: with it set, FINN does not create a folder in the home.
     os.environ.setdefault("FINN_SETTINGS", str(scratch / "settings.yaml"))
-    logging.getLogger("finn").setLevel(logging.ERROR)
+    logging.getLogger("finn_logger").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import finn.xsi

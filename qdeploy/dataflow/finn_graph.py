@@ -159,7 +159,9 @@ class _Emitter:
             case ArgMax():
                 one = f"{node.name}.k"
                 self.initializers[one] = (np.array([1], np.int64), None)
-                self._add("TopK", node.name, [node.inputs[0], one], f"{node.output}.value", node.output)
+                self._add(
+                    "TopK", node.name, [node.inputs[0], one], f"{node.output}.value", node.output
+                )
             case _:
                 raise UnsupportedLayerError(
                     f"layer `{node.layer}` ({type(node).__name__}) has no hardware unit",
@@ -227,12 +229,13 @@ class _Emitter:
                 why="FINN keeps parameters in float32, which is exact up to 2^24",
                 do="lower the bit widths or the fan-in of this layer",
             )
-        self.initializers[name] = (array, dtype or IntType.holding(int(values.min()), int(values.max())))
+        self.initializers[name] = (
+            array,
+            dtype or IntType.holding(int(values.min()), int(values.max())),
+        )
         return name
 
-    def _add(
-        self, op: str, name: str, inputs: list[str], *outputs: str, **attributes: Any
-    ) -> None:
+    def _add(self, op: str, name: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
         from onnx import helper
 
         self.nodes.append(helper.make_node(op, inputs, list(outputs), name=name, **attributes))

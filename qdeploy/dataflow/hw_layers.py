@@ -127,10 +127,13 @@ def layer_of(model: ModelWrapper, node: NodeProto) -> str:
     """Name of the integer graph's node that a hardware layer belongs to.
 
     A matrix unit, threshold unit or bias is found by its parameters; a pool by the name FINN kept;
-    what only moves data (padding, window, width converter, FIFO) belongs to the next layer.
+    what only moves data (padding, window, width converter, FIFO) belongs to the next layer. Once
+    named, a node remembers its layer in its documentation string.
     """
     current: NodeProto | None = node
     while current is not None:
+        if current.doc_string:
+            return str(current.doc_string)
         for name in current.input:
             match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
             if match and model.get_initializer(name) is not None:
@@ -149,6 +152,8 @@ def identifier(text: str) -> str:
 
 def name_nodes(model: ModelWrapper) -> None:
     """Give every hardware layer the name `<layer>_<kind>`, unique, legal in Verilog."""
+    for node in reversed(model.graph.node):
+        node.doc_string = layer_of(model, node)
     wanted = []
     for node in model.graph.node:
         kind = next((s for op, s in _SUFFIX.items() if node.op_type.startswith(op)), "node")

@@ -12,6 +12,7 @@ from qdeploy.dataflow.backends.unit import Unit
 from qdeploy.resources import resource
 
 if TYPE_CHECKING:
+    from onnx import GraphProto
     from qonnx.core.datatype import BaseDataType
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -26,6 +27,10 @@ class QdBackend(RTLBackend):  # type: ignore[misc]
     def unit(self, model: ModelWrapper) -> Unit:
         """The blocks and memories of this layer at its present folding."""
         raise NotImplementedError(f"{type(self).__name__} has no unit()")
+
+    def execute_node(self, context: dict[str, Any], graph: GraphProto) -> None:
+        """FINN's Python definition of the operator (RTLBackend alone would want Vivado here)."""
+        super(RTLBackend, self).execute_node(context, graph)
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """FINN's hook: write the wrapper, its memories and the library files into FINN's folder."""

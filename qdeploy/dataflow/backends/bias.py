@@ -38,7 +38,7 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # type: ignore[misc]  #
         lanes = int(self.attribute("PE"))
         in_bits = bits_of(self.get_input_datatype(0))
         bias_bits = IntType.holding(min(int(bias.min()), -1), int(bias.max())).bits
-        out_bits = max(bits_of(self.get_output_datatype()), in_bits, bias_bits)
+        out_bits = bits_of(self.get_output_datatype())
         name = f"{node.name}.hex"
         block = Block(
             "qd_bias",

@@ -92,7 +92,11 @@ class Unit:
         first, last = self.blocks[0], self.blocks[-1]
         count = len(self.blocks)
         lines = [f"  wire [{first.in_bits - 1}:0] data0 = in0_V_TDATA[{first.in_bits - 1}:0];"]
-        lines += ["  wire valid0 = in0_V_TVALID;", "  wire ready0;", "  assign in0_V_TREADY = ready0;"]
+        lines += [
+            "  wire valid0 = in0_V_TVALID;",
+            "  wire ready0;",
+            "  assign in0_V_TREADY = ready0;",
+        ]
         for index, block in enumerate(self.blocks, start=1):
             lines.append(f"  wire [{block.out_bits - 1}:0] data{index};")
             lines.append(f"  wire valid{index}, ready{index};")

@@ -1,0 +1,112 @@
+"""From the integer graph to a stitched design: the whole dataflow stage in order.
+
+integer graph -> FINN dialect -> hardware layers -> RTL backends -> folding
+              -> width converters and FIFOs -> stitched Verilog
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdeploy.artifacts import atomic_path
+from qdeploy.boards import Board
+from qdeploy.dataflow.design import Design
+from qdeploy.dataflow.exact_types import set_exact_types
+from qdeploy.dataflow.finn_graph import to_finn
+from qdeploy.dataflow.folding import Budget, fold
+from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
+from qdeploy.dataflow.specialize import specialize
+from qdeploy.dataflow.stitch import stitch
+from qdeploy.errors import FoldingError
+from qdeploy.lowering.integer_graph import IntegerGraph
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
+FIFO_DEPTH = 32
+HARDWARE_FILE = "model.dataflow.onnx"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Result of `compile_graph`: the design, and FINN's hardware layers it was stitched from."""
+
+    design: Design
+    hardware: ModelWrapper
+
+
+def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
+    """FINN's hardware layers with exact widths and qdeploy's RTL backends, not yet folded.
+
+    Raises:
+        UnsupportedLayerError: a layer has no hardware unit.
+    """
+    return specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
+
+
+def compile_graph(
+    graph: IntegerGraph,
+    board: Board,
+    folder: Path,
+    *,
+    clock_mhz: float | None = None,
+    fps: float | None = None,
+) -> Compiled:
+    """Make the design folder `folder` (replaced as a whole).
+
+    Args:
+        clock_mhz: the core's clock; the board's default when None.
+        fps: frames per second to reach; None folds as fast as the board holds.
+
+    Raises:
+        FoldingError: no folding reaches the rate or fits the board.
+        UnsupportedLayerError: a layer has no hardware unit.
+    """
+    clock = clock_mhz or board.clock_mhz
+    cycles = None if fps is None else cycles_for(fps, clock)
+    hardware = hardware_layers(graph)
+    room = board.resources
+    fold(hardware, Budget(room.lut, int(room.bram36), room.dsp), cycles)
+    with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
+        hardware.save(str(temporary))
+    connected = connect(hardware)
+    return Compiled(stitch(connected, graph, folder, board, clock), hardware)
+
+
+def cycles_for(fps: float, clock_mhz: float) -> int:
+    """Cycles a frame may take at a rate and clock.
+
+    Raises:
+        FoldingError: the rate is not a positive number, or above one frame a cycle.
+    """
+    if not (math.isfinite(fps) and 0 < fps <= clock_mhz * 1e6):
+        raise FoldingError(
+            f"{fps:g} frames per second cannot be reached",
+            why=f"the clock is {clock_mhz:g} MHz",
+            do="ask for a positive rate below the clock",
+        )
+    return int(clock_mhz * 1e6 / fps)
+
+
+def connect(hardware: ModelWrapper) -> ModelWrapper:
+    """A copy with width converters and FIFOs between the layers, all specialized and named."""
+    from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
+    from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.custom_op.registry import getCustomOp
+
+    model = ModelWrapper(hardware.model, make_deepcopy=True)
+    model = specialize(model.transform(InsertDWC()))
+    for index, node in enumerate(model.graph.node):
+        inst = getCustomOp(node)
+        if node.op_type.startswith(("MVAU", "Pool")) and index + 1 < len(model.graph.node):
+            inst.set_nodeattr("outFIFODepths", [FIFO_DEPTH])
+        if index == 0:
+            inst.set_nodeattr("inFIFODepths", [FIFO_DEPTH])
+    model = specialize(model.transform(InsertFIFO()))
+    name_nodes(model)
+    return model

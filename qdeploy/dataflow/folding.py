@@ -1,0 +1,256 @@
+"""Folding: how parallel each layer is.
+
+A matrix unit takes (MW / SIMD) · (MH / PE) cycles for each input vector; PE divides MH, SIMD
+divides MW. What moves data takes one cycle a beat, `channels / SIMD` beats a pixel. The slowest
+layer sets the frame rate, so for a given number of cycles every layer gets the smallest folding
+that is fast enough. "As fast as fits" bisects the number of cycles against the board's budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.dataflow import cost
+from qdeploy.errors import FoldingError
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# Share of the board's LUTs the estimate may fill: the estimate is coarse and Vivado needs room.
+LUT_SHARE = 0.6
+MEMORY_SHARE = 0.85
+WINDOW_LUT_WORDS = 64
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a board offers: slice LUTs, BRAM36, DSP blocks."""
+
+    lut: int
+    bram36: int
+    dsp: int
+
+    def holds(self, need: cost.Cost) -> bool:
+        """Whether an estimate stays within the shares kept for it."""
+        return (
+            need.lut <= LUT_SHARE * self.lut
+            and need.bram36 <= MEMORY_SHARE * self.bram36
+            and need.dsp <= MEMORY_SHARE * self.dsp
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One legal folding of one layer: attributes to set, cycles a frame, estimated cost."""
+
+    attributes: dict[str, int]
+    cycles: int
+    cost: cost.Cost
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def fold(
+    model: ModelWrapper, budget: Budget, cycles: int | None = None
+) -> dict[str, dict[str, int]]:
+    """Set the folding of every layer, in place; returns it by layer name.
+
+    Args:
+        model: specialized hardware layers.
+        cycles: cycles a frame may take; None asks for as few as the budget allows.
+
+    Raises:
+        FoldingError: no folding is that fast, or not even the slowest fits.
+    """
+    from qonnx.custom_op.registry import getCustomOp
+
+    menu = {node.name: choices(model, node) for node in model.graph.node}
+    groups = _groups(model)
+    if cycles is None:
+        cycles = _fewest_cycles(menu, groups, budget)
+    picked = _assign(menu, groups, cycles)
+    for node in model.graph.node:
+        inst = getCustomOp(node)
+        for key, value in picked[node.name].attributes.items():
+            inst.set_nodeattr(key, value)
+    return {name: choice.attributes for name, choice in picked.items()}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Layers that only move pixels, and the layer they feed.
+
+    They share one number of channels a beat: the consumer's where that is possible, so that no
+    width converter is needed. A pool has to share it: its window comes channel by channel.
+    """
+
+    movers: tuple[str, ...]
+    consumer: str
+    consumer_key: str
+    bound: bool
+
+
+def _groups(model: ModelWrapper) -> list[_Group]:
+    groups, movers = [], []
+    for node in model.graph.node:
+        if node.op_type.startswith(("FMPadding", "ConvolutionInputGenerator")):
+            movers.append(node.name)
+            continue
+        pool = node.op_type.startswith("Pool")
+        if movers:
+            groups.append(_Group(tuple(movers), node.name, "PE" if pool else "SIMD", pool))
+        movers = []
+    return groups
+
+
+def _assign(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) -> dict[str, Choice]:
+    """The smallest choice of each layer that is fast enough, movers in step with their consumer."""
+    picked = {name: _smallest(name, options, cycles) for name, options in menu.items()}
+    for group in groups:
+        members = [*group.movers, *([group.consumer] if group.bound else [])]
+        by_size = [
+            {next(iter(o.attributes.values())): o for o in menu[name] if o.cycles <= cycles}
+            for name in members
+        ]
+        common = sorted(set.intersection(*(set(sizes) for sizes in by_size)))
+        wanted = picked[group.consumer].attributes[group.consumer_key]
+        size = wanted if wanted in common else common[0]
+        for name, sizes in zip(members, by_size, strict=True):
+            picked[name] = sizes[size]
+    return picked
+
+
+def _smallest(name: str, options: list[Choice], cycles: int) -> Choice:
+    enough = [option for option in options if option.cycles <= cycles]
+    if not enough:
+        fastest = min(option.cycles for option in options)
+        raise FoldingError(
+            f"layer `{name}` cannot finish a frame within {cycles} cycles",
+            why=f"its most parallel folding takes {fastest}",
+            do="ask for fewer frames per second, or leave the rate out: as fast as fits",
+        )
+    return min(enough, key=lambda option: (option.cost.dsp * 50 + option.cost.lut, option.cycles))
+
+
+def _fewest_cycles(menu: dict[str, list[Choice]], groups: list[_Group], budget: Budget) -> int:
+    floor = max(min(option.cycles for option in options) for options in menu.values())
+    steps = {o.cycles for options in menu.values() for o in options if o.cycles >= floor}
+    candidates = sorted(steps | {floor})
+    low, high = 0, len(candidates) - 1
+    slowest = _total(menu, groups, candidates[high])
+    if not budget.holds(slowest):
+        raise FoldingError(
+            "not even the slowest folding is estimated to fit the board",
+            why=f"it needs about {round(slowest.lut)} LUTs and {slowest.bram36} BRAM36",
+            do="choose a larger board or a smaller network",
+        )
+    while low < high:
+        middle = (low + high) // 2
+        if budget.holds(_total(menu, groups, candidates[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    return candidates[low]
+
+
+def _total(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) -> cost.Cost:
+    total = cost.Cost()
+    for choice in _assign(menu, groups, cycles).values():
+        total += choice.cost
+    return total
+
+
+def choices(model: ModelWrapper, node: NodeProto) -> list[Choice]:
+    """Every legal folding of a layer."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    inst = getCustomOp(node)
+    found: Iterable[dict[str, int]]
+    if node.op_type.startswith("MVAU"):
+        found = _matrix(model, node, inst)
+    else:
+        key, channels = _channels(node, inst)
+        found = ({key: size} for size in divisors(channels))
+    options = []
+    for attributes in found:
+        for key, value in attributes.items():
+            inst.set_nodeattr(key, value)
+        options.append(Choice(attributes, int(inst.get_exp_cycles()), _cost(model, node, inst)))
+    return options
+
+
+def _channels(node: NodeProto, inst: Any) -> tuple[str, int]:
+    for prefix, key, size in (
+        ("ConvolutionInputGenerator", "SIMD", "IFMChannels"),
+        ("FMPadding", "SIMD", "NumChannels"),
+        ("Pool", "PE", "Channels"),
+        ("LabelSelect", "PE", "Labels"),
+        ("Thresholding", "PE", "NumChannels"),
+    ):
+        if node.op_type.startswith(prefix):
+            return key, int(inst.get_nodeattr(size))
+    return "PE", int(inst.get_nodeattr("out_shape")[-1])
+
+
+def _matrix(model: ModelWrapper, node: NodeProto, inst: Any) -> Iterable[dict[str, int]]:
+    rows, columns = int(inst.get_nodeattr("MH")), int(inst.get_nodeattr("MW"))
+    channels = _input_channels(model, node, columns)
+    for simd in divisors(columns):
+        # Whole pixels or parts of one, so that the width converter stays a plain multiple.
+        if channels % simd and simd % channels:
+            continue
+        for pe in divisors(rows):
+            yield {"SIMD": simd, "PE": pe}
+
+
+def _input_channels(model: ModelWrapper, node: NodeProto, columns: int) -> int:
+    shape = model.get_tensor_shape(node.input[0])
+    producer = model.find_producer(node.input[0])
+    if producer is not None and producer.op_type.startswith("ConvolutionInputGenerator"):
+        before = model.get_tensor_shape(producer.input[0])
+        return int(before[-1])
+    return int(shape[-1]) if shape else columns
+
+
+def _cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
+    between = cost.stream(int(inst.get_instream_width(0)) + int(inst.get_outstream_width(0)))
+    if node.op_type.startswith("MVAU"):
+        return between + _matrix_cost(model, node, inst)
+    if node.op_type.startswith("ConvolutionInputGenerator"):
+        width = int(inst.get_instream_width())
+        kernel, dilation = inst.get_nodeattr("ConvKernelDim"), inst.get_nodeattr("Dilation")
+        fold = int(inst.get_nodeattr("IFMChannels")) // int(inst.get_nodeattr("SIMD"))
+        rows = int(dilation[0]) * (int(kernel[0]) - 1) + 2
+        words = rows * int(inst.get_nodeattr("IFMDim")[1]) * fold
+        return between + cost.window_unit(
+            width=width, words=words, distributed=words <= WINDOW_LUT_WORDS
+        )
+    return between + cost.Cost(60)
+
+
+def _matrix_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
+    from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS
+
+    weights = int(inst.get_input_datatype(1).bitwidth())
+    inputs = int(inst.get_input_datatype(0).bitwidth())
+    pe, simd = int(inst.get_nodeattr("PE")), int(inst.get_nodeattr("SIMD"))
+    levels = 0 if inst.get_nodeattr("noActivation") else model.get_tensor_shape(node.input[2])[1]
+    depth = int(inst.get_nodeattr("MW")) * int(inst.get_nodeattr("MH")) // (pe * simd)
+    return cost.matrix_unit(
+        lanes=pe * simd,
+        pe=pe,
+        depth=depth,
+        weight_bits=weights,
+        activation_bits=inputs,
+        accumulator_bits=inst.accumulator_bits(model),
+        levels=levels,
+        planes=max(weights, inputs) <= MAX_PLANE_BITS,
+        dsp=inst.uses_dsp(),
+        block_rom=inst.ram_style() == "block",
+    )
