@@ -1,0 +1,160 @@
+"""Does the design fit the board, and if not: which layers are big, and which folding would fit.
+
+The estimate behind the proposal: a unit of PE·SIMD lanes takes a fixed part for its control and
+buffers and a part that grows with the lanes; measured on xc7 at 32, 128 and 512 two-bit lanes it is
+LUT ≈ 250 + 11·lanes and FF ≈ 230 + 0.6·lanes. Folding a layer by f divides its lanes by f and
+multiplies its cycles by f. Memory blocks do not follow such a rule, so none is proposed for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from qdeploy.boards import Board, list_boards, load_board
+from qdeploy.errors import DoesNotFitError
+from qdeploy.synth.figures import LayerResources, Resources, available
+
+# What does not shrink when a unit is folded.
+_FIXED = {"lut": 250, "ff": 230, "dsp": 0}
+_UNITS = {
+    "lut": "LUTs",
+    "lutram": "LUTs as memory",
+    "ff": "flip-flops",
+    "bram36": "BRAM36",
+    "uram": "URAM",
+    "dsp": "DSPs",
+}
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A folding expected to fit: new PE and SIMD of the layers that change, and what it costs."""
+
+    folding: dict[str, dict[str, int]]
+    need: dict[str, float]
+    cycles_per_frame: int
+
+
+def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None) -> None:
+    """Refuse a design that is larger than the board.
+
+    Args:
+        clock_mhz: clock for the frame rate of the proposal, the board's default when None.
+
+    Raises:
+        DoesNotFitError: naming what is exceeded, the biggest layers, and the folding that would fit
+            with the frame rate it means, or that no folding does.
+    """
+    over = resources.over
+    if not over:
+        return
+    worst = max(over, key=lambda name: over[name][0] / max(over[name][1], 1e-9))
+    exceeded = ", ".join(
+        f"{need:,.0f} of {resources.available[name]:,.0f} {_UNITS[name]}"
+        f" ({resources.limit:.0%} = {usable:,.0f} are usable)"
+        for name, (need, usable) in over.items()
+    )
+    raise DoesNotFitError(
+        f"the design does not fit the board `{board.name}` ({board.part}): {exceeded}",
+        where="biggest layers: "
+        + "; ".join(_describe(one, worst) for one in _biggest(resources, worst)),
+        why=f"the other {1 - resources.limit:.0%} is for the DMA, the interconnect and routing",
+        do=_advice(resources, board, clock_mhz or board.clock_mhz),
+    )
+
+
+def propose(resources: Resources) -> Proposal | None:
+    """Fold the biggest layers, step by step, until the estimate fits; None when none does."""
+    need = {name: pair[0] for name, pair in resources.over.items()}
+    if not need or not set(need) <= set(_FIXED):
+        return None
+    usable = {name: resources.available[name] * resources.limit for name in _FIXED}
+    totals = {name: float(getattr(resources.total, name)) for name in _FIXED}
+    layers = [_Layer(one) for one in resources.layers]
+    while any(totals[name] > usable[name] for name in _FIXED):
+        tight = max(_FIXED, key=lambda name: totals[name] / max(usable[name], 1e-9))
+        foldable = [one for one in layers if one.can_fold(tight)]
+        if not foldable:
+            return None
+        biggest = max(foldable, key=lambda one: one.size[tight])
+        for name, saved in biggest.fold().items():
+            totals[name] -= saved
+    changed = {one.name: one.folding for one in layers if one.changed}
+    return Proposal(changed, totals, max(one.cycles for one in layers))
+
+
+class _Layer:
+    """A layer while it is being folded."""
+
+    def __init__(self, one: LayerResources) -> None:
+        self.name = one.name
+        self.folding = dict(one.folding)
+        self.cycles = one.cycles
+        self.size = {name: float(getattr(one.counts, name)) for name in _FIXED}
+        self.changed = False
+
+    def _lanes(self) -> list[str]:
+        return [key for key in ("PE", "SIMD") if self.folding.get(key, 1) > 1]
+
+    def can_fold(self, name: str) -> bool:
+        return bool(self._lanes()) and self.size[name] > _FIXED[name]
+
+    def fold(self) -> dict[str, float]:
+        """Divide the larger of PE and SIMD by its smallest prime factor; what that saves."""
+        key = max(self._lanes(), key=lambda lane: self.folding[lane])
+        factor = next(f for f in range(2, self.folding[key] + 1) if self.folding[key] % f == 0)
+        self.folding[key] //= factor
+        self.cycles *= factor
+        self.changed = True
+        saved = {
+            name: max(size - _FIXED[name], 0.0) * (1 - 1 / factor)
+            for name, size in self.size.items()
+        }
+        for name, less in saved.items():
+            self.size[name] -= less
+        return saved
+
+
+def _biggest(resources: Resources, name: str) -> list[LayerResources]:
+    ranked = sorted(resources.layers, key=lambda one: -_amount(one, name))
+    return ranked[:_SHOWN]
+
+
+def _amount(one: LayerResources, name: str) -> float:
+    counts = dataclasses.asdict(one.counts)
+    return float(counts["lutram"] + counts["srl"] if name == "lutram" else counts[name])
+
+
+def _describe(one: LayerResources, name: str) -> str:
+    folding = " ".join(f"{key}={value}" for key, value in one.folding.items())
+    return f"`{one.name}` {one.op} {_amount(one, name):,.0f} {_UNITS[name]}" + (
+        f" ({folding})" if folding else ""
+    )
+
+
+def _advice(resources: Resources, board: Board, clock_mhz: float) -> str:
+    parts = []
+    proposal = propose(resources)
+    if proposal is not None:
+        steps = "; ".join(
+            f"`{layer}` to " + " ".join(f"{key}={value}" for key, value in folding.items())
+            for layer, folding in proposal.folding.items()
+        )
+        rate = clock_mhz * 1e6 / proposal.cycles_per_frame
+        parts.append(
+            f"fold {steps}: about {proposal.need['lut']:,.0f} LUTs and"
+            f" {proposal.cycles_per_frame:,} cycles a frame, so ask for at most"
+            f" {rate:,.0f} frames/s at {clock_mhz:g} MHz"
+        )
+    else:
+        parts.append("no folding makes it fit: take a smaller network or fewer bits")
+    larger = [name for name in list_boards() if name != board.name and _fits(resources, name)]
+    if larger:
+        parts.append(f"or as it is on: {', '.join(larger)}")
+    return "; ".join(parts)
+
+
+def _fits(resources: Resources, name: str) -> bool:
+    return dataclasses.replace(resources, available=available(load_board(name))).fits

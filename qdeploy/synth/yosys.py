@@ -1,0 +1,143 @@
+"""One Yosys run: a module of a design into a netlist of Xilinx primitives and its cell counts.
+
+    read_verilog -defer …; synth_xilinx -family F -flatten -noiopad -noclkbuf -top M; stat -json
+
+No I/O buffers and no clock buffers: the design lies inside a Zynq and has no pins of its own.
+Results are kept by content, so that an unchanged module is never synthesized twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qdeploy.artifacts import atomic_path, write_json
+from qdeploy.errors import ToolFailedError
+from qdeploy.tools import find_tool, run_tool, tool_version
+
+# Changes to the script or to the format of a stored result change this, and with it every key.
+_RECIPE = "1"
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A synthesized module: its Verilog netlist, the cells in it, the log."""
+
+    module: str
+    verilog: Path
+    cells: dict[str, int]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Yosys:
+    """Yosys for one family, with a store of results.
+
+    Args:
+        family: `xc7` or `xcup`.
+        store: folder of results, `<key>.v`, `<key>.json` and `<key>.log`; may be shared.
+        timeout_s: seconds one module may take.
+    """
+
+    family: str
+    store: Path
+    timeout_s: float = 3600.0
+
+    @property
+    def source(self) -> str:
+        """Tool, version and command, as `resources.json` gives it."""
+        return f"{tool_version('yosys')}: synth_xilinx -family {self.family} -flatten"
+
+    def key_parts(self) -> tuple[str, ...]:
+        """What a key holds besides the files: recipe, tool version, family."""
+        return (_RECIPE, self.source)
+
+    def stored(self, key: str, module: str) -> Netlist | None:
+        """A result from the store, None when there is none or it does not read."""
+        record = self.store / f"{key}.json"
+        try:
+            data = json.loads(record.read_text(encoding="utf-8"))
+            cells = {str(kind): int(number) for kind, number in data["cells"].items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return None
+        netlist = self.store / f"{key}.v"
+        if data.get("module") != module or not netlist.is_file():
+            return None
+        return Netlist(module, netlist, cells, self.store / f"{key}.log")
+
+    def run(
+        self,
+        key: str,
+        module: str,
+        folder: Path,
+        sources: Sequence[str],
+        stubs: Sequence[Path] = (),
+    ) -> Netlist:
+        """Synthesize `module` of the design in `folder` and store the result under `key`.
+
+        Args:
+            sources: Verilog files relative to `folder`, which is the working directory so that
+                memory files with relative names are found.
+            stubs: netlists whose modules are taken as black boxes.
+
+        Raises:
+            ToolMissingError: when there is no Yosys.
+            ToolFailedError: when it fails, or ends well without a netlist or figures.
+        """
+        done = self.stored(key, module)
+        if done is not None:
+            return done
+        self.store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="qdeploy-yosys-") as name:
+            scratch = Path(name)
+            for number, stub in enumerate(stubs):
+                shutil.copyfile(stub, scratch / f"stub{number}.v")
+            script = [f'read_verilog -defer "{source}"' for source in sources]
+            script += [f"read_verilog -lib {scratch}/stub{n}.v" for n in range(len(stubs))]
+            script += [
+                f"synth_xilinx -family {self.family} -flatten -noiopad -noclkbuf -top {module}",
+                "check -assert",
+                f"tee -o {scratch}/stat.json stat -json -top {module}",
+                f"write_verilog -noattr -noexpr {scratch}/netlist.v",
+            ]
+            (scratch / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
+            log = self.store / f"{key}.log"
+            command = [find_tool("yosys"), "-Q", scratch / "run.ys"]
+            run_tool(command, cwd=folder, log_path=log, timeout=self.timeout_s)
+            return self._keep(key, module, scratch, log)
+
+    def _keep(self, key: str, module: str, scratch: Path, log: Path) -> Netlist:
+        netlist, stat = scratch / "netlist.v", scratch / "stat.json"
+        text = netlist.read_text(encoding="utf-8") if netlist.is_file() else ""
+        # A name that is a Verilog keyword is written with a backslash.
+        if not re.search(rf"^module \\?{re.escape(module)}\s*\(", text, re.MULTILINE):
+            raise ToolFailedError(
+                f"Yosys ended without an error and without a netlist of `{module}`",
+                where=str(log),
+                do="look at the end of the log; a Yosys from PyPI may do this, Debian's does not",
+            )
+        cells = _cells(stat, module, log)
+        with atomic_path(self.store / f"{key}.v") as path:
+            path.write_text(text, encoding="utf-8")
+        # Last: the record says that the netlist beside it is whole.
+        write_json(self.store / f"{key}.json", {"module": module, "cells": cells})
+        return Netlist(module, self.store / f"{key}.v", cells, log)
+
+
+def _cells(stat: Path, module: str, log: Path) -> dict[str, int]:
+    try:
+        data = json.loads(stat.read_text(encoding="utf-8"))
+        found = data["modules"][f"\\{module}"]["num_cells_by_type"]
+        return {str(kind): int(number) for kind, number in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ToolFailedError(
+            f"Yosys gave no readable figures for `{module}`",
+            where=str(log),
+            why=f"{type(error).__name__}: {error}",
+            do="look at the end of the log",
+        ) from error

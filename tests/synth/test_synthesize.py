@@ -1,0 +1,152 @@
+"""Synthesis with the real Yosys: figures per layer, the store, and what must be refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qdeploy.boards import load_board
+from qdeploy.dataflow.design import Design, Layer
+from qdeploy.errors import InternalError, ToolFailedError
+from qdeploy.synth.synthesize import synthesize
+
+Small = tuple[Path, Design]
+BOARD = load_board("pynq-z2")
+
+
+def test_figures_of_layers_and_the_rest_add_up_to_the_total(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    work = tmp_path / "synth"
+    found = synthesize(folder, design, work, BOARD)
+    one, two = (layer.counts for layer in found.layers)
+    # Each layer holds a register of 8 bits for the square and 8 for the sum; the top has 8.
+    assert found.outside.ff == 8
+    assert one.ff >= 14
+    assert one.lut > 8
+    assert found.total == found.outside + one + two
+    assert found.fits
+    text = (work / "netlist.v").read_text(encoding="utf-8")
+    for module in ("toy", "toy_one", "toy_two"):
+        assert f"module {module}(" in text
+    assert "End of script" in (work / "yosys.log").read_text(encoding="utf-8")
+
+    found.save(tmp_path)
+    data = json.loads((tmp_path / "resources.json").read_text(encoding="utf-8"))
+    assert data["board"] == "pynq-z2"
+    assert data["part"] == "xc7z020clg400-1"
+    assert data["available"]["lut"] == 53200
+    assert data["fits"] is True
+    assert "Yosys 0." in data["source"]
+    assert "-family xc7" in data["source"]
+    assert [layer["layer"] for layer in data["layers"]] == ["body.one", "body.two"]
+    assert data["lut"] == sum(layer["lut"] for layer in data["layers"]) + data["outside"]["lut"]
+
+
+def test_an_unchanged_design_runs_nothing_and_a_changed_layer_only_itself(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    store = tmp_path / "store"
+    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
+    kept = {path.name for path in store.glob("*.json")}
+    assert len(kept) == 3
+
+    with monkeypatch.context() as patch:
+        # With a Yosys that cannot synthesize, only the store can answer.
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        fake = tools / "yosys"
+        fake.write_text(f'#!/bin/sh\n[ "$1" = -V ] && exec {_yosys()} -V\nexit 3\n')
+        fake.chmod(0o755)
+        patch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+        again = synthesize(folder, design, tmp_path / "b", BOARD, store=store)
+    assert again.total == first.total
+    assert again.layers == first.layers
+
+    memory = folder / "mem/two.mem"
+    words = memory.read_text(encoding="utf-8").split()
+    memory.write_text("\n".join(reversed(words)) + "\n", encoding="utf-8")
+    synthesize(folder, design, tmp_path / "c", BOARD, store=store)
+    fresh = {path.name for path in store.glob("*.json")} - kept
+    assert len(fresh) == 2  # the layer and the top, not the other layer
+
+
+def test_a_damaged_record_in_the_store_is_made_again(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    store = tmp_path / "store"
+    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
+    damaged = next(iter(store.glob("*.json")))
+    damaged.write_text('{"module": "toy_one", "cells": {"LUT', encoding="utf-8")
+    assert synthesize(folder, design, tmp_path / "a", BOARD, store=store).total == first.total
+
+
+def test_a_yosys_that_ends_well_without_a_netlist_is_an_error(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    fake = tools / "yosys"
+    fake.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Yosys 9.99"\nexit 0\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ToolFailedError, match="without a netlist"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
+def test_a_latch_is_refused(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    path = folder / "toy_two.v"
+    text = path.read_text(encoding="utf-8")
+    latch = "  reg [7:0] held;\n  always @* if (in_data[0]) held = in_data;\n"
+    text = text.replace("  wire [7:0] square;", latch + "  wire [7:0] square;")
+    path.write_text(text.replace("<= square +", "<= held + square +"), encoding="utf-8")
+    with pytest.raises(ToolFailedError, match="latch"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
+def test_verilog_that_does_not_parse_names_the_log(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    (folder / "square.v").write_text("module square (;\n", encoding="utf-8")
+    with pytest.raises((ToolFailedError, InternalError)) as caught:
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+    assert "yosys" in str(caught.value)
+
+
+def test_a_layer_with_parameters_from_outside_is_refused(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    path = folder / "toy.v"
+    text = path.read_text(encoding="utf-8").replace("toy_one one (", "toy_one #(.W(9)) one (")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InternalError, match="with parameters"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
+def test_a_layer_the_top_does_not_use_is_refused(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    design = dataclasses.replace(design, layers=[*design.layers, _spare(folder, design)])
+    with pytest.raises(InternalError, match="does not instantiate the layer `toy_spare`"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
+def test_an_ultrascale_board_is_synthesized_for_its_family(small: Small, tmp_path: Path) -> None:
+    folder, design = small
+    found = synthesize(folder, design, tmp_path / "synth", load_board("zcu104"))
+    assert "-family xcup" in found.source
+    assert found.available["uram"] == 96
+
+
+def _spare(folder: Path, design: Design) -> Layer:
+    text = (folder / "toy_one.v").read_text(encoding="utf-8").replace("toy_one", "toy_spare")
+    (folder / "toy_spare.v").write_text(text, encoding="utf-8")
+    design.sources.append("toy_spare.v")
+    return dataclasses.replace(design.layers[0], module="toy_spare")
+
+
+def _yosys() -> str:
+    folders = os.environ["PATH"].split(os.pathsep)
+    return next(f"{folder}/yosys" for folder in folders if Path(folder, "yosys").exists())
