@@ -1,0 +1,172 @@
+"""The table a person reads after an export: accuracy, speed, resources, and the proof.
+
+Reads the JSON files of a run folder and a build folder, and nothing else: what is not there, or was
+skipped, is said in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qdeploy.errors import UserError
+from qdeploy.report.tables import Cells, print_table
+
+# Key in resources.json -> what it is called, in the order of a data sheet.
+_RESOURCES = {
+    "lut": "LUT",
+    "lutram": "LUT as memory",
+    "ff": "flip-flops",
+    "bram36": "BRAM36",
+    "uram": "URAM",
+    "dsp": "DSP",
+}
+
+
+def print_summary(build: Path, run: Path | None = None, console: Console | None = None) -> None:
+    """Print the tables of a build, and of the training run it came from.
+
+    Args:
+        build: folder with `verify.json`, `resources.json` and `performance.json`.
+        run: folder with `summary.json`; None for a network that was not trained here.
+        console: where to print; standard output when None.
+
+    Raises:
+        UserError: when one of the files is there but cannot be read.
+    """
+    console = console or Console()
+    if run is not None:
+        _accuracy(_read(run / "summary.json"), console)
+    _speed(_read(build / "performance.json"), console)
+    _resources(_read(build / "resources.json"), console)
+    _ladder(_read(build / "verify.json"), console)
+    console.print(f"Build folder: {build}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`, None when there is no such file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"`{path.name}` cannot be read",
+            where=str(path),
+            why=str(error),
+            do="run `qdeploy export` again",
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"`{path.name}` holds no JSON object", where=str(path))
+    return data
+
+
+def _missing(title: str, data: dict[str, Any] | None, console: Console) -> bool:
+    """Say so when a file is absent or its stage was skipped; whether it did."""
+    if data is None:
+        reason = "not measured in this build"
+    elif data.get("skipped"):
+        reason = f"skipped: {data['skipped']}"
+    else:
+        return False
+    console.print(f"{title}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    return True
+
+
+def _accuracy(data: dict[str, Any] | None, console: Console) -> None:
+    if _missing("Accuracy", data, console) or data is None:
+        return
+    rows = [(str(one["name"]), f"{one['accuracy']:.2%}") for one in data.get("phases", [])]
+    print_table(
+        "Accuracy on the test set", ("phase", "accuracy"), rows, right=(1,), console=console
+    )
+
+
+def _speed(data: dict[str, Any] | None, console: Console) -> None:
+    if _missing("Speed", data, console) or data is None:
+        return
+    clock = data.get("clock_mhz")
+    rows: list[Cells] = [
+        ("cycles per frame", _number(data.get("cycles_per_frame"))),
+        ("latency, cycles", _number(data.get("latency_cycles"))),
+        (f"frames/s at {_number(clock)} MHz", _number(_whole(data.get("fps")))),
+    ]
+    title = _titled("Speed", data.get("source"))
+    print_table(title, ("figure", "value"), rows, right=(1,), console=console)
+
+
+def _resources(data: dict[str, Any] | None, console: Console) -> None:
+    if _missing("Resources", data, console) or data is None:
+        return
+    available = data.get("available", {})
+    rows: list[Cells] = []
+    for key, name in _RESOURCES.items():
+        if key not in data or (not data[key] and not available.get(key)):
+            continue
+        # Shift registers are made of the same LUTs as distributed memory.
+        used = data[key] + (data.get("srl", 0) if key == "lutram" else 0)
+        has = available.get(key)
+        share = f"{used / has:.1%}" if has else "-"
+        rows.append((name, _number(used), _number(has), share))
+    fits = {True: "it fits", False: "IT DOES NOT FIT", None: ""}[data.get("fits")]
+    board = f"Resources on {data.get('board', '?')} ({data.get('part', '?')})"
+    title = _titled(f"{board}: {fits}" if fits else board, data.get("source"))
+    head = ("resource", "used", "available", "share")
+    print_table(title, head, rows, right=(1, 2, 3), console=console)
+
+
+def _ladder(data: dict[str, Any] | None, console: Console) -> None:
+    if _missing("Verification", data, console) or data is None:
+        return
+    rungs = data.get("rungs", [])
+    rows: list[Cells] = []
+    for rung in rungs:
+        if rung.get("skipped"):
+            rows.append((str(rung["name"]), "-", "-", "-", "-", "skipped"))
+            continue
+        counts = [_number(rung.get(key)) for key in ("frames", "boundaries", "codes", "mismatches")]
+        rows.append((str(rung["name"]), *counts, verdict(rung)))
+    head = ("rung", "frames", "boundaries", "codes", "mismatches", "verdict")
+    print_table(
+        "Verification: the same frames through every level",
+        head,
+        rows,
+        right=(1, 2, 3, 4),
+        console=console,
+    )
+    for rung in rungs:
+        text = f"skipped: {rung['skipped']}" if rung.get("skipped") else rung.get("note")
+        if text:
+            line = f"{rung['name']}: {text}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if any(rung.get("skipped") or rung.get("note") for rung in rungs):
+        console.print()
+
+
+def verdict(rung: dict[str, Any]) -> str:
+    """One word for a rung that ran: exact, tolerated (float rounding at a tie), or DIFFERS."""
+    if rung.get("mismatches", 0) == 0 and rung.get("passed", True):
+        return "exact"
+    return "tolerated" if rung.get("passed", not rung.get("must_be_exact", True)) else "DIFFERS"
+
+
+def _titled(title: str, source: object) -> str:
+    return f"{title}  [{source}]" if source else title
+
+
+def _whole(value: object) -> object:
+    """Frames a second without decimals, where it is large enough for that to say nothing."""
+    return round(value) if isinstance(value, float) and value >= 100 else value
+
+
+def _number(value: object) -> str:
+    """A figure with thousands separated; `-` when it is not known."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-"
+    if isinstance(value, int) or value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}"
