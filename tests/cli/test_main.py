@@ -72,10 +72,7 @@ def test_user_error_is_shown_in_labelled_lines_without_traceback(
     error = UserError("`x` is wrong", where="a.yaml:3", why="it is odd", do="make it even")
     assert run(_failing(error), ["fail"]) == 2
     assert capsys.readouterr().err == (
-        "error: `x` is wrong\n"
-        "  where    a.yaml:3\n"
-        "  why      it is odd\n"
-        "  do this  make it even\n"
+        "error: `x` is wrong\n  where    a.yaml:3\n  why      it is odd\n  do this  make it even\n"
     )
 
 
