@@ -1,0 +1,164 @@
+"""Checkpoints: tensors in safetensors, everything else in a JSON sidecar with their hash.
+
+Both files are written atomically, the sidecar last: a checkpoint whose sidecar names the hash of
+its tensors is complete, anything else is not a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+
+from qdeploy.artifacts import atomic_path, sha256, write_json
+from qdeploy.errors import CheckpointError
+
+FORMAT = 1
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run is: `epoch` epochs of phase number `phase` (from 0) are done."""
+
+    phase: int
+    epoch: int
+
+    def stem(self) -> str:
+        """File name without ending; sorts as the run goes."""
+        return f"phase{self.phase:02}-epoch{self.epoch:05}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back and found complete."""
+
+    position: Position
+    tensors: dict[str, torch.Tensor]
+    sidecar: dict[str, Any]
+    path: Path
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]
+) -> None:
+    """Write `path` (.safetensors) and, beside it, the sidecar (.json)."""
+    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary)
+    write_json(
+        path.with_suffix(".json"),
+        {"format": FORMAT, "tensors": path.name, "sha256": sha256(path), **sidecar},
+    )
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and sidecar of `path` (.safetensors).
+
+    Raises:
+        CheckpointError: when a file is missing, cut short or changed.
+    """
+    sidecar_path = path.with_suffix(".json")
+    do = "train again, or go on from an earlier checkpoint with --resume"
+    try:
+        sidecar = json.loads(sidecar_path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
+            raise CheckpointError(
+                f"`{sidecar_path.name}` is of another format", where=str(sidecar_path), do=do
+            )
+        if hashlib.sha256(raw).hexdigest() != sidecar.get("sha256"):
+            raise CheckpointError(
+                f"the checkpoint `{path.name}` is cut short or changed",
+                where=str(path),
+                why=f"its {len(raw)} bytes do not have the hash that {sidecar_path.name} names",
+                do=do,
+            )
+        return load(raw), sidecar
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the checkpoint `{path.name}` cannot be read",
+            where=str(path),
+            why=str(error),
+            do=do,
+        ) from error
+
+
+class CheckpointFolder:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(
+        self,
+        position: Position,
+        tensors: dict[str, torch.Tensor],
+        sidecar: dict[str, Any],
+        *,
+        keep: bool,
+    ) -> Path:
+        """Write a checkpoint; `keep` it for good, otherwise only while it is among the newest."""
+        path = self.folder / f"{position.stem()}.safetensors"
+        write_tensors(
+            path,
+            tensors,
+            {"phase": position.phase, "epoch": position.epoch, "keep": keep, **sidecar},
+        )
+        self.prune(KEPT)
+        return path
+
+    def prune(self, newest: int) -> None:
+        """Remove all but the kept and the `newest` others."""
+        others = [path for path in self.paths() if not _is_kept(path)]
+        for path in others[: max(0, len(others) - newest)]:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    def paths(self) -> list[Path]:
+        """All candidates, oldest first."""
+        return sorted(self.folder.glob("phase*-epoch*.safetensors"))
+
+    def newest(self, recipe_sha256: str) -> tuple[Checkpoint | None, list[CheckpointError]]:
+        """The newest complete checkpoint of this recipe, and what was wrong with newer ones.
+
+        Raises:
+            CheckpointError: when there are checkpoints but none can be used.
+        """
+        troubles: list[CheckpointError] = []
+        paths = self.paths()
+        for path in reversed(paths):
+            try:
+                tensors, sidecar = read_tensors(path)
+                if sidecar.get("recipe_sha256") != recipe_sha256:
+                    raise CheckpointError(
+                        f"the checkpoint `{path.name}` belongs to another recipe",
+                        where=str(path),
+                        do="use --force to start this run over",
+                    )
+                position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
+            except CheckpointError as error:
+                troubles.append(error)
+                continue
+            return Checkpoint(position, tensors, sidecar, path), troubles
+        if troubles:
+            raise CheckpointError(
+                f"none of the {len(paths)} checkpoints can be used; the newest: {troubles[0].what}",
+                where=str(self.folder),
+                why=troubles[0].why,
+                do="use --force to start this run over",
+            )
+        return None, []
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["keep"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

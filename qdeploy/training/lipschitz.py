@@ -1,0 +1,38 @@
+"""The term that limits the amplification of activation noise, eq. (8) of Boo et al. 2020.
+
+    L_Lip = 1/2 · Σ_l ||W_lᵀ W_l - I||²
+
+over all convolution and fully connected layers; the norm is Frobenius', kernels are reshaped to
+(k·k·c_in, c_out), so that I has c_out rows. W_l is the float weight that retraining updates: the
+paper tells it apart from its quantized version W^q (eq. (2) to (4)), and eq. (8) names W.
+
+The non-zero eigenvalues of WᵀW and WWᵀ are the same. Where c_out is larger than the fan-in n, the
+smaller matrix gives the same value up to a constant, one for each missing zero eigenvalue:
+
+    ||WᵀW - I||² = ||WWᵀ - I||² + (c_out - n)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def weight_matrices(network: nn.Module) -> list[torch.Tensor]:
+    """W_lᵀ of every layer, (c_out, k·k·c_in); the order inside a row does not matter to WᵀW."""
+    return [
+        module.weight.flatten(1)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+
+
+def lipschitz_term(network: nn.Module) -> torch.Tensor:
+    """L_Lip as a scalar with gradient."""
+    total = torch.zeros(())
+    for rows in weight_matrices(network):
+        outputs, inputs = rows.shape
+        gram = rows @ rows.T if outputs <= inputs else rows.T @ rows
+        excess = gram - torch.eye(gram.shape[0])
+        total = total + 0.5 * (excess.square().sum() + max(0, outputs - inputs))
+    return total

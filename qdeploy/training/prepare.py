@@ -1,0 +1,112 @@
+"""What to do with a run folder before training into it: start, go on, leave alone or refuse."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.recipe.loading import load_recipe, save_recipe
+from qdeploy.recipe.models import Recipe
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
+from qdeploy.training.run import (
+    CHECKPOINTS,
+    METRICS,
+    MODEL,
+    RECIPE,
+    SUMMARY,
+    is_finished,
+    recipe_digest,
+)
+
+
+class Start(Enum):
+    """How a training begins."""
+
+    FRESH = "fresh"
+    RESUME = "resume"
+    FINISHED = "finished"
+
+
+def prepare(
+    folder: Path, recipe: Recipe, *, resume: bool, force: bool, say: Callable[[str], None]
+) -> tuple[Start, Checkpoint | None]:
+    """Make `folder` ready and store the recipe in it.
+
+    Args:
+        folder: the run folder; made when missing.
+        recipe: resolved.
+        resume: go on from the newest complete checkpoint, if there is one.
+        force: remove an earlier run.
+        say: is told what happens, in sentences.
+
+    Raises:
+        CheckpointError: when the folder holds something else and `force` is not given, or when no
+            checkpoint can be used.
+    """
+    if force:
+        _remove(folder)
+    stored = _stored(folder)
+    if stored is None:
+        if folder.exists() and any(folder.iterdir()):
+            raise CheckpointError(
+                f"`{folder}` is not empty and holds no run",
+                where=str(folder),
+                do="choose another folder with --out, or use --force",
+            )
+        if resume:
+            say(f"there is no run in {folder} yet: training starts from the beginning")
+        save_recipe(recipe, folder / RECIPE)
+        return Start.FRESH, None
+    if recipe_digest(stored) != recipe_digest(recipe):
+        raise CheckpointError(
+            f"`{folder}` holds a run of a different recipe",
+            where=str(folder / RECIPE),
+            why=_difference(stored, recipe),
+            do="choose another folder with --out, or replace that run with --force",
+        )
+    if is_finished(folder, recipe):
+        return Start.FINISHED, None
+    checkpoint, troubles = CheckpointFolder(folder / CHECKPOINTS).newest(recipe_digest(recipe))
+    if checkpoint is None:
+        say("the earlier run has no checkpoint yet: training starts from the beginning")
+        return Start.FRESH, None
+    if not resume:
+        raise CheckpointError(
+            f"`{folder}` holds an unfinished run of this recipe",
+            where=str(folder / CHECKPOINTS),
+            do="go on with --resume, or start over with --force",
+        )
+    for trouble in troubles:
+        say(f"{trouble.what}; an earlier one is used")
+    return Start.RESUME, checkpoint
+
+
+def _stored(folder: Path) -> Recipe | None:
+    path = folder / RECIPE
+    if not path.exists():
+        return None
+    try:
+        return load_recipe(path)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"the recipe stored in `{folder}` cannot be read",
+            where=error.where or str(path),
+            why=error.what,
+            do="replace that run with --force",
+        ) from error
+
+
+def _difference(stored: Recipe, recipe: Recipe) -> str:
+    old, new = stored.model_dump(mode="json"), recipe.model_dump(mode="json")
+    sections = [key for key in new if old.get(key) != new[key]]
+    return f"the recipes differ in: {', '.join(sections)}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a run consists of, and nothing else; the summary first: it marks the end."""
+    for name in (SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, RECIPE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

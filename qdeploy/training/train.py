@@ -1,0 +1,154 @@
+"""Training a recipe: pretrain in float, retrain quantized from there, fine-tune."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from qdeploy import provenance
+from qdeploy.artifacts import write_json
+from qdeploy.data.dataset import Dataset
+from qdeploy.data.registry import load_dataset
+from qdeploy.networks.registry import build_network
+from qdeploy.progress import say
+from qdeploy.quant.starting_scales import start_from_float
+from qdeploy.recipe.models import Recipe
+from qdeploy.training.batches import epoch_generator, prepared
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors
+from qdeploy.training.phase import PhaseTrainer
+from qdeploy.training.prepare import Start, prepare
+from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, read_metrics, recipe_digest
+from qdeploy.training.state import restore_network
+
+CALIBRATION_IMAGES = 1024
+
+
+def train(
+    recipe: Recipe,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Path:
+    """Train `recipe` into `run_dir`; the same recipe gives the same weights bit for bit on a CPU
+    with the same number of threads, also when it was interrupted and resumed.
+
+    Args:
+        recipe: resolved.
+        run_dir: the run folder; a finished run of the same recipe is left alone.
+        data_dir: as in `load_dataset`.
+        resume: go on with an unfinished run.
+        force: replace an earlier run.
+
+    Returns:
+        `run_dir`.
+
+    Raises:
+        CheckpointError: when the folder holds another run, or no usable checkpoint.
+        DataError: when the data set is missing or damaged.
+        TrainingError: when numbers are no longer finite.
+    """
+    dataset = load_dataset(recipe.data.name, data_dir)
+    start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
+    if start is Start.FINISHED:
+        say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
+        return run_dir
+    with _deterministic(recipe.seed):
+        _train(recipe, run_dir, dataset, checkpoint)
+    return run_dir
+
+
+def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoint | None) -> None:
+    network = _channels_last(build_network(recipe, quantized=False))
+    metrics: list[dict[str, Any]] = []
+    first, done = 0, 0
+    if checkpoint is not None:
+        position = checkpoint.position
+        first, done = position.phase, position.epoch
+        metrics = [
+            row
+            for row in read_metrics(folder)
+            if (row["phase_index"], row["epoch"]) <= (first, done)
+        ]
+        if recipe.phases[first].kind != "pretrain":
+            network = _channels_last(build_network(recipe, quantized=True))
+        restore_network(network, checkpoint.tensors)
+        say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
+    path = checkpoint.path if checkpoint is not None else None
+    for index in range(first, len(recipe.phases)):
+        phase = recipe.phases[index]
+        begun = done if index == first else 0
+        if phase.kind == "retrain" and begun == 0:
+            network = _quantized(recipe, network, dataset)
+        trainer = PhaseTrainer(recipe, index, network, dataset, folder, metrics, path)
+        tensors = checkpoint.tensors if checkpoint is not None and begun else None
+        trainer.run(begun, tensors)
+        path = trainer.checkpoint
+    _finish(recipe, folder, network, metrics)
+
+
+def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn.Module:
+    """The quantized network with the float network's weights and scales that fit them."""
+    network = _channels_last(build_network(recipe, quantized=True))
+    generator = epoch_generator(recipe.seed, -1, 0)
+    chosen = torch.randperm(len(dataset.train_labels), generator=generator)[:CALIBRATION_IMAGES]
+    images = prepared(dataset.train_images[chosen], recipe)
+    start_from_float(network, float_network, images, recipe.quantization)
+    return network
+
+
+def _finish(
+    recipe: Recipe, folder: Path, network: nn.Module, metrics: list[dict[str, Any]]
+) -> None:
+    """Write the model, then the summary that marks the run as finished."""
+    phases = []
+    for index, phase in enumerate(recipe.phases):
+        rows = [row for row in metrics if row["phase_index"] == index]
+        phases.append(
+            {
+                "name": phase.name,
+                "kind": phase.kind,
+                "epochs": recipe.epochs_of(phase),
+                "accuracy": rows[-1]["accuracy"],
+                "train_accuracy": rows[-1]["train_accuracy"],
+                "loss": rows[-1]["loss"],
+                "lipschitz": rows[-1]["lipschitz"],
+                "seconds": sum(row["seconds"] for row in rows),
+            }
+        )
+    common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
+    write_tensors(folder / MODEL, network.state_dict(), {"name": recipe.name, **common})
+    CheckpointFolder(folder / CHECKPOINTS).prune(0)
+    write_json(
+        folder / SUMMARY,
+        {
+            "name": recipe.name,
+            "phases": phases,
+            "accuracy": phases[-1]["accuracy"],
+            "seconds": sum(phase["seconds"] for phase in phases),
+            **common,
+        },
+    )
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """Convolutions are 1.3 to 1.5 times as fast in this memory format."""
+    return network.to(memory_format=torch.channels_last)
+
+
+@contextlib.contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Seeded random numbers and deterministic kernels inside; all as it was afterwards."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
