@@ -1,0 +1,159 @@
+"""`qdeploy export`: a trained run or a QONNX file becomes a verified package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qdeploy.targets.build import Observer
+    from qdeploy.verify.results import Rung
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--target", default="pynq", show_default=True, help="What the package is for.")
+@click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
+@click.option("--out", type=click.Path(path_type=Path), help="Build folder [build/NAME-BOARD].")
+@click.option("--fps", type=float, help="Frames per second to fold for [as fast as fits].")
+@click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's].")
+@click.option("--argmax", is_flag=True, help="Put out the class instead of the logits.")
+@click.option(
+    "--frames", default=1000, show_default=True, type=click.IntRange(1), help="Frames to verify."
+)
+@click.option(
+    "--rtl-frames",
+    default=100,
+    show_default=True,
+    type=click.IntRange(2),
+    help="How many of them run in RTL simulation.",
+)
+@click.option(
+    "--stall",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 0.95),
+    help="Chance of a stall in a cycle of RTL simulation.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of stalls and random frames.")
+@click.option(
+    "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
+)
+@click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="QDEPLOY_DATA",
+    help="Folder of the data sets [$QDEPLOY_DATA].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def export(
+    source: Path,
+    target: str,
+    board: str,
+    out: Path | None,
+    fps: float | None,
+    clock_mhz: float | None,
+    argmax: bool,
+    frames: int,
+    rtl_frames: int,
+    stall: float,
+    seed: int,
+    require: tuple[str, ...],
+    skip: tuple[str, ...],
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn SOURCE, a run folder or a QONNX file, into a verified accelerator package.
+
+    Every step is checked; the exit code is 1 when a rung of the ladder that must be exact is not.
+    """
+    from qdeploy.targets.build import Options, build
+
+    options = Options(
+        source=source,
+        target=target,
+        board=board,
+        fps=fps,
+        clock_mhz=clock_mhz,
+        argmax=argmax,
+        frames=frames,
+        rtl_frames=rtl_frames,
+        stall=stall,
+        seed=seed,
+        require=require,
+        skip=skip,
+        data=data,
+    )
+    result = build(options, out, observer(as_json))
+    conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
+
+
+def observer(quiet: bool) -> Observer:
+    """Prints each step with its time and result, and each rung; nothing when `quiet`."""
+    from rich.console import Console
+
+    from qdeploy.targets.build import Observer
+
+    if quiet:
+        return Observer()
+    console = Console()
+    status = _Status(console)
+    return Observer(stage=status.start, done=status.done, rung=status.rung)
+
+
+class _Status:
+    """A spinner for the running step on a terminal; one plain line a finished step everywhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.spinner = console.status("")
+
+    def start(self, name: str) -> None:
+        if self.console.is_terminal:
+            self.spinner.update(name)
+            self.spinner.start()
+
+    def done(self, name: str, seconds: float, result: str) -> None:
+        self.spinner.stop()
+        tail = f"  {result}" if result else ""
+        self._line(f"{name:<40} {seconds:6.1f} s{tail}")
+
+    def rung(self, rung: Rung) -> None:
+        self.spinner.stop()
+        if rung.skipped is not None:
+            self._line(f"  rung {rung.name:<10} skipped: {rung.skipped}")
+            return
+        word = "ok" if rung.passed else "FAILED"
+        self._line(
+            f"  rung {rung.name:<10} {word:<7} {rung.mismatches} of {rung.codes:,} codes differ, "
+            f"{rung.frames:,} frames, {rung.boundaries} boundaries"
+        )
+        if rung.note:
+            self._line(f"       first difference: {rung.note}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:
+    """Print the summary of a build, then raise what its ladder found, if anything."""
+    from qdeploy.report.summary import print_summary
+
+    if as_json:
+        names = ("build", "verify", "resources", "performance")
+        found = {
+            name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+            for name in names
+            if (folder / f"{name}.json").exists()
+        }
+        click.echo(json.dumps({"folder": str(folder), **found}, indent=2))
+    else:
+        print_summary(folder, run)
+    if failure is not None:
+        raise failure

@@ -1,0 +1,91 @@
+"""The frames a build is proven with: real test frames of the data set, or random codes."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.artifacts import atomic_path
+from qdeploy.errors import UserError
+from qdeploy.lowering.integer_graph import IntegerGraph
+
+FRAMES_FILE = "frames.npz"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Input frames of a build.
+
+    Args:
+        codes: (frames, *input shape), what the accelerator gets.
+        raw: uint8 frames of the same shape as the data set has them; equal to the codes where
+            there is no data set.
+        labels: (frames,), -1 where unknown.
+        source: one sentence: where they come from.
+    """
+
+    codes: npt.NDArray[np.int64]
+    raw: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    source: str
+
+    def first(self, count: int) -> Frames:
+        """The first `count` frames."""
+        return Frames(self.codes[:count], self.raw[:count], self.labels[:count], self.source)
+
+
+def frames_of_dataset(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], input_bits: int, name: str
+) -> Frames:
+    """Test images as codes: the upper `input_bits` bits of each uint8 value."""
+    codes = (images >> (8 - input_bits)).astype(np.int64)
+    return Frames(codes, images, labels.astype(np.int64), f"test set of {name}")
+
+
+def random_frames(graph: IntegerGraph, count: int, seed: int) -> Frames:
+    """Uniformly random codes over the input's whole range, for a file without a data set."""
+    source = graph.tensors[graph.input]
+    codes = np.random.default_rng(seed).integers(
+        source.lo, source.hi + 1, (count, *source.shape), dtype=np.int64
+    )
+    raw = codes.astype(np.uint8)
+    labels = np.full(count, -1, dtype=np.int64)
+    return Frames(codes, raw, labels, f"uniformly random codes, seed {seed}")
+
+
+def save_frames(folder: Path, frames: Frames) -> None:
+    """Write `frames.npz` into a build folder."""
+    kind = np.int16 if frames.codes.min() < 0 else np.uint8
+    with atomic_path(folder / FRAMES_FILE) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            codes=frames.codes.astype(kind),
+            raw=frames.raw,
+            labels=frames.labels,
+            source=np.array(frames.source),
+        )
+
+
+def load_frames(folder: Path) -> Frames:
+    """Read `frames.npz` of a build folder.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = folder / FRAMES_FILE
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return Frames(
+                data["codes"].astype(np.int64), data["raw"], data["labels"], str(data["source"])
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"the build `{folder}` has no readable frames",
+            where=str(path),
+            why=str(error),
+            do="run `qdeploy export` again",
+        ) from error

@@ -1,0 +1,57 @@
+"""Cycles measured in the RTL simulation, as `performance.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdeploy.artifacts import write_json
+from qdeploy.dataflow.design import Design
+from qdeploy.verify.results import PERFORMANCE_FILE
+
+if TYPE_CHECKING:
+    from qdeploy.sim.design import DesignResult
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the design reaches, without stalls.
+
+    Args:
+        clock_mhz: the clock asked for; timing is met only when place and route says so.
+        cycles_per_frame: at steady state, between the ends of consecutive frames.
+        latency_cycles: from a frame's first input beat to its last output beat.
+        fps: clock over cycles per frame.
+        source: where the cycles come from.
+        expected_cycles_per_frame: the slowest layer's, before simulation.
+        bottleneck: that layer.
+    """
+
+    clock_mhz: float
+    cycles_per_frame: int
+    latency_cycles: int
+    fps: float
+    source: str
+    expected_cycles_per_frame: int
+    bottleneck: str
+
+
+def measure(design: Design, result: DesignResult, frames: int) -> Performance:
+    """Performance from an unstalled run of `frames` frames back to back."""
+    cycles = int(result.cycles_per_frame)
+    slowest = max(design.layers, key=lambda layer: layer.cycles)
+    return Performance(
+        clock_mhz=design.clock_mhz,
+        cycles_per_frame=cycles,
+        latency_cycles=int(result.latency_cycles),
+        fps=design.clock_mhz * 1e6 / cycles,
+        source=f"RTL simulation of the stitched design in Verilator, {frames} frames back to back",
+        expected_cycles_per_frame=design.cycles_per_frame,
+        bottleneck=slowest.name,
+    )
+
+
+def write_performance(build: Path, performance: Performance) -> None:
+    """Write `performance.json` into the build folder."""
+    write_json(build / PERFORMANCE_FILE, asdict(performance))

@@ -1,0 +1,71 @@
+"""What the ladder finds: one result a rung, and the file `verify.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qdeploy import provenance
+from qdeploy.artifacts import write_json
+
+VERIFY_FILE = "verify.json"
+PERFORMANCE_FILE = "performance.json"
+# Where a scale is no power of two, float rounding at a tie may flip one code in this many.
+CODES_PER_FLIP = 1_000_000
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Result of one rung.
+
+    Args:
+        name: torch, qonnx, int, dataflow, rtl.
+        frames, boundaries, codes: what was compared; `mismatches` of them differ.
+        must_be_exact: whether any mismatch is a failure.
+        class_mismatches: frames with another predicted class.
+        skipped: why the rung did not run, None when it did.
+        note: one sentence for people.
+        details: further figures (stalls, optimization levels, distances of differing codes).
+    """
+
+    name: str
+    frames: int = 0
+    boundaries: int = 0
+    codes: int = 0
+    mismatches: int = 0
+    must_be_exact: bool = True
+    class_mismatches: int = 0
+    skipped: str | None = None
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rung holds what it promises; a skipped rung promises nothing."""
+        if self.skipped is not None:
+            return True
+        if self.must_be_exact:
+            return self.mismatches == 0
+        return self.mismatches * CODES_PER_FLIP <= self.codes and self.class_mismatches == 0
+
+    def record(self) -> dict[str, Any]:
+        """As in `verify.json`: empty fields left out."""
+        data = asdict(self)
+        for key in ("skipped", "note", "details"):
+            if not data[key]:
+                del data[key]
+        return {**data, "passed": self.passed}
+
+
+def write_verify(folder: Path, rungs: list[Rung]) -> None:
+    """Write `verify.json` into the build folder."""
+    write_json(
+        folder / VERIFY_FILE,
+        {
+            "frames": max((rung.frames for rung in rungs), default=0),
+            "passed": all(rung.passed for rung in rungs),
+            "rungs": [rung.record() for rung in rungs],
+            **provenance.record(),
+        },
+    )

@@ -1,0 +1,197 @@
+"""One function a rung: run a level on the frames and compare it with the integer graph."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.dataflow.compile import HARDWARE_FILE
+from qdeploy.dataflow.design import Design
+from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph, Threshold
+from qdeploy.verify.compare import Comparison, class_mismatches, compare
+from qdeploy.verify.performance import measure, write_performance
+from qdeploy.verify.results import Rung
+
+if TYPE_CHECKING:
+    from qdeploy.verify.ladder import Levels
+
+Reference = Mapping[str, npt.NDArray[np.integer]]
+
+QONNX_FILE = "model.qonnx.onnx"
+INT_FILE = "model.int.onnx"
+RTL_FOLDER = "rtl"
+SIM_FOLDER = "sim"
+REFERENCE_FRAMES = 100
+LEVELS = ("disable", "basic", "extended", "all")
+
+
+def integer_codes(
+    graph: IntegerGraph, build: Path, frames: npt.NDArray[np.integer]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Codes at every boundary from the integer graph in onnxruntime, the reference for the rest."""
+    from qdeploy.lowering.emit_onnx import emit_onnx
+    from qdeploy.lowering.simulator import IntSimulator
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "taps.onnx"
+        emit_onnx(graph, path, taps=True)
+        return _as_int64(IntSimulator(path).run(frames))
+
+
+def torch_rung(levels: Levels, reference: Reference) -> Rung:
+    """The Brevitas network in eval mode against the integer graph."""
+    if levels.network is None:
+        return Rung("torch", skipped="there is no trained network beside the QONNX file")
+    from qdeploy.lowering.compare import torch_codes
+
+    actual = torch_codes(levels.network, levels.graph, levels.frames)
+    return _float_rung("torch", levels, reference, actual)
+
+
+def qonnx_rung(levels: Levels, reference: Reference) -> Rung:
+    """The QONNX file in the official executor against the integer graph."""
+    from qdeploy.lowering.compare import qonnx_codes
+
+    count = min(levels.qonnx_frames, len(levels.frames))
+    actual = qonnx_codes(levels.build / QONNX_FILE, levels.graph, levels.frames[:count])
+    return _float_rung("qonnx", levels, reference, actual)
+
+
+def int_rung(levels: Levels, reference: Reference) -> Rung:
+    """The file users get, at every optimization level of onnxruntime, against int64 arithmetic."""
+    from qdeploy.lowering.emit_onnx import emit_onnx
+    from qdeploy.lowering.reference import run_reference
+    from qdeploy.lowering.simulator import IntSimulator
+
+    names = levels.graph.boundaries()
+    exact = run_reference(levels.graph, levels.frames)
+    total = compare(names, exact, reference)
+    codes, mismatches = total.codes, total.mismatches
+    first = total.first
+    with tempfile.TemporaryDirectory() as folder:
+        tapped = Path(folder) / "taps.onnx"
+        emit_onnx(levels.graph, tapped, taps=True)
+        for level in LEVELS:
+            for path, checked in ((tapped, names), (levels.build / INT_FILE, names[-1:])):
+                found = _as_int64(IntSimulator(path, level=level).run(levels.frames))
+                part = compare(checked, exact, found)
+                codes, mismatches = codes + part.codes, mismatches + part.mismatches
+                first = first or part.first
+    return Rung(
+        "int",
+        frames=total.frames,
+        boundaries=total.boundaries,
+        codes=codes,
+        mismatches=mismatches,
+        note=first.sentence() if first else "",
+        details={"optimization_levels": list(LEVELS), "against": "int64 arithmetic in numpy"},
+    )
+
+
+def dataflow_rung(levels: Levels, reference: Reference) -> Rung:
+    """FINN's hardware layers, node by node."""
+    from qdeploy.dataflow.execute import DataflowExecutor
+    from qdeploy.dataflow.specialize import register
+
+    register()
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    hardware = ModelWrapper(str(levels.build / HARDWARE_FILE))
+    actual = DataflowExecutor(hardware, levels.graph).run(levels.frames)
+    return _exact("dataflow", compare(levels.graph.boundaries(), reference, actual))
+
+
+def rtl_rung(levels: Levels, reference: Reference) -> Rung:
+    """The stitched design in Verilator: stalled frames compared, unstalled ones also timed."""
+    from qdeploy.sim.design import simulate_design
+
+    folder = levels.build / RTL_FOLDER
+    design = Design.load(folder)
+    simulator = simulate_design(folder, design, levels.build / SIM_FOLDER, taps=True)
+    count = min(levels.rtl_frames, len(levels.frames))
+    expected = {name: codes[:count] for name, codes in reference.items()}
+    frames = levels.frames[:count]
+    names = levels.graph.boundaries()
+    stalled = simulator.run(frames, stall_in=levels.stall, stall_out=levels.stall, seed=levels.seed)
+    result = compare(names, expected, {**stalled.taps, levels.graph.output: stalled.outputs})
+    free = simulator.run(frames)
+    unstalled = compare(names, expected, {**free.taps, levels.graph.output: free.outputs})
+    write_performance(levels.build, measure(design, free, len(frames)))
+    total = Comparison(
+        result.frames,
+        result.boundaries,
+        result.codes + unstalled.codes,
+        result.mismatches + unstalled.mismatches,
+        (*result.found, *unstalled.found),
+    )
+    return _exact(
+        "rtl",
+        total,
+        {
+            "stall": levels.stall,
+            "seed": levels.seed,
+            "runs": ["random stalls on input and output", "back to back without stalls"],
+            "cycles_stalled": int(stalled.cycles),
+            "cycles_free": int(free.cycles),
+            "fifo_high_water": {name: int(fill) for name, fill in free.fifo_max.items()},
+        },
+    )
+
+
+def _exact(name: str, total: Comparison, details: dict[str, Any] | None = None) -> Rung:
+    return Rung(
+        name,
+        frames=total.frames,
+        boundaries=total.boundaries,
+        codes=total.codes,
+        mismatches=total.mismatches,
+        note=total.first.sentence() if total.first else "",
+        details=details or {},
+    )
+
+
+def _float_rung(name: str, levels: Levels, reference: Reference, actual: Reference) -> Rung:
+    """A level that computes in float: every differing code with its distance from a threshold."""
+    from qdeploy.lowering.compare import all_scales_are_powers_of_two, threshold_distances
+
+    graph = levels.graph
+    count = len(next(iter(actual.values())))
+    expected = {key: codes[:count] for key, codes in reference.items()}
+    total = compare(graph.boundaries(), expected, actual)
+    differing = 0
+    if not isinstance(graph.producer(graph.output), ArgMax):
+        differing = class_mismatches(expected[graph.output], actual[graph.output])
+    details: dict[str, Any] = {}
+    if total.found:
+        thresholded = {n.output for n in graph.nodes if isinstance(n, Threshold)}
+        found = [m for m in total.found if m.boundary in thresholded]
+        distances = threshold_distances(
+            levels.build / QONNX_FILE,
+            graph,
+            levels.frames[:count],
+            [(m.boundary, (m.frame, *m.index)) for m in found],
+        )
+        details["differences"] = [
+            {**m.__dict__, "index": list(m.index), "distance_lsb": distance}
+            for m, distance in zip(found, distances, strict=True)
+        ]
+    return Rung(
+        name,
+        frames=total.frames,
+        boundaries=total.boundaries,
+        codes=total.codes,
+        mismatches=total.mismatches,
+        must_be_exact=all_scales_are_powers_of_two(graph),
+        class_mismatches=differing,
+        note=total.first.sentence() if total.first else "",
+        details=details,
+    )
+
+
+def _as_int64(codes: Mapping[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
+    return {name: np.asarray(values).astype(np.int64) for name, values in codes.items()}
