@@ -102,6 +102,8 @@ def _repeat(values: Fractions, count: int) -> Fractions:
     return values if len(values) == 1 else tuple(v for v in values for _ in range(count))
 
 
-def _zip(operation: Callable[[Fraction, Fraction], Fraction], a: Fractions, b: Fractions) -> Fractions:
+def _zip(
+    operation: Callable[[Fraction, Fraction], Fraction], a: Fractions, b: Fractions
+) -> Fractions:
     size = max(len(a), len(b))
     return tuple(map(operation, expand(a, size), expand(b, size)))

@@ -181,4 +181,6 @@ class IntegerGraph:
 
     def weights_of(self, kinds: Sequence[type[Node]] = (Conv, Dense)) -> int:
         """Number of weights in the nodes of the given kinds."""
-        return sum(n.weights.size for n in self.nodes if isinstance(n, Conv | Dense) and type(n) in kinds)
+        return sum(
+            n.weights.size for n in self.nodes if isinstance(n, Conv | Dense) and type(n) in kinds
+        )

@@ -1,0 +1,153 @@
+"""An integer graph under construction: nodes, tensors, intervals, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from qdeploy.errors import PassError
+from qdeploy.lowering.integer_graph import (
+    Conv,
+    Dense,
+    IntegerGraph,
+    IntType,
+    Node,
+    Tensor,
+)
+from qdeploy.lowering.intervals import Intervals
+from qdeploy.lowering.names import unique
+from qdeploy.lowering.thresholds import Quantizer
+
+ACCUMULATOR_BITS = 32
+
+
+@dataclass(frozen=True)
+class ThresholdSource:
+    """What a Threshold was made of: value = gain[c]·n + offset[c] in front of a quantizer."""
+
+    gain: tuple[Fraction, ...]
+    offset: tuple[Fraction, ...]
+    quantizer: Quantizer
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An integer graph with its ties to the QONNX file.
+
+    Args:
+        graph: the integers.
+        affine: for each Threshold's output, the exact map and quantizer behind its table.
+        intervals: for each accumulator, the exact interval per channel.
+        sources: for each boundary and the input, the tensor of the QONNX file with the same values.
+        notes: sentences about what was rounded.
+    """
+
+    graph: IntegerGraph
+    affine: Mapping[str, ThresholdSource]
+    intervals: Mapping[str, Intervals]
+    sources: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Builder:
+    """Collects nodes in execution order."""
+
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    intervals: dict[str, Intervals] = field(default_factory=dict)
+    affine: dict[str, ThresholdSource] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add_tensor(self, tensor: Tensor, source: str) -> str:
+        """Add a tensor under a unique name; returns the name."""
+        name = unique(tensor.name, self.tensors)
+        self.tensors[name] = replace(tensor, name=name)
+        self.sources[name] = source
+        return name
+
+    def accumulator(
+        self, layer: str, shape: tuple[int, ...], interval: Intervals, source: str, kind: str
+    ) -> str:
+        """Add a tensor of accumulators; returns its name."""
+        lo, hi = interval.bounds
+        name = self.add_tensor(
+            Tensor(f"{layer}.{kind}", shape, IntType.holding(lo, hi), lo, hi), source
+        )
+        self.intervals[name] = interval
+        return name
+
+    def channel_intervals(self, name: str) -> Intervals:
+        """Interval per channel of any tensor."""
+        if name in self.intervals:
+            return self.intervals[name]
+        tensor = self.tensors[name]
+        return Intervals((tensor.lo,) * tensor.shape[0], (tensor.hi,) * tensor.shape[0])
+
+    def producer(self, name: str) -> Node | None:
+        """The node that makes a tensor."""
+        return next((node for node in self.nodes if node.output == name), None)
+
+    def is_accumulator(self, name: str) -> bool:
+        """Whether a tensor is a sum that no quantizer has narrowed yet."""
+        return name in self.intervals
+
+    def negate_channels(self, name: str, channels: frozenset[int]) -> None:
+        """Turn the sign of some output channels of the Conv or Dense that makes `name`."""
+        node = self.producer(name)
+        if not isinstance(node, Conv | Dense) or self.is_read(name):
+            raise PassError("only the sums of a convolution or a fully connected layer change sign")
+        sign = np.ones(len(node.weights), dtype=np.int64)
+        sign[list(channels)] = -1
+        weights = node.weights * sign.reshape(-1, *([1] * (node.weights.ndim - 1)))
+        self.nodes[self.nodes.index(node)] = replace(node, weights=weights)
+        interval = self.intervals[name].negated(channels)
+        lo, hi = interval.bounds
+        self.intervals[name] = interval
+        self.tensors[name] = replace(
+            self.tensors[name], lo=lo, hi=hi, dtype=IntType.holding(lo, hi)
+        )
+
+    def is_read(self, name: str) -> bool:
+        """Whether a node reads a tensor already."""
+        return any(name in node.inputs for node in self.nodes)
+
+    def node_name(self, layer: str, kind: str) -> str:
+        """A unique name for a node."""
+        return unique(f"{layer}.{kind}", {node.name for node in self.nodes})
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a tensor another name everywhere."""
+        if old == new:
+            return
+        for table in (self.tensors, self.sources, self.intervals, self.affine):
+            if old in table:
+                table[new] = table.pop(old)  # type: ignore[attr-defined]
+        self.tensors[new] = replace(self.tensors[new], name=new)
+        self.nodes = [
+            replace(
+                node,
+                inputs=tuple(new if name == old else name for name in node.inputs),
+                output=new if node.output == old else node.output,
+            )
+            for node in self.nodes
+        ]
+
+    def finish(self, name: str, output: str, scale: float) -> Lowered:
+        """The finished graph.
+
+        Raises:
+            PassError: a node's result is read by nobody.
+        """
+        read = {item for node in self.nodes for item in node.inputs} | {output}
+        unread = [node.name for node in self.nodes if node.output not in read]
+        if unread:
+            raise PassError(f"nobody reads the results of {', '.join(unread)}")
+        graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, scale)
+        wanted = {graph.input, *graph.boundaries()}
+        sources = {key: value for key, value in self.sources.items() if key in wanted}
+        return Lowered(graph, self.affine, self.intervals, sources, tuple(self.notes))

@@ -1,0 +1,48 @@
+"""The official qonnx executor: slow, and the judge of what a QONNX file means."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+
+FloatArray = npt.NDArray[Any]
+
+
+def with_batch(model: ModelProto, frames: int) -> ModelProto:
+    """A copy of the model for a batch of `frames`, all shapes inferred again."""
+    model = copy.deepcopy(model)
+    for item in (*model.graph.input, *model.graph.output):
+        if item.name not in {i.name for i in model.graph.initializer}:
+            item.type.tensor_type.shape.dim[0].ClearField("dim_param")
+            item.type.tensor_type.shape.dim[0].dim_value = frames
+    del model.graph.value_info[:]
+    return infer_shapes(model)
+
+
+def infer_shapes(model: ModelProto) -> ModelProto:
+    """The model with the shape of every tensor, Quant nodes included."""
+    logging.getLogger("qonnx").setLevel(logging.ERROR)
+    return ModelWrapper(model).transform(InferShapes()).model
+
+
+def execute(model: ModelProto, frames: FloatArray) -> dict[str, FloatArray]:
+    """Every tensor of the file for float `frames` (N, ...)."""
+    wrapper = ModelWrapper(with_batch(model, len(frames)))
+    name = wrapper.graph.input[0].name
+    return dict(execute_onnx(wrapper, {name: frames.astype(np.float32)}, True))
+
+
+def probe_frame(model: ModelProto) -> FloatArray:
+    """One frame of values in [0, 1) that any input quantizer of 8 bits or fewer holds."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    shape = (1, *(d.dim_value for d in list(dims)[1:]))
+    rng = np.random.default_rng(0)
+    return (rng.integers(0, 256, shape) / 256).astype(np.float32)

@@ -1,0 +1,108 @@
+"""From a quantized Brevitas network to a QONNX file that defines the numbers.
+
+Batch norm becomes one float32 scale and one float32 bias per channel before the file is written,
+computed in float64 and rounded once:
+
+    y = (x - mean)·gamma/sqrt(var + eps) + beta = x·scale + bias
+
+Thresholds are later derived from exactly these float32 numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from brevitas.export import export_qonnx
+from torch import nn
+
+from qdeploy import provenance
+from qdeploy.artifacts import atomic_path
+from qdeploy.errors import UserError
+from qdeploy.lowering.executor import infer_shapes
+from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm
+from qdeploy.lowering.passes import run_passes
+
+METADATA_KEY = "qdeploy.provenance"
+OPSET = 13
+
+
+class ChannelAffine(nn.Module):
+    """x·scale + bias, one of each per channel (axis 1)."""
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, scale: np.ndarray, bias: np.ndarray, rank: int) -> None:
+        super().__init__()
+        shape = (-1, *([1] * (rank - 2)))
+        self.register_buffer("scale", torch.from_numpy(scale.reshape(shape).copy()))
+        self.register_buffer("bias", torch.from_numpy(bias.reshape(shape).copy()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, ...) -> the same shape."""
+        return x * self.scale + self.bias
+
+
+def freeze_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, on the CPU, with every batch norm replaced by a `ChannelAffine`.
+
+    Module names stay. This is the network whose numbers the exported file holds.
+    """
+    frozen = copy.deepcopy(network).cpu().eval()
+    for name, module in list(frozen.named_modules()):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            parent, _, child = name.rpartition(".")
+            rank = 4 if isinstance(module, nn.BatchNorm2d) else 2
+            setattr(frozen.get_submodule(parent), child, _affine(name, module, rank))
+    return frozen
+
+
+def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+    """Write a quantized network as a QONNX file with inferred shapes, atomically.
+
+    Args:
+        network: a Brevitas network; it is not changed. Node names in the file follow its modules.
+        input_shape: without the batch axis, such as (C, H, W).
+        path: the file to write. Its metadata holds the versions that made it.
+    """
+    frozen = freeze_batch_norm(network)
+    frame = torch.zeros(1, *input_shape)
+    with atomic_path(path) as temporary:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            export_qonnx(
+                frozen,
+                frame,
+                str(temporary),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["logits"],
+            )
+        model = run_passes(infer_shapes(onnx.load(temporary)), PASSES, probe=False).model
+        model.graph.name = type(network).__name__.lower()
+        model.producer_name = "qdeploy"
+        onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(provenance.record())})
+        onnx.save(model, temporary)
+
+
+def _affine(name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d, rank: int) -> ChannelAffine:
+    if norm.running_mean is None or norm.running_var is None:
+        raise UserError(
+            f"batch norm `{name}` keeps no running statistics",
+            why="inference needs a fixed mean and variance",
+            do="use track_running_stats=True",
+        )
+    mean = norm.running_mean.double().numpy()
+    var = norm.running_var.double().numpy()
+    gamma = np.ones_like(mean) if norm.weight is None else norm.weight.detach().double().numpy()
+    beta = np.zeros_like(mean) if norm.bias is None else norm.bias.detach().double().numpy()
+    return ChannelAffine(*affine_of_batch_norm(gamma, beta, mean, var, norm.eps), rank=rank)

@@ -1,0 +1,274 @@
+"""The canonical form of a QONNX file, so that files from elsewhere take the same road.
+
+In canonical form there are only Quant, Conv, MatMul, Mul, Add, Sub, Div, Relu, MaxPool, Flatten and
+Transpose of constants, and whatever the lowering then refuses by name:
+
+    Constant, computed constants      -> initializers
+    Identity, Dropout, Cast to float  -> nothing
+    BatchNormalization                -> Mul, Add; one float32 scale and bias per channel
+    Gemm                              -> MatMul, Add
+    Reshape to (N, features)          -> Flatten
+
+    BatchNormalization: y = (x - mean)·s + beta = x·s + (beta - mean·s)
+                        s = gamma / sqrt(var + eps)
+    in float64, rounded once to float32.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from qdeploy.artifacts import atomic_path
+from qdeploy.errors import PassError, UnsupportedLayerError
+from qdeploy.lowering.executor import infer_shapes
+from qdeploy.lowering.passes import (
+    Pass,
+    PassResult,
+    add_initializer,
+    bypass,
+    initializers,
+    replace_node,
+    run_passes,
+)
+from qdeploy.lowering.refusal import refuse
+
+
+class FoldConstants(Pass):
+    """Standard nodes that read only constants become initializers."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        modified = False
+        for node in list(model.graph.node):
+            known = initializers(model)
+            wanted = [name for name in node.input if name]
+            if node.domain not in ("", "ai.onnx") or any(name not in known for name in wanted):
+                continue
+            values = ReferenceEvaluator(node).run(None, {name: known[name] for name in wanted})
+            for name, value in zip(node.output, values, strict=True):
+                add_initializer(model, name, np.asarray(value))
+            model.graph.node.remove(node)
+            modified = True
+        return PassResult(model, modified)
+
+
+class RemoveIdentities(Pass):
+    """Identity, Dropout at inference and Cast to float32 hand their input on."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        modified = False
+        for node in list(model.graph.node):
+            cast = node.op_type == "Cast" and _attribute(node, "to", 0) == TensorProto.FLOAT
+            if cast or node.op_type in ("Identity", "Dropout"):
+                bypass(model, node)
+                modified = True
+        return PassResult(model, modified)
+
+
+class BatchNormToAffine(Pass):
+    """BatchNormalization becomes a Mul and an Add."""
+
+    tolerance = 1e-4
+
+    def call(self, model: ModelProto) -> PassResult:
+        found = [n for n in model.graph.node if n.op_type == "BatchNormalization"]
+        for node in found:
+            known = initializers(model)
+            if any(name not in known for name in node.input[1:5]):
+                raise refuse(
+                    node,
+                    "its batch norm has parameters that are not constants",
+                    do="export the network in evaluation mode",
+                )
+            parameters = [known[name].astype(np.float64) for name in node.input[1:5]]
+            scale, bias = affine_of_batch_norm(*parameters, _attribute(node, "epsilon", 1e-5))
+            rank = len(_shape(model, node.input[0]))
+            shape = (-1, *([1] * (rank - 2)))
+            stem, inner = node.name or node.output[0], f"{node.output[0]}_scaled"
+            constants = [
+                add_initializer(model, f"{node.output[0]}_{key}", value.reshape(shape))
+                for key, value in (("scale", scale), ("bias", bias))
+            ]
+            replace_node(
+                model,
+                node,
+                [
+                    helper.make_node("Mul", [node.input[0], constants[0]], [inner], stem + "Mul"),
+                    helper.make_node("Add", [inner, constants[1]], [node.output[0]], stem + "Add"),
+                ],
+            )
+        return PassResult(model, bool(found))
+
+    def ensures(self, model: ModelProto) -> None:
+        _none_left(model, "BatchNormalization")
+
+
+class GemmToMatMul(Pass):
+    """Gemm with alpha = beta = 1 becomes MatMul and Add."""
+
+    tolerance = 1e-5
+
+    def requires(self, model: ModelProto) -> None:
+        for node in model.graph.node:
+            factors = _attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)
+            if node.op_type == "Gemm" and (factors != (1.0, 1.0) or _attribute(node, "transA", 0)):
+                raise refuse(
+                    node,
+                    "a Gemm with alpha, beta or transA",
+                    do="use a linear layer: y = x·Wᵀ + b",
+                )
+
+    def call(self, model: ModelProto) -> PassResult:
+        found = [n for n in model.graph.node if n.op_type == "Gemm"]
+        for node in found:
+            stem, weights = node.name or node.output[0], node.input[1]
+            nodes = []
+            if _attribute(node, "transB", 0):
+                turned = f"{node.output[0]}_weights"
+                nodes.append(
+                    helper.make_node(
+                        "Transpose", [weights], [turned], stem + "Transpose", perm=[1, 0]
+                    )
+                )
+                weights = turned
+            biased = len(node.input) > 2 and bool(node.input[2])
+            product = f"{node.output[0]}_product" if biased else node.output[0]
+            nodes.append(
+                helper.make_node("MatMul", [node.input[0], weights], [product], stem + "MatMul")
+            )
+            if biased:
+                nodes.append(
+                    helper.make_node(
+                        "Add", [product, node.input[2]], [node.output[0]], stem + "Add"
+                    )
+                )
+            replace_node(model, node, nodes)
+        return PassResult(model, bool(found))
+
+    def ensures(self, model: ModelProto) -> None:
+        _none_left(model, "Gemm")
+
+
+class ReshapeToFlatten(Pass):
+    """A Reshape of an activation to (N, features) becomes Flatten; other shapes are refused."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        constant = set(initializers(model))
+        found = [
+            n for n in model.graph.node if n.op_type == "Reshape" and n.input[0] not in constant
+        ]
+        for node in found:
+            before, after = _shape(model, node.input[0]), _shape(model, node.output[0])
+            if len(after) != 2 or not before or after[0] != before[0]:
+                raise refuse(
+                    node,
+                    f"a reshape from {before} to {after}",
+                    why="feature maps stream pixel by pixel; only flattening leaves them in order",
+                    do="use torch.nn.Flatten or torch.flatten(x, 1)",
+                )
+            flat = helper.make_node("Flatten", [node.input[0]], [node.output[0]], node.name, axis=1)
+            replace_node(model, node, [flat])
+        return PassResult(model, bool(found))
+
+
+PASSES: tuple[Pass, ...] = (
+    FoldConstants(),
+    RemoveIdentities(),
+    BatchNormToAffine(),
+    GemmToMatMul(),
+    ReshapeToFlatten(),
+)
+
+
+def canonical(path: Path, *, probe: bool = True) -> ModelProto:
+    """Read a QONNX file into canonical form with inferred shapes and a batch of one frame.
+
+    Args:
+        path: the file.
+        probe: check each rewriting with the official executor on a probe frame.
+
+    Raises:
+        UnsupportedLayerError: the file is not a network this road takes.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
+        raise UnsupportedLayerError(
+            f"{path.name} cannot be read as an ONNX file",
+            where=str(path),
+            why=next(iter(str(error).splitlines()), type(error).__name__),
+            do="export the network again",
+        ) from error
+    _one_input_one_output(model, path)
+    return run_passes(infer_shapes(model), PASSES, probe=probe).model
+
+
+def import_qonnx(source: Path, target: Path) -> None:
+    """Write the canonical form of `source` to `target`, atomically."""
+    model = canonical(source)
+    with atomic_path(target) as temporary:
+        onnx.save(model, temporary)
+
+
+def affine_of_batch_norm(
+    gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float32 scale and bias per channel of a batch norm, from float64 parameters."""
+    scale = gamma / np.sqrt(var + epsilon)
+    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
+
+
+def _one_input_one_output(model: ModelProto, path: Path) -> None:
+    constant = set(initializers(model))
+    inputs = [item for item in model.graph.input if item.name not in constant]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise UnsupportedLayerError(
+            f"{path.name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
+            where=str(path),
+            why="a design has one stream of frames in and one stream of results out",
+            do="export a network with exactly one input and one output",
+        )
+    keep = [copied for copied in model.graph.input if copied.name not in constant]
+    del model.graph.input[:]
+    model.graph.input.extend(keep)
+    dims = keep[0].type.tensor_type.shape.dim
+    if len(dims) < 2 or any(d.dim_value < 1 for d in list(dims)[1:]):
+        raise UnsupportedLayerError(
+            f"the input `{keep[0].name}` of {path.name} has no fixed shape",
+            where=str(path),
+            do="export with fixed sizes behind the batch axis",
+        )
+    for item in (*keep, *model.graph.output):
+        dim = item.type.tensor_type.shape.dim
+        if dim:
+            dim[0].ClearField("dim_param")
+            dim[0].dim_value = 1
+
+
+def _shape(model: ModelProto, name: str) -> tuple[int, ...]:
+    items = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    for item in items:
+        if item.name == name:
+            return tuple(d.dim_value for d in item.type.tensor_type.shape.dim)
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            return tuple(numpy_helper.to_array(tensor).shape)
+    return ()
+
+
+def _attribute(node: NodeProto, name: str, default: float) -> float:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return float(helper.get_attribute_value(attribute))
+    return default
+
+
+def _none_left(model: ModelProto, op_type: str) -> None:
+    if any(node.op_type == op_type for node in model.graph.node):
+        raise PassError(f"a {op_type} is left in the canonical form")

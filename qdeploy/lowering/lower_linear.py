@@ -1,0 +1,194 @@
+"""Convolutions and matrix products in the lowering.
+
+    a = g·n + b,  w = s_c·m   ->   Σ w·a = s_c·g · Σ m·n  +  s_c·b·Σ m
+
+The sums Σ m·n are the accumulators. Padding puts a = 0 in: that is the code 0 only when b = 0.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from qdeploy.lowering.affine import (
+    Activation,
+    Constant,
+    Fractions,
+    QuantizedConstant,
+    RawInput,
+    Value,
+    fractions_of,
+    single,
+)
+from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
+from qdeploy.lowering.integer_graph import Conv, Dense, IntArray
+from qdeploy.lowering.intervals import accumulator_intervals
+from qdeploy.lowering.names import layer_of
+from qdeploy.lowering.refusal import refuse
+
+
+def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activation:
+    """A 2-D convolution with quantized weights; a bias becomes part of the offset."""
+    x, weights = _inputs(builder, node, *operands[:2])
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if weights.codes.ndim != 4 or attributes.get("auto_pad", b"NOTSET") not in (
+        b"NOTSET",
+        b"VALID",
+    ):
+        raise refuse(
+            node,
+            "a convolution that is not two-dimensional with explicit padding",
+            do="use Conv2d with padding given in pixels",
+        )
+    pads = tuple(int(p) for p in attributes.get("pads", (0, 0, 0, 0)))
+    if any(pads) and any(x.offset):
+        raise refuse(
+            node,
+            "zero padding of activations whose code 0 does not mean 0",
+            why="the padding cannot be represented: 0 lies between or beside the codes",
+            do="drop the offset in front of the convolution, or use padding 0",
+        )
+    stride, dilation = (
+        tuple(int(v) for v in attributes.get(key, (1, 1))) for key in ("strides", "dilations")
+    )
+    source = builder.tensors[x.tensor]
+    kernel = weights.codes.shape[2:]
+    height, width = (
+        (size + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1)
+        // stride[axis]
+        + 1
+        for axis, size in enumerate(source.shape[1:])
+    )
+    layer = layer_of(node)
+    output = _accumulate(
+        builder, node, weights.codes, x, (len(weights.codes), height, width), padded=any(pads)
+    )
+    builder.nodes.append(
+        Conv(
+            builder.node_name(layer, "conv"),
+            layer,
+            (x.tensor,),
+            output,
+            weights.codes,
+            (stride[0], stride[1]),
+            (pads[0], pads[1], pads[2], pads[3]),
+            (dilation[0], dilation[1]),
+            int(attributes.get("group", 1)),
+        )
+    )
+    result = _scaled(output, x, weights.codes, _row_scales(node, weights))
+    return result if len(operands) < 3 else result.plus(_bias(node, operands[2]))
+
+
+def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activation:
+    """A matrix product activation · constant; weights (in, out) in the file."""
+    x, weights = _inputs(builder, node, *operands)
+    source = builder.tensors[x.tensor]
+    if weights.codes.ndim != 2 or len(source.shape) != 1:
+        raise refuse(
+            node,
+            f"a matrix product of {source.shape} with {weights.codes.shape}",
+            do="flatten in front of a fully connected layer",
+        )
+    turned = weights.transposed([1, 0])
+    layer = layer_of(node)
+    output = _accumulate(builder, node, turned.codes, x, (len(turned.codes),), padded=False)
+    builder.nodes.append(
+        Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, turned.codes)
+    )
+    return _scaled(output, x, turned.codes, _row_scales(node, turned))
+
+
+def _inputs(
+    builder: Builder, node: NodeProto, *operands: Value
+) -> tuple[Activation, QuantizedConstant]:
+    x, weights = operands
+    if isinstance(x, RawInput):
+        raise refuse(
+            node,
+            "it reads the network's input before it is quantized",
+            why="from the first quantizer on everything is integers",
+            do="put a QuantIdentity with scale 2**-input_bits in front of the first layer",
+        )
+    if not isinstance(x, Activation):
+        raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
+    if isinstance(weights, Constant):
+        raise refuse(
+            node, "its weights are not quantized", do="use QuantConv2d or QuantLinear (Quant node)"
+        )
+    if not isinstance(weights, QuantizedConstant):
+        raise refuse(
+            node, "its weights are not constant", do=f"a {node.op_type} needs constant weights"
+        )
+    if builder.is_accumulator(x.tensor) or x.rectified:
+        raise refuse(
+            node,
+            "its input is not quantized",
+            why="a layer multiplies codes of a few bits",
+            do="put a quantized activation (QuantReLU, QuantIdentity) in front of it",
+        )
+    if single(x.gain) is None or single(x.offset) is None:
+        raise refuse(
+            node,
+            "its input has one scale per channel",
+            why="the sum runs over channels",
+            do="use one scale for the activations",
+        )
+    return x, weights
+
+
+def _accumulate(
+    builder: Builder,
+    node: NodeProto,
+    weights: IntArray,
+    x: Activation,
+    shape: tuple[int, ...],
+    *,
+    padded: bool,
+) -> str:
+    source = builder.tensors[x.tensor]
+    interval = accumulator_intervals(weights, source.lo, source.hi, padded=padded)
+    output = builder.accumulator(layer_of(node), shape, interval, node.output[0], kind="acc")
+    bits = builder.tensors[output].dtype.bits
+    if bits > ACCUMULATOR_BITS:
+        raise refuse(
+            node,
+            f"its accumulator needs {bits} bits",
+            why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
+            do="use fewer bits or fewer inputs",
+        )
+    return output
+
+
+def _row_scales(node: NodeProto, weights: QuantizedConstant) -> Fractions:
+    """Exact scale of the weights of each output channel (axis 0)."""
+    scale = np.broadcast_to(weights.scale, weights.codes.shape)
+    rows = scale.reshape(len(scale), -1)
+    if (rows != rows[:, :1]).any():
+        raise refuse(
+            node,
+            "its weights have scales that differ within an output channel",
+            do="use one scale per layer or per output channel",
+        )
+    return fractions_of(rows[:, 0])
+
+
+def _scaled(output: str, x: Activation, weights: IntArray, scales: Fractions) -> Activation:
+    gain, offset = x.gain[0], x.offset[0]
+    sums = weights.reshape(len(weights), -1).sum(axis=1)
+    gains = tuple(s * gain for s in scales)
+    offsets = tuple(s * offset * int(m) for s, m in zip(scales, sums, strict=True))
+    return Activation(output, gains, offsets)
+
+
+def _bias(node: NodeProto, value: Value) -> tuple[Fraction, ...]:
+    if isinstance(value, Constant):
+        return fractions_of(value.array)
+    if isinstance(value, QuantizedConstant):
+        scale = np.broadcast_to(value.scale, value.codes.shape).reshape(-1)
+        return tuple(
+            Fraction(float(s)) * int(c) for s, c in zip(scale, value.codes.reshape(-1), strict=True)
+        )
+    raise refuse(node, "its bias is not constant", do="use a constant bias")
