@@ -14,13 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from qdeploy.artifacts import atomic_path
+from qdeploy.artifacts import write_text
 from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design
 from qdeploy.errors import InternalError
 from qdeploy.synth.cells import Counts, count
 from qdeploy.synth.figures import LayerResources, Resources, available
-from qdeploy.synth.sources import Closure, SourceTree
+from qdeploy.synth.sources import SourceTree
 from qdeploy.synth.yosys import Netlist, Yosys
 
 NETLIST_FILE = "netlist.v"
@@ -55,16 +55,23 @@ def synthesize(
     _refuse_parameters(folder, design, modules)
     tell = on_module or (lambda module: None)
 
-    def one(module: str) -> Netlist:
-        closure = tree.closure(module)
-        made = yosys.run(_key(yosys, closure, folder, module), module, folder, closure.sources)
-        tell(module)
-        return made
+    closures = {module: tree.closure(module) for module in modules}
+    keys = {
+        module: closure.digest(folder, *yosys.key_parts(), unnamed=module)
+        for module, closure in closures.items()
+    }
 
-    # One process a core: Yosys itself uses one.
-    with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        netlists = dict(zip(modules, pool.map(one, modules), strict=True))
-    counts = {module: count(made.cells, module) for module, made in netlists.items()}
+    def run(module: str) -> Netlist:
+        done = yosys.run(keys[module], module, folder, closures[module].sources)
+        tell(module)
+        return done
+
+    # One process a core, as Yosys itself uses one; modules that are alike run once.
+    first = {key: module for module, key in reversed(keys.items())}
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        made = dict(zip(first, pool.map(run, first.values()), strict=True))
+    netlists = {module: made[keys[module]] for module in modules}
+    counts = {module: count(one.cells, module) for module, one in netlists.items()}
     top = _top(yosys, tree, folder, design, netlists)
     tell(design.top)
     outside = count(top.cells, design.top, modules)
@@ -77,8 +84,10 @@ def synthesize(
                 do="run `qdeploy export` again; if that does not help, report it",
             )
         total += counts[module] * top.cells[module]
-    _join(work / NETLIST_FILE, [top.verilog, *(made.verilog for made in netlists.values())])
-    _join(work / LOG_FILE, [*(made.log for made in netlists.values()), top.log])
+    texts = [top.text(design.top), *(one.text(name) for name, one in netlists.items())]
+    write_text(work / NETLIST_FILE, "\n".join(texts))
+    logs = [*(one.log for one in made.values()), top.log]
+    write_text(work / LOG_FILE, "\n".join(_log_text(log) for log in logs))
     return Resources(
         board=board.name,
         part=board.part,
@@ -106,18 +115,14 @@ def _layers(design: Design, counts: dict[str, Counts]) -> list[LayerResources]:
     ]
 
 
-def _key(yosys: Yosys, closure: Closure, folder: Path, module: str, *more: str) -> str:
-    return closure.digest(folder, module, *yosys.key_parts(), *more)[:32]
-
-
 def _top(
     yosys: Yosys, tree: SourceTree, folder: Path, design: Design, netlists: dict[str, Netlist]
 ) -> Netlist:
     closure = tree.closure(design.top, stop=netlists)
-    stubs = [made.verilog for made in netlists.values()]
     # A layer's file name is its key: another layer's content makes another top.
-    key = _key(yosys, closure, folder, design.top, *(stub.stem for stub in stubs))
-    return yosys.run(key, design.top, folder, closure.sources, stubs)
+    layers = (f"{module}={made.verilog.stem}" for module, made in netlists.items())
+    key = closure.digest(folder, design.top, *yosys.key_parts(), *layers)
+    return yosys.run(key, design.top, folder, closure.sources, netlists)
 
 
 def _refuse_parameters(folder: Path, design: Design, modules: list[str]) -> None:
@@ -134,8 +139,6 @@ def _refuse_parameters(folder: Path, design: Design, modules: list[str]) -> None
                 )
 
 
-def _join(path: Path, parts: list[Path]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for part in parts:
-            file.write(part.read_text(encoding="utf-8"))
-            file.write("\n")
+def _log_text(path: Path) -> str:
+    """A module's log; one that was cleared away from a shared store is no loss."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

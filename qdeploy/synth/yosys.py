@@ -9,10 +9,8 @@ Results are kept by content, so that an unchanged module is never synthesized tw
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +19,23 @@ from qdeploy.errors import ToolFailedError
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
-_RECIPE = "1"
+_RECIPE = "2"
+# The name under which every module is stored, so that two that differ in their name only are one.
+STORED_AS = "qd_module"
 
 
 @dataclass(frozen=True)
 class Netlist:
-    """A synthesized module: its Verilog netlist, the cells in it, the log."""
+    """A synthesized module: its netlist (of a module called `STORED_AS`), its cells, the log."""
 
-    module: str
     verilog: Path
     cells: dict[str, int]
     log: Path
+
+    def text(self, module: str) -> str:
+        """The netlist as Verilog of a module called `module`."""
+        stored = self.verilog.read_text(encoding="utf-8")
+        return stored.replace(f"module {STORED_AS}(", f"module {module}(", 1)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Yosys:
         """What a key holds besides the files: recipe, tool version, family."""
         return (_RECIPE, self.source)
 
-    def stored(self, key: str, module: str) -> Netlist | None:
+    def stored(self, key: str) -> Netlist | None:
         """A result from the store, None when there is none or it does not read."""
         record = self.store / f"{key}.json"
         try:
@@ -66,9 +70,10 @@ class Yosys:
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return None
         netlist = self.store / f"{key}.v"
-        if data.get("module") != module or not netlist.is_file():
-            return None
-        return Netlist(module, netlist, cells, self.store / f"{key}.log")
+        return Netlist(netlist, cells, self._log(key)) if netlist.is_file() else None
+
+    def _log(self, key: str) -> Path:
+        return self.store / f"{key}.log"
 
     def run(
         self,
@@ -76,63 +81,63 @@ class Yosys:
         module: str,
         folder: Path,
         sources: Sequence[str],
-        stubs: Sequence[Path] = (),
+        stubs: Mapping[str, Netlist] | None = None,
     ) -> Netlist:
         """Synthesize `module` of the design in `folder` and store the result under `key`.
 
         Args:
             sources: Verilog files relative to `folder`, which is the working directory so that
                 memory files with relative names are found.
-            stubs: netlists whose modules are taken as black boxes.
+            stubs: module -> netlist of those that are taken as black boxes.
 
         Raises:
             ToolMissingError: when there is no Yosys.
             ToolFailedError: when it fails, or ends well without a netlist or figures.
         """
-        done = self.stored(key, module)
+        done = self.stored(key)
         if done is not None:
             return done
         self.store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="qdeploy-yosys-") as name:
             scratch = Path(name)
-            for number, stub in enumerate(stubs):
-                shutil.copyfile(stub, scratch / f"stub{number}.v")
             script = [f'read_verilog -defer "{source}"' for source in sources]
-            script += [f"read_verilog -lib {scratch}/stub{n}.v" for n in range(len(stubs))]
+            if stubs:
+                texts = [made.text(name) for name, made in stubs.items()]
+                (scratch / "stubs.v").write_text("\n".join(texts), encoding="utf-8")
+                script.append(f"read_verilog -lib {scratch}/stubs.v")
             script += [
                 f"synth_xilinx -family {self.family} -flatten -noiopad -noclkbuf -top {module}",
                 "check -assert",
-                f"tee -o {scratch}/stat.json stat -json -top {module}",
+                f"rename {module} {STORED_AS}",
+                f"tee -o {scratch}/stat.json stat -json -top {STORED_AS}",
                 f"write_verilog -noattr -noexpr {scratch}/netlist.v",
             ]
             (scratch / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-            log = self.store / f"{key}.log"
-            command = [find_tool("yosys"), "-Q", scratch / "run.ys"]
-            run_tool(command, cwd=folder, log_path=log, timeout=self.timeout_s)
-            return self._keep(key, module, scratch, log)
+            command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
+            run_tool(command, cwd=folder, log_path=self._log(key), timeout=self.timeout_s)
+            return self._keep(key, module, scratch)
 
-    def _keep(self, key: str, module: str, scratch: Path, log: Path) -> Netlist:
-        netlist, stat = scratch / "netlist.v", scratch / "stat.json"
+    def _keep(self, key: str, module: str, scratch: Path) -> Netlist:
+        netlist, log = scratch / "netlist.v", self._log(key)
         text = netlist.read_text(encoding="utf-8") if netlist.is_file() else ""
-        # A name that is a Verilog keyword is written with a backslash.
-        if not re.search(rf"^module \\?{re.escape(module)}\s*\(", text, re.MULTILINE):
+        if f"\nmodule {STORED_AS}(" not in text:
             raise ToolFailedError(
                 f"Yosys ended without an error and without a netlist of `{module}`",
                 where=str(log),
                 do="look at the end of the log; a Yosys from PyPI may do this, Debian's does not",
             )
-        cells = _cells(stat, module, log)
+        cells = _cells(scratch / "stat.json", module, log)
         with atomic_path(self.store / f"{key}.v") as path:
             path.write_text(text, encoding="utf-8")
         # Last: the record says that the netlist beside it is whole.
         write_json(self.store / f"{key}.json", {"module": module, "cells": cells})
-        return Netlist(module, self.store / f"{key}.v", cells, log)
+        return Netlist(self.store / f"{key}.v", cells, log)
 
 
 def _cells(stat: Path, module: str, log: Path) -> dict[str, int]:
     try:
         data = json.loads(stat.read_text(encoding="utf-8"))
-        found = data["modules"][f"\\{module}"]["num_cells_by_type"]
+        found = data["modules"][f"\\{STORED_AS}"]["num_cells_by_type"]
         return {str(kind): int(number) for kind, number in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolFailedError(

@@ -75,6 +75,21 @@ def test_an_unchanged_design_runs_nothing_and_a_changed_layer_only_itself(
     assert len(fresh) == 2  # the layer and the top, not the other layer
 
 
+def test_modules_that_differ_in_their_name_only_are_synthesized_once(
+    small: Small, tmp_path: Path
+) -> None:
+    folder, design = small
+    text = (folder / "toy_one.v").read_text(encoding="utf-8").replace("toy_one", "toy_two")
+    (folder / "toy_two.v").write_text(text, encoding="utf-8")
+    ran: list[str] = []
+    found = synthesize(folder, design, tmp_path / "synth", BOARD, on_module=ran.append)
+    assert ran == ["toy_one", "toy"]
+    assert found.layers[0].counts == found.layers[1].counts
+    netlist = (tmp_path / "synth" / "netlist.v").read_text(encoding="utf-8")
+    assert "module toy_one(" in netlist
+    assert "module toy_two(" in netlist
+
+
 def test_a_damaged_record_in_the_store_is_made_again(small: Small, tmp_path: Path) -> None:
     folder, design = small
     store = tmp_path / "store"
