@@ -1,0 +1,98 @@
+// Stream FIFO, first word falls through.
+//
+//   in    WIDTH bits a beat
+//   out   the same beats in order
+//   fill  words held now, output register included, at most DEPTH (up to 65535)
+//   rate  one beat a cycle in and out, at every DEPTH
+//   time  a beat into the empty FIFO is at the output one cycle later (DEPTH 1 and 2) or two
+//   ready a register compare, except DEPTH 1: there s_tready follows m_tready
+//   size  DEPTH 1 and 2: registers; else a memory of DEPTH words (RAM_STYLE: "auto",
+//         "distributed" or "block") whose read register is the output register
+`default_nettype none
+module qd_fifo #(
+  parameter WIDTH     = 8,
+  parameter DEPTH     = 16,
+  parameter RAM_STYLE = "auto"
+) (
+  input  wire             clk,
+  input  wire             rst_n,
+  input  wire [WIDTH-1:0] s_tdata,
+  input  wire             s_tvalid,
+  output wire             s_tready,
+  output wire [WIDTH-1:0] m_tdata,
+  output wire             m_tvalid,
+  input  wire             m_tready,
+  output wire [15:0]      fill
+);
+  wire push = s_tvalid & s_tready;
+  wire pop  = m_tvalid & m_tready;
+
+  generate
+    if (DEPTH == 1) begin : g_one
+      reg [WIDTH-1:0] word;
+      reg             full;
+      assign s_tready = ~full | m_tready;
+      assign m_tdata  = word;
+      assign m_tvalid = full;
+      assign fill     = {15'd0, full};
+      always @(posedge clk)
+        if (!rst_n) full <= 1'b0;
+        else        full <= push | (full & ~pop);
+      always @(posedge clk) if (push) word <= s_tdata;
+    end else if (DEPTH == 2) begin : g_two
+      reg [WIDTH-1:0] head, spare;
+      reg             head_full, spare_full;
+      assign s_tready = ~spare_full;
+      assign m_tdata  = head;
+      assign m_tvalid = head_full;
+      assign fill     = {14'd0, spare_full, head_full & ~spare_full};
+      always @(posedge clk)
+        if (!rst_n) begin
+          head_full  <= 1'b0;
+          spare_full <= 1'b0;
+        end else begin
+          head_full  <= push | spare_full | (head_full & ~pop);
+          spare_full <= head_full & ~pop & (push | spare_full);
+        end
+      always @(posedge clk) begin
+        if (pop | ~head_full) head <= spare_full ? spare : s_tdata;
+        if (push) spare <= s_tdata;
+      end
+    end else begin : g_memory
+      localparam AB = $clog2(DEPTH);
+      localparam CB = $clog2(DEPTH + 1);
+      localparam [31:0] LAST  = DEPTH - 1;
+      localparam [31:0] LIMIT = DEPTH;
+      (* ram_style = RAM_STYLE *) reg [WIDTH-1:0] words [0:DEPTH-1];
+      reg  [WIDTH-1:0] head;
+      reg              head_full;
+      reg  [AB-1:0]    write_at, read_at;
+      reg  [CB-1:0]    count;   // memory and head together
+      reg              stored;  // the memory holds a word beside the head
+      wire             fetch  = stored & (~head_full | m_tready);
+      wire [CB-1:0]    behind = count - {{(CB-1){1'b0}}, head_full};
+      assign s_tready = (count != LIMIT[CB-1:0]);
+      assign m_tdata  = head;
+      assign m_tvalid = head_full;
+      assign fill     = {{(16-CB){1'b0}}, count};
+      always @(posedge clk)
+        if (!rst_n) begin
+          write_at  <= {AB{1'b0}};
+          read_at   <= {AB{1'b0}};
+          count     <= {CB{1'b0}};
+          head_full <= 1'b0;
+          stored    <= 1'b0;
+        end else begin
+          if (push)  write_at <= (write_at == LAST[AB-1:0]) ? {AB{1'b0}} : write_at + 1'b1;
+          if (fetch) read_at  <= (read_at == LAST[AB-1:0]) ? {AB{1'b0}} : read_at + 1'b1;
+          if (push & ~pop) count <= count + 1'b1;
+          if (pop & ~push) count <= count - 1'b1;
+          head_full <= fetch | (head_full & ~pop);
+          stored    <= push | (behind != {{(CB-1){1'b0}}, fetch});
+        end
+      always @(posedge clk) if (push) words[write_at] <= s_tdata;
+      always @(posedge clk) if (fetch) head <= words[read_at];
+    end
+  endgenerate
+endmodule
+`default_nettype wire

@@ -1,0 +1,349 @@
+// Drives a Verilated model with AXI-Stream ports; the loop over clock cycles runs here.
+//
+// One cycle: clock low, inputs set, evaluate, look which ports shake hands, clock high, evaluate.
+// An input holds valid until it is accepted; stalls are drawn per port from the seed. Outputs and
+// taps are checked against the AXI-Stream rule that valid, data and last stay until accepted.
+#include "model.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "verilated.h"
+
+#define QD_API extern "C" __attribute__((visibility("default")))
+
+// Verilator's hooks: a missing or short memory file, $fatal, $stop and $finish become an error.
+void vl_fatal(const char*, int, const char*, const char* message) {
+    throw std::runtime_error(message);
+}
+void vl_warn(const char* file, int, const char*, const char* message) {
+    throw std::runtime_error(std::string(file) + ": " + message);
+}
+void vl_stop(const char* file, int line, const char*) {
+    throw std::runtime_error(std::string("$stop in ") + file + ":" + std::to_string(line));
+}
+void vl_finish(const char* file, int line, const char*) {
+    throw std::runtime_error(std::string("$finish in ") + file + ":" + std::to_string(line));
+}
+double sc_time_stamp() { return 0; }
+
+namespace {
+
+enum Status { DONE = 0, MORE = 1, IDLE = 2, FAULT = 3 };
+constexpr int RESET_CYCLES = 16;
+
+struct Random {  // xorshift64*, one stream a port
+    uint64_t state;
+    explicit Random(uint64_t seed) : state(seed * 0x9E3779B97F4A7C15ull + 0xD1B54A32D192ED03ull) {
+        if (!state) state = 1;
+        for (int i = 0; i < 8; i++) next();
+    }
+    uint32_t next() {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        return static_cast<uint32_t>((state * 0x2545F4914F6CDD1Dull) >> 32);
+    }
+    bool below(uint64_t threshold) { return threshold && next() < threshold; }
+};
+
+struct Input {
+    QdPort port;
+    size_t bytes = 0;
+    std::vector<uint8_t> beats;
+    int64_t count = 0, sent = 0, total = 0, position = 0;
+    bool valid = false;
+    std::vector<int64_t> cycles;
+    Random random{0};
+};
+
+struct Watch {  // an output or a tap
+    QdPort port;
+    size_t bytes = 0;
+    int64_t expected = 0, seen = 0;
+    bool waiting = false, ready = true;
+    uint8_t held_last = 0;
+    std::vector<uint8_t> held, beats, lasts;
+    std::vector<int64_t> cycles;
+    Random random{0};
+};
+
+struct Gauge {
+    QdGauge port;
+    uint64_t top = 0, now = 0;
+};
+
+size_t bytes_of(int bits) { return (bits + 7) / 8; }
+
+class Driver {
+public:
+    Driver() : model(qd_bind()) {
+        for (const QdPort& port : model.inputs) {
+            inputs.emplace_back();
+            inputs.back().port = port;
+            inputs.back().bytes = bytes_of(port.bits);
+        }
+        add(model.outputs, outputs);
+        add(model.taps, taps);
+        for (const QdGauge& gauge : model.gauges) gauges.push_back(Gauge{gauge});
+        *model.clock = 0;
+        *model.reset_n = 0;
+        model.eval(model.self);  // runs the initial blocks: reads the memory files
+    }
+    ~Driver() { model.destroy(model.self); }
+
+    void start(uint64_t seed, double stall_in, double stall_out, int64_t idle, int64_t settle) {
+        idle_limit = idle;
+        settle_cycles = settle;
+        in_threshold = static_cast<uint64_t>(stall_in * 4294967296.0);
+        out_threshold = static_cast<uint64_t>(stall_out * 4294967296.0);
+        uint64_t stream = seed * 1024;
+        for (Input& in : inputs) in.random = Random(++stream);
+        for (Watch& out : outputs) out.random = Random(++stream);
+        reset();
+    }
+
+    int run(int64_t limit) {
+        for (int64_t i = 0; i < limit; i++) {
+            if (finished) {
+                if (settled++ >= settle_cycles) return DONE;
+            } else if (cycle - last_handshake > idle_limit) {
+                return IDLE;
+            }
+            if (!step()) return FAULT;
+        }
+        return MORE;
+    }
+
+    QdModel model;
+    std::vector<Input> inputs;
+    std::vector<Watch> outputs, taps;
+    std::vector<Gauge> gauges;
+    int64_t cycle = 0, end_cycle = 0;
+    std::string fault;
+
+private:
+    static void add(const std::vector<QdPort>& ports, std::vector<Watch>& into) {
+        for (const QdPort& port : ports) {
+            into.emplace_back();
+            into.back().port = port;
+            into.back().bytes = bytes_of(port.bits);
+            into.back().held.resize(into.back().bytes);
+        }
+    }
+
+    void edge() {
+        *model.clock = 1;
+        model.eval(model.self);
+    }
+
+    void low() {
+        *model.clock = 0;
+        model.eval(model.self);
+    }
+
+    void reset() {
+        *model.reset_n = 0;
+        for (Input& in : inputs) {
+            *in.port.valid = 0;
+            std::memset(in.port.data, 0, in.bytes);
+            if (in.port.last) *in.port.last = 0;
+        }
+        for (Watch& out : outputs) *out.port.ready = 0;
+        for (int i = 0; i < RESET_CYCLES; i++) {
+            low();
+            edge();
+        }
+        low();
+        for (size_t i = 0; i < outputs.size(); i++)
+            if (*outputs[i].port.valid) break_rule("output", i, "valid is high in reset");
+        *model.reset_n = 1;
+    }
+
+    // Data without valid means nothing: show something else than the last beat.
+    static void scramble(Input& in) {
+        for (size_t i = 0; i < in.bytes; i++) in.port.data[i] ^= 0xFF;
+        const int spare = in.port.bits % 8;
+        if (spare) in.port.data[in.bytes - 1] &= (1 << spare) - 1;
+    }
+
+    void break_rule(const char* kind, size_t index, const char* what) {
+        if (fault.empty())
+            fault = std::string(kind) + " " + std::to_string(index) + " " + what;
+    }
+
+    bool step() {
+        *model.clock = 0;
+        for (Input& in : inputs) {
+            if (!in.valid && in.sent < in.total && !in.random.below(in_threshold)) {
+                in.valid = true;
+                std::memcpy(in.port.data, &in.beats[in.position * in.bytes], in.bytes);
+                if (in.port.last) *in.port.last = in.position + 1 == in.count;
+            }
+            if (*in.port.valid && !in.valid) scramble(in);
+            *in.port.valid = in.valid;
+        }
+        for (Watch& out : outputs) *out.port.ready = !out.random.below(out_threshold);
+        model.eval(model.self);
+
+        bool moved = false, all = true;
+        for (Input& in : inputs) {
+            if (in.valid && *in.port.ready) {
+                in.valid = false;
+                in.sent++;
+                if (++in.position == in.count) in.position = 0;
+                in.cycles.push_back(cycle);
+                moved = true;
+            }
+            all &= in.sent == in.total;
+        }
+        for (size_t i = 0; i < outputs.size(); i++) {
+            Watch& out = outputs[i];
+            moved |= observe(out, "output", i);
+            all &= out.seen >= out.expected;
+            if (out.seen > out.expected) break_rule("output", i, "gave more beats than expected");
+        }
+        for (size_t i = 0; i < taps.size(); i++) moved |= observe(taps[i], "tap", i);
+        for (Gauge& gauge : gauges) {
+            uint64_t value = 0;
+            std::memcpy(&value, gauge.port.value, gauge.port.bytes);
+            gauge.now = value;
+            gauge.top = std::max(gauge.top, value);
+        }
+        if (moved) last_handshake = cycle;
+        edge();
+        cycle++;
+        if (all && !finished) {
+            finished = true;
+            end_cycle = cycle;
+        }
+        return fault.empty();
+    }
+
+    bool observe(Watch& watch, const char* kind, size_t index) {
+        const QdPort& port = watch.port;
+        const bool valid = *port.valid, ready = *port.ready;
+        const uint8_t last = port.last ? *port.last : 0;
+        if (watch.waiting) {
+            if (!valid)
+                break_rule(kind, index, "took valid back before the beat was accepted");
+            else if (std::memcmp(watch.held.data(), port.data, watch.bytes) != 0)
+                break_rule(kind, index, "changed data before the beat was accepted");
+            else if (last != watch.held_last)
+                break_rule(kind, index, "changed last before the beat was accepted");
+        }
+        watch.waiting = valid && !ready;
+        if (watch.waiting) {
+            std::memcpy(watch.held.data(), port.data, watch.bytes);
+            watch.held_last = last;
+        }
+        if (!(valid && ready)) return false;
+        watch.seen++;
+        watch.beats.insert(watch.beats.end(), port.data, port.data + watch.bytes);
+        watch.cycles.push_back(cycle);
+        if (port.last) watch.lasts.push_back(last);
+        return true;
+    }
+
+    uint64_t in_threshold = 0, out_threshold = 0;
+    int64_t idle_limit = 0, settle_cycles = 0, settled = 0, last_handshake = 0;
+    bool finished = false;
+};
+
+std::string failure;
+std::mutex folder_mutex;
+
+// $readmemh resolves names against the working directory when the model is first evaluated.
+class InFolder {
+public:
+    explicit InFolder(const char* folder) : lock(folder_mutex) {
+        before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (before < 0 || chdir(folder) != 0)
+            throw std::runtime_error(std::string("cannot enter ") + folder);
+    }
+    ~InFolder() {
+        if (before >= 0) {
+            if (fchdir(before) != 0) failure = "cannot return to the working directory";
+            close(before);
+        }
+    }
+
+private:
+    std::lock_guard<std::mutex> lock;
+    int before = -1;
+};
+
+Driver& driver(void* handle) { return *static_cast<Driver*>(handle); }
+Watch& watched(void* handle, int kind, int index) {
+    return kind == 1 ? driver(handle).outputs[index] : driver(handle).taps[index];
+}
+
+}  // namespace
+
+// Null on failure; qd_failure() then has the reason.
+QD_API void* qd_new(const char* folder) {
+    failure.clear();
+    try {
+        InFolder here(folder);
+        return new Driver();
+    } catch (const std::exception& error) {
+        failure = error.what();
+        return nullptr;
+    }
+}
+QD_API const char* qd_failure() { return failure.c_str(); }
+QD_API void qd_delete(void* handle) { delete &driver(handle); }
+
+QD_API void qd_set_input(void* h, int index, const uint8_t* beats, int64_t count, int64_t repeats) {
+    Input& in = driver(h).inputs[index];
+    in.beats.assign(beats, beats + count * static_cast<int64_t>(in.bytes));
+    in.count = count;
+    in.total = count * repeats;
+    in.cycles.reserve(in.total);
+}
+QD_API void qd_expect(void* h, int index, int64_t beats) {
+    Watch& out = driver(h).outputs[index];
+    out.expected = beats;
+    out.beats.reserve(beats * out.bytes);
+    out.cycles.reserve(beats);
+}
+QD_API void qd_start(void* h, uint64_t seed, double stall_in, double stall_out, int64_t idle_limit,
+                     int64_t settle) {
+    driver(h).start(seed, stall_in, stall_out, idle_limit, settle);
+}
+// At most `limit` cycles; 0 done, 1 more to do, 2 idle too long, 3 fault (qd_fault says which).
+QD_API int qd_run(void* h, int64_t limit) {
+    Driver& d = driver(h);
+    try {
+        return d.run(limit);
+    } catch (const std::exception& error) {
+        d.fault = error.what();
+        return FAULT;
+    }
+}
+QD_API const char* qd_fault(void* h) { return driver(h).fault.c_str(); }
+QD_API int64_t qd_cycle(void* h) { return driver(h).cycle; }
+QD_API int64_t qd_end_cycle(void* h) { return driver(h).end_cycle; }
+
+// kind: 0 input, 1 output, 2 tap.
+QD_API int64_t qd_seen(void* h, int kind, int index) {
+    return kind == 0 ? driver(h).inputs[index].sent : watched(h, kind, index).seen;
+}
+QD_API const int64_t* qd_cycles(void* h, int kind, int index) {
+    return kind == 0 ? driver(h).inputs[index].cycles.data() : watched(h, kind, index).cycles.data();
+}
+QD_API const uint8_t* qd_beats(void* h, int kind, int index) {
+    return watched(h, kind, index).beats.data();
+}
+QD_API const uint8_t* qd_lasts(void* h, int index) { return driver(h).outputs[index].lasts.data(); }
+QD_API uint64_t qd_gauge(void* h, int index, int want_top) {
+    const Gauge& gauge = driver(h).gauges[index];
+    return want_top ? gauge.top : gauge.now;
+}

@@ -1,0 +1,190 @@
+"""Build a Verilator model of a module into a shared library that Python drives.
+
+    verilator --cc   Verilog to C++; no warning is waived that the spec does not name
+    bind.cpp         generated: where the model's signals are
+    driver.cpp       hw/sim: the clock loop, the same for every model, compiled once
+    link             model + bind + driver + Verilator's runtime = sim.so
+
+Built libraries are kept under the digest of everything that shaped them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from qdeploy.artifacts import atomic_folder
+from qdeploy.errors import ToolFailedError
+from qdeploy.resources import resource
+from qdeploy.sim import bind
+from qdeploy.sim.simulator import Simulator
+from qdeploy.sim.spec import SimSpec
+from qdeploy.tools import find_tool, run_tool, tool_version
+
+LIBRARY = "sim.so"
+# Hidden and non-unique symbols: several models, each with its own runtime, live in one process.
+CXX_FLAGS = (
+    "-std=gnu++17",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fvisibility-inlines-hidden",
+    "-fno-gnu-unique",
+)
+# Our own vl_fatal, vl_warn, vl_stop and vl_finish throw instead of ending the process.
+HOOKS = ("-DVL_USER_FATAL", "-DVL_USER_WARN", "-DVL_USER_STOP", "-DVL_USER_FINISH")
+VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
+SPLIT_STATEMENTS = 20000
+COMPILE_TIMEOUT = 1800.0
+
+
+def build(spec: SimSpec, build_dir: Path) -> Simulator:
+    """Build the model of `spec`, or take it from `build_dir` when nothing that shapes it changed.
+
+    Raises:
+        ToolMissingError: Verilator, g++ or make is not installed.
+        ToolFailedError: Verilator found a mistake or a warning in the sources, or the C++ compiler
+            failed; the logs stay in `build_dir`.
+        InternalError: the spec's ports are not those of the module.
+    """
+    for name in ("verilator", "make", "g++"):
+        find_tool(name)
+    build_dir = build_dir.absolute()
+    folder = build_dir / f"{spec.top}-{spec.digest(_recipe())[:16]}"
+    with _alone(folder):
+        if not (folder / LIBRARY).exists():
+            runtime = _runtime(build_dir)
+            with atomic_folder(folder) as temporary:
+                _build(spec, temporary, runtime, build_dir / "logs" / folder.name)
+    return Simulator(folder / LIBRARY, spec)
+
+
+def _build(spec: SimSpec, out: Path, runtime: Path, logs: Path) -> None:
+    shutil.rmtree(logs, ignore_errors=True)
+    model = out / "model"
+    run_tool(
+        [
+            find_tool("verilator"),
+            *("--cc", "--top-module", spec.top, "--prefix", "Vdut", "--Mdir", model),
+            *VERILATOR_FLAGS,
+            *("--output-split", str(SPLIT_STATEMENTS)),
+            *("-CFLAGS", " ".join((*CXX_FLAGS, *HOOKS))),
+            *(f"-Wno-{warning}" for warning in spec.waive),
+            *(f"-G{name}={_literal(value)}" for name, value in spec.parameters.items()),
+            *(f"-D{name}={text}" if text else f"-D{name}" for name, text in spec.defines.items()),
+            *(Path(source).absolute() for source in spec.sources),
+        ],
+        cwd=spec.folder,
+        log_path=logs / "verilator.log",
+        timeout=COMPILE_TIMEOUT,
+    )
+    header = (model / "Vdut.h").read_text(encoding="utf-8")
+    (model / "bind.cpp").write_text(bind.bind_source(spec, header), encoding="utf-8")
+    run_tool(
+        [
+            find_tool("make"),
+            *("-s", "-f", "Vdut.mk", f"-j{_jobs()}", "Vdut__ALL.a"),
+            *(f"OPT_FAST={spec.optimize}", "OPT_SLOW=-O1"),
+        ],
+        cwd=model,
+        log_path=logs / "make.log",
+        timeout=COMPILE_TIMEOUT,
+    )
+    run_tool(
+        [
+            find_tool("g++"),
+            *(*CXX_FLAGS, *HOOKS, "-O1", "-shared", "-Wl,-Bsymbolic"),
+            *_includes(),
+            *("-o", out / LIBRARY, "bind.cpp"),
+            *(runtime / "driver.o", "Vdut__ALL.a", runtime / "verilated.o"),
+            *(runtime / "verilated_threads.o", "-pthread"),
+        ],
+        cwd=model,
+        log_path=logs / "link.log",
+        timeout=COMPILE_TIMEOUT,
+    )
+    if not (out / LIBRARY).exists():
+        raise ToolFailedError("g++ ended without the library", where=f"log: {logs / 'link.log'}")
+    shutil.rmtree(model)
+
+
+def _runtime(build_dir: Path) -> Path:
+    """Folder with the objects all models share: the driver and Verilator's own runtime."""
+    folder = build_dir / f"runtime-{hashlib.sha256(_recipe().encode()).hexdigest()[:16]}"
+    with _alone(folder):
+        if not folder.exists():
+            _build_runtime(folder, build_dir / "logs" / "runtime.log")
+    return folder
+
+
+def _build_runtime(folder: Path, log: Path) -> None:
+    with atomic_folder(folder) as temporary:
+        include = _verilator_root() / "include"
+        run_tool(
+            [
+                find_tool("g++"),
+                *("-c", *CXX_FLAGS, *HOOKS, "-O2", *_includes()),
+                resource("hw/sim/driver.cpp"),
+                include / "verilated.cpp",
+                include / "verilated_threads.cpp",
+            ],
+            cwd=temporary,
+            log_path=log,
+            timeout=COMPILE_TIMEOUT,
+        )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time build `folder`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _recipe() -> str:
+    """Everything outside the spec that shapes a library."""
+    texts = [tool_version("verilator"), tool_version("g++"), *CXX_FLAGS, *HOOKS, *VERILATOR_FLAGS]
+    texts += [resource(f"hw/sim/{name}").read_text() for name in ("driver.cpp", "model.h")]
+    texts.append(Path(bind.__file__).read_text(encoding="utf-8"))
+    return "\0".join(texts)
+
+
+def _includes() -> list[str]:
+    root = _verilator_root() / "include"
+    return [f"-I{resource('hw/sim')}", "-I.", f"-I{root}", f"-I{root / 'vltstd'}"]
+
+
+def _verilator_root() -> Path:
+    done = subprocess.run(
+        [find_tool("verilator"), "--getenv", "VERILATOR_ROOT"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    root = Path(done.stdout.strip())
+    if not (root / "include" / "verilated.cpp").exists():
+        raise ToolFailedError(
+            "Verilator's runtime sources are not where it says",
+            where=str(root),
+            do="reinstall the Debian package `verilator`",
+        )
+    return root
+
+
+def _literal(value: int | str) -> str:
+    """A parameter value as Verilator's -G takes it."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value)
+
+
+def _jobs() -> int:
+    return len(os.sched_getaffinity(0))
