@@ -1,0 +1,73 @@
+"""Make `bench/RESULTS.md` from every file in `bench/results/`.
+
+python bench/results_table.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS
+
+from qdeploy.artifacts import write_text
+
+HEAD = ("network", "what", "value", "unit", "peer", "peer's value", "ratio")
+
+
+def section(name: str, data: dict[str, Any]) -> str:
+    """One bench: the machine and the versions it ran with, then its rows as a table."""
+    machine, versions = data["machine"], data["versions"]
+    lines = [
+        f"## {name}",
+        "",
+        f"`python bench/{name}.py`, {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB.",
+        ", ".join(f"{package} {version}" for package, version in versions.items()) + ".",
+        "",
+        "| " + " | ".join(HEAD) + " |",
+        "|---|---|---:|---|---|---:|---:|",
+    ]
+    for row in data["rows"]:
+        cells = (
+            row["network"],
+            row["metric"],
+            number(row["value"]),
+            row["unit"],
+            row["peer"],
+            number(row["peer_value"]),
+            number(row["ratio"]),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None) -> str:
+    """Thousands separated, no more digits than were measured; `-` for what is not known."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:g}"
+
+
+def table(folder: Path) -> str:
+    """The whole document."""
+    parts = [
+        "# Measurements\n\n"
+        "Made by `python bench/results_table.py` from `bench/results/`; do not edit by hand.\n"
+        "A ratio is ours over the peer's, on the same machine in the same run.\n"
+    ]
+    for path in sorted(folder.glob("*.json")):
+        parts.append(section(path.stem, json.loads(path.read_text(encoding="utf-8"))))
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write RESULTS.md beside the results folder."""
+    target = RESULTS.parent / "RESULTS.md"
+    write_text(target, table(RESULTS))
+    print(f"written: {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""How fast can a quantized network be simulated bit for bit? Frames per second, side by side.
+
+    python bench/simulators.py runs/NAME build/NAME-BOARD
+
+On the same trained network and the same frames, taking turns: the official qonnx executor, the
+Brevitas network in evaluation mode, one onnxruntime session on the float graph (the QONNX file in
+standard float operators), qdeploy's integer graph in onnxruntime, and the whole RTL design in
+Verilator. All have to agree on every predicted class before the clock runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from float_graph import float_graph
+from onnx import load
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from record import rates, rounded, row, save
+
+from qdeploy.data.dataset import input_codes, network_input
+from qdeploy.dataflow.design import Design
+from qdeploy.lowering.executor import with_batch
+from qdeploy.lowering.simulator import IntSimulator
+from qdeploy.sim.design import simulate_design
+from qdeploy.tools import have_tool
+from qdeploy.training.run import Run, load_run
+
+QONNX, BREVITAS = "official qonnx executor", "Brevitas, evaluation mode"
+FLOAT, INTEGER = "onnxruntime, float graph", "qdeploy integer graph"
+RTL = "qdeploy RTL in Verilator"
+RTL_FRAMES = 16
+
+Array = npt.NDArray[np.generic]
+Simulate = Callable[[int], Array]
+
+
+class Contenders:
+    """Every simulator of one network, each a function from a number of frames to logits."""
+
+    def __init__(self, run: Run, build: Path, data: Path | None, frames: int) -> None:
+        images = run.dataset(data).test_images[:frames]
+        bits = run.recipe.quantization.input_bits
+        self.codes = input_codes(images, bits).numpy()
+        self.values = network_input(images, bits)
+        self.network = run.network
+        self.file = build / "model.qonnx.onnx"
+        self.int_simulator = IntSimulator(build / "model.int.onnx")
+        self.float_session = onnxruntime.InferenceSession(
+            float_graph(self.file).SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        self.executors: dict[int, ModelWrapper] = {}
+        self.rtl = None
+        if have_tool("verilator"):
+            folder = build / "rtl"
+            self.rtl = simulate_design(folder, Design.load(folder), build / "sim", taps=False)
+
+    def qonnx(self, count: int) -> Array:
+        """The QONNX file in the official executor; the graph is prepared once for each batch."""
+        if count not in self.executors:
+            self.executors[count] = ModelWrapper(with_batch(load(self.file), count))
+        model = self.executors[count]
+        name = model.graph.input[0].name
+        return execute_onnx(model, {name: self.values[:count].numpy()})[model.graph.output[0].name]
+
+    def brevitas(self, count: int) -> Array:
+        """The trained network as it is."""
+        with torch.inference_mode():
+            return self.network(self.values[:count]).numpy()
+
+    def float_graph(self, count: int) -> Array:
+        """The float graph in onnxruntime."""
+        name = self.float_session.get_inputs()[0].name
+        return self.float_session.run(None, {name: self.values[:count].numpy()})[0]
+
+    def integers(self, count: int) -> Array:
+        """The integer graph in onnxruntime."""
+        (logits,) = self.int_simulator.run(self.codes[:count]).values()
+        return logits
+
+    def hardware(self, count: int) -> Array:
+        """The stitched design, back-to-back frames without stalls."""
+        return self.rtl.run(self.codes[:count]).outputs
+
+    def all(self, batch: int) -> dict[str, Simulate]:
+        """Name -> simulator, those that run here."""
+        found: dict[str, Simulate] = {
+            INTEGER: self.integers,
+            QONNX: self.qonnx,
+            BREVITAS: self.brevitas,
+            FLOAT: self.float_graph,
+        }
+        if self.rtl is not None:
+            found[RTL] = self.hardware
+        return found
+
+
+def check(contenders: Contenders, batch: int) -> None:
+    """All simulators predict the same classes on a batch, or the comparison means nothing.
+
+    Raises:
+        SystemExit: naming the simulator that differs.
+    """
+    count = min(batch, RTL_FRAMES)
+    expected = classes(contenders.integers(count))
+    for name, simulate in contenders.all(batch).items():
+        found = classes(simulate(count))
+        if not np.array_equal(found, expected):
+            raise SystemExit(f"{name} predicts {found.tolist()}, expected {expected.tolist()}")
+
+
+def classes(logits: Array) -> Array:
+    """Predicted class of each frame."""
+    return logits.reshape(len(logits), -1).argmax(axis=1)
+
+
+def measure(contenders: Contenders, batch: int, rounds: int, seconds: float) -> dict[str, float]:
+    """Frames per second of each simulator with `batch` frames a call."""
+
+    def turn(simulate: Simulate, count: int) -> int:
+        simulate(count)
+        return count
+
+    turns = {
+        name: partial(turn, simulate, min(batch, RTL_FRAMES) if name == RTL else batch)
+        for name, simulate in contenders.all(batch).items()
+    }
+    return rates(turns, rounds, seconds)
+
+
+def main() -> None:
+    """Measure, print, and write `results/simulators.json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("build", type=Path, help="its build folder")
+    parser.add_argument("--data", type=Path, help="folder of the data sets [$QDEPLOY_DATA]")
+    parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")
+    parser.add_argument("--seconds", type=float, default=0.5, help="least time of a turn")
+    options = parser.parse_args()
+
+    run = load_run(options.run)
+    contenders = Contenders(run, options.build, options.data, options.batch)
+    check(contenders, options.batch)
+    rows = []
+    for batch in (1, options.batch):
+        found = measure(contenders, batch, options.rounds, options.seconds)
+        print(f"{run.name}, {batch} frame{'s' if batch > 1 else ''} a call")
+        for name, rate in sorted(found.items(), key=lambda item: -item[1]):
+            ratio = rounded(rate / found[QONNX])
+            print(f"  {name:<28} {rate:>12,.1f} frames/s  {ratio:>10,.2f} x {QONNX}")
+        ours = [name for name in (INTEGER, RTL) if name in found]
+        for name in ours:
+            rows += [
+                row(run.name, f"{name}, batch {batch}", found[name], "frames/s", peer, rate)
+                for peer, rate in found.items()
+                if peer not in ours
+            ]
+    print(f"written: {save('simulators', rows)}")
+
+
+if __name__ == "__main__":
+    main()
