@@ -1,0 +1,191 @@
+"""The float levels against the integer graph: codes at every boundary, and how near a tie they are.
+
+Torch and the qonnx executor compute in float32; where a value lies within float rounding of the edge
+between two codes they may give the other code. `differences` finds each differing code and its exact
+distance from the edge, in steps of the output code. A code that differs because an input of its
+frame differed already is marked as inherited: its distance would say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from qdeploy.errors import InternalError
+from qdeploy.lowering.builder import Lowered
+from qdeploy.lowering.executor import execute
+from qdeploy.lowering.import_qonnx import canonical
+from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph, MaxPool, Tensor
+from qdeploy.lowering.lower import lower_model
+from qdeploy.lowering.reference import run_reference
+from qdeploy.lowering.thresholds import tie_distance
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One code that differs.
+
+    Args:
+        boundary: the tensor's name.
+        index: (frame, channel, ...) in the tensor.
+        expected, found: codes of the integer graph and of the other level.
+        distance: exact distance of the value from the nearest edge, in output codes; None where
+            there is no edge (logits) or the difference is inherited.
+        inherited: an earlier boundary of the same frame differs already.
+    """
+
+    boundary: str
+    index: tuple[int, ...]
+    expected: int
+    found: int
+    distance: Fraction | None
+    inherited: bool
+
+
+def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
+    """Codes at every boundary of a Brevitas network in evaluation.
+
+    Use `freeze_batch_norm(network)` for the network whose numbers the QONNX file holds.
+
+    Args:
+        network: modules are found by the graph's layer names.
+        graph: the integer graph of its export.
+        codes: input codes (N, *shape).
+    """
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, Any], None]:
+        def hook(module: nn.Module, inputs: object, output: Any) -> None:
+            seen[name] = getattr(output, "value", output).detach()
+
+        return hook
+
+    last = network
+    modules = dict(network.named_modules())
+    handles = []
+    for name in graph.boundaries():
+        node = graph.producer(name)
+        if node is None or isinstance(node, ArgMax):
+            continue
+        module = last if name == "logits" else modules.get(node.layer)
+        if module is not None:
+            handles.append(module.register_forward_hook(keep(name)))
+    scale = _scale(graph.tensors[graph.input])
+    try:
+        with torch.no_grad():
+            network.eval()(torch.from_numpy(np.asarray(codes).astype(np.float32)) * scale)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return _as_codes(graph, {name: value.cpu().numpy() for name, value in seen.items()})
+
+
+def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
+    """Codes at every boundary of a QONNX file in the official executor.
+
+    Args:
+        path: the file the graph was lowered from.
+        graph: its integer graph.
+        codes: input codes (N, *shape).
+    """
+    model = canonical(path, probe=False)
+    sources = lower_model(model).sources
+    frames = np.asarray(codes).astype(np.float32) * np.float32(_scale(graph.tensors[graph.input]))
+    context = execute(model, frames)
+    found = {
+        name: context[sources[name]]
+        for name in graph.boundaries()
+        if not isinstance(graph.producer(name), ArgMax)
+    }
+    return _as_codes(graph, found)
+
+
+def differences(
+    lowered: Lowered,
+    codes: IntArray,
+    found: Mapping[str, IntArray],
+    expected: Mapping[str, IntArray] | None = None,
+) -> list[Difference]:
+    """Every code of another level that differs from the integer graph.
+
+    Args:
+        lowered: the integer graph with its exact maps.
+        codes: input codes (N, *shape).
+        found: the other level's codes by boundary.
+        expected: the integer graph's, computed by the reference when None.
+    """
+    graph = lowered.graph
+    expected = run_reference(graph, codes) if expected is None else expected
+    result: list[Difference] = []
+    tainted: set[int] = set()
+    for name in graph.boundaries():
+        if name not in found:
+            continue
+        places = np.argwhere(found[name] != expected[name])
+        for place in places:
+            index = tuple(int(i) for i in place)
+            inherited = index[0] in tainted
+            distance = None
+            if not inherited and name in lowered.affine:
+                distance = threshold_distance(lowered, name, codes, index)
+            result.append(
+                Difference(
+                    name,
+                    index,
+                    int(expected[name][index]),
+                    int(found[name][index]),
+                    distance,
+                    inherited,
+                )
+            )
+        tainted |= {int(place[0]) for place in places}
+    return result
+
+
+def threshold_distance(
+    lowered: Lowered, boundary: str, codes: IntArray, index: tuple[int, ...]
+) -> Fraction:
+    """Exact distance of a value from the nearest edge between two codes, in output codes.
+
+    Args:
+        lowered: the integer graph with its exact maps.
+        boundary: the output of a Threshold.
+        codes: input codes (N, *shape).
+        index: (frame, channel, ...) in the boundary's tensor.
+    """
+    node, source = lowered.graph.producer(boundary), lowered.affine.get(boundary)
+    if node is None or source is None:
+        raise InternalError(f"{boundary} is not the output of a threshold")
+    frame = np.asarray(codes)[index[0] : index[0] + 1]
+    tensors = run_reference(lowered.graph, frame, accumulators=True)
+    acc = int(tensors[node.inputs[0]][(0, *index[1:])])
+    channel = index[1]
+    return tie_distance(source.gain[channel] * acc + source.offset[channel], source.quantizer)
+
+
+def _as_codes(graph: IntegerGraph, values: Mapping[str, np.ndarray]) -> dict[str, IntArray]:
+    """Integers at every boundary; a pooling or argmax without a value of its own is computed."""
+    result: dict[str, IntArray] = {}
+    for name in graph.boundaries():
+        node = graph.producer(name)
+        if name in values:
+            scale = _scale(graph.tensors[name])
+            result[name] = np.rint(values[name].astype(np.float64) / scale).astype(np.int64)
+        elif isinstance(node, ArgMax):
+            result[name] = values[node.inputs[0]].argmax(axis=1).reshape(-1, 1).astype(np.int64)
+        elif not isinstance(node, MaxPool):
+            raise InternalError(f"no module or tensor gives the codes of {name}")
+    return result
+
+
+def _scale(tensor: Tensor) -> float:
+    if tensor.scale is None:
+        raise InternalError(f"{tensor.name} has no scale")
+    return float(tensor.scale)
