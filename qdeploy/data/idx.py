@@ -1,9 +1,9 @@
 """The idx format: a big-endian header and raw bytes, plain or gzipped.
 
-    byte 0, 1   0, 0
-    byte 2      element type, 8 = unsigned byte
-    byte 3      number of axes
-    then        one 32-bit length for each axis, then the elements, last axis fastest
+byte 0, 1   0, 0
+byte 2      element type, 8 = unsigned byte
+byte 3      number of axes
+then        one 32-bit length for each axis, then the elements, last axis fastest
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Fully connected networks (Boo et al. 2020, section 3.2), named there `width`-`depth`.
 
-    h_1     = act(norm(W_1 · x))
-    h_{l+1} = act(norm(W_{l+1} · h_l))
-    h_{l+1} = 0.5 · (h_l + act(norm(W_{l+1} · h_l)))          with residual connections
-    logits  = W_head · h_depth
+h_1     = act(norm(W_1 · x))
+h_{l+1} = act(norm(W_{l+1} · h_l))
+h_{l+1} = 0.5 · (h_l + act(norm(W_{l+1} · h_l)))          with residual connections
+logits  = W_head · h_depth
 """
 
 from __future__ import annotations

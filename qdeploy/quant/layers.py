@@ -94,5 +94,6 @@ class LayerFactory:
 
     def _activations(self) -> type:
         return activation_quantizer(
-            self.quantization.activation_bits, power_of_two=self.quantization.scale == "power_of_two"
+            self.quantization.activation_bits,
+            power_of_two=self.quantization.scale == "power_of_two",
         )

@@ -88,9 +88,7 @@ def _rounded_up(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
     return torch.exp2(torch.log2(largest_value_step(values, lo, hi)).ceil())
 
 
-def _outputs(
-    network: nn.Module, names: list[str], images: torch.Tensor
-) -> dict[str, torch.Tensor]:
+def _outputs(network: nn.Module, names: list[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
     """What the named modules put out for `images`, in evaluation mode."""
     seen: dict[str, torch.Tensor] = {}
 

@@ -165,6 +165,13 @@ class Training(Section):
     epochs: int | None = Field(
         None, ge=1, le=100000, description="when given, replaces the epochs of every phase"
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="threads of torch; small networks are fastest with one, and weights are equal "
+        "bit for bit only between runs with equal numbers; default: what torch finds",
+    )
 
 
 class Recipe(Section):

@@ -45,9 +45,7 @@ class Checkpoint:
     path: Path
 
 
-def write_tensors(
-    path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]
-) -> None:
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> None:
     """Write `path` (.safetensors) and, beside it, the sidecar (.json)."""
     plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:

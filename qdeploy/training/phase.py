@@ -52,9 +52,7 @@ class PhaseTrainer:
 
     def __post_init__(self) -> None:
         self._phase = self.recipe.phases[self.index]
-        self._steps = steps_per_epoch(
-            len(self.dataset.train_labels), self.recipe.data.batch_size
-        )
+        self._steps = steps_per_epoch(len(self.dataset.train_labels), self.recipe.data.batch_size)
         self._optimizer = make_optimizer(self.network, self._phase.optimizer)
 
     def run(self, done: int = 0, tensors: dict[str, torch.Tensor] | None = None) -> None:

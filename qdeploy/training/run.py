@@ -1,10 +1,10 @@
 """A run folder: what is in it, whether it is finished, and reading the trained network back.
 
-    recipe.yaml                     the resolved recipe
-    metrics.jsonl                   one line an epoch
-    checkpoints/                    the newest two and the last of each phase
-    model.safetensors, model.json   the trained network
-    summary.json                    accuracies by phase; written last: a run that has it is finished
+recipe.yaml                     the resolved recipe
+metrics.jsonl                   one line an epoch
+checkpoints/                    the newest two and the last of each phase
+model.safetensors, model.json   the trained network
+summary.json                    accuracies by phase; written last: a run that has it is finished
 """
 
 from __future__ import annotations

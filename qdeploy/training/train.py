@@ -58,7 +58,7 @@ def train(
     if start is Start.FINISHED:
         say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
         return run_dir
-    with _deterministic(recipe.seed):
+    with _deterministic(recipe.seed, recipe.training.threads):
         _train(recipe, run_dir, dataset, checkpoint)
     return run_dir
 
@@ -142,13 +142,16 @@ def _channels_last(network: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _deterministic(seed: int) -> Iterator[None]:
-    """Seeded random numbers and deterministic kernels inside; all as it was afterwards."""
+def _deterministic(seed: int, threads: int | None) -> Iterator[None]:
+    """Seeded random numbers, deterministic kernels, `threads`; all as it was afterwards."""
     before = torch.are_deterministic_algorithms_enabled()
+    threads_before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(threads_before if threads is None else threads)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            torch.set_num_threads(threads_before)

@@ -1,0 +1,118 @@
+"""`qdeploy train`: a recipe in, a trained 2-bit network out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from qdeploy.recipe.models import Recipe
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe: training.epochs=3, phases.0.epochs=3, phases.NAME.lipschitz=0.",
+)
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
+@click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
+def train(
+    recipe: Path,
+    out: Path | None,
+    data: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train the network of RECIPE, phase by phase.
+
+    The run folder keeps the resolved recipe, metrics, checkpoints and the trained network.
+    """
+    if resume and force:
+        raise click.UsageError("--resume goes on with a run, --force replaces it: give one of them")
+    # Waiting threads that spin slow each other down on a busy machine; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from qdeploy.recipe.loading import load_recipe
+
+    resolved = load_recipe(recipe, overrides)
+    folder = out if out is not None else Path("runs") / resolved.name
+    _check_supported(resolved)
+
+    from qdeploy.training.run import read_summary
+    from qdeploy.training.train import train as run_training
+
+    try:
+        run_training(resolved, folder, data, resume=resume, force=force)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: go on with `{_again(recipe, folder, data, overrides)}`", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    summary = read_summary(folder) or {}
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print_table(summary, folder)
+
+
+def _check_supported(recipe: Recipe) -> None:
+    """Refuse a network that cannot become hardware before hours go into its training."""
+    import importlib.util
+
+    if importlib.util.find_spec("qdeploy.lowering.supported") is None:
+        return
+    from qdeploy.lowering.supported import check_network
+    from qdeploy.networks.registry import build_network
+
+    check_network(build_network(recipe, quantized=True))
+
+
+def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> str:
+    """The command line that goes on with this run."""
+    import shlex
+
+    words = ["qdeploy", "train", str(recipe), "--out", str(folder)]
+    if data is not None:
+        words += ["--data", str(data)]
+    for override in overrides:
+        words += ["--set", override]
+    return shlex.join([*words, "--resume"])
+
+
+def _print_table(summary: dict[str, Any], folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
+    table.add_column("phase")
+    table.add_column("kind")
+    for heading in ("epochs", "train accuracy", "test accuracy", "L_Lip", "seconds"):
+        table.add_column(heading, justify="right")
+    for phase in summary["phases"]:
+        table.add_row(
+            phase["name"],
+            phase["kind"],
+            str(phase["epochs"]),
+            f"{phase['train_accuracy']:.2%}",
+            f"{phase['accuracy']:.2%}",
+            f"{phase['lipschitz']:.4g}",
+            f"{phase['seconds']:.1f}",
+        )
+    Console().print(table)
+    click.echo(f"next: qdeploy export {folder} --target pynq")
