@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ def train(
     """
     if resume and force:
         raise click.UsageError("--resume goes on with a run, --force replaces it: give one of them")
+    # On a machine with a compiler for CUDA but no such device, importing brevitas would say so.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     # Waiting threads that spin slow each other down on a busy machine; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.loading import load_recipe

@@ -15,7 +15,7 @@ def crop_and_flip(
     images: torch.Tensor, generator: torch.Generator, padding: int = 4
 ) -> torch.Tensor:
     """Augmented copy of `images`, (N, C, H, W), any dtype; `padding` in pixels, 0 only flips."""
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     top = torch.randint(0, 2 * padding + 1, (count,), generator=generator)
     left = torch.randint(0, 2 * padding + 1, (count,), generator=generator)
     flip = torch.randint(0, 2, (count,), generator=generator).bool()

@@ -77,7 +77,10 @@ def load(folder: Path | None) -> Dataset:
         arrays[stem] = torch.from_numpy(
             array[:, None] if len(shape) == 3 else array.astype(np.int64)
         )
-    return Dataset("fashion-mnist", *(arrays[stem] for stem, _, _ in FILES), classes=CLASSES)
+    train_images, train_labels, test_images, test_labels = (arrays[stem] for stem, _, _ in FILES)
+    return Dataset(
+        "fashion-mnist", train_images, train_labels, test_images, test_labels, classes=CLASSES
+    )
 
 
 def _find(raw: Path, stem: str) -> Path | None:

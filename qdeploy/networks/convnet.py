@@ -1,4 +1,4 @@
-"""Plain convolutional networks: convolution stages, hidden fully connected layers, a linear head."""
+"""Plain convolutional networks: convolution stages, hidden fully connected layers, a head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qdeploy.recipe.models import ConvnetNetwork, ConvStage
 
 
 class Stage(nn.Module):
-    """Convolution, batch norm, ReLU, max-pooling. Pooling codes is pooling values: it comes last."""
+    """Convolution, batch norm, ReLU, max-pooling. Pooling comes last: then it works on codes."""
 
     def __init__(
         self, make: LayerFactory, inputs: int, stage: ConvStage, position: Position

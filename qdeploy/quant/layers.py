@@ -42,14 +42,15 @@ class LayerFactory:
         self, inputs: int, outputs: int, kernel: int, stride: int, padding: int, position: Position
     ) -> nn.Conv2d:
         """Convolution without bias; sizes in channels and pixels."""
-        arguments = {"stride": stride, "padding": padding, "bias": False}
         if not self.quantized:
-            return nn.Conv2d(inputs, outputs, kernel, **arguments)
+            return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         return qnn.QuantConv2d(
             inputs,
             outputs,
             kernel,
-            **arguments,
+            stride=stride,
+            padding=padding,
+            bias=False,
             weight_quant=self._weights(position),
             return_quant_tensor=False,
         )
@@ -93,7 +94,5 @@ class LayerFactory:
         )
 
     def _activations(self) -> type:
-        return activation_quantizer(
-            self.quantization.activation_bits,
-            power_of_two=self.quantization.scale == "power_of_two",
-        )
+        q = self.quantization
+        return activation_quantizer(q.activation_bits, power_of_two=q.scale == "power_of_two")

@@ -1,18 +1,19 @@
 """Starting scales of a quantized network from its float version.
 
-Weights: least squared error, or the largest magnitude, of the weights that were copied. Activations:
-least squared error over what the float network's activations are on some training images. A careless
-start is not a detail: at 2 bits a network may then not learn at all.
+Weights: least squared error, or the largest magnitude, of the weights that were copied.
+Activations: least squared error over what the float network's activations are on some training
+images. A careless start is not a detail: at 2 bits a network may then not learn at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, set_step
+from qdeploy.quant.quantizers import codes_of, set_step, tensor_quantizer
 from qdeploy.quant.step_size import (
     largest_value_step,
     least_error_power_of_two,
@@ -48,11 +49,11 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
     for layer in network.modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
-        lo, hi = codes_of(layer.weight_quant)
-        parameter = dict(layer.weight_quant.named_parameters())
-        scales = max(p.numel() for p in parameter.values())
-        rows = layer.weight.detach().reshape(scales if scales > 1 else 1, -1)
-        set_step(layer.weight_quant, _weight_step(quantization, power_of_two)(rows, lo, hi))
+        proxy: Any = layer.weight_quant
+        lo, hi = codes_of(proxy)
+        scales = tensor_quantizer(proxy).scaling_impl.value.numel()
+        rows = layer.weight.detach().reshape(scales, -1)
+        set_step(proxy, _weight_step(quantization, power_of_two)(rows, lo, hi))
 
 
 def set_activation_scales(

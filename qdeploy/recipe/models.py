@@ -23,10 +23,10 @@ class FcdnnNetwork(Section):
     """Fully connected network: `depth` hidden layers of `width` units and a linear head."""
 
     type: Literal["fcdnn"]
-    width: int = Field(64, ge=1, le=65536, description="units in each hidden layer")
-    depth: int = Field(3, ge=1, le=256, description="number of hidden layers")
+    width: int = Field(default=64, ge=1, le=65536, description="units in each hidden layer")
+    depth: int = Field(default=3, ge=1, le=256, description="number of hidden layers")
     residual: bool = Field(
-        False,
+        default=False,
         description="add each hidden output to the activation of the next layer and multiply "
         "by 0.5 (section 3.2)",
     )
@@ -36,13 +36,16 @@ class ConvStage(Section):
     """Convolution, batch norm, ReLU and, on request, max-pooling."""
 
     channels: int = Field(ge=1, le=65536, description="output channels")
-    kernel: int = Field(3, ge=1, le=31, description="height and width of the kernel")
-    stride: int = Field(1, ge=1, le=31, description="vertical and horizontal stride")
+    kernel: int = Field(default=3, ge=1, le=31, description="height and width of the kernel")
+    stride: int = Field(default=1, ge=1, le=31, description="vertical and horizontal stride")
     padding: int | None = Field(
-        None, ge=0, le=30, description="zeros on each side; default kernel // 2"
+        default=None, ge=0, le=30, description="zeros on each side; default kernel // 2"
     )
     pool: int = Field(
-        1, ge=1, le=31, description="window and stride of the max-pooling behind it; 1 is none"
+        default=1,
+        ge=1,
+        le=31,
+        description="window and stride of the max-pooling behind it; 1 is none",
     )
 
     @property
@@ -67,20 +70,22 @@ Network = Annotated[FcdnnNetwork | ConvnetNetwork, Field(discriminator="type")]
 class Quantization(Section):
     """Bit widths and scales. Weights are signed and symmetric, activations unsigned."""
 
-    weight_bits: int = Field(2, ge=2, le=8, description="weights of the layers inside")
-    activation_bits: int = Field(2, ge=1, le=8, description="activations behind each ReLU")
-    first_layer_bits: int = Field(8, ge=2, le=8, description="weights of the first layer")
-    last_layer_bits: int = Field(8, ge=2, le=8, description="weights of the last layer")
-    input_bits: int = Field(8, ge=1, le=8, description="upper bits of the raw bytes that are used")
+    weight_bits: int = Field(default=2, ge=2, le=8, description="weights of the layers inside")
+    activation_bits: int = Field(default=2, ge=1, le=8, description="activations behind each ReLU")
+    first_layer_bits: int = Field(default=8, ge=2, le=8, description="weights of the first layer")
+    last_layer_bits: int = Field(default=8, ge=2, le=8, description="weights of the last layer")
+    input_bits: int = Field(
+        default=8, ge=1, le=8, description="upper bits of the raw bytes that are used"
+    )
     scale: Literal["float", "power_of_two"] = Field(
-        "float", description="kind of every learned scale"
+        default="float", description="kind of every learned scale"
     )
     weight_scaling: Literal["per_layer", "per_channel"] = Field(
-        "per_layer",
+        default="per_layer",
         description="one weight scale a layer or an output channel; the last layer always has one",
     )
     weight_init: Literal["mse", "statistics"] = Field(
-        "mse",
+        default="mse",
         description="starting scale of the weights: least squared error, or the largest magnitude",
     )
 
@@ -88,22 +93,26 @@ class Quantization(Section):
 class Data(Section):
     """Data set and how batches are made."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10"] = Field("digits", description="data set")
-    augment: Literal["none", "crop-flip"] = Field(
-        "none", description="random crop after zero padding, and random horizontal flip"
+    name: Literal["digits", "fashion-mnist", "cifar10"] = Field(
+        default="digits", description="data set"
     )
-    crop_padding: int = Field(4, ge=0, le=16, description="zeros on each side before cropping")
-    batch_size: int = Field(128, ge=1, le=65536, description="images in a training step")
+    augment: Literal["none", "crop-flip"] = Field(
+        default="none", description="random crop after zero padding, and random horizontal flip"
+    )
+    crop_padding: int = Field(
+        default=4, ge=0, le=16, description="zeros on each side before cropping"
+    )
+    batch_size: int = Field(default=128, ge=1, le=65536, description="images in a training step")
 
 
 class Optimizer(Section):
     """Stochastic gradient descent with momentum."""
 
-    type: Literal["sgd"] = Field("sgd", description="the optimizer")
-    lr: float = Field(0.1, gt=0, le=100, description="learning rate at the start")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum")
+    type: Literal["sgd"] = Field(default="sgd", description="the optimizer")
+    lr: float = Field(default=0.1, gt=0, le=100, description="learning rate at the start")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum")
     weight_decay: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1,
         description="L2 regularization of the weights (paper: 5e-4 in pretraining, none after)",
@@ -123,16 +132,19 @@ class StepSchedule(Section):
     milestones: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="epochs of the phase after which the rate drops"
     )
-    gamma: float = Field(0.1, gt=0, lt=1, description="factor at each milestone")
+    gamma: float = Field(default=0.1, gt=0, lt=1, description="factor at each milestone")
 
 
 class CyclicalSchedule(Section):
     """Eight discrete factors a cycle (appendix B)."""
 
     type: Literal["cyclical"]
-    period_epochs: int = Field(8, ge=1, description="epochs in a cycle of eight factors")
+    period_epochs: int = Field(default=8, ge=1, description="epochs in a cycle of eight factors")
     base_lr: float | None = Field(
-        None, gt=0, le=100, description="largest rate of a cycle; default the optimizer's lr"
+        default=None,
+        gt=0,
+        le=100,
+        description="largest rate of a cycle; default the optimizer's lr",
     )
 
 
@@ -150,12 +162,15 @@ class Phase(Section):
         "finetune: goes on with the quantized network"
     )
     epochs: int = Field(ge=1, le=100000, description="passes over the training set")
-    optimizer: Optimizer = Field(default_factory=lambda: Optimizer(), description="optimizer")
+    optimizer: Optimizer = Field(default_factory=Optimizer, description="optimizer")
     schedule: Schedule = Field(
         default_factory=lambda: ConstantSchedule(type="constant"), description="learning rate"
     )
     lipschitz: float = Field(
-        0.0, ge=0, le=1e3, description="factor of the term L_Lip, eq. (8); the paper uses 1e-4"
+        default=0.0,
+        ge=0,
+        le=1e3,
+        description="factor of the term L_Lip, eq. (8); the paper uses 1e-4",
     )
 
 
@@ -163,10 +178,10 @@ class Training(Section):
     """What holds for all phases."""
 
     epochs: int | None = Field(
-        None, ge=1, le=100000, description="when given, replaces the epochs of every phase"
+        default=None, ge=1, le=100000, description="when given, replaces the epochs of every phase"
     )
     threads: int | None = Field(
-        None,
+        default=None,
         ge=1,
         le=1024,
         description="threads of torch; small networks are fastest with one, and weights are equal "
@@ -178,13 +193,13 @@ class Recipe(Section):
     """Everything that decides the trained weights."""
 
     name: str = Field(pattern=NAME_PATTERN, description="names the run and build folders")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="seed of every random choice")
     network: Network = Field(description="the architecture")
     quantization: Quantization = Field(
-        default_factory=lambda: Quantization(), description="bit widths and scales"
+        default_factory=Quantization, description="bit widths and scales"
     )
-    data: Data = Field(default_factory=lambda: Data(), description="data set")
-    training: Training = Field(default_factory=lambda: Training(), description="for all phases")
+    data: Data = Field(default_factory=Data, description="data set")
+    training: Training = Field(default_factory=Training, description="for all phases")
     phases: list[Phase] = Field(min_length=1, description="training phases in order")
 
     @model_validator(mode="after")

@@ -138,7 +138,8 @@ def _finish(
 
 def _channels_last(network: nn.Module) -> nn.Module:
     """Convolutions are 1.3 to 1.5 times as fast in this memory format."""
-    return network.to(memory_format=torch.channels_last)
+    moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 @contextlib.contextmanager
