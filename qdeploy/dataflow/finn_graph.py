@@ -113,6 +113,8 @@ class _Emitter:
             if dtype is not None:
                 model.set_tensor_datatype(name, DataType[finn_type(dtype)])
         model.set_tensor_datatype(self.stream, DataType[finn_type(source.dtype)])
+        if len(shape) == 3:
+            model.set_tensor_layout(self.stream, ["N", "H", "W", "C"])
         for tensor in self.graph.tensors.values():
             if model.get_tensor_shape(tensor.name) is not None:
                 model.set_tensor_datatype(tensor.name, DataType[finn_type(tensor.dtype)])

@@ -48,8 +48,7 @@ def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
     finn_env.prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = _channels_last(model)
-        model = _infer(model)
+        model = _infer(_cut_last_transpose(_channels_last(model)))
     _ensure_hardware_only(model)
     name_nodes(model)
     return model
@@ -66,6 +65,7 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
     from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 
     model = model.transform(InferDataLayouts()).transform(LowerConvsToMatMul())
+    _forget_depthwise(model)
     for _ in range(MAX_ROUNDS):
         before = [(node.op_type, *node.input, *node.output) for node in model.graph.node]
         for step in (
@@ -78,6 +78,33 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
         if before == [(node.op_type, *node.input, *node.output) for node in model.graph.node]:
             return model.transform(InferDataLayouts()).transform(InferDataTypes())
     raise PassError(f"FINN's layout passes did not come to rest within {MAX_ROUNDS} rounds")
+
+
+def _forget_depthwise(model: ModelWrapper) -> None:
+    """A convolution from one channel to one is taken for depthwise; it is a plain one."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    for annotation in model.graph.quantization_annotation:
+        entries = annotation.quant_parameter_tensor_names
+        for entry in [entry for entry in entries if entry.key == "tensor_sparsity"]:
+            entries.remove(entry)
+    for node in model.get_nodes_by_op_type("Im2Col"):
+        getCustomOp(node).set_nodeattr("depthwise", 0)
+
+
+def _cut_last_transpose(model: ModelWrapper) -> ModelWrapper:
+    """A feature map leaves in stream order: the last Transpose is the host's business."""
+    output = model.graph.output[0]
+    last = model.find_producer(output.name)
+    if last is None or last.op_type != "Transpose":
+        return model
+    inner = last.input[0]
+    entry = next(item for item in model.graph.value_info if item.name == inner)
+    model.graph.value_info.remove(entry)
+    model.graph.node.remove(last)
+    model.graph.output.remove(output)
+    model.graph.output.append(entry)
+    return model
 
 
 def _infer(model: ModelWrapper) -> ModelWrapper:

@@ -2,7 +2,7 @@
 
     requires   RTL backends only, one producer and one consumer for every stream, equal widths
     transform  one wrapper module a layer, one top module that chains them, memory files beside
-    ensures    a design folder a simulator or synthesizer reads with that folder as working directory
+    ensures    a design folder that a simulator or synthesizer reads as its working directory
 
 The top has AXI-Stream in (`s_axis`) and out (`m_axis`, TLAST on a frame's last beat). Compiled with
 the macro QD_TAPS it also has, for every boundary, ports that watch the stream there, and for every

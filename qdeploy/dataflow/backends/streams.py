@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import lcm
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,6 @@ class StreamingDataWidthConverter_qd_rtl(  # type: ignore[misc]  # noqa: N801 (F
         widths = [narrow, wide] if common in (narrow, wide) else [narrow, common, wide]
         blocks = tuple(
             Block("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right}, left, right)
-            for left, right in zip(widths, widths[1:], strict=False)
+            for left, right in pairwise(widths)
         )
         return Unit(blocks)

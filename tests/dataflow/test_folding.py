@@ -1,0 +1,83 @@
+"""Foldings are legal, fast enough and no larger than needed."""
+
+from __future__ import annotations
+
+import pytest
+from qonnx.custom_op.registry import getCustomOp
+from random_graphs import small_convnet
+
+from qdeploy.dataflow.compile import cycles_for, hardware_layers
+from qdeploy.dataflow.folding import Budget, choices, fold
+from qdeploy.errors import FoldingError
+
+ROOM = Budget(lut=53200, bram36=140, dsp=220)
+
+
+@pytest.fixture
+def model():
+    return hardware_layers(small_convnet().graph())
+
+
+def slowest(model) -> int:
+    return max(int(getCustomOp(node).get_exp_cycles()) for node in model.graph.node)
+
+
+def test_every_choice_divides_its_dimensions(model) -> None:
+    for node in model.graph.node:
+        inst = getCustomOp(node)
+        for choice in choices(model, node):
+            if node.op_type.startswith("MVAU"):
+                assert inst.get_nodeattr("MH") % choice.attributes["PE"] == 0
+                assert inst.get_nodeattr("MW") % choice.attributes["SIMD"] == 0
+
+
+@pytest.mark.parametrize("cycles", [700, 1500, 5000])
+def test_a_target_is_met_by_every_layer(model, cycles: int) -> None:
+    fold(model, ROOM, cycles)
+    assert slowest(model) <= cycles
+
+
+def test_a_slower_target_takes_fewer_lanes(model) -> None:
+    def lanes() -> int:
+        units = [n for n in model.graph.node if n.op_type.startswith("MVAU")]
+        return sum(
+            getCustomOp(n).get_nodeattr("PE") * getCustomOp(n).get_nodeattr("SIMD") for n in units
+        )
+
+    fold(model, ROOM, 700)
+    fast = lanes()
+    fold(model, ROOM, 7000)
+    assert lanes() < fast
+
+
+def test_as_fast_as_fits_uses_a_larger_board_for_speed(model) -> None:
+    fold(model, Budget(lut=3500, bram36=10, dsp=4))
+    small = slowest(model)
+    fold(model, ROOM)
+    assert slowest(model) < small
+
+
+def test_a_pool_and_its_window_move_the_same_channels_a_beat(model) -> None:
+    for cycles in (700, 2000, 9000):
+        fold(model, ROOM, cycles)
+        by_kind = {
+            node.name.rsplit("_", 1)[1]: node for node in model.graph.node if "pool2" in node.name
+        }
+        window, pool = getCustomOp(by_kind["window"]), getCustomOp(by_kind["pool"])
+        assert window.get_nodeattr("SIMD") == pool.get_nodeattr("PE")
+
+
+def test_an_impossible_rate_names_the_layer_and_its_best(model) -> None:
+    with pytest.raises(FoldingError, match=r"cannot finish a frame within 3 cycles"):
+        fold(model, ROOM, 3)
+
+
+def test_a_board_too_small_says_what_is_needed(model) -> None:
+    with pytest.raises(FoldingError, match="not even the slowest folding"):
+        fold(model, Budget(lut=100, bram36=1, dsp=0))
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 2e8])
+def test_a_rate_that_is_no_rate_is_refused(fps: float) -> None:
+    with pytest.raises(FoldingError, match="cannot be reached"):
+        cycles_for(fps, 100.0)

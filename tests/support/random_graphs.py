@@ -1,0 +1,179 @@
+"""Random integer graphs of the supported layers, with exact intervals, for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from qdeploy.lowering.integer_graph import (
+    ArgMax,
+    Bias,
+    Conv,
+    Dense,
+    Flatten,
+    IntegerGraph,
+    IntType,
+    MaxPool,
+    Node,
+    Tensor,
+    Threshold,
+)
+
+
+@dataclass
+class GraphMaker:
+    """Builds a chain layer by layer; weights and thresholds come from the seed."""
+
+    seed: int
+    shape: tuple[int, ...]
+    bits: int = 8
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = np.random.default_rng(self.seed)
+        dtype = IntType(self.bits, False)
+        self.now = self._tensor("x", self.shape, dtype, dtype.lo, dtype.hi)
+
+    def conv(
+        self,
+        channels: int,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (1, 1, 1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        weight_bits: int = 2,
+    ) -> GraphMaker:
+        name = self._name("conv")
+        weights = self._weights((channels, self.now.shape[0], *kernel), weight_bits)
+        sizes = []
+        for axis in range(2):
+            padded = self.now.shape[1 + axis] + pads[axis] + pads[axis + 2]
+            sizes.append((padded - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1)
+        out = self._accumulator(f"{name}.acc", (channels, *sizes), weights)
+        self.nodes.append(
+            Conv(
+                f"{name}.conv",
+                name,
+                (self.now.name,),
+                out.name,
+                weights=weights,
+                stride=stride,
+                pads=pads,
+                dilation=dilation,
+            )
+        )
+        self.now = out
+        return self
+
+    def dense(self, features: int, weight_bits: int = 2) -> GraphMaker:
+        name = self._name("fc")
+        weights = self._weights((features, self.now.size), weight_bits)
+        out = self._accumulator(f"{name}.acc", (features,), weights)
+        self.nodes.append(Dense(f"{name}.dense", name, (self.now.name,), out.name, weights=weights))
+        self.now = out
+        return self
+
+    def threshold(self, bits: int = 2, base: int = 0) -> GraphMaker:
+        """Ascending thresholds over the accumulator's interval, some out of reach."""
+        source, name = self.now, self._name("act")
+        levels = 2**bits - 1
+        spread = self.random.integers(source.lo - 1, source.hi + 2, (source.shape[0], levels))
+        table = np.sort(np.clip(spread // 2, source.lo, source.hi + 1), axis=1)
+        table[0] = source.hi + 1  # a dead channel
+        dtype = IntType(bits, base < 0)
+        out = self._tensor(f"{name}.code", source.shape, dtype, base, base + levels)
+        self.nodes.append(
+            Threshold(
+                f"{name}.threshold", name, (source.name,), out.name, thresholds=table, base=base
+            )
+        )
+        self.now = out
+        return self
+
+    def max_pool(
+        self, kernel: tuple[int, int] = (2, 2), stride: tuple[int, int] = (2, 2)
+    ) -> GraphMaker:
+        source, name = self.now, self._name("pool")
+        sizes = [(source.shape[1 + a] - kernel[a]) // stride[a] + 1 for a in range(2)]
+        out = self._tensor(
+            f"{name}.code", (source.shape[0], *sizes), source.dtype, source.lo, source.hi
+        )
+        self.nodes.append(
+            MaxPool(f"{name}.max", name, (source.name,), out.name, kernel=kernel, stride=stride)
+        )
+        self.now = out
+        return self
+
+    def flatten(self) -> GraphMaker:
+        source, name = self.now, self._name("flatten")
+        out = self._tensor(f"{name}.flat", (source.size,), source.dtype, source.lo, source.hi)
+        self.nodes.append(Flatten(f"{name}.flatten", name, (source.name,), out.name))
+        self.now = out
+        return self
+
+    def bias(self) -> GraphMaker:
+        source, name = self.now, self._name("bias")
+        bias = self.random.integers(-100, 100, source.shape[0])
+        lo, hi = source.lo + int(bias.min()), source.hi + int(bias.max())
+        out = self._tensor(f"{name}.sum", source.shape, IntType.holding(lo, hi), lo, hi)
+        self.nodes.append(Bias(f"{name}.add", name, (source.name,), out.name, bias=bias))
+        self.now = out
+        return self
+
+    def argmax(self) -> GraphMaker:
+        source, name = self.now, self._name("argmax")
+        hi = source.shape[0] - 1
+        out = self._tensor(f"{name}.index", (1,), IntType(8, False), 0, hi)
+        self.nodes.append(ArgMax(f"{name}.argmax", name, (source.name,), out.name))
+        self.now = out
+        return self
+
+    def graph(self, name: str = "toy") -> IntegerGraph:
+        return IntegerGraph(name, "x", self.now.name, tuple(self.nodes), self.tensors, 0.5)
+
+    def frames(self, count: int) -> np.ndarray:
+        """Random input codes, the extremes first."""
+        source = self.tensors["x"]
+        codes = self.random.integers(source.lo, source.hi + 1, (count, *source.shape))
+        codes[0], codes[-1] = source.hi, source.lo
+        return codes
+
+    def _name(self, kind: str) -> str:
+        return f"{kind}{len(self.nodes)}"
+
+    def _tensor(
+        self, name: str, shape: tuple[int, ...], dtype: IntType, lo: int, hi: int
+    ) -> Tensor:
+        self.tensors[name] = Tensor(name, tuple(shape), dtype, lo, hi, Fraction(1))
+        return self.tensors[name]
+
+    def _weights(self, shape: tuple[int, ...], bits: int) -> np.ndarray:
+        top = 2 ** (bits - 1) - 1
+        return self.random.integers(-top, top + 1, shape)
+
+    def _accumulator(self, name: str, shape: tuple[int, ...], weights: np.ndarray) -> Tensor:
+        rows = weights.reshape(weights.shape[0], -1)
+        low = min(self.now.lo, 0), max(self.now.hi, 0)
+        up, down = np.clip(rows, 0, None).sum(1), np.clip(rows, None, 0).sum(1)
+        lo = int((up * low[0] + down * low[1]).min())
+        hi = int((up * low[1] + down * low[0]).max())
+        signed = IntType.holding(min(lo, -1), hi)
+        return self._tensor(name, shape, signed, lo, hi)
+
+
+def small_convnet(seed: int = 0) -> GraphMaker:
+    """Convolution, max-pool, strided convolution, fully connected head; 8-bit ends."""
+    maker = GraphMaker(seed, (1, 9, 8))
+    maker.conv(8, weight_bits=8).threshold().max_pool()
+    maker.conv(16, stride=(2, 2)).threshold().flatten()
+    return maker.dense(10, weight_bits=8)
+
+
+def small_mlp(seed: int = 0) -> GraphMaker:
+    """Image in, two hidden layers, logits."""
+    maker = GraphMaker(seed, (2, 4, 3), bits=4)
+    maker.flatten().dense(16, weight_bits=8).threshold().dense(12).threshold(bits=3)
+    return maker.dense(7, weight_bits=4)
