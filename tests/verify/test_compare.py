@@ -1,0 +1,77 @@
+"""Comparisons count every code and name the first that differs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qdeploy.errors import InternalError
+from qdeploy.verify.compare import Comparison, class_mismatches, compare
+from qdeploy.verify.ladder import failure
+from qdeploy.verify.results import Rung
+
+
+def codes() -> dict[str, np.ndarray]:
+    return {
+        "a": np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5),
+        "b": np.arange(2 * 7).reshape(2, 7),
+    }
+
+
+def test_equal_codes_have_no_mismatch() -> None:
+    result = compare(["a", "b"], codes(), codes())
+    assert (result.frames, result.boundaries, result.codes, result.mismatches) == (2, 2, 134, 0)
+    assert result.first is None
+
+
+def test_the_first_boundary_that_differs_is_named_with_channel_and_pixel() -> None:
+    wrong = codes()
+    wrong["b"][0, 3] += 1
+    wrong["a"][1, 2, 3, 4] = -9
+    result = compare(["a", "b"], codes(), wrong)
+    assert result.mismatches == 2
+    assert result.first is not None
+    assert result.first.sentence() == (
+        "frame 1, `a`, channel 2, row 3, column 4: -9 instead of 119"
+    )
+
+
+def test_many_mismatches_are_all_counted_but_not_all_listed() -> None:
+    left = {"a": np.zeros((1, 5000), dtype=np.int64)}
+    right = {"a": np.ones((1, 5000), dtype=np.int64)}
+    result = compare(["a"], left, right)
+    assert result.mismatches == 5000
+    assert len(result.found) == Comparison.LIMIT
+
+
+def test_a_missing_boundary_or_another_shape_is_a_fault() -> None:
+    with pytest.raises(InternalError, match="not computed on both sides"):
+        compare(["a", "b"], codes(), {"a": codes()["a"]})
+    with pytest.raises(InternalError, match="shapes"):
+        compare(["a"], codes(), {"a": codes()["a"][:, :2]})
+
+
+def test_another_class_counts_except_at_exactly_equal_logits() -> None:
+    expected = np.array([[5, 1, 5], [1, 2, 3], [9, 0, 0]])
+    assert class_mismatches(expected, np.array([[4, 1, 5], [1, 2, 3], [9, 0, 0]])) == 0
+    assert class_mismatches(expected, np.array([[5, 1, 5], [4, 2, 3], [9, 0, 0]])) == 1
+
+
+def test_one_differing_code_fails_an_exact_rung_and_names_it() -> None:
+    rung = Rung("rtl", frames=1, codes=10, mismatches=1, note="frame 0, `a`")
+    error = failure([Rung("int", codes=10), rung])
+    assert error is not None
+    assert "rung `rtl`: 1 of 10 codes differ" in str(error)
+
+
+def test_a_float_rung_may_differ_in_one_code_of_a_million_but_not_in_the_class() -> None:
+    assert Rung("torch", codes=2_000_000, mismatches=2, must_be_exact=False).passed
+    assert not Rung("torch", codes=999_999, mismatches=1, must_be_exact=False).passed
+    flipped = Rung("torch", codes=9_000_000, mismatches=1, must_be_exact=False, class_mismatches=1)
+    assert not flipped.passed
+
+
+def test_a_skipped_rung_neither_passes_silently_nor_fails() -> None:
+    rung = Rung("rtl", skipped="no Verilator")
+    assert failure([rung]) is None
+    assert rung.record()["skipped"] == "no Verilator"
