@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,3 +56,11 @@ def measure(design: Design, result: DesignResult, frames: int) -> Performance:
 def write_performance(build: Path, performance: Performance) -> None:
     """Write `performance.json` into the build folder."""
     write_json(build / PERFORMANCE_FILE, asdict(performance))
+
+
+def read_cycles(build: Path) -> int | None:
+    """Measured cycles a frame of a build, None when its RTL was not simulated."""
+    path = build / PERFORMANCE_FILE
+    if not path.exists():
+        return None
+    return int(json.loads(path.read_text(encoding="utf-8"))["cycles_per_frame"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ import numpy.typing as npt
 
 from qdeploy.dataflow.compile import HARDWARE_FILE
 from qdeploy.dataflow.design import Design
-from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph, Threshold
+from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.verify.compare import Comparison, class_mismatches, compare
 from qdeploy.verify.performance import measure, write_performance
 from qdeploy.verify.results import Rung
 
 if TYPE_CHECKING:
+    from qdeploy.lowering.compare import Difference
+    from qdeploy.lowering.simulator import Level
     from qdeploy.verify.ladder import Levels
 
 Reference = Mapping[str, npt.NDArray[np.integer]]
@@ -26,8 +29,9 @@ QONNX_FILE = "model.qonnx.onnx"
 INT_FILE = "model.int.onnx"
 RTL_FOLDER = "rtl"
 SIM_FOLDER = "sim"
-REFERENCE_FRAMES = 100
-LEVELS = ("disable", "basic", "extended", "all")
+LEVELS: tuple[Level, ...] = ("disable", "basic", "extended", "all")
+# Differing codes listed one by one in verify.json.
+LISTED = 1000
 
 
 def integer_codes(
@@ -157,40 +161,59 @@ def _exact(name: str, total: Comparison, details: dict[str, Any] | None = None) 
 
 def _float_rung(name: str, levels: Levels, reference: Reference, actual: Reference) -> Rung:
     """A level that computes in float: every differing code with its distance from a threshold."""
-    from qdeploy.lowering.compare import all_scales_are_powers_of_two, threshold_distances
+    from qdeploy.lowering.compare import differences
+    from qdeploy.lowering.lower import lower_with_affine
 
     graph = levels.graph
+    argmax = isinstance(graph.producer(graph.output), ArgMax)
     count = len(next(iter(actual.values())))
     expected = {key: codes[:count] for key, codes in reference.items()}
     total = compare(graph.boundaries(), expected, actual)
-    differing = 0
-    if not isinstance(graph.producer(graph.output), ArgMax):
-        differing = class_mismatches(expected[graph.output], actual[graph.output])
     details: dict[str, Any] = {}
-    if total.found:
-        thresholded = {n.output for n in graph.nodes if isinstance(n, Threshold)}
-        found = [m for m in total.found if m.boundary in thresholded]
-        distances = threshold_distances(
-            levels.build / QONNX_FILE,
-            graph,
-            levels.frames[:count],
-            [(m.boundary, (m.frame, *m.index)) for m in found],
-        )
-        details["differences"] = [
-            {**m.__dict__, "index": list(m.index), "distance_lsb": distance}
-            for m, distance in zip(found, distances, strict=True)
-        ]
+    if total.mismatches:
+        lowered = lower_with_affine(levels.build / QONNX_FILE, argmax=argmax)
+        found = differences(lowered, levels.frames[:count], actual, expected)
+        details["differences"] = [_plain(difference) for difference in found[:LISTED]]
+        details["original_differences"] = sum(not one.inherited for one in found)
+    flips = 0
+    if not argmax:
+        flips = class_mismatches(expected[graph.output], actual[graph.output])
     return Rung(
         name,
         frames=total.frames,
         boundaries=total.boundaries,
         codes=total.codes,
         mismatches=total.mismatches,
-        must_be_exact=all_scales_are_powers_of_two(graph),
-        class_mismatches=differing,
+        must_be_exact=powers_of_two(graph),
+        class_mismatches=flips,
         note=total.first.sentence() if total.first else "",
         details=details,
     )
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """A difference as `verify.json` holds it; the distance in steps of the output code."""
+    distance = difference.distance
+    return {
+        "boundary": difference.boundary,
+        "index": list(difference.index),
+        "expected": difference.expected,
+        "found": difference.found,
+        "distance_lsb": None if distance is None else float(distance),
+        "inherited": difference.inherited,
+    }
+
+
+def powers_of_two(graph: IntegerGraph) -> bool:
+    """Whether every scale of a boundary and of the input is a power of two."""
+    names = [graph.input, *graph.boundaries()]
+    scales = [graph.tensors[name].scale for name in names]
+    return all(scale is None or _power(scale) for scale in scales)
+
+
+def _power(scale: Fraction) -> bool:
+    parts = scale.numerator, scale.denominator
+    return scale > 0 and all(part & (part - 1) == 0 for part in parts)
 
 
 def _as_int64(codes: Mapping[str, Any]) -> dict[str, npt.NDArray[np.int64]]:

@@ -53,4 +53,4 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # type: ignore[misc]  #
             lanes * in_bits,
             lanes * out_bits,
         )
-        return Unit((block,), {name: threshold_lines(bias, lanes, bias_bits, "parallel")})
+        return Unit((block,), {name: threshold_lines(bias, lanes, bias_bits)})

@@ -10,14 +10,16 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.backends.unit import Block, Unit
-from qdeploy.dataflow.memories import threshold_lines, weight_lines
+from qdeploy.dataflow.memories import (
+    MAX_PARALLEL_LEVELS,
+    threshold_files,
+    weight_lines,
+)
 from qdeploy.lowering.integer_graph import IntType
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-# Up to here a comparator a level is smaller than a search through memories.
-MAX_PARALLEL_LEVELS = 15
 # Bit planes pay up to 3 x 3 bits; beyond, multipliers are smaller.
 MAX_PLANE_BITS = 3
 # From this width product on a DSP block beats LUTs.
@@ -45,13 +47,12 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # type: ignore[misc]  # noqa: N801 (FINN's 
         acc_bits = self.accumulator_bits(model)
         out_bits = bits_of(self.get_output_datatype())
         parallel = 0 < levels <= MAX_PARALLEL_LEVELS
-        w_file, t_file = f"{node.name}_w.hex", f"{node.name}_t.hex"
+        w_file, t_stem = f"{node.name}_w.hex", f"{node.name}_t"
         matrix = model.get_initializer(node.input[1]).astype(np.int64).T
         memories = {w_file: weight_lines(matrix, pe, simd, bits_of(weights))}
         if levels:
             table = model.get_initializer(node.input[2]).astype(np.int64)
-            variant = "parallel" if parallel else "search"
-            memories[t_file] = threshold_lines(table, pe, acc_bits, variant)
+            memories |= threshold_files(t_stem, table, pe, acc_bits)
         planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
         result_bits = out_bits if parallel else acc_bits
         if levels == 0:
@@ -73,7 +74,7 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # type: ignore[misc]  # noqa: N801 (FINN's 
                 "DOT": "planes" if planes else "mult",
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
-                "TFILE": t_file if parallel else "",
+                "TFILE": f"{t_stem}.hex" if parallel else "",
                 "WRAM_STYLE": self.ram_style(),
             },
             simd * bits_of(inputs),
@@ -91,7 +92,7 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # type: ignore[misc]  # noqa: N801 (FINN's 
                         "NT": levels,
                         "OB": out_bits,
                         "BASE": int(self.attribute("ActVal")),
-                        "TFILE": t_file,
+                        "TFILE": t_stem,
                     },
                     pe * acc_bits,
                     pe * out_bits,
