@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,8 +121,18 @@ def _show(error: QDeployError, debug: bool) -> int:
     return error.exit_code
 
 
+def _quieten() -> None:
+    """Drop the warnings other packages give about themselves, unless Python was asked for them."""
+    if not sys.warnoptions:
+        for category in (UserWarning, FutureWarning, DeprecationWarning):
+            warnings.filterwarnings(
+                "ignore", category=category, module=r"(torch|brevitas|finn|qonnx|onnx)(\.|$)"
+            )
+
+
 def main() -> None:
     """Entry point of the `qdeploy` program."""
+    _quieten()
     sys.exit(run(qdeploy, sys.argv[1:]))
 
 
