@@ -29,10 +29,9 @@ from qdeploy.errors import DoesNotFitError, ToolMissingError, UserError, Verific
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.synth.figures import Resources
 from qdeploy.targets.frames import Frames, load_frames, save_frames
-from qdeploy.targets.registry import Target, load_target
+from qdeploy.targets.registry import Package, find_target
 from qdeploy.targets.source import Source, open_source
 from qdeploy.verify.ladder import Levels, climb, failure
-from qdeploy.verify.performance import read_cycles
 from qdeploy.verify.results import Rung, write_verify
 from qdeploy.verify.rungs import INT_FILE, QONNX_FILE, RTL_FOLDER
 
@@ -44,8 +43,6 @@ SYNTH_FOLDER = "synth"
 # Each further try of "as fast as fits" allows this much more time a frame.
 SLOWER = 1.3
 TRIES = 4
-# Frames packed with their integer logits for the self-test on the board.
-GOLDEN_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ def build(options: Options, out: Path | None = None, observer: Observer | None =
     """
     watch = observer or Observer()
     board = load_board(options.board)
-    target = load_target(options.target)
+    target = find_target(options.target)
     with _stage(watch, "read the network") as say:
         source = open_source(options.source, options.data)
         say(source.describe())
@@ -229,7 +226,7 @@ class _Pipeline:
     options: Options
     source: Source
     board: Board
-    target: Target
+    target: Package
     work: Path
     watch: Observer
 
@@ -241,28 +238,10 @@ class _Pipeline:
         proven = frames.first(self.options.frames)
         save_frames(self.work, proven)
         rungs = self._ladder(graph, proven)
-        self._package(graph, compiled.design, proven)
+        with _stage(self.watch, f"package for {self.options.target}") as say:
+            say(self.target(self.work, compiled.design, self.board, graph, self.source, proven))
         self._record(graph, frames, accuracy, resources)
         return rungs
-
-    def _package(self, graph: IntegerGraph, design: Design, frames: Frames) -> None:
-        from qdeploy.lowering.simulator import IntSimulator
-
-        with _stage(self.watch, f"package for {self.target.name}") as say:
-            golden = frames.first(GOLDEN_FRAMES)
-            outputs = IntSimulator(self.work / INT_FILE).run(golden.codes)[graph.output]
-            package = self.target.make_package()(
-                self.work,
-                design,
-                self.board,
-                golden.raw,
-                outputs.astype(np.int64),
-                classes=self.source.classes,
-                input_bits=self.source.input_bits,
-                cycles_per_frame=read_cycles(self.work),
-            )
-            files = sum(path.is_file() for path in package.rglob("*"))
-            say(f"{files} files, {len(golden.codes)} golden frames")
 
     def _lowered(self) -> IntegerGraph:
         with _stage(self.watch, "export QONNX and lower to integers") as say:
