@@ -1,0 +1,8 @@
+"""Driver of a qdeploy accelerator on a PYNQ board: `from driver import Accelerator`.
+
+Needs Python 3.9 or newer, numpy and pynq, nothing else.
+"""
+
+from .accelerator import Accelerator, AcceleratorError
+
+__all__ = ["Accelerator", "AcceleratorError"]
