@@ -1,15 +1,15 @@
-"""The float levels against the integer graph: codes at every boundary, and how near a tie they are.
+"""The float levels against the integer graph: codes at every boundary, and their distance to a tie.
 
-Torch and the qonnx executor compute in float32; where a value lies within float rounding of the edge
-between two codes they may give the other code. `differences` finds each differing code and its exact
-distance from the edge, in steps of the output code. A code that differs because an input of its
-frame differed already is marked as inherited: its distance would say nothing.
+Torch and the qonnx executor compute in float32; where a value lies within float rounding of the
+edge between two codes they may give the other code. `differences` finds each differing code and its
+exact distance from the edge, in steps of the output code. A code that differs because an input of
+its frame differed already is marked as inherited: its distance would say nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from qdeploy.errors import InternalError
 from qdeploy.lowering.builder import Lowered
 from qdeploy.lowering.executor import execute
 from qdeploy.lowering.import_qonnx import canonical
-from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph, MaxPool, Tensor
+from qdeploy.lowering.integer_graph import ArgMax, Flatten, IntArray, IntegerGraph, MaxPool, Tensor
 from qdeploy.lowering.lower import lower_model
-from qdeploy.lowering.reference import run_reference
+from qdeploy.lowering.reference import evaluate, run_reference
 from qdeploy.lowering.thresholds import tie_distance
 
 
@@ -67,14 +67,13 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
 
         return hook
 
-    last = network
     modules = dict(network.named_modules())
     handles = []
     for name in graph.boundaries():
         node = graph.producer(name)
         if node is None or isinstance(node, ArgMax):
             continue
-        module = last if name == "logits" else modules.get(node.layer)
+        module = network if name == "logits" else modules.get(node.layer)
         if module is not None:
             handles.append(module.register_forward_hook(keep(name)))
     scale = _scale(graph.tensors[graph.input])
@@ -170,19 +169,51 @@ def threshold_distance(
     return tie_distance(source.gain[channel] * acc + source.offset[channel], source.quantizer)
 
 
+def threshold_distances(
+    path: Path,
+    graph: IntegerGraph,
+    codes: IntArray,
+    places: Sequence[tuple[str, tuple[int, ...]]],
+) -> list[float]:
+    """`threshold_distance` for many places of a QONNX file's integer graph.
+
+    Args:
+        path: the file the graph was lowered from.
+        graph: its integer graph.
+        codes: input codes (N, *shape).
+        places: boundary and (frame, channel, ...) of each.
+    """
+    if not places:
+        return []
+    lowered = replace(lower_model(canonical(path, probe=False)), graph=graph)
+    return [float(threshold_distance(lowered, name, codes, index)) for name, index in places]
+
+
+def all_scales_are_powers_of_two(graph: IntegerGraph) -> bool:
+    """Whether the codes at every boundary, logits included, have power-of-two scales."""
+    scales = [graph.tensors[name].scale for name in (graph.input, *graph.boundaries())]
+    return all(scale is None or _power_of_two(scale) for scale in scales)
+
+
+def _power_of_two(scale: Fraction) -> bool:
+    """2^e as a fraction has one of its two numbers 1, the other with a single bit."""
+    return scale > 0 and (scale.numerator * scale.denominator).bit_count() == 1
+
+
 def _as_codes(graph: IntegerGraph, values: Mapping[str, np.ndarray]) -> dict[str, IntArray]:
-    """Integers at every boundary; a pooling or argmax without a value of its own is computed."""
+    """Integers at every boundary; what moves or picks codes without a float value is computed."""
     result: dict[str, IntArray] = {}
-    for name in graph.boundaries():
-        node = graph.producer(name)
+    for node in graph.nodes:
+        name = node.output
         if name in values:
             scale = _scale(graph.tensors[name])
             result[name] = np.rint(values[name].astype(np.float64) / scale).astype(np.int64)
-        elif isinstance(node, ArgMax):
-            result[name] = values[node.inputs[0]].argmax(axis=1).reshape(-1, 1).astype(np.int64)
-        elif not isinstance(node, MaxPool):
-            raise InternalError(f"no module or tensor gives the codes of {name}")
-    return result
+        elif isinstance(node, ArgMax | MaxPool | Flatten) and node.inputs[0] in result:
+            result[name] = evaluate(node, result[node.inputs[0]])
+    missing = [name for name in graph.boundaries() if name not in result]
+    if missing:
+        raise InternalError(f"no module or tensor gives the codes of {', '.join(missing)}")
+    return {name: result[name] for name in graph.boundaries()}
 
 
 def _scale(tensor: Tensor) -> float:

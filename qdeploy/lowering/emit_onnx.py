@@ -262,7 +262,7 @@ class _Emitter:
 
 
 def _split_by_bits(weights: IntArray, lo: int, hi: int) -> list[tuple[int, IntArray]]:
-    """(factor, part) with Σ factor·part = weights; the partial sums of each part stay below 2^24."""
+    """(factor, part) with Σ factor·part = weights; partial sums of each part stay below 2^24."""
     sign, size = np.sign(weights), np.abs(weights)
     bits = max(1, int(size.max()).bit_length())
     for keep in range(bits, 0, -1):

@@ -37,7 +37,7 @@ def run_reference(
     """
     tensors = {graph.input: np.asarray(codes).astype(np.int64)}
     for node in graph.nodes:
-        tensors[node.output] = _evaluate(node, tensors[node.inputs[0]])
+        tensors[node.output] = evaluate(node, tensors[node.inputs[0]])
     wanted = tensors if accumulators else graph.boundaries()
     return {name: tensors[name] for name in wanted}
 
@@ -50,7 +50,8 @@ def count_thresholds(acc: IntArray, thresholds: IntArray, base: int) -> IntArray
     return result
 
 
-def _evaluate(node: Node, x: IntArray) -> IntArray:
+def evaluate(node: Node, x: IntArray) -> IntArray:
+    """One node for a batch (N, *shape)."""
     if isinstance(node, Conv):
         return _convolve(node, x)
     if isinstance(node, Dense):
