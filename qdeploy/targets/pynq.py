@@ -10,6 +10,7 @@ bundle.json everything the driver has to know, with the hash of every file
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import string
 from collections.abc import Sequence
@@ -27,15 +28,45 @@ from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design, Stream
 from qdeploy.dataflow.packing import pack
 from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
+from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.resources import resource
+from qdeploy.targets.frames import Frames
 from qdeploy.targets.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
+from qdeploy.targets.source import Source
+from qdeploy.verify.results import PERFORMANCE_FILE
+from qdeploy.verify.rungs import INT_FILE
 
 BUNDLE_FORMAT = 1
+GOLDEN_FRAMES = 64
 PACKAGE_FOLDER = "package"
 BITFILE = "bitstream/accelerator.bit"
 _DMA_LENGTH = (1 << 26) - 1
 _STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
 _DRIVER = ("__init__.py", "__main__.py", "accelerator.py", "bundle.py", "layout.py")
+
+
+def package(
+    build: Path, design: Design, board: Board, graph: IntegerGraph, source: Source, frames: Frames
+) -> str:
+    """Make the package of a finished build; see `make_package` for the errors.
+
+    The golden integers come from the integer graph, the reference every level has to equal.
+    """
+    from qdeploy.lowering.simulator import IntSimulator
+
+    golden = frames.first(GOLDEN_FRAMES)
+    outputs = IntSimulator(build / INT_FILE).run(golden.codes)[graph.output]
+    make_package(
+        build,
+        design,
+        board,
+        golden.raw,
+        outputs.astype(np.int64),
+        classes=source.classes,
+        input_bits=source.input_bits,
+        cycles_per_frame=_measured_cycles(build),
+    )
+    return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
 
 
 def make_package(
@@ -117,6 +148,14 @@ def make_package(
         }
         write_json(root / "bundle.json", bundle)
     return build / PACKAGE_FOLDER
+
+
+def _measured_cycles(build: Path) -> int | None:
+    """Cycles between frames as simulation measured them, None when it did not run."""
+    path = build / PERFORMANCE_FILE
+    if not path.is_file():
+        return None
+    return int(json.loads(path.read_text(encoding="utf-8"))["cycles_per_frame"])
 
 
 def _check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -15,6 +15,12 @@ import numpy.typing as npt
 from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design
 from qdeploy.errors import UserError
+from qdeploy.lowering.integer_graph import IntegerGraph
+from qdeploy.targets.frames import Frames
+from qdeploy.targets.source import Source
+
+# (build folder, design, board, integer graph, source, frames proven) -> one line about the package.
+Package = Callable[[Path, Design, Board, IntegerGraph, Source, Frames], str]
 
 
 class MakePackage(Protocol):
@@ -74,3 +80,8 @@ def load_target(name: str) -> Target:
     raise UserError(
         f"the target `{name}` is not known", do=f"{hint}known targets: {', '.join(sorted(TARGETS))}"
     )
+
+
+def find_target(name: str) -> Package:
+    """What makes the package of a finished build for the target `name`; errors as `load_target`."""
+    return cast(Package, importlib.import_module(load_target(name).module).package)
