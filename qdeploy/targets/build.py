@@ -259,41 +259,42 @@ class _Pipeline:
         return self.source.frames(graph, self.options.frames, self.options.seed)
 
     def _accuracy(self, graph: IntegerGraph, frames: Frames) -> float | None:
-        """Accuracy of the integer network on every labelled frame, None without labels."""
-        if (frames.labels < 0).any():
+        """Accuracy of the integer network on the test set, None where there is none."""
+        tested = frames.first(frames.tested)
+        if not frames.tested:
             return None
         from qdeploy.lowering.simulator import IntSimulator
 
         with _stage(self.watch, "integer network on the test set") as say:
-            result = IntSimulator(self.work / INT_FILE).run(frames.codes)[graph.output]
+            result = IntSimulator(self.work / INT_FILE).run(tested.codes)[graph.output]
             classes = result.reshape(len(result), -1)
             if not isinstance(graph.producer(graph.output), ArgMax):
                 classes = classes.argmax(axis=1)
-            accuracy = float(np.mean(classes.reshape(-1) == frames.labels))
-            say(f"{accuracy:.2%} of {len(frames.labels):,} frames")
+            accuracy = float(np.mean(classes.reshape(-1) == tested.labels))
+            say(f"{accuracy:.2%} of {frames.tested:,} frames")
         return accuracy
 
     def _design(self, graph: IntegerGraph) -> tuple[Compiled, Resources | None]:
         """Compile and synthesize; "as fast as fits" folds slower until synthesis agrees."""
-        fps = self.options.fps
-        for attempt in range(TRIES):
+        from qdeploy.synth.fit import check_fit
+
+        fps, tries = self.options.fps, TRIES if self.options.fps is None else 1
+        while True:
             compiled = self._compiled(graph, fps)
             resources = self._synthesized(compiled.design)
             if resources is None:
                 return compiled, None
+            tries -= 1
             try:
-                from qdeploy.synth.fit import check_fit
-
                 check_fit(resources, self.board, compiled.design.clock_mhz)
             except DoesNotFitError:
-                if self.options.fps is not None or attempt + 1 == TRIES:
+                if not tries:
                     raise
                 design = compiled.design
                 fps = design.clock_mhz * 1e6 / (design.cycles_per_frame * SLOWER)
-                continue
-            resources.save(self.work)
-            return compiled, resources
-        raise AssertionError("the loop returns or raises")
+            else:
+                resources.save(self.work)
+                return compiled, resources
 
     def _compiled(self, graph: IntegerGraph, fps: float | None) -> Compiled:
         with _stage(self.watch, "FINN: hardware layers, folding, RTL") as say:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
 from qdeploy.lowering.integer_graph import IntegerGraph
+
+if TYPE_CHECKING:
+    from qdeploy.data.dataset import Dataset
 
 FRAMES_FILE = "frames.npz"
 
@@ -26,24 +30,38 @@ class Frames:
             there is no data set.
         labels: (frames,), -1 where unknown.
         source: one sentence: where they come from.
+        tested: how many of them, from the first on, are the test set an accuracy counts.
     """
 
     codes: npt.NDArray[np.int64]
     raw: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     source: str
+    tested: int = 0
 
     def first(self, count: int) -> Frames:
         """The first `count` frames."""
-        return Frames(self.codes[:count], self.raw[:count], self.labels[:count], self.source)
+        tested = min(count, self.tested)
+        return Frames(
+            self.codes[:count], self.raw[:count], self.labels[:count], self.source, tested
+        )
 
 
-def frames_of_dataset(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], input_bits: int, name: str
-) -> Frames:
-    """Test images as codes: the upper `input_bits` bits of each uint8 value."""
+def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) -> Frames:
+    """The test set as codes: the upper `input_bits` bits of each uint8 value.
+
+    A test set smaller than `count` is followed by frames of the training set, which are as good to
+    prove arithmetic with; they do not count for accuracy.
+    """
+    images, labels = dataset.test_images.numpy(), dataset.test_labels.numpy()
+    tested, source = len(images), f"test set of {name}"
+    if tested < count:
+        more = count - tested
+        images = np.concatenate([images, dataset.train_images[:more].numpy()])
+        labels = np.concatenate([labels, dataset.train_labels[:more].numpy()])
+        source += ", then its training set"
     codes = (images >> (8 - input_bits)).astype(np.int64)
-    return Frames(codes, images, labels.astype(np.int64), f"test set of {name}")
+    return Frames(codes, images, labels.astype(np.int64), source, tested)
 
 
 def random_frames(graph: IntegerGraph, count: int, seed: int) -> Frames:
@@ -67,6 +85,7 @@ def save_frames(folder: Path, frames: Frames) -> None:
             raw=frames.raw,
             labels=frames.labels,
             source=np.array(frames.source),
+            tested=np.array(frames.tested),
         )
 
 
@@ -80,7 +99,11 @@ def load_frames(folder: Path) -> Frames:
     try:
         with np.load(path, allow_pickle=False) as data:
             return Frames(
-                data["codes"].astype(np.int64), data["raw"], data["labels"], str(data["source"])
+                data["codes"].astype(np.int64),
+                data["raw"],
+                data["labels"],
+                str(data["source"]),
+                int(data["tested"]),
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(

@@ -64,7 +64,7 @@ class RunSource(Source):
         self.input_bits = self.run.recipe.quantization.input_bits
 
     @cached_property
-    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+    def classes(self) -> tuple[str, ...]:
         """See the base class."""
         return tuple(str(name) for name in self.run.dataset(self.data).classes)
 
@@ -83,12 +83,7 @@ class RunSource(Source):
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
         """See the base class."""
         dataset = self.run.dataset(self.data)
-        return frames_of_dataset(
-            dataset.test_images.numpy(),
-            dataset.test_labels.numpy(),
-            self.input_bits,
-            self.run.recipe.data.name,
-        )
+        return frames_of_dataset(dataset, self.input_bits, count, self.run.recipe.data.name)
 
 
 class FileSource(Source):

@@ -18,11 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
-from qdeploy.lowering.integer_graph import IntegerGraph
+from qdeploy.lowering.integer_graph import IntArray, IntegerGraph
 from qdeploy.verify import rungs
 from qdeploy.verify.results import Rung
 
@@ -49,7 +46,7 @@ class Levels:
     build: Path
     graph: IntegerGraph
     network: nn.Module | None
-    frames: npt.NDArray[np.integer]
+    frames: IntArray
     rtl_frames: int = 100
     qonnx_frames: int = 1000
     stall: float = 0.2
@@ -78,7 +75,7 @@ def climb(
             raise UserError(f"there is no rung `{name}`", do=f"choose from {', '.join(RUNGS)}")
     if both := set(require) & set(skip):
         raise UserError(f"rung `{min(both)}` is both required and skipped")
-    reference = rungs.integer_codes(levels.graph, levels.build, levels.frames)
+    reference = rungs.integer_codes(levels.graph, levels.frames)
     order: dict[str, Callable[[], Rung]] = {
         "torch": partial(rungs.torch_rung, levels, reference),
         "qonnx": partial(rungs.qonnx_rung, levels, reference),

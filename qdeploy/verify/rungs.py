@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qdeploy.dataflow.compile import HARDWARE_FILE
 from qdeploy.dataflow.design import Design
-from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
+from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph
 from qdeploy.verify.compare import Comparison, class_mismatches, compare
 from qdeploy.verify.performance import measure, write_performance
 from qdeploy.verify.results import Rung
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from qdeploy.lowering.simulator import Level
     from qdeploy.verify.ladder import Levels
 
-Reference = Mapping[str, npt.NDArray[np.integer]]
+Reference = Mapping[str, IntArray]
 
 QONNX_FILE = "model.qonnx.onnx"
 INT_FILE = "model.int.onnx"
@@ -34,9 +33,7 @@ LEVELS: tuple[Level, ...] = ("disable", "basic", "extended", "all")
 LISTED = 1000
 
 
-def integer_codes(
-    graph: IntegerGraph, build: Path, frames: npt.NDArray[np.integer]
-) -> dict[str, npt.NDArray[np.int64]]:
+def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
     """Codes at every boundary from the integer graph in onnxruntime, the reference for the rest."""
     from qdeploy.lowering.emit_onnx import emit_onnx
     from qdeploy.lowering.simulator import IntSimulator
@@ -216,5 +213,5 @@ def _power(scale: Fraction) -> bool:
     return scale > 0 and all(part & (part - 1) == 0 for part in parts)
 
 
-def _as_int64(codes: Mapping[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
+def _as_int64(codes: Mapping[str, Any]) -> dict[str, IntArray]:
     return {name: np.asarray(values).astype(np.int64) for name, values in codes.items()}

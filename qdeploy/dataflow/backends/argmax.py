@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # type: ignore[misc]  # noqa: N801 (FINN's naming)
+class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
     """FINN's LabelSelect for the top label; the lowest index wins a tie."""
 
     def unit(self, model: ModelWrapper) -> Unit:

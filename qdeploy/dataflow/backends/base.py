@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-class QdBackend(RTLBackend):  # type: ignore[misc]
+class QdBackend(RTLBackend):
     """A FINN hardware layer built from blocks of `hw/rtl`.
 
     A subclass names FINN's operator as its second base and gives `unit()`. Python execution stays

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # type: ignore[misc]  # noqa: N801 (FINN's)
+class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's)
     """FINN's addition of a constant per channel."""
 
     def unit(self, model: ModelWrapper) -> Unit:

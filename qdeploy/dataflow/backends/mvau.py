@@ -29,7 +29,7 @@ MAX_LUT_ROM_DEPTH = 128
 
 
 @register_custom_op
-class MVAU_qd_rtl(QdBackend, MVAU):  # type: ignore[misc]  # noqa: N801 (FINN's naming scheme)
+class MVAU_qd_rtl(QdBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
     """FINN's MVAU on bit planes or multipliers, thresholds included."""
 
     def get_exp_cycles(self) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class FMPadding_qd_rtl(QdBackend, FMPadding):  # type: ignore[misc]  # noqa: N801 (FINN's naming)
+class FMPadding_qd_rtl(QdBackend, FMPadding):  # noqa: N801 (FINN's naming)
     """FINN's padding with code 0."""
 
     def unit(self, model: ModelWrapper) -> Unit:

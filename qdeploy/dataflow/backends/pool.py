@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class Pool_qd_rtl(QdBackend, Pool):  # type: ignore[misc]  # noqa: N801 (FINN's naming scheme)
+class Pool_qd_rtl(QdBackend, Pool):  # noqa: N801 (FINN's naming scheme)
     """FINN's Pool with the function MaxPool."""
 
     def unit(self, model: ModelWrapper) -> Unit:

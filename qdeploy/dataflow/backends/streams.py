@@ -20,7 +20,7 @@ FILL_BITS = 16
 
 
 @register_custom_op
-class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # type: ignore[misc]  # noqa: N801 (FINN's)
+class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
     """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside."""
 
     def unit(self, model: ModelWrapper) -> Unit:
@@ -31,7 +31,7 @@ class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # type: ignore[misc]  # n
 
 
 @register_custom_op
-class StreamingDataWidthConverter_qd_rtl(  # type: ignore[misc]  # noqa: N801 (FINN's naming)
+class StreamingDataWidthConverter_qd_rtl(  # noqa: N801 (FINN's naming)
     QdBackend, StreamingDataWidthConverter
 ):
     """FINN's width converter; where neither width divides the other, by way of their multiple."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class ConvolutionInputGenerator_qd_rtl(  # type: ignore[misc]  # noqa: N801 (FINN's naming scheme)
+class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
     QdBackend, ConvolutionInputGenerator
 ):
     """FINN's sliding window; channel order by kernel position, or by channel when depthwise."""
