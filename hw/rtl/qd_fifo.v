@@ -12,7 +12,10 @@
 module qd_fifo #(
   parameter WIDTH     = 8,
   parameter DEPTH     = 16,
+  // Goes into an attribute, which the linter does not look into.
+  /* verilator lint_off UNUSEDPARAM */
   parameter RAM_STYLE = "auto"
+  /* verilator lint_on UNUSEDPARAM */
 ) (
   input  wire             clk,
   input  wire             rst_n,

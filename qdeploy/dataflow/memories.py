@@ -72,7 +72,7 @@ def threshold_files(stem: str, T: npt.ArrayLike, pe: int, acc_bits: int) -> dict
     """The memory files of a `qd_threshold` with parameter TFILE = `stem`: name to lines.
 
     Up to 15 levels `<stem>.hex` as `threshold_lines` gives it. Beyond, one file for each stage s of
-    the binary search and lane p, `<stem>_s<s>_p<p>.hex`: C/pe · 2^s words; word nf·2^s + path is
+    the binary search and lane p, `<stem>_s<s>_p<ppp>.hex`: C/pe · 2^s words; word nf·2^s + path is
     the threshold that channel nf·pe + p is compared with after the decisions `path` (first decision
     most significant). The table is padded to 2^stages - 1 levels with its highest value; the
     block cuts the count off at NT.
@@ -91,7 +91,7 @@ def threshold_files(stem: str, T: npt.ArrayLike, pe: int, acc_bits: int) -> dict
         step = 1 << (stages - stage)
         picked = folded[:, :, step // 2 - 1 :: step]
         for lane in range(pe):
-            name = f"{stem}_s{stage}_p{lane}.hex"
+            name = f"{stem}_s{stage}_p{lane:03d}.hex"
             files[name] = hex_lines(picked[:, lane], acc_bits, 1)
     return files
 

@@ -1,0 +1,71 @@
+// Stream width converter; one width is a whole multiple of the other, element 0 first.
+//
+//   in    IN_WIDTH bits a beat
+//   out   OUT_WIDTH bits a beat; the beat that came first lies in the least significant bits
+//   rate  the wider side's every beat costs as many cycles as the narrow side has beats; none lost
+//   time  a narrow beat is out one cycle after its wide beat came in; a wide beat is out one cycle
+//         after its last narrow beat
+//   ready s_tready follows m_tready where the next beat replaces the one leaving
+//   size  one register of the wider width
+`default_nettype none
+module qd_dwc #(
+  parameter IN_WIDTH  = 8,
+  parameter OUT_WIDTH = 32
+) (
+  input  wire                 clk,
+  input  wire                 rst_n,
+  input  wire [IN_WIDTH-1:0]  s_tdata,
+  input  wire                 s_tvalid,
+  output wire                 s_tready,
+  output wire [OUT_WIDTH-1:0] m_tdata,
+  output wire                 m_tvalid,
+  input  wire                 m_tready
+);
+  localparam WIDE  = (IN_WIDTH > OUT_WIDTH) ? IN_WIDTH : OUT_WIDTH;
+  localparam SMALL = (IN_WIDTH > OUT_WIDTH) ? OUT_WIDTH : IN_WIDTH;
+  localparam RATIO = WIDE / SMALL;
+  localparam CB    = (RATIO > 1) ? $clog2(RATIO) : 1;
+  localparam [31:0] LAST = RATIO - 1;
+
+  reg [WIDE-1:0] word;
+  reg            full;  // up: all of `word` is there; down: some of it is left
+  wire           take = s_tvalid & s_tready;
+  wire           give = m_tvalid & m_tready;
+  assign m_tvalid = full;
+
+  generate
+    if (RATIO == 1) begin : g_same
+      assign s_tready = ~full | m_tready;
+      assign m_tdata  = word;
+      always @(posedge clk)
+        if (!rst_n) full <= 1'b0;
+        else        full <= take | (full & ~give);
+      always @(posedge clk) if (take) word <= s_tdata;
+    end else begin : g_convert
+      reg  [CB-1:0] count;  // narrow beats of the word passed so far
+      wire          last = (count == LAST[CB-1:0]);
+      wire          step = (IN_WIDTH < OUT_WIDTH) ? take : give;
+      always @(posedge clk)
+        if (!rst_n)    count <= {CB{1'b0}};
+        else if (step) count <= last ? {CB{1'b0}} : count + 1'b1;
+      if (IN_WIDTH < OUT_WIDTH) begin : g_up
+        assign s_tready = ~full | m_tready;
+        assign m_tdata  = word;
+        always @(posedge clk)
+          if (!rst_n) full <= 1'b0;
+          else        full <= (take & last) | (full & ~give);
+        always @(posedge clk) if (take) word <= {s_tdata, word[WIDE-1:SMALL]};
+      end else begin : g_down
+        assign s_tready = ~full | (last & m_tready);
+        assign m_tdata  = word[SMALL-1:0];
+        always @(posedge clk)
+          if (!rst_n) full <= 1'b0;
+          else        full <= take | (full & ~(give & last));
+        always @(posedge clk)
+          if (take)      word <= s_tdata;
+          else if (give) word <= {{SMALL{1'b0}}, word[WIDE-1:SMALL]};
+      end
+    end
+  endgenerate
+endmodule
+`default_nettype wire

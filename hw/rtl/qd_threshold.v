@@ -1,0 +1,156 @@
+// Thresholds: accumulators to activation codes, code = BASE + #{t : acc >= T[channel, t]}.
+//
+//   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
+//   out   the same beats, lanes of OB bits, two's complement where BASE is negative
+//   rate  one beat a cycle; a stalled pipeline still closes its gaps
+//   time  NT <= 15: 3 cycles; else $clog2(NT+1) + 2
+//   ready registered at the output (two words of buffer); s_tready follows the stages' fill
+//   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
+//         all compared at once; else a binary search, files as qd_threshold_stage says, the table
+//         padded to 2^k - 1 levels with the highest value
+`default_nettype none
+module qd_threshold #(
+  parameter C         = 16,
+  parameter PE        = 4,
+  parameter ACC       = 16,
+  parameter NT        = 3,
+  parameter OB        = 2,
+  parameter BASE      = 0,
+  parameter TFILE     = "thresholds",
+  // Goes into an attribute, which the linter does not look into.
+  /* verilator lint_off UNUSEDPARAM */
+  parameter RAM_STYLE = "auto"
+  /* verilator lint_on UNUSEDPARAM */
+) (
+  input  wire              clk,
+  input  wire              rst_n,
+  input  wire [PE*ACC-1:0] s_tdata,
+  input  wire              s_tvalid,
+  output wire              s_tready,
+  output wire [PE*OB-1:0]  m_tdata,
+  output wire              m_tvalid,
+  input  wire              m_tready
+);
+  localparam FOLDS  = C / PE;
+  localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
+  localparam CB     = $clog2(NT + 1);
+  localparam STAGES = (NT <= 15) ? 2 : CB + 1;
+  localparam [31:0] LAST = FOLDS - 1;
+
+  // Stage i takes a beat when it or one behind it is free, or the output takes one.
+  reg  [STAGES-1:0] full;
+  wire [STAGES-1:0] enable;
+  wire              out_ready;
+  wire [PE*OB-1:0]  code;
+  wire [PE*CB-1:0]  count;
+  integer i;
+  always @(posedge clk)
+    if (!rst_n) full <= {STAGES{1'b0}};
+    else begin
+      if (enable[0]) full[0] <= s_tvalid;
+      for (i = 1; i < STAGES; i = i + 1) if (enable[i]) full[i] <= full[i-1];
+    end
+  assign s_tready = enable[0];
+
+  reg [FB-1:0] fold;
+  always @(posedge clk)
+    if (!rst_n)                   fold <= {FB{1'b0}};
+    else if (s_tvalid & s_tready) fold <= (fold == LAST[FB-1:0]) ? {FB{1'b0}} : fold + 1'b1;
+
+  genvar p, s, t;
+  generate
+    for (s = 0; s < STAGES; s = s + 1) begin : g_enable
+      assign enable[s] = out_ready | ~(&full[STAGES-1:s]);
+    end
+
+    if (NT <= 15) begin : g_parallel
+      (* ram_style = RAM_STYLE *) reg [PE*NT*ACC-1:0] words [0:FOLDS-1];
+      initial $readmemh({TFILE, ".hex"}, words);
+      reg [PE*NT*ACC-1:0] thresholds;
+      reg [PE*ACC-1:0]    accs;
+      reg [PE*NT-1:0]     met;
+      always @(posedge clk) if (enable[0]) begin
+        thresholds <= words[fold];
+        accs       <= s_tdata;
+      end
+      for (p = 0; p < PE; p = p + 1) begin : g_lane
+        wire signed [ACC-1:0] acc = accs[p*ACC +: ACC];
+        for (t = 0; t < NT; t = t + 1) begin : g_level
+          wire signed [ACC-1:0] threshold = thresholds[(p*NT+t)*ACC +: ACC];
+          always @(posedge clk) if (enable[1]) met[p*NT+t] <= (acc >= threshold);
+        end
+        reg [CB-1:0] ones;
+        integer      k;
+        always @* begin
+          ones = {CB{1'b0}};
+          for (k = 0; k < NT; k = k + 1) ones = ones + {{(CB-1){1'b0}}, met[p*NT+k]};
+        end
+        assign count[p*CB +: CB] = ones;
+      end
+    end else begin : g_search
+      // What stage s is given: accumulators, folds, and heap indices of s+1 bits a lane.
+      wire [(CB+1)*PE*ACC-1:0]         accs;
+      wire [(CB+1)*FB-1:0]             folds;
+      wire [PE*(CB+1)*(CB+2)/2-1:0]    heaps;
+      assign accs[PE*ACC-1:0] = s_tdata;
+      assign folds[FB-1:0]    = fold;
+      assign heaps[PE-1:0]    = {PE{1'b1}};
+      for (s = 0; s < CB; s = s + 1) begin : g_stage
+        qd_threshold_stage #(
+          .STAGE(s), .PE(PE), .ACC(ACC), .FOLDS(FOLDS), .FB(FB), .TFILE(TFILE),
+          .RAM_STYLE(RAM_STYLE)
+        ) stage (
+          .clk(clk),
+          .enable(enable[s]),
+          .in_acc(accs[s*PE*ACC +: PE*ACC]),
+          .in_fold(folds[s*FB +: FB]),
+          .in_heap(heaps[PE*s*(s+1)/2 +: PE*(s+1)]),
+          .out_acc(accs[(s+1)*PE*ACC +: PE*ACC]),
+          .out_fold(folds[(s+1)*FB +: FB]),
+          .out_heap(heaps[PE*(s+1)*(s+2)/2 +: PE*(s+2)])
+        );
+      end
+      // The last accumulators and fold have no further stage.
+      /* verilator lint_off UNUSEDSIGNAL */
+      wire unused = &{accs[CB*PE*ACC +: PE*ACC], folds[CB*FB +: FB]};
+      /* verilator lint_on UNUSEDSIGNAL */
+      for (p = 0; p < PE; p = p + 1) begin : g_lane
+        // All decisions are the count; the leading one of the heap index says nothing.
+        /* verilator lint_off UNUSEDSIGNAL */
+        wire [CB:0]   heap = heaps[PE*CB*(CB+1)/2 + p*(CB+1) +: CB+1];
+        /* verilator lint_on UNUSEDSIGNAL */
+        wire [CB-1:0] path = heap[CB-1:0];
+        reg  [CB-1:0] capped;
+        if (NT + 1 == (1 << CB)) begin : g_exact
+          always @(posedge clk) if (enable[CB]) capped <= path;
+        end else begin : g_padded
+          localparam [31:0] TOP = NT;
+          // Padding levels are met only by an accumulator that meets all others.
+          always @(posedge clk)
+            if (enable[CB]) capped <= (path > TOP[CB-1:0]) ? TOP[CB-1:0] : path;
+        end
+        assign count[p*CB +: CB] = capped;
+      end
+    end
+
+    for (p = 0; p < PE; p = p + 1) begin : g_code
+      wire [CB-1:0] ones = count[p*CB +: CB];
+      // Only the low OB bits of the sum are the code.
+      /* verilator lint_off UNUSEDSIGNAL */
+      wire [31:0] sum = BASE + {{(32-CB){1'b0}}, ones};
+      /* verilator lint_on UNUSEDSIGNAL */
+      assign code[p*OB +: OB] = sum[OB-1:0];
+    end
+  endgenerate
+
+  /* verilator lint_off UNUSEDSIGNAL */
+  wire [15:0] fill;  // nobody asks
+  /* verilator lint_on UNUSEDSIGNAL */
+  qd_fifo #(.WIDTH(PE*OB), .DEPTH(2)) out (
+    .clk(clk), .rst_n(rst_n),
+    .s_tdata(code), .s_tvalid(full[STAGES-1]), .s_tready(out_ready),
+    .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready),
+    .fill(fill)
+  );
+endmodule
+`default_nettype wire

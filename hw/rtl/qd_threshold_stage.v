@@ -1,0 +1,64 @@
+// One step of qd_threshold's binary search, PE lanes side by side.
+//
+//   in    an accumulator and a heap index a lane, and the beat's channel fold, taken with `enable`
+//   out   a cycle later: the accumulator, the fold, and the heap index one decision longer
+//   heap  index 1 is the root; a decision appends a bit, 1 where acc >= threshold
+//   mem   {TFILE, "_s<STAGE>_p<lane, 3 digits>.hex"}: FOLDS * 2^STAGE words of ACC bits; word
+//         {fold, decisions so far}, first decision most significant
+`default_nettype none
+module qd_threshold_stage #(
+  parameter STAGE     = 0,
+  parameter PE        = 1,
+  parameter ACC       = 16,
+  parameter FOLDS     = 4,
+  parameter FB        = 2,
+  parameter TFILE     = "thresholds",
+  // Goes into an attribute, which the linter does not look into.
+  /* verilator lint_off UNUSEDPARAM */
+  parameter RAM_STYLE = "auto"
+  /* verilator lint_on UNUSEDPARAM */
+) (
+  input  wire                    clk,
+  input  wire                    enable,
+  input  wire [PE*ACC-1:0]       in_acc,
+  input  wire [FB-1:0]           in_fold,
+  input  wire [PE*(STAGE+1)-1:0] in_heap,
+  output reg  [PE*ACC-1:0]       out_acc,
+  output reg  [FB-1:0]           out_fold,
+  output wire [PE*(STAGE+2)-1:0] out_heap
+);
+  localparam WORDS = FOLDS << STAGE;
+  localparam AB    = FB + STAGE;
+  localparam [7:0] STAGE_DIGIT = 8'd48 + STAGE;
+
+  reg [PE*(STAGE+1)-1:0] heap;
+  always @(posedge clk) if (enable) begin
+    out_acc  <= in_acc;
+    out_fold <= in_fold;
+    heap     <= in_heap;
+  end
+
+  genvar p;
+  generate
+    for (p = 0; p < PE; p = p + 1) begin : g_lane
+      localparam [7:0] HUNDREDS = 8'd48 + p / 100;
+      localparam [7:0] TENS     = 8'd48 + (p / 10) % 10;
+      localparam [7:0] ONES     = 8'd48 + p % 10;
+      (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
+      initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
+      // The heap index without its leading one behind the fold is the address.
+      wire [AB-1:0] address;
+      if (STAGE == 0) begin : g_root
+        assign address = in_fold;
+      end else begin : g_inner
+        assign address = {in_fold, in_heap[p*(STAGE+1) +: STAGE]};
+      end
+      reg signed [ACC-1:0] threshold;
+      always @(posedge clk) if (enable) threshold <= words[address];
+      wire signed [ACC-1:0] acc = out_acc[p*ACC +: ACC];
+      assign out_heap[p*(STAGE+2) +: STAGE+2] =
+        {heap[p*(STAGE+1) +: STAGE+1], (acc >= threshold)};
+    end
+  endgenerate
+endmodule
+`default_nettype wire
