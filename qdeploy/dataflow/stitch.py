@@ -158,7 +158,7 @@ class _Stitcher:
 
     def _taps(self) -> list[tuple[int, Stream]]:
         """Index of the node and the stream that watches its output, for every boundary."""
-        taps = []
+        taps: list[tuple[int, Stream]] = []
         for index, node in enumerate(self.nodes):
             name = boundary_of(self.model, node, self.graph)
             if name is not None:
