@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 from float_graph import float_graph
-from onnx import load
+from onnx import ModelProto, load
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from record import rates, rounded, row, save
@@ -29,7 +29,7 @@ from qdeploy.data.dataset import input_codes, network_input
 from qdeploy.dataflow.design import Design
 from qdeploy.lowering.executor import with_batch
 from qdeploy.lowering.simulator import IntSimulator
-from qdeploy.sim.design import simulate_design
+from qdeploy.sim.design import DesignSimulator, simulate_design
 from qdeploy.tools import have_tool
 from qdeploy.training.run import Run, load_run
 
@@ -45,19 +45,18 @@ Simulate = Callable[[int], Array]
 class Contenders:
     """Every simulator of one network, each a function from a number of frames to logits."""
 
-    def __init__(self, run: Run, build: Path, data: Path | None, frames: int) -> None:
+    def __init__(self, run: Run, build: Path, data: Path | None, frames: int, threads: int) -> None:
+        torch.set_num_threads(threads)
         images = run.dataset(data).test_images[:frames]
         bits = run.recipe.quantization.input_bits
         self.codes = input_codes(images, bits).numpy()
         self.values = network_input(images, bits)
         self.network = run.network
         self.file = build / "model.qonnx.onnx"
-        self.int_simulator = IntSimulator(build / "model.int.onnx")
-        self.float_session = onnxruntime.InferenceSession(
-            float_graph(self.file).SerializeToString(), providers=["CPUExecutionProvider"]
-        )
+        self.int_simulator = IntSimulator(build / "model.int.onnx", threads=threads)
+        self.float_session = session(float_graph(self.file), threads)
         self.executors: dict[int, ModelWrapper] = {}
-        self.rtl = None
+        self.rtl: DesignSimulator | None = None
         if have_tool("verilator"):
             folder = build / "rtl"
             self.rtl = simulate_design(folder, Design.load(folder), build / "sim", taps=False)
@@ -102,6 +101,17 @@ class Contenders:
         return found
 
 
+def session(model: ModelProto, threads: int) -> onnxruntime.InferenceSession:
+    """An onnxruntime session as the integer simulator makes its own, so that graphs compare."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 def check(contenders: Contenders, batch: int) -> None:
     """All simulators predict the same classes on a batch, or the comparison means nothing.
 
@@ -144,10 +154,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")
     parser.add_argument("--seconds", type=float, default=0.5, help="least time of a turn")
+    parser.add_argument("--threads", type=int, default=1, help="threads where they can be set")
     options = parser.parse_args()
 
     run = load_run(options.run)
-    contenders = Contenders(run, options.build, options.data, options.batch)
+    contenders = Contenders(run, options.build, options.data, options.batch, options.threads)
     check(contenders, options.batch)
     rows = []
     for batch in (1, options.batch):
