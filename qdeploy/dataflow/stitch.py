@@ -22,6 +22,7 @@ from qdeploy.dataflow.boundaries import boundary_of, owner_of
 from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
 from qdeploy.dataflow.finn_graph import stream_shape
 from qdeploy.dataflow.hw_layers import identifier
+from qdeploy.dataflow.library import closure
 from qdeploy.dataflow.specialize import operator
 from qdeploy.errors import PassError
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
@@ -82,7 +83,7 @@ class _Stitcher:
     def libraries(self) -> list[str]:
         """Files of `hw/rtl` in use."""
         names = [name for unit in self.units for name in unit.files]
-        return sorted({*names, "qd_tlast.v"})
+        return sorted({*names, *closure(["qd_tlast"])})
 
     def files(self) -> dict[str, str]:
         """Generated files: wrappers, memories, the top."""

@@ -98,11 +98,7 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
                     pe * out_bits,
                 )
             )
-        return Unit(tuple(blocks), memories, self.libraries(planes))
-
-    def libraries(self, planes: bool) -> tuple[str, ...]:
-        """Files of `hw/rtl` that `qd_mvu` itself instantiates."""
-        return ("qd_dot_planes.v", "qd_dot_mult.v")
+        return Unit(tuple(blocks), memories)
 
     def uses_dsp(self) -> bool:
         """Whether the multipliers may become DSP blocks."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qdeploy.dataflow.library import closure
 from qdeploy.errors import InternalError
 
 
@@ -39,17 +40,15 @@ class Unit:
     Args:
         blocks: the chain, in stream order; widths of neighbours agree.
         memories: file name to lines (hexadecimal words) of the memory files.
-        libraries: files of `hw/rtl` needed, without those of the blocks themselves.
     """
 
     blocks: tuple[Block, ...]
     memories: Mapping[str, list[str]] = field(default_factory=dict)
-    libraries: tuple[str, ...] = ()
 
     @property
-    def files(self) -> tuple[str, ...]:
+    def files(self) -> list[str]:
         """Names of the files of `hw/rtl` the unit needs."""
-        return tuple(dict.fromkeys([*(f"{b.module}.v" for b in self.blocks), *self.libraries]))
+        return closure(block.module for block in self.blocks)
 
     @property
     def in_width(self) -> int:

@@ -1,0 +1,40 @@
+"""Which files of `hw/rtl` a block needs: its own and those of the modules inside it.
+
+One module a file, both of one name, so a word that is the name of a file is an instance of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+from qdeploy.resources import resource
+
+FOLDER = "hw/rtl"
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@functools.cache
+def _needs(module: str) -> frozenset[str]:
+    folder = resource(FOLDER)
+    text = _COMMENT.sub("", (folder / f"{module}.v").read_text(encoding="utf-8"))
+    words = set(re.findall(r"\bqd_\w+", text)) - {module}
+    return frozenset(word for word in words if (folder / f"{word}.v").exists())
+
+
+def closure(modules: Iterable[str]) -> list[str]:
+    """File names of the modules and of everything they instantiate, sorted.
+
+    Raises:
+        InternalError: there is no file for one of the modules.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            resource(f"{FOLDER}/{module}.v")
+            found.add(module)
+            waiting.extend(_needs(module))
+    return sorted(f"{module}.v" for module in found)
