@@ -77,13 +77,13 @@ def weight_quantizer(bits: int, *, power_of_two: bool, per_channel: bool) -> typ
 
 def activation_quantizer(bits: int, *, power_of_two: bool) -> type:
     """Quantizer class for `act_quant=`; `bits` 1..8."""
-    return LearnedActivation.let(bit_width=bits, **_restriction(power_of_two))
+    return LearnedActivation.let(bit_width=bits, **_proxy(bits), **_restriction(power_of_two))
 
 
 def input_quantizer(bits: int) -> type:
     """Quantizer class for the network's input, scale 2**-bits; `bits` 1..8."""
     # Δ = threshold / (2**b - 1): with this threshold the division is exact.
-    return ConstantInput.let(bit_width=bits, scaling_init=(2**bits - 1) / 2**bits)
+    return ConstantInput.let(bit_width=bits, scaling_init=(2**bits - 1) / 2**bits, **_proxy(bits))
 
 
 def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
@@ -125,6 +125,14 @@ def tensor_quantizer(proxy: nn.Module) -> Any:
     if quantizer is None:
         raise InternalError(f"a {type(proxy).__name__} without a quantizer was asked for its scale")
     return quantizer
+
+
+def _proxy(bits: int) -> dict[str, Any]:
+    if bits > 1:
+        return {}
+    from qdeploy.quant.one_bit import OneBitActProxy  # loads Brevitas' exporter
+
+    return {"proxy_class": OneBitActProxy}
 
 
 def _restriction(power_of_two: bool) -> dict[str, Any]:

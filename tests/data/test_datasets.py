@@ -1,0 +1,186 @@
+"""Data sets: contents, layout on disk, and what missing or damaged files are told."""
+
+import gzip
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qdeploy.data.dataset import input_codes, network_input
+from qdeploy.data.registry import SPECS, load_dataset
+from qdeploy.errors import DataError, UserError
+
+
+def idx(array: np.ndarray) -> bytes:
+    lengths = b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    return bytes((0, 0, 8, array.ndim)) + lengths + array.tobytes()
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 60000), ("t10k", 10000)):
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 0, 1] = np.arange(count) % 251
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (raw / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    return tmp_path
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    data = np.zeros((10000, 3072), np.uint8)
+    data[:, 1024 + 32] = 7  # green, row 1, column 0
+    content = {"data": data, "labels": [i % 10 for i in range(10000)], "batch_label": "x"}
+    (folder / "test_batch").write_bytes(pickle.dumps(content, protocol=2))
+    for index in range(1, 6):
+        os.link(folder / "test_batch", folder / f"data_batch_{index}")
+    return tmp_path
+
+
+def test_digits_are_a_stratified_split_of_bytes():
+    data = load_dataset("digits")
+    assert data.train_images.shape == (1437, 1, 8, 8)
+    assert data.test_images.shape == (360, 1, 8, 8)
+    assert data.train_images.dtype == torch.uint8
+    assert data.train_labels.dtype == torch.int64
+    assert int(data.train_images.max()) == 255
+    counts = torch.bincount(data.test_labels)
+    assert int(counts.min()) >= 35
+    assert int(counts.max()) <= 37
+    assert torch.equal(load_dataset("digits").test_images, data.test_images)
+
+
+def test_fashion_mnist_reads_plain_and_gzipped_idx_files(fashion):
+    data = load_dataset("fashion-mnist", fashion)
+    assert data.train_images.shape == (60000, *SPECS["fashion-mnist"].shape)
+    assert data.test_images[5, 0, 0, 1] == 5
+    assert data.test_labels[13] == 3
+
+
+def test_cifar10_reads_the_published_batches(cifar):
+    data = load_dataset("cifar10", cifar)
+    assert data.train_images.shape == (50000, *SPECS["cifar10"].shape)
+    assert data.test_images[0, 1, 1, 0] == 7
+    assert int(data.test_images[0].sum()) == 7
+    assert data.test_labels[12] == 2
+
+
+def test_the_data_folder_comes_from_the_environment(fashion, monkeypatch):
+    monkeypatch.setenv("QDEPLOY_DATA", str(fashion))
+    assert len(load_dataset("fashion-mnist").test_labels) == 10000
+
+
+def test_without_a_folder_the_message_says_how_to_give_one(monkeypatch):
+    monkeypatch.delenv("QDEPLOY_DATA", raising=False)
+    with pytest.raises(DataError, match="--data FOLDER or set QDEPLOY_DATA"):
+        load_dataset("cifar10")
+
+
+def test_an_unknown_data_set_lists_the_known_ones():
+    with pytest.raises(UserError, match="digits, fashion-mnist, cifar10"):
+        load_dataset("imagenet")
+
+
+def test_missing_files_are_named_with_source_layout_and_checksum(fashion):
+    missing = fashion / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    missing.unlink()
+    with pytest.raises(DataError) as caught:
+        load_dataset("fashion-mnist", fashion)
+    assert "t10k-labels-idx1-ubyte.gz not found" in caught.value.what
+    for part in (
+        "https://github.com/zalandoresearch/fashion-mnist",
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz   (MD5 bb300cfdad3c16e7a12a480ee83cd310)",
+    ):
+        assert part in (caught.value.do or "")
+
+
+def test_missing_cifar_batches_are_named_with_the_archive(cifar):
+    (cifar / "cifar-10-batches-py" / "data_batch_3").unlink()
+    with pytest.raises(DataError) as caught:
+        load_dataset("cifar10", cifar)
+    assert "data_batch_3 not found" in caught.value.what
+    assert "cifar-10-python.tar.gz (MD5 c58f30108f718f92721af3b95e74349a)" in str(caught.value)
+
+
+def damage(path: Path, kind: str) -> None:
+    raw = path.read_bytes()
+    changed = {
+        "cut": raw[: len(raw) // 2],
+        "header": raw[:3],
+        "magic": b"\x01\x02\x03\x04" + raw[4:],
+        "empty": b"",
+        "count": idx(np.zeros((10, 28, 28), np.uint8)),
+    }[kind]
+    path.write_bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["cut", "header", "magic", "empty", "count"])
+def test_a_damaged_idx_file_is_named(fashion, kind):
+    damage(fashion / "FashionMNIST" / "raw" / "t10k-images-idx3-ubyte", kind)
+    with pytest.raises(DataError, match="`t10k-images-idx3-ubyte` of Fashion-MNIST is damaged"):
+        load_dataset("fashion-mnist", fashion)
+
+
+@pytest.mark.parametrize("kind", ["cut", "magic", "empty"])
+def test_a_damaged_gzip_file_is_named(fashion, kind):
+    damage(fashion / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte.gz", kind)
+    with pytest.raises(DataError, match=r"`train-labels-idx1-ubyte\.gz` of Fashion-MNIST"):
+        load_dataset("fashion-mnist", fashion)
+
+
+def test_labels_above_nine_are_damage(fashion):
+    path = fashion / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(idx(np.full(10000, 10, np.uint8)))
+    with pytest.raises(DataError, match="label 10, above 9"):
+        load_dataset("fashion-mnist", fashion)
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (pickle.dumps(RunsCode()), "which is not allowed"),
+        (pickle.dumps({"data": np.zeros((3, 3072), np.uint8), "labels": []}), "10000, 3072"),
+        (pickle.dumps({"labels": []}), "data"),
+        (pickle.dumps([1, 2]), "damaged"),
+        (b"", "damaged"),
+        (b"not a pickle", "damaged"),
+    ],
+)
+def test_a_damaged_cifar_batch_is_named_and_runs_no_code(cifar, content, reason):
+    path = cifar / "cifar-10-batches-py" / "data_batch_2"
+    path.unlink()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="`data_batch_2` of CIFAR-10 is damaged") as caught:
+        load_dataset("cifar10", cifar)
+    assert reason in caught.value.what
+
+
+def test_a_cut_cifar_batch_is_named(cifar):
+    path = cifar / "cifar-10-batches-py" / "test_batch"
+    raw = path.read_bytes()
+    path.unlink()
+    path.write_bytes(raw[:-1000])
+    with pytest.raises(DataError, match="`test_batch` of CIFAR-10 is damaged"):
+        load_dataset("cifar10", cifar)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_input_codes_are_the_upper_bits_and_network_input_scales_them_exactly(bits):
+    raw = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    codes = input_codes(raw, bits)
+    assert int(codes.max()) == 2**bits - 1
+    assert torch.equal(codes.long(), raw.long() // 2 ** (8 - bits))
+    assert torch.equal(network_input(raw, bits) * 2**bits, codes.float())

@@ -1,0 +1,65 @@
+"""The fused quantizer: Brevitas' values, and the gradients its docstring states."""
+
+import pytest
+import torch
+from brevitas.core.quant.int_base import IntQuant
+
+from qdeploy.quant.fused import FusedIntQuant, _Quantize
+
+
+def pair(signed: bool) -> tuple[FusedIntQuant, IntQuant]:
+    arguments = {
+        "narrow_range": signed,
+        "signed": signed,
+        "input_view_impl": torch.nn.Identity(),
+    }
+    return FusedIntQuant(**arguments).train(), IntQuant(**arguments).train()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(), (6, 1)])
+def test_values_are_brevitas_bits_ties_included(signed, bits, shape):
+    if signed and bits == 1:
+        bits = 4
+    fused, plain = pair(signed)
+    generator = torch.Generator().manual_seed(bits)
+    step = torch.rand(shape, generator=generator) + 0.05
+    x = torch.randn(6, 500, generator=generator) * 2
+    x[:, ::7] = (torch.arange(72) - 36 + 0.5) * step
+    zero, width = torch.tensor(0.0), torch.tensor(float(bits))
+    assert torch.equal(fused(step, zero, width, x), plain(step, zero, width, x))
+
+
+def gradients(through: bool, shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 200, generator=generator, dtype=torch.float64, requires_grad=True)
+    step = (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.2).requires_grad_()
+    upstream = torch.randn(5, 200, generator=generator, dtype=torch.float64)
+    _Quantize.apply(x, step, -3, 3, through).backward(upstream)
+    return x, step, upstream
+
+
+@pytest.mark.parametrize("shape", [(), (5, 1)])
+def test_gradients_of_activations_are_those_of_the_straight_through_chain(shape):
+    x, step, upstream = gradients(False, shape)
+    x2, step2 = x.detach().requires_grad_(), step.detach().requires_grad_()
+    t = x2 / step2
+    rounded = t + (t.round() - t).detach()
+    inside = (rounded >= -3) & (rounded <= 3)
+    (torch.where(inside, rounded, rounded.detach().clamp(-3, 3)) * step2).backward(upstream)
+    torch.testing.assert_close(x.grad, x2.grad)
+    torch.testing.assert_close(step.grad, step2.grad)
+
+
+def test_weights_receive_the_quantized_weights_gradient_unchanged():
+    x, _, upstream = gradients(True, ())
+    assert torch.equal(x.grad, upstream)
+
+
+def test_the_clip_of_activations_stops_the_gradient_beyond_it_and_takes_it():
+    x = torch.tensor([0.4, 5.0, -2.0], requires_grad=True)
+    step = torch.tensor(0.5, requires_grad=True)
+    _Quantize.apply(x, step, 0, 3, False).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 0.0]
+    assert step.grad.item() == pytest.approx((1 - 0.8) + 3 + 0)

@@ -1,0 +1,157 @@
+"""Recipes: what is read, what is refused, and what the refusal says."""
+
+from pathlib import Path
+
+import pytest
+
+from qdeploy.errors import RecipeError
+from qdeploy.recipe.loading import dump_recipe, load_recipe
+from qdeploy.resources import resource
+
+GOOD = """\
+name: small
+network:
+  type: fcdnn
+  width: 16
+quantization:
+  weight_bits: 3
+phases:
+  - {name: float, kind: pretrain, epochs: 3}
+  - {name: retrain, kind: retrain, epochs: 4}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str, *overrides: str) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(folder, text), overrides)
+    return caught.value
+
+
+def test_defaults_are_filled_in(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert recipe.quantization.weight_bits == 3
+    assert (recipe.quantization.activation_bits, recipe.quantization.last_layer_bits) == (2, 8)
+    assert recipe.phases[0].optimizer.momentum == 0.9
+    assert recipe.phases[1].optimizer.weight_decay == 0
+
+
+def test_a_dumped_recipe_reads_back_equal(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD), ["phases.retrain.lipschitz=1e-4"])
+    assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
+
+
+@pytest.mark.parametrize("name", ["digits_fcdnn_w2a2", "fashion_convnet_w2a2"])
+def test_the_quickstart_recipes_are_valid_and_named_like_their_files(name):
+    assert load_recipe(resource(f"models/quickstart/{name}.yaml")).name == name
+
+
+def test_every_field_of_every_section_is_described():
+    from qdeploy.recipe import models
+
+    sections = [
+        value
+        for value in vars(models).values()
+        if isinstance(value, type) and issubclass(value, models.Section)
+    ]
+    bare = [
+        f"{section.__name__}.{name}"
+        for section in sections
+        for name, field in section.model_fields.items()
+        if not field.description and name not in ("type", "name")
+    ]
+    assert not bare
+
+
+def test_an_unknown_key_is_refused_with_line_and_suggestion(tmp_path):
+    error = refusal(tmp_path, GOOD.replace("width", "widht"))
+    assert "unknown key `network.widht`; did you mean `width`?" in error.what
+    assert error.where == f"{tmp_path / 'recipe.yaml'}:4 (network.widht)"
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path):
+    error = refusal(tmp_path, GOOD.replace("fcdnn", "fcnn"))
+    assert "did you mean `fcdnn`?" in error.what
+    assert error.do == "choose one of: fcdnn, convnet"
+
+
+def test_an_unknown_choice_is_refused_with_a_suggestion(tmp_path):
+    error = refusal(tmp_path, GOOD.replace("kind: retrain", "kind: retrian"))
+    assert "`phases.1.kind` is `retrian`; did you mean `retrain`?" in error.what
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("weight_bits", 1, "2 to 8"),
+        ("weight_bits", 9, "2 to 8"),
+        ("activation_bits", 0, "1 to 8"),
+        ("input_bits", 9, "1 to 8"),
+        ("last_layer_bits", 16, "2 to 8"),
+    ],
+)
+def test_bits_out_of_range_name_the_range(tmp_path, key, value, allowed):
+    error = refusal(tmp_path, GOOD.replace("weight_bits: 3", f"{key}: {value}"))
+    assert error.what == f"`quantization.{key}` is {value}, which is not in the range {allowed}"
+    assert ":6 " in (error.where or "")
+
+
+def test_broken_yaml_names_file_and_line(tmp_path):
+    error = refusal(tmp_path, GOOD + "data: [\n")
+    assert "is not valid YAML" in error.what
+    assert (error.where or "").startswith(f"{tmp_path / 'recipe.yaml'}:")
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    error = refusal(tmp_path, GOOD + "name: other\n")
+    assert error.what == "the key `name` stands twice in one section"
+    assert error.why == "it was already given in line 1"
+
+
+def test_a_missing_file_and_an_empty_one_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "nowhere.yaml")
+    assert "no sections" in refusal(tmp_path, "").what
+
+
+def test_a_missing_section_is_named(tmp_path):
+    assert refusal(tmp_path, "name: x\n").what == "`network` is missing"
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        "[{name: r, kind: retrain, epochs: 1}]",
+        "[{name: f, kind: pretrain, epochs: 1}]",
+        "[{name: r, kind: retrain, epochs: 1}, {name: f, kind: pretrain, epochs: 1}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: f, kind: retrain, epochs: 1}]",
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(tmp_path, phases):
+    refusal(tmp_path, f"name: x\nnetwork: {{type: fcdnn}}\nphases: {phases}\n")
+
+
+def test_an_override_of_training_epochs_holds_for_every_phase(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD), ["training.epochs=2"])
+    assert [recipe.epochs_of(phase) for phase in recipe.phases] == [2, 2]
+
+
+def test_overrides_reach_phases_by_number_and_by_name(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD), ["phases.0.epochs=7", "phases.retrain.epochs=9"])
+    assert [recipe.epochs_of(phase) for phase in recipe.phases] == [7, 9]
+
+
+def test_a_bad_override_is_quoted(tmp_path):
+    error = refusal(tmp_path, GOOD, "training.epoch=3")
+    assert "did you mean `epochs`?" in error.what
+    assert error.where == "--set training.epoch=3"
+    assert "use 0 to 1, or one of: float, retrain" in (
+        refusal(tmp_path, GOOD, "phases.5.x=1").do or ""
+    )
+    assert "not of the form" in refusal(tmp_path, GOOD, "training.epochs").what
+    assert "plain value" in refusal(tmp_path, GOOD, "name.first=1").what
