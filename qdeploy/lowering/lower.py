@@ -2,12 +2,8 @@
 
 Every tensor of the file is followed as value = gain·n + offset with integers n and exact fractions
 (`affine.py`). Convolutions and matrix products multiply gains, constants change gain and offset,
-and a quantizer turns the whole map into integer thresholds (`thresholds.py`). At the end
-
-    logit = gain·n + offset = gain·(n + offset/gain)
-
-keeps one gain as the scale of the integer logits; offset/gain is rounded to the nearest integer and
-added as a Bias.
+and a quantizer turns the whole map into integer thresholds (`thresholds.py`). The end is
+`lower_logits.py`.
 """
 
 from __future__ import annotations
@@ -17,37 +13,26 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
-from qdeploy.errors import PassError
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.affine import (
     Activation,
     Constant,
     QuantizedConstant,
     RawInput,
     Value,
-    expand,
     fractions_of,
-    single,
 )
-from qdeploy.lowering.builder import Builder, Lowered, ThresholdSource
+from qdeploy.lowering.builder import Builder, Lowered
 from qdeploy.lowering.import_qonnx import canonical
-from qdeploy.lowering.integer_graph import (
-    ArgMax,
-    Bias,
-    Flatten,
-    IntegerGraph,
-    IntType,
-    MaxPool,
-    Tensor,
-    Threshold,
-)
-from qdeploy.lowering.intervals import Intervals
+from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
+from qdeploy.lowering.lower_codes import lower_flatten, lower_max_pool, lower_threshold
 from qdeploy.lowering.lower_linear import lower_conv, lower_matmul
-from qdeploy.lowering.names import layer_of
+from qdeploy.lowering.lower_logits import lower_argmax, lower_logits
 from qdeploy.lowering.quantizers import MAX_BITS, quant_parameters, quantize_constant
 from qdeploy.lowering.refusal import refuse
-from qdeploy.lowering.thresholds import Quantizer, code_bounds, threshold_table
+from qdeploy.lowering.thresholds import Quantizer
 
 ACCEPTED = (
     "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, max-pooling of codes "
@@ -98,7 +83,7 @@ class _Lowering:
             "Add": self._shift,
             "Sub": self._shift,
             "Relu": self._relu,
-            "MaxPool": self._max_pool,
+            "MaxPool": lambda n: lower_max_pool(self.builder, n, self._activation(n)),
             "Flatten": self._flatten,
             "Transpose": self._transpose,
         }
@@ -119,9 +104,13 @@ class _Lowering:
                 last = node
         value = self.values.get(self.model.graph.output[0].name)
         if last is None or not isinstance(value, Activation):
-            raise PassError("the file's output does not depend on its quantized input")
-        scale = self._logits(last, value)
-        output = self._argmax(layer_of(last)) if argmax else "logits"
+            raise UnsupportedLayerError(
+                "the file's output is not computed from its quantized input",
+                do=f"build the network from {ACCEPTED}",
+            )
+        source = self.model.graph.output[0].name
+        scale = lower_logits(self.builder, last, value, source)
+        output = lower_argmax(self.builder, last, source) if argmax else "logits"
         return self.builder.finish(name, output, scale)
 
     def _operands(self, node: NodeProto) -> list[Value]:
@@ -165,7 +154,9 @@ class _Lowering:
             )
         scale = fractions_of(found.scale)[0]
         lo = max(found.lo, 0) if value.rectified else found.lo
-        return self._threshold(node, value, Quantizer(scale, lo, found.hi), found.dtype)
+        return lower_threshold(
+            self.builder, node, value, Quantizer(scale, lo, found.hi), found.dtype
+        )
 
     def _quantize_input(self, node: NodeProto, value: RawInput) -> Activation:
         found = quant_parameters(node, self.values, MAX_BITS)
@@ -175,53 +166,7 @@ class _Lowering:
         tensor = Tensor("input", self.input_shape, found.dtype, found.lo, found.hi, scale)
         name = self.builder.add_tensor(tensor, node.output[0])
         result = Activation(name, (scale,))
-        return self._flat(node, result) if value.flat else result
-
-    def _threshold(
-        self, node: NodeProto, value: Activation, quantizer: Quantizer, dtype: IntType
-    ) -> Activation:
-        source = self.builder.tensors[value.tensor]
-        if self._changes_nothing(value, quantizer, source):
-            return Activation(value.tensor, value.gain)
-        gain, offset = value.expanded(source.shape[0])
-        negative = frozenset(c for c, g in enumerate(gain) if g < 0)
-        if negative:
-            if not self.builder.is_accumulator(value.tensor) or self.builder.is_read(value.tensor):
-                raise refuse(
-                    node,
-                    "codes are requantized with a negative factor",
-                    do="keep factors between quantizers positive",
-                )
-            self.builder.negate_channels(value.tensor, negative)
-            gain = tuple(abs(g) for g in gain)
-        interval = self.builder.channel_intervals(value.tensor)
-        table = threshold_table(gain, offset, quantizer, interval)
-        lo, hi = code_bounds(table, quantizer.lo, interval)
-        layer = layer_of(node)
-        output = self.builder.add_tensor(
-            Tensor(f"{layer}.code", source.shape, dtype, lo, hi, quantizer.scale), node.output[0]
-        )
-        self.builder.affine[output] = ThresholdSource(gain, offset, quantizer)
-        self.builder.nodes.append(
-            Threshold(
-                self.builder.node_name(layer, "threshold"),
-                layer,
-                (value.tensor,),
-                output,
-                table,
-                quantizer.lo,
-            )
-        )
-        return Activation(output, (quantizer.scale,))
-
-    def _changes_nothing(self, value: Activation, quantizer: Quantizer, source: Tensor) -> bool:
-        return (
-            single(value.gain) == quantizer.scale
-            and not any(value.offset)
-            and not self.builder.is_accumulator(value.tensor)
-            and quantizer.lo <= source.lo
-            and source.hi <= quantizer.hi
-        )
+        return lower_flatten(self.builder, node, result) if value.flat else result
 
     def _constants(self, node: NodeProto, value: Activation) -> tuple[Fraction, ...]:
         """The constant operand, exact, one entry or one per channel."""
@@ -285,82 +230,13 @@ class _Lowering:
         value = self._activation(node)
         return Activation(value.tensor, value.gain, value.offset, rectified=True)
 
-    def _max_pool(self, node: NodeProto) -> Activation:
-        value = self._activation(node)
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        kernel = tuple(attributes["kernel_shape"])
-        stride = tuple(attributes.get("strides", (1,) * len(kernel)))
-        plain = (
-            len(kernel) == 2
-            and not any(attributes.get("pads", ()))
-            and not attributes.get("ceil_mode", 0)
-            and all(d == 1 for d in attributes.get("dilations", ()))
-            and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-            and sum(bool(name) for name in node.output) == 1
-        )
-        if not plain:
-            raise refuse(
-                node,
-                "a max-pool with padding, dilation, ceil_mode or other than two dimensions",
-                do="use MaxPool2d(kernel, stride) without padding on a size it divides",
-            )
-        if self.builder.is_accumulator(value.tensor) or not all(g > 0 for g in value.gain):
-            raise refuse(
-                node,
-                "a max-pool in front of the quantizer",
-                why="the pooling unit takes the maximum of codes",
-                do="put it behind the quantized activation",
-            )
-        source = self.builder.tensors[value.tensor]
-        channels, height, width = source.shape
-        shape = (
-            channels,
-            (height - kernel[0]) // stride[0] + 1,
-            (width - kernel[1]) // stride[1] + 1,
-        )
-        layer = layer_of(node)
-        tensor = Tensor(
-            f"{layer}.code", shape, source.dtype, source.lo, source.hi, single(value.gain)
-        )
-        output = self.builder.add_tensor(tensor, node.output[0])
-        self.builder.nodes.append(
-            MaxPool(
-                self.builder.node_name(layer, "pool"),
-                layer,
-                (value.tensor,),
-                output,
-                (kernel[0], kernel[1]),
-                (stride[0], stride[1]),
-            )
-        )
-        return Activation(output, value.gain, value.offset, value.rectified)
-
     def _flatten(self, node: NodeProto) -> Value:
         axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 1)
         if axis != 1:
             raise refuse(node, f"a Flatten at axis {axis}", do="use torch.nn.Flatten()")
         if isinstance(self.values[node.input[0]], RawInput):
             return RawInput(flat=True)
-        return self._flat(node, self._activation(node))
-
-    def _flat(self, node: NodeProto, value: Activation) -> Activation:
-        source = self.builder.tensors[value.tensor]
-        if len(source.shape) == 1:
-            return value
-        if self.builder.is_accumulator(value.tensor):
-            raise refuse(
-                node, "a Flatten in front of the quantizer", do="flatten behind the activation"
-            )
-        layer = layer_of(node)
-        tensor = Tensor(
-            f"{layer}.flat", (source.size,), source.dtype, source.lo, source.hi, source.scale
-        )
-        output = self.builder.add_tensor(tensor, node.output[0])
-        self.builder.nodes.append(
-            Flatten(self.builder.node_name(layer, "flatten"), layer, (value.tensor,), output)
-        )
-        per_channel = value.repeated(source.size // source.shape[0])
-        return Activation(output, per_channel.gain, per_channel.offset, value.rectified)
+        return lower_flatten(self.builder, node, self._activation(node))
 
     def _transpose(self, node: NodeProto) -> Value:
         value = self.values[node.input[0]]
@@ -373,71 +249,3 @@ class _Lowering:
             why="feature maps stream in one fixed order",
             do="keep activations as (N, C, H, W) or (N, features)",
         )
-
-    def _logits(self, node: NodeProto, value: Activation) -> float:
-        """Absorb the last offset, name the tensor `logits` and return the scale."""
-        if value.rectified:
-            raise refuse(node, "the network ends in a ReLU without quantizer", do="use QuantReLU")
-        scale = single(value.gain)
-        if scale is None or scale == 0:
-            raise refuse(
-                node,
-                "the last layer has one scale per output channel",
-                why="integer logits are only comparable on one scale",
-                do="use weight scaling per layer for the last layer",
-            )
-        if self.builder.tensors[value.tensor].name == "input":
-            raise PassError("the network has no layers")
-        source = self.builder.tensors[value.tensor]
-        if scale < 0:
-            if not self.builder.is_accumulator(value.tensor):
-                raise refuse(node, "the codes are negated at the end", do="drop the negation")
-            self.builder.negate_channels(value.tensor, frozenset(range(source.shape[0])))
-            scale = -scale
-        output = value.tensor
-        if any(value.offset):
-            output = self._last_bias(node, value, scale)
-        self.builder.rename(output, "logits")
-        self.builder.sources["logits"] = self.model.graph.output[0].name
-        tensor = self.builder.tensors["logits"]
-        self.builder.tensors["logits"] = Tensor(
-            "logits", tensor.shape, tensor.dtype, tensor.lo, tensor.hi, scale
-        )
-        if tensor.dtype.bits > 32:
-            raise refuse(node, f"its logits need {tensor.dtype.bits} bits", do="use fewer bits")
-        return float(scale)
-
-    def _last_bias(self, node: NodeProto, value: Activation, scale: Fraction) -> str:
-        layer, source = layer_of(node), self.builder.tensors[value.tensor]
-        exact = [o / scale for o in expand(value.offset, source.shape[0])]
-        bias = np.array([round(b) for b in exact], dtype=np.int64)
-        worst = max(abs(b - round(b)) for b in exact)
-        if worst:
-            self.builder.notes.append(
-                f"the bias of `{layer}` was rounded to integers: at most {float(worst):.3g} steps "
-                f"of {float(scale):.6g}, {float(worst * scale):.3g} in a logit"
-            )
-        before = self.builder.channel_intervals(value.tensor)
-        interval = Intervals(
-            tuple(lo + int(b) for lo, b in zip(before.lo, bias, strict=True)),
-            tuple(hi + int(b) for hi, b in zip(before.hi, bias, strict=True)),
-        )
-        output = self.builder.accumulator(
-            layer, source.shape, interval, node.output[0], kind="biased"
-        )
-        self.builder.nodes.append(
-            Bias(self.builder.node_name(layer, "bias"), layer, (value.tensor,), output, bias)
-        )
-        return output
-
-    def _argmax(self, layer: str) -> str:
-        logits = self.builder.tensors["logits"]
-        if len(logits.shape) != 1:
-            raise PassError("argmax needs a vector of logits")
-        top = logits.shape[0] - 1
-        tensor = Tensor("class", (1,), IntType.holding(0, top), 0, top)
-        output = self.builder.add_tensor(tensor, self.model.graph.output[0].name)
-        self.builder.nodes.append(
-            ArgMax(self.builder.node_name(layer, "argmax"), layer, ("logits",), output)
-        )
-        return output
