@@ -28,7 +28,6 @@ module qd_threshold_stage #(
   output wire [PE*(STAGE+2)-1:0] out_heap
 );
   localparam WORDS = FOLDS << STAGE;
-  localparam AB    = FB + STAGE;
   localparam [7:0] STAGE_DIGIT = 8'd48 + STAGE;
 
   reg [PE*(STAGE+1)-1:0] heap;
@@ -47,14 +46,15 @@ module qd_threshold_stage #(
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
       initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
       // The heap index without its leading one behind the fold is the address.
-      wire [AB-1:0] address;
-      if (STAGE == 0) begin : g_root
-        assign address = in_fold;
-      end else begin : g_inner
-        assign address = {in_fold, in_heap[p*(STAGE+1) +: STAGE]};
-      end
       reg signed [ACC-1:0] threshold;
-      always @(posedge clk) if (enable) threshold <= words[address];
+      if (STAGE == 0) begin : g_root
+        always @(posedge clk) if (enable) threshold <= words[in_fold];
+      end else if (FOLDS == 1) begin : g_one
+        always @(posedge clk) if (enable) threshold <= words[in_heap[p*(STAGE+1) +: STAGE]];
+      end else begin : g_inner
+        always @(posedge clk)
+          if (enable) threshold <= words[{in_fold, in_heap[p*(STAGE+1) +: STAGE]}];
+      end
       wire signed [ACC-1:0] acc = out_acc[p*ACC +: ACC];
       assign out_heap[p*(STAGE+2) +: STAGE+2] =
         {heap[p*(STAGE+1) +: STAGE+1], (acc >= threshold)};

@@ -59,6 +59,7 @@ def block_sim(
             inputs=[Port("s", in_bits)],
             outputs=[Port("m", out_bits, last=last)],
             gauges=gauges,
+            optimize="-O1",  # tests are short: compiling takes longer than running
         )
         return build(spec, cache)
 

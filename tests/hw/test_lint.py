@@ -1,0 +1,43 @@
+"""Every block goes through Verilator's linter with all warnings on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qdeploy.resources import resource
+from qdeploy.tools import find_tool, run_tool
+
+RTL = resource("hw/rtl")
+BLOCKS = sorted(path.stem for path in RTL.glob("*.v"))
+VARIANTS = [
+    *((block, {}) for block in BLOCKS),
+    *(("qd_fifo", {"DEPTH": depth}) for depth in (1, 2, 3, 1000)),
+    ("qd_dwc", {"IN_WIDTH": 24, "OUT_WIDTH": 8}),
+    ("qd_dwc", {"IN_WIDTH": 8, "OUT_WIDTH": 8}),
+    ("qd_threshold", {"NT": 255, "OB": 8, "BASE": -128}),
+    ("qd_threshold", {"NT": 100, "OB": 7, "C": 3, "PE": 1}),
+    ("qd_threshold", {"NT": 1, "OB": 1, "C": 4, "PE": 4}),
+    ("qd_threshold", {"NT": 31, "OB": 5, "C": 4, "PE": 4}),
+    ("qd_argmax", {"PE": 1}),
+    ("qd_argmax", {"PE": 10}),
+]
+
+
+@pytest.mark.parametrize("block, parameters", VARIANTS)
+def test_block_has_no_warning(block: str, parameters: dict[str, int], tmp_path: Path) -> None:
+    given = [f"-G{name}={value}" for name, value in parameters.items()]
+    command = [find_tool("verilator"), "--lint-only", "-Wall", "-y", RTL, "--top-module", block]
+    run_tool([*command, *given, RTL / f"{block}.v"], tmp_path, tmp_path / "lint.log", 120)
+
+
+def test_warnings_are_waived_by_name_and_switched_on_again() -> None:
+    for block in BLOCKS:
+        text = (RTL / f"{block}.v").read_text(encoding="utf-8")
+        assert "-Wno-" not in text
+        for line in text.splitlines():
+            if "verilator lint_o" in line:
+                name = line.split("lint_o")[1].split()[1]
+                off, on = (text.count(f"lint_{state} {name}") for state in ("off", "on"))
+                assert off == on, f"{block}.v: {name} is switched off {off} times, on {on} times"

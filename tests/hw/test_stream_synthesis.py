@@ -1,0 +1,45 @@
+"""The stream blocks go through Yosys for Series 7, without a latch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdeploy.dataflow.memories import threshold_files
+from qdeploy.resources import resource
+from qdeploy.tools import find_tool, run_tool
+
+# block, further files, parameters, cells that have to be there
+BLOCKS = [
+    ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 2}, "FDRE"),
+    ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 32}, "RAM32M|RAM64M"),
+    ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 2048}, "RAMB"),
+    ("qd_dwc", (), {"IN_WIDTH": 8, "OUT_WIDTH": 24}, "FDRE"),
+    ("qd_tlast", (), {"BEATS": 100}, "FDRE"),
+    ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 3}, "CARRY4"),
+    ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 31}, "CARRY4"),
+    ("qd_argmax", ("qd_fifo",), {}, "CARRY4"),
+]
+
+
+@pytest.mark.parametrize("block, further, parameters, cells", BLOCKS)
+def test_block_becomes_a_netlist_without_latches(
+    block: str, further: tuple[str, ...], parameters: dict[str, int], cells: str, tmp_path: Path
+) -> None:
+    sources = " ".join(str(resource(f"hw/rtl/{name}.v")) for name in (block, *further))
+    if block == "qd_threshold":
+        thresholds = np.sort(np.random.default_rng(0).integers(-999, 999, (4, parameters["NT"])))
+        for name, lines in threshold_files("thresholds", thresholds, 2, 16).items():
+            (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    given = " ".join(f"-set {name} {value}" for name, value in parameters.items())
+    script = (
+        f"read_verilog -defer {sources}; {f'chparam {given} {block};' if given else ''} "
+        f"hierarchy -top {block}; synth_xilinx -family xc7 -flatten -noiopad -top {block}; "
+        "select -assert-none t:$_DLATCH* t:LDCE t:LDPE; write_verilog -noattr netlist.v"
+    )
+    run_tool([find_tool("yosys"), "-p", script], tmp_path, tmp_path / "yosys.log", 300)
+    netlist = (tmp_path / "netlist.v").read_text(encoding="utf-8")
+    assert re.search(rf"\b(?:{cells})\w* ", netlist)
