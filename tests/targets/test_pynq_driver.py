@@ -1,0 +1,203 @@
+"""The package's driver against the package's RTL: the real register protocol, real packing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import fake_board
+import numpy as np
+import pytest
+import toy_core
+
+Load = Callable[..., ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def bitstream(toy_package: Path) -> None:
+    """Stand-ins for the files Vivado makes."""
+    folder = toy_package / "bitstream"
+    folder.mkdir(exist_ok=True)
+    for name in ("accelerator.bit", "accelerator.hwh"):
+        (folder / name).touch()
+
+
+def test_the_selftest_passes_and_counts_every_integer(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        report = accelerator.selftest()
+    assert report["passed"] is True
+    assert report["frames"] == 20
+    assert report["codes"] == 20 * 5
+    assert report["first"] is None
+    assert board.transfers == 1 + 20
+
+
+def test_the_selftest_names_the_first_integer_that_differs(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    path = toy_package / "golden/golden.npz"
+    saved = path.read_bytes()
+    with np.load(path) as data:
+        changed = dict(data)
+    changed["outputs"][7, 3] += 1
+    try:
+        np.savez(path, **changed)
+        with load_driver(toy_package, board).Accelerator() as accelerator:
+            report = accelerator.selftest()
+    finally:
+        path.write_bytes(saved)
+    assert report["passed"] is False
+    assert report["batch_mismatches"] == 1
+    assert report["single_mismatches"] == 1
+    assert report["packing_mismatches"] == 0
+    assert (report["first"]["frame"], report["first"]["element"]) == (7, 3)
+
+
+def test_a_batch_larger_than_a_transfer_is_cut_and_put_together(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    raw = toy_core.frames(23, seed=5)
+    with load_driver(toy_package, board).Accelerator(max_batch=5) as accelerator:
+        found = accelerator.infer_codes(raw)
+    assert board.transfers == 5
+    np.testing.assert_array_equal(found, toy_core.expected(raw))
+
+
+def test_logits_are_integers_times_the_scale_and_classes_their_largest(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    raw = toy_core.frames(9, seed=6)
+    wanted = toy_core.expected(raw)
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        np.testing.assert_array_equal(accelerator.infer(raw), wanted * 0.125)
+        classes = accelerator.classify(raw)
+        np.testing.assert_array_equal(classes, wanted.argmax(axis=1))
+        assert accelerator.names(classes)[0] == "abcde"[classes[0]]
+        # One frame without a batch axis is a batch of one, no frames are no transfer.
+        np.testing.assert_array_equal(accelerator.infer_codes(raw[3]), wanted[3:4])
+        before = board.transfers
+        assert accelerator.infer_codes(raw[:0]).shape == (0, 5)
+        assert board.transfers == before
+
+
+def test_the_clock_comes_from_the_bundle_and_one_too_fast_is_refused(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    driver = load_driver(toy_package, board)
+    with driver.Accelerator() as accelerator:
+        assert accelerator.clock_mhz == 100.0
+        assert board.mhz == 100.0
+    path = toy_package / "bundle.json"
+    saved = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(json.dumps({**json.loads(saved), "clock_mhz": -1.0}), encoding="utf-8")
+        board.fastest = 0.5
+        with pytest.raises(driver.AcceleratorError, match="above the"):
+            driver.Accelerator()
+    finally:
+        path.write_text(saved, encoding="utf-8")
+
+
+def test_a_bitstream_of_another_design_is_refused(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    path = toy_package / "bundle.json"
+    saved = path.read_text(encoding="utf-8")
+    driver = load_driver(toy_package, board)
+    try:
+        path.write_text(json.dumps({**json.loads(saved), "design_id": "deadbeef"}))
+        with pytest.raises(driver.AcceleratorError, match="built from another design"):
+            driver.Accelerator()
+    finally:
+        path.write_text(saved, encoding="utf-8")
+
+
+def test_a_transfer_that_hangs_is_reported_and_the_next_batch_is_right(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    raw = toy_core.frames(6, seed=7)
+    driver = load_driver(toy_package, board)
+    with driver.Accelerator(timeout_s=0.05) as accelerator:
+        board.drop, board.limit = 4, 5000  # the last beat of the last frame is lost
+        with pytest.raises(driver.AcceleratorError, match=r"6 frames did not come back.*5 came"):
+            accelerator.infer_codes(raw)
+        board.drop, board.limit = 0, 200_000
+        np.testing.assert_array_equal(accelerator.infer_codes(raw), toy_core.expected(raw))
+
+
+def test_throughput_counts_the_cycles_of_the_hardware(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    board.pauses = 0
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        found = accelerator.throughput(frames=50, repeat=2)
+    # Four beats in, five out, one frame after the other.
+    assert found["cycles_per_frame"] == 9
+    assert found["fps_hardware"] == pytest.approx(100e6 / 9)
+
+
+def test_input_of_the_wrong_kind_is_refused_before_anything_moves(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    raw = toy_core.frames(2)
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        with pytest.raises(TypeError, match="raw uint8"):
+            accelerator.infer(raw.astype(np.float32))
+        with pytest.raises(ValueError, match=r"shape \(N, 3, 2, 2\)"):
+            accelerator.infer(raw.transpose(0, 2, 3, 1))
+    assert board.transfers == 0
+
+
+def test_buffers_go_back_when_the_accelerator_is_closed(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        buffers = list(accelerator._buffers)
+    assert [buffer.freed for buffer in buffers] == [True, True]
+
+
+def test_without_a_bitstream_the_driver_says_how_to_build_it(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    driver = load_driver(toy_package, board)
+    (toy_package / "bitstream/accelerator.hwh").unlink()
+    with pytest.raises(driver.AcceleratorError, match="make bitstream"):
+        driver.Accelerator()
+
+
+def test_the_command_line_runs_the_selftest_and_prints_json(
+    toy_package: Path,
+    board: fake_board.FakeBoard,
+    load_driver: Load,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load_driver(toy_package, board)
+    from driver.__main__ import main
+
+    assert main(["selftest"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"] is True
+    (toy_package / "bitstream/accelerator.bit").unlink()
+    assert main(["selftest"]) == 2
+    assert "error: there is no" in capsys.readouterr().err
+
+
+def test_info_finds_a_damaged_file(
+    toy_package: Path, load_driver: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_driver(toy_package)
+    from driver.__main__ import main
+
+    assert main(["info"]) == 0
+    path = toy_package / "rtl/toy_weights.hex"
+    saved = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(saved.replace(saved[0], "0" if saved[0] != "0" else "1", 1))
+        capsys.readouterr()
+        assert main(["info"]) == 1
+        assert "rtl/toy_weights.hex" in capsys.readouterr().out
+    finally:
+        path.write_text(saved, encoding="utf-8")
