@@ -1,0 +1,213 @@
+"""The whole road on a tiny network: a run in, a proven package out, and what goes wrong on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from tiny_runs import train_tiny
+
+from qdeploy.boards import load_board
+from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError, UserError
+from qdeploy.lowering.simulator import IntSimulator
+from qdeploy.resources import resource
+from qdeploy.targets.build import BUILD_FILE, Options, build, verify
+from qdeploy.targets.frames import load_frames
+
+SMALL = {"frames": 60, "rtl_frames": 20, "fps": 500_000.0}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def built(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("builds") / "tiny"
+    result = build(Options(run, **SMALL), folder)
+    assert result.failure is None
+    return folder
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def test_every_rung_ran_and_no_exact_one_differs(built: Path) -> None:
+    rungs = {rung["name"]: rung for rung in read(built, "verify")["rungs"]}
+    assert list(rungs) == ["torch", "qonnx", "int", "dataflow", "rtl"]
+    for rung in rungs.values():
+        assert "skipped" not in rung
+        assert rung["codes"] > 0
+        assert rung["mismatches"] == 0
+    assert rungs["int"]["frames"] == rungs["dataflow"]["frames"] == 60
+    assert rungs["rtl"]["frames"] == 20
+    assert rungs["rtl"]["boundaries"] == 3
+    assert rungs["rtl"]["details"]["cycles_stalled"] > rungs["rtl"]["details"]["cycles_free"]
+
+
+def test_performance_is_measured_and_meets_the_folding(built: Path) -> None:
+    figures = read(built, "performance")
+    assert figures["cycles_per_frame"] <= 200
+    assert figures["fps"] >= SMALL["fps"]
+    assert figures["latency_cycles"] > figures["cycles_per_frame"]
+    assert abs(figures["cycles_per_frame"] - figures["expected_cycles_per_frame"]) <= 2
+
+
+def test_resources_are_counted_and_compared_with_the_board(built: Path) -> None:
+    figures = read(built, "resources")
+    assert 0 < figures["lut"] < figures["available"]["lut"] == 53200
+    assert figures["fits"] is True
+
+
+def test_the_build_says_what_made_it(built: Path) -> None:
+    record = read(built, "build")
+    assert record["versions"]["finn-plus"] == "1.6.1"
+    assert (built / "recipe.yaml").is_file()
+    assert set(record["files"]) == {"model.qonnx.onnx", "model.int.onnx", "model.dataflow.onnx"}
+
+
+def test_the_package_holds_the_golden_frames_and_their_logits(built: Path) -> None:
+    names = {path.name for path in (built / "package").rglob("*") if path.is_file()}
+    assert {"bundle.json", "build.tcl", "README.md", "qd_shell.v"} <= names
+
+
+def test_the_integer_file_runs_in_plain_onnxruntime(built: Path) -> None:
+    model = onnx.load(built / "model.int.onnx")
+    assert {opset.domain for opset in model.opset_import} == {""}
+    frames = load_frames(built)
+    logits = next(iter(IntSimulator(built / "model.int.onnx").run(frames.codes).values()))
+    assert np.issubdtype(logits.dtype, np.integer)
+
+
+def test_verify_again_gives_the_same_ladder(built: Path) -> None:
+    result = verify(built, frames=10, rtl_frames=4, seed=7)
+    assert result.failure is None
+    assert [rung.mismatches for rung in result.rungs] == [0] * 5
+
+
+def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(built, broken)
+    memory = next((broken / "rtl").glob("hidden2*_w.hex"))
+    lines = memory.read_text().split()
+    lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
+    memory.write_text("\n".join(lines) + "\n")
+    result = verify(broken, rtl_frames=20)
+    assert result.failure is not None
+    rtl = result.rungs[-1]
+    assert rtl.name == "rtl"
+    assert rtl.mismatches > 0
+    assert "`hidden2.act.code`" in rtl.note
+
+
+def test_argmax_in_hardware_puts_out_the_class(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "argmax"
+    result = build(Options(run, argmax=True, **SMALL), folder)
+    assert result.failure is None
+    names = [
+        layer["op"] for layer in json.loads((folder / "rtl/design.json").read_text())["layers"]
+    ]
+    assert "LabelSelect" in names
+
+
+def test_a_qonnx_file_from_elsewhere_takes_the_same_road(built: Path, tmp_path: Path) -> None:
+    file = tmp_path / "foreign.onnx"
+    shutil.copy(built / "model.qonnx.onnx", file)
+    result = build(Options(file, **SMALL), tmp_path / "out")
+    assert result.failure is None
+    assert result.rungs[0].skipped == "there is no trained network beside the QONNX file"
+    assert result.rungs[-1].mismatches == 0
+
+
+def test_without_verilator_the_rest_works_and_says_what_was_skipped(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = build(Options(run, **SMALL), tmp_path / "out")
+    assert result.failure is None
+    assert "verilator" in (result.rungs[-1].skipped or "").lower()
+    assert not (tmp_path / "out/resources.json").exists()
+    assert not (tmp_path / "out/performance.json").exists()
+    assert (tmp_path / "out/package/bundle.json").is_file()
+
+
+def test_a_required_rung_without_its_tool_is_an_error(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissingError, match="apt"):
+        build(Options(run, require=("rtl",), **SMALL), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def tiny_board(folder: Path, **resources: int) -> str:
+    """A board file like the PYNQ-Z2's with less in it."""
+    data = yaml.safe_load(resource("hw/boards/pynq-z2.yaml").read_text())
+    data["resources"] |= resources
+    data["name"] = "tiny"
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(data))
+    assert load_board(str(path)).resources.lut == data["resources"]["lut"]
+    return str(path)
+
+
+def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
+    run: Path, tmp_path: Path
+) -> None:
+    board = tiny_board(tmp_path, lut=900)
+    with pytest.raises(DoesNotFitError, match=r"does not fit the board `tiny`") as caught:
+        build(Options(run, board=board, **SMALL), tmp_path / "out")
+    assert "hidden" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rate_no_folding_reaches_is_refused_before_synthesis(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(FoldingError, match="cannot finish a frame"):
+        build(Options(run, fps=90e6 / 0.5), tmp_path / "out")
+
+
+def test_a_folder_that_is_no_build_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter1.tex").write_text("years of work")
+    with pytest.raises(UserError, match="is not a build"):
+        build(Options(run, **SMALL), precious)
+    assert (precious / "chapter1.tex").read_text() == "years of work"
+
+
+def test_ctrl_c_in_export_leaves_no_half_build_and_the_next_one_starts_clean(
+    run: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "qdeploy.cli.main", "export", str(run), "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("FINN"):
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == []
+    assert build(Options(run, **SMALL), tmp_path / "out").failure is None
+    assert (tmp_path / "out" / BUILD_FILE).is_file()
