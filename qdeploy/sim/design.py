@@ -1,0 +1,182 @@
+"""Simulate a whole stitched design: frames of codes in, codes at every boundary out.
+
+Codes come and go in the order of the integer graph, feature maps as (channels, height, width); on
+the streams they travel as (height, width, channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.dataflow.design import Design, Stream
+from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.errors import InternalError, VerificationError
+from qdeploy.sim.build import build
+from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator
+from qdeploy.sim.spec import Port, SimSpec
+
+IntArray = npt.NDArray[np.int64]
+
+TAPS_MACRO = "QD_TAPS"
+FILL_BITS = 16
+# A design may be silent while its slowest layer works on a frame; four of those are a deadlock.
+IDLE_FRAMES = 4
+IDLE_CYCLES = 10_000
+
+
+@dataclass(frozen=True)
+class DesignResult:
+    """What a run of a design gave.
+
+    Args:
+        outputs: (frames, *shape) codes of the output.
+        taps: (frames, *shape) codes of every tapped tensor, by tensor name; empty without taps.
+        cycles: cycles until the last output beat, reset not counted.
+        cycles_per_frame: median distance between the ends of consecutive frames; with one frame
+            only, its latency.
+        latency_cycles: from the first input beat of frame 0 to its last output beat, both counted.
+        fifo_max: the most words each FIFO held, by instance name; empty without taps.
+    """
+
+    outputs: IntArray
+    taps: dict[str, IntArray]
+    cycles: int
+    cycles_per_frame: int
+    latency_cycles: int
+    fifo_max: dict[str, int]
+
+
+class DesignSimulator:
+    """A built model of a design."""
+
+    def __init__(self, simulator: Simulator, design: Design) -> None:
+        self.simulator, self.design = simulator, design
+        self.tapped = bool(simulator.spec.taps)
+
+    def run(
+        self,
+        codes: npt.ArrayLike,
+        stall_in: float = 0.0,
+        stall_out: float = 0.0,
+        seed: int = 0,
+    ) -> DesignResult:
+        """Send frames back to back and collect what comes out.
+
+        Args:
+            codes: (frames, *shape) input codes, at least one frame.
+            stall_in: chance, each cycle, that the next input beat is held back.
+            stall_out: chance, each cycle, that the output is not ready.
+            seed: of the stalls.
+
+        Raises:
+            DeadlockError: the design stands still; names every FIFO's fill.
+            ProtocolError: a stream broke a rule of AXI-Stream, or too many beats came.
+            VerificationError: TLAST is not exactly at the ends of frames, or a tap did not carry
+                whole frames.
+        """
+        design = self.design
+        frames = np.asarray(codes)
+        wanted = _graph_shape(design.input)
+        if frames.shape[1:] != wanted or not len(frames):
+            raise InternalError(f"`{design.name}` takes (frames, *{wanted}), not {frames.shape}")
+        ordered = frames if len(wanted) < 3 else np.moveaxis(frames, 1, 3)
+        beats = pack(ordered, design.input.bits, design.input.per_beat)
+        busy = 1.0 - max(stall_in, stall_out)
+        result = self.simulator.run(
+            [beats],
+            [design.output.beats * len(frames)],
+            stall_in=stall_in,
+            stall_out=stall_out,
+            seed=seed,
+            idle_limit=IDLE_CYCLES + int(IDLE_FRAMES * design.cycles_per_frame / busy),
+        )
+        return self._read(result, len(frames))
+
+    def _read(self, result: SimResult, frames: int) -> DesignResult:
+        design = self.design
+        self._check_last(result, frames)
+        taps = design.taps if self.tapped else []
+        ends = result.output_cycles[0].reshape(frames, -1)[:, -1]
+        latency = int(ends[0] - result.input_cycles[0][0]) + 1
+        return DesignResult(
+            outputs=_codes(design.output, result.outputs[0], frames),
+            taps={
+                tap.tensor: _codes(tap, beats, frames)
+                for tap, beats in zip(taps, result.taps, strict=True)
+            },
+            cycles=result.cycles,
+            cycles_per_frame=_distance(ends) if frames > 1 else latency,
+            latency_cycles=latency,
+            fifo_max={
+                fifo.name: result.gauge_max[fifo.fill_port]
+                for fifo in (design.fifos if self.tapped else [])
+            },
+        )
+
+    def _check_last(self, result: SimResult, frames: int) -> None:
+        lasts = result.lasts[0]
+        beats = self.design.output.beats
+        expected = np.arange(1, frames * beats + 1) % beats == 0
+        if lasts is None or np.array_equal(lasts, expected):
+            return
+        beat = int(np.flatnonzero(lasts != expected)[0])
+        raise VerificationError(
+            f"`{self.design.name}`: TLAST is {int(lasts[beat])} at beat {beat % beats} of frame "
+            f"{beat // beats}, which has {beats} beats",
+            why="a DMA engine ends its transfer there",
+        )
+
+
+def simulate_design(
+    folder: Path, design: Design, build_dir: Path, taps: bool = True
+) -> DesignSimulator:
+    """Build the model of a design folder, or take it from `build_dir` when nothing changed.
+
+    Args:
+        taps: compile with QD_TAPS: watch every boundary and every FIFO's fill.
+
+    Raises:
+        ToolMissingError: Verilator, g++ or make is not installed.
+        ToolFailedError: the design does not compile, or not without a warning.
+    """
+    watched: Sequence[Stream] = design.taps if taps else []
+    spec = SimSpec(
+        top=design.top,
+        sources=[folder / name for name in design.sources],
+        folder=folder,
+        inputs=[Port(design.input.name, design.input.width)],
+        outputs=[Port(design.output.name, design.output.width, last=True)],
+        defines={TAPS_MACRO: ""} if taps else {},
+        taps=[Port(tap.name, tap.width) for tap in watched],
+        gauges=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
+    )
+    return DesignSimulator(build(spec, build_dir), design)
+
+
+def _graph_shape(stream: Stream) -> tuple[int, ...]:
+    """Shape in the integer graph of what the stream carries."""
+    if len(stream.shape) == 3:
+        height, width, channels = stream.shape
+        return channels, height, width
+    return stream.shape
+
+
+def _codes(stream: Stream, beats: Beats, frames: int) -> IntArray:
+    if len(beats) != stream.beats * frames:
+        raise VerificationError(
+            f"`{stream.tensor}` gave {len(beats)} beats in {frames} frames, "
+            f"not {stream.beats * frames}",
+            where=f"port {stream.name}",
+        )
+    codes = unpack(beats, stream.bits, stream.per_beat, stream.signed)
+    shaped = codes.reshape(frames, *stream.shape)
+    return np.ascontiguousarray(np.moveaxis(shaped, 3, 1)) if len(stream.shape) == 3 else shaped
+
+
+def _distance(ends: Cycles) -> int:
+    return int(np.median(np.diff(ends)))
