@@ -1,0 +1,175 @@
+"""torch, the official qonnx executor, the reference and onnxruntime give the same integers."""
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from qdeploy.lowering.compare import (
+    all_scales_are_powers_of_two,
+    differences,
+    qonnx_codes,
+    threshold_distances,
+    torch_codes,
+)
+from qdeploy.lowering.emit_onnx import emit_onnx
+from qdeploy.lowering.executor import execute
+from qdeploy.lowering.export_qonnx import METADATA_KEY, export_qonnx_file, freeze_batch_norm
+from qdeploy.lowering.integer_graph import Bias, Conv, MaxPool, Threshold
+from qdeploy.lowering.lower import lower, lower_with_affine
+from qdeploy.lowering.reference import run_reference
+from qdeploy.lowering.simulator import LEVELS, IntSimulator
+
+Make = Callable[..., nn.Module]
+Frames = Callable[..., np.ndarray]
+KINDS = [
+    (kind, scale, per_channel)
+    for kind in ("conv", "dense")
+    for scale in ("float", "power_of_two")
+    for per_channel in (False, True)
+]
+
+
+@pytest.mark.parametrize(("kind", "scale", "per_channel"), KINDS)
+def test_all_levels_give_the_same_codes_at_every_boundary(
+    kind: str, scale: str, per_channel: bool, make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network(kind, scale, per_channel)
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    lowered = lower_with_affine(path)
+    graph, codes = lowered.graph, frames(network.input_shape)
+    expected = run_reference(graph, codes)
+    assert len(graph.boundaries()) == (4 if kind == "conv" else 3)
+    assert all(len(np.unique(values)) > 2 for values in expected.values())
+    for found in (torch_codes(network, graph, codes), qonnx_codes(path, graph, codes)):
+        differing = differences(lowered, codes, {k: found[k] for k in lowered.affine}, expected)
+        if scale == "power_of_two":
+            assert differing == []
+        origin = [d for d in differing if not d.inherited]
+        assert all(d.distance is not None and d.distance < Fraction(1, 10**5) for d in origin)
+        assert len(origin) <= 1
+    emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
+    for level in LEVELS:
+        simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
+        assert list(simulated) == graph.boundaries()
+        for name, values in simulated.items():
+            assert values.dtype == np.int32
+            assert np.array_equal(values, expected[name]), (level, name)
+
+
+@pytest.mark.parametrize("act_bits", [1, 3, 4, 8])
+@pytest.mark.parametrize("scale", ["float", "power_of_two"])
+def test_wide_and_narrow_activations_agree(
+    act_bits: int, scale: str, make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network("conv", scale, False, weight_bits=4, act_bits=act_bits, seed=3)
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    graph, codes = lower(path), frames(network.input_shape)
+    expected = run_reference(graph, codes)
+    emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
+    for level in LEVELS:
+        simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
+        assert all(np.array_equal(simulated[name], expected[name]) for name in expected), level
+    found = torch_codes(network, graph, codes)
+    assert sum(int((found[k] != expected[k]).sum()) for k in list(found)[:-1]) <= 2
+
+
+def test_logits_are_within_half_a_step_of_torch(
+    make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network("conv", "power_of_two")
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    lowered = lower_with_affine(path)
+    codes = frames(network.input_shape)
+    assert any(isinstance(node, Bias) for node in lowered.graph.nodes)
+    assert len(lowered.notes) == 1 and "bias of `head`" in lowered.notes[0]
+    with torch.no_grad():
+        logits = network(torch.from_numpy(codes) / 256.0).numpy()
+    found = run_reference(lowered.graph, codes)["logits"] * lowered.graph.logit_scale
+    assert np.abs(found - logits).max() <= lowered.graph.logit_scale * 0.51
+
+
+def test_the_file_gives_what_torch_gives_and_says_what_made_it(
+    make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network("conv")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    model = onnx.load(path)
+    values = (frames(network.input_shape) / 256).astype(np.float32)
+    with torch.no_grad():
+        frozen = freeze_batch_norm(network)(torch.from_numpy(values)).numpy()
+    found = execute(model, values)["logits"]
+    assert np.abs(found - frozen).max() < 1e-5
+    assert {node.op_type for node in model.graph.node} == {
+        *("Quant", "Conv", "Mul", "Add", "Relu", "MaxPool", "Flatten", "Transpose", "MatMul")
+    }
+    metadata = {item.key: item.value for item in model.metadata_props}
+    assert "brevitas" in json.loads(metadata[METADATA_KEY])["versions"]
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert [item.name for item in tmp_path.iterdir()] == ["net.qonnx.onnx"]
+
+
+def test_layers_carry_the_module_paths(make_network: Make, tmp_path: Path) -> None:
+    network = make_network("conv")
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    graph = lower(path)
+    layers = {type(node): node.layer for node in graph.nodes}
+    assert layers[Conv] == "body.0"
+    assert layers[Threshold] == "body.2"
+    assert layers[MaxPool] == "pool"
+    assert graph.boundaries() == ["act1.code", "pool.code", "body.2.code", "logits"]
+
+
+def test_argmax_gives_the_lowest_index_of_the_largest_logit(
+    make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network("dense")
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    graph, codes = lower(path, argmax=True), frames(network.input_shape)
+    emit_onnx(graph, tmp_path / "net.int.onnx")
+    found = IntSimulator(tmp_path / "net.int.onnx").run(codes)
+    assert list(found) == ["class"] and found["class"].dtype == np.int64
+    logits = run_reference(lower(path), codes)["logits"]
+    assert np.array_equal(found["class"][:, 0], logits.argmax(1))
+    assert np.array_equal(run_reference(graph, codes)["class"], found["class"])
+    assert np.array_equal(torch_codes(network, graph, codes)["class"], found["class"])
+
+
+def test_a_moved_code_is_found_with_its_distance_and_what_follows_is_inherited(
+    make_network: Make, frames: Frames, tmp_path: Path
+) -> None:
+    network = make_network("conv")
+    path = tmp_path / "net.qonnx.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    lowered, codes = lower_with_affine(path), frames(network.input_shape, count=4)
+    found = run_reference(lowered.graph, codes)
+    found["act1.code"][2, 1, 3, 3] += 1
+    found["logits"][2, 0] += 1
+    found["logits"][3, 0] += 1
+    first, second, third = differences(lowered, codes, found)
+    assert (first.boundary, first.index, first.inherited) == ("act1.code", (2, 1, 3, 3), False)
+    places = [("act1.code", (2, 1, 3, 3))]
+    distances = threshold_distances(path, lowered.graph, codes, places)
+    assert first.distance is not None and float(first.distance) == distances[0]
+    assert second.inherited and not third.inherited
+
+
+def test_scales_that_are_powers_of_two_are_recognized(make_network: Make, tmp_path: Path) -> None:
+    for scale, expected in (("float", False), ("power_of_two", True)):
+        network = make_network("dense", scale)
+        path = tmp_path / f"{scale}.onnx"
+        export_qonnx_file(network, network.input_shape, path)
+        assert all_scales_are_powers_of_two(lower(path)) is expected
