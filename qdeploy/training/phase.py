@@ -94,8 +94,10 @@ class PhaseTrainer:
                 term = lipschitz_term(self.network)
                 lipschitz = term.item()
                 loss = loss + self._phase.lipschitz * term
-            if not math.isfinite(value) or not math.isfinite(lipschitz):
+            if not math.isfinite(value):
                 raise self._not_finite("loss", inputs, epoch, step)
+            if not math.isfinite(lipschitz):
+                raise self._not_finite("Lipschitz term", inputs, epoch, step)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._optimizer.step()

@@ -50,7 +50,7 @@ def prepare(
         _remove(folder)
     stored = _stored(folder)
     if stored is None:
-        if folder.exists() and any(folder.iterdir()):
+        if not force and folder.exists() and any(folder.iterdir()):
             raise CheckpointError(
                 f"`{folder}` is not empty and holds no run",
                 where=str(folder),

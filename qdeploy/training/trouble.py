@@ -10,11 +10,20 @@ from torch import nn
 from qdeploy.errors import TrainingError
 
 
-def first_bad_layer(network: nn.Module, batch: torch.Tensor) -> str | None:
-    """Path of the first layer whose weights or output are not finite, None when all are."""
+def culprit(network: nn.Module, batch: torch.Tensor) -> str:
+    """Half a sentence on the first layer whose weights or output are not finite or, where all
+    are, on the layer with the largest weights."""
+    layer = _first_bad_layer(network, batch)
+    if layer is not None:
+        return f"the first layer that is not finite is `{layer}`"
+    name, value = max(network.named_parameters(), key=lambda item: item[1].abs().max().item())
+    return f"the largest weights, {value.abs().max().item():.3g}, are those of `{_layer(name)}`"
+
+
+def _first_bad_layer(network: nn.Module, batch: torch.Tensor) -> str | None:
     for name, value in network.named_parameters():
         if not bool(torch.isfinite(value).all()):
-            return _layer(network, name)
+            return _layer(name)
     found: list[str] = []
 
     def look(name: str) -> Callable[[nn.Module, object, object], None]:
@@ -31,25 +40,23 @@ def first_bad_layer(network: nn.Module, batch: torch.Tensor) -> str | None:
     finally:
         for handle in hooks:
             handle.remove()
-    return found[0] if found else None
+    return _layer(f"{found[0]}.output") if found else None
 
 
 def not_finite(
     what: str, network: nn.Module, batch: torch.Tensor, where: str, checkpoint: str | None
 ) -> TrainingError:
     """The error for a `what` that is no longer a finite number, at step `where`."""
-    layer = first_bad_layer(network, batch)
     kept = f"the last good checkpoint is {checkpoint}; " if checkpoint else ""
     return TrainingError(
-        f"the {what} is no longer a finite number"
-        + (f"; the first layer that is not finite is `{layer}`" if layer else ""),
+        f"the {what} is no longer a finite number; {culprit(network, batch)}",
         where=where,
         why="the learning rate is too high for this network, or its scales were lost",
         do=f"{kept}lower the phase's optimizer.lr and train again with --force",
     )
 
 
-def _layer(network: nn.Module, parameter: str) -> str:
+def _layer(parameter: str) -> str:
     """The convolution, fully connected, norm or activation layer that owns a parameter."""
     owner = parameter.rsplit(".", 1)[0]
     for mark in (".weight_quant", ".act_quant"):

@@ -1,0 +1,78 @@
+"""L_Lip against eq. (8) written out with loops."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from qdeploy.training.lipschitz import lipschitz_term
+
+
+class Layers(nn.Module):
+    """Kernels with fewer and with more outputs than inputs, and fully connected layers of both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.narrow = nn.Conv2d(3, 5, 3, bias=False)
+        self.wide = nn.Conv2d(1, 7, 2, bias=False)
+        self.fc = nn.Linear(6, 4)
+        self.wide_fc = nn.Linear(3, 8)
+        self.norm = nn.BatchNorm2d(4)
+
+
+def paper(network: nn.Module) -> float:
+    """1/2 Σ ||WᵀW - I||² with W of shape (k·k·c_in, c_out), in float64."""
+    total = 0.0
+    for weight in (network.narrow.weight, network.wide.weight):
+        w = weight.detach().double().numpy()
+        c_out, c_in, k, _ = w.shape
+        W = w.transpose(2, 3, 1, 0).reshape(k * k * c_in, c_out)
+        total += 0.5 * np.linalg.norm(W.T @ W - np.eye(c_out), "fro") ** 2
+    for weight in (network.fc.weight, network.wide_fc.weight):
+        W = weight.detach().double().numpy().T
+        total += 0.5 * np.linalg.norm(W.T @ W - np.eye(W.shape[1]), "fro") ** 2
+    return float(total)
+
+
+def test_the_value_is_the_papers():
+    network = Layers()
+    assert lipschitz_term(network).item() == pytest.approx(paper(network), rel=1e-5)
+
+
+def test_the_gradient_is_that_of_the_papers_formula():
+    network = Layers().double()
+    value = torch.zeros((), dtype=torch.float64)
+    layers = (network.narrow, network.wide, network.fc, network.wide_fc)
+    for layer in layers:
+        W = layer.weight.flatten(1).T
+        value = value + 0.5 * (W.T @ W - torch.eye(W.shape[1])).square().sum()
+    wanted = torch.autograd.grad(value, [layer.weight for layer in layers])
+    got = torch.autograd.grad(lipschitz_term(network), [layer.weight for layer in layers])
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
+def test_orthonormal_columns_cost_nothing():
+    layer = nn.Linear(9, 4, bias=False)
+    nn.init.orthogonal_(layer.weight)
+    assert lipschitz_term(layer).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_it_reaches_the_float_weights_of_quantized_layers():
+    from qdeploy.networks.registry import build_network
+    from qdeploy.recipe.models import Recipe
+
+    recipe = Recipe.model_validate(
+        {
+            "name": "x",
+            "network": {"type": "fcdnn", "width": 8, "depth": 1},
+            "phases": [
+                {"name": "a", "kind": "pretrain", "epochs": 1},
+                {"name": "b", "kind": "retrain", "epochs": 1},
+            ],
+        }
+    )
+    floating = build_network(recipe, quantized=False)
+    quantized = build_network(recipe, quantized=True)
+    assert lipschitz_term(quantized).item() == lipschitz_term(floating).item()

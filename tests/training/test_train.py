@@ -1,0 +1,203 @@
+"""Whole trainings on the embedded digits: phases, resuming, refusals, trouble."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from qdeploy.data.dataset import network_input
+from qdeploy.errors import CheckpointError, TrainingError
+from qdeploy.recipe.models import Recipe
+from qdeploy.training.run import MODEL, load_run, read_metrics
+from qdeploy.training.train import train
+
+CHECKPOINTS = "checkpoints"
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / MODEL).read_bytes()
+
+
+def changed(recipe: Recipe, **values: object) -> Recipe:
+    return Recipe.model_validate({**recipe.model_dump(), **values})
+
+
+@pytest.fixture
+def unbroken(recipe, tmp_path) -> Path:
+    return train(recipe, tmp_path / "unbroken")
+
+
+def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unbroken):
+    run = load_run(unbroken)
+    assert run.recipe == recipe
+    assert run.name == "tiny"
+    rows = read_metrics(unbroken)
+    assert [(row["phase"], row["epoch"]) for row in rows] == [
+        ("float", 1),
+        ("float", 2),
+        ("retrain", 1),
+        ("retrain", 2),
+        ("retrain", 3),
+        ("finetune", 1),
+        ("finetune", 2),
+    ]
+    summary = json.loads((unbroken / "summary.json").read_text())
+    assert [phase["name"] for phase in summary["phases"]] == ["float", "retrain", "finetune"]
+    assert summary["accuracy"] == summary["phases"][-1]["accuracy"] == rows[-1]["accuracy"]
+    assert "torch" in summary["provenance"]["versions"]
+    assert not run.network.training
+    codes = run.network.hidden2.fc.quant_weight() / run.network.hidden2.fc.weight_quant.scale()
+    assert set(codes.round().unique().tolist()) == {-1.0, 0.0, 1.0}
+
+
+def test_the_loaded_network_has_the_accuracy_of_the_summary(unbroken):
+    run = load_run(unbroken)
+    data = run.dataset()
+    with torch.no_grad():
+        logits = run.network(network_input(data.test_images, run.recipe.quantization.input_bits))
+    accuracy = float((logits.argmax(1) == data.test_labels).float().mean())
+    assert accuracy == pytest.approx(run.summary["accuracy"], abs=1e-6)
+    assert accuracy > 0.5
+
+
+def test_retraining_starts_from_the_float_network(recipe, tmp_path):
+    long_float = changed(
+        recipe,
+        phases=[
+            {"name": "float", "kind": "pretrain", "epochs": 15},
+            {"name": "retrain", "kind": "retrain", "epochs": 1, "optimizer": {"lr": 1e-4}},
+        ],
+        data={"name": "digits", "batch_size": 64},
+    )
+    rows = read_metrics(train(long_float, tmp_path / "run"))
+    assert rows[14]["accuracy"] > 0.95
+    assert rows[15]["accuracy"] > 0.8  # a fresh network stands at 0.1 after such an epoch
+
+
+def test_the_same_recipe_gives_the_same_bits(recipe, unbroken, tmp_path):
+    again = train(recipe, tmp_path / "again")
+    assert weights(again) == weights(unbroken)
+    other = train(changed(recipe, seed=1), tmp_path / "other")
+    assert weights(other) != weights(unbroken)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["phase00-epoch00001", "phase00-epoch00002", "phase01-epoch00002", "phase02-epoch00001"],
+)
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    recipe, unbroken, tmp_path, interrupt_when, moment
+):
+    folder = tmp_path / "broken"
+    interrupt_when(folder / CHECKPOINTS / f"{moment}.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder)
+    assert not (folder / MODEL).exists()
+    train(recipe, folder, resume=True)
+    assert weights(folder) == weights(unbroken)
+    keys = ("phase", "epoch", "loss", "accuracy", "lr", "lipschitz")
+    assert [[row[k] for k in keys] for row in read_metrics(folder)] == [
+        [row[k] for k in keys] for row in read_metrics(unbroken)
+    ]
+
+
+def test_a_resumed_convnet_has_the_same_bits(recipe, tmp_path, interrupt_when):
+    stages = [{"channels": 8, "stride": 2}, {"channels": 8, "pool": 2}]
+    small = changed(recipe, network={"type": "convnet", "stages": stages, "hidden": [16]})
+    one = train(small, tmp_path / "one")
+    interrupt_when(tmp_path / "two" / CHECKPOINTS / "phase01-epoch00001.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(small, tmp_path / "two")
+    train(small, tmp_path / "two", resume=True)
+    assert weights(tmp_path / "two") == weights(one)
+
+
+def test_a_truncated_checkpoint_is_passed_over_and_said_so(
+    recipe, unbroken, tmp_path, interrupt_when, capsys
+):
+    folder = tmp_path / "broken"
+    interrupt_when(folder / CHECKPOINTS / "phase01-epoch00002.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder)
+    newest = sorted((folder / CHECKPOINTS).glob("*.safetensors"))[-1]
+    newest.write_bytes(newest.read_bytes()[:100])
+    train(recipe, folder, resume=True)
+    assert f"the checkpoint `{newest.name}` is cut short" in capsys.readouterr().err
+    assert weights(folder) == weights(unbroken)
+
+
+def test_a_finished_run_is_left_alone_unless_forced(recipe, unbroken, capsys):
+    before = (unbroken / MODEL).stat().st_mtime_ns
+    train(recipe, unbroken)
+    train(recipe, unbroken, resume=True)
+    assert "nothing to do" in capsys.readouterr().err
+    assert (unbroken / MODEL).stat().st_mtime_ns == before
+    train(recipe, unbroken, force=True)
+    assert (unbroken / MODEL).stat().st_mtime_ns > before
+
+
+def test_another_recipes_folder_is_refused_unless_forced(recipe, unbroken):
+    other = changed(recipe, seed=3)
+    with pytest.raises(CheckpointError, match="a different recipe") as caught:
+        train(other, unbroken)
+    assert caught.value.why == "the recipes differ in: seed"
+    train(other, unbroken, force=True)
+    assert load_run(unbroken).recipe.seed == 3
+
+
+def test_an_unfinished_run_asks_for_resume_or_force(recipe, tmp_path, interrupt_when):
+    folder = tmp_path / "broken"
+    interrupt_when(folder / CHECKPOINTS / "phase00-epoch00001.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder)
+    with pytest.raises(CheckpointError, match="unfinished run") as caught:
+        train(recipe, folder)
+    assert "--resume" in (caught.value.do or "")
+    with pytest.raises(CheckpointError, match="not finished"):
+        load_run(folder)
+
+
+def test_a_folder_with_other_files_is_not_touched(recipe, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(CheckpointError, match="is not empty"):
+        train(recipe, tmp_path)
+    train(recipe, tmp_path, force=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_damaged_model_is_refused(recipe, unbroken):
+    path = unbroken / MODEL
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="cut short or changed"):
+        load_run(unbroken)
+    with pytest.raises(CheckpointError, match="is not a run folder"):
+        load_run(unbroken / CHECKPOINTS)
+
+
+@pytest.mark.parametrize(
+    ("lipschitz", "what"), [(0.0, "the first layer that is not finite is `"), (1e-4, "Lipschitz")]
+)
+def test_numbers_that_are_not_finite_name_step_and_layer_and_keep_the_checkpoint(
+    recipe, tmp_path, lipschitz, what
+):
+    phases = [phase.model_dump() for phase in recipe.phases]
+    phases[1]["optimizer"] = {"lr": 100.0, "weight_decay": 1.0}
+    phases[1]["lipschitz"] = lipschitz
+    with pytest.raises(TrainingError, match="is no longer a finite number") as caught:
+        train(changed(recipe, phases=phases), tmp_path / "run")
+    assert (caught.value.where or "").startswith("phase retrain, epoch 1, step ")
+    assert what in caught.value.what
+    assert any(layer in caught.value.what for layer in ("`hidden1.fc`", "`hidden2.fc`", "`head`"))
+    kept = tmp_path / "run" / CHECKPOINTS / "phase00-epoch00002.safetensors"
+    assert kept.exists()
+    assert str(kept) in (caught.value.do or "")
+
+
+def test_threads_and_random_state_are_as_before_afterwards(recipe, tmp_path):
+    torch.manual_seed(5)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    train(recipe, tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
