@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow import cost
-from qdeploy.errors import FoldingError
+from qdeploy.errors import DoesNotFitError, FoldingError
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LUT_SHARE = 0.6
 MEMORY_SHARE = 0.85
 WINDOW_LUT_WORDS = 64
+# An estimate this far above the board is beyond doubt.
+HOPELESS = 1.5
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def fold(
 
     Raises:
         FoldingError: no folding is that fast, or not even the slowest fits.
+        DoesNotFitError: at that rate the estimate is far beyond the board.
     """
     from qonnx.custom_op.registry import getCustomOp
 
@@ -74,6 +77,8 @@ def fold(
     groups = _groups(model)
     if cycles is None:
         cycles = _fewest_cycles(menu, groups, budget)
+    else:
+        _refuse_hopeless(menu, groups, budget, cycles)
     picked = _assign(menu, groups, cycles)
     for node in model.graph.node:
         inst = getCustomOp(node)
@@ -157,6 +162,25 @@ def _fewest_cycles(menu: dict[str, list[Choice]], groups: list[_Group], budget: 
         else:
             low = middle + 1
     return candidates[low]
+
+
+def _refuse_hopeless(
+    menu: dict[str, list[Choice]], groups: list[_Group], budget: Budget, cycles: int
+) -> None:
+    """Say so before synthesis spends its time on a design far larger than the board."""
+    picked = _assign(menu, groups, cycles)
+    need = _total(menu, groups, cycles)
+    if need.lut <= HOPELESS * budget.lut and need.dsp <= HOPELESS * budget.dsp:
+        return
+    biggest = sorted(picked, key=lambda name: picked[name].cost.lut, reverse=True)[:3]
+    raise DoesNotFitError(
+        f"at {cycles} cycles a frame the design needs about {need.lut:,.0f} LUTs and "
+        f"{need.dsp} DSPs; the board has {budget.lut:,} and {budget.dsp}",
+        where="biggest layers: "
+        + "; ".join(f"{name} {picked[name].attributes}" for name in biggest),
+        do=f"ask for {_fewest_cycles(menu, groups, budget)} cycles a frame or more, or leave the "
+        "rate out: as fast as fits",
+    )
 
 
 def _total(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) -> cost.Cost:

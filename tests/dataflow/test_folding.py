@@ -8,7 +8,7 @@ from random_graphs import small_convnet
 
 from qdeploy.dataflow.compile import cycles_for, hardware_layers
 from qdeploy.dataflow.folding import Budget, choices, fold
-from qdeploy.errors import FoldingError
+from qdeploy.errors import DoesNotFitError, FoldingError
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
 
@@ -75,6 +75,12 @@ def test_an_impossible_rate_names_the_layer_and_its_best(model) -> None:
 def test_a_board_too_small_says_what_is_needed(model) -> None:
     with pytest.raises(FoldingError, match="not even the slowest folding"):
         fold(model, Budget(lut=100, bram36=1, dsp=0))
+
+
+def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:
+    with pytest.raises(DoesNotFitError, match="biggest layers: ") as caught:
+        fold(model, Budget(lut=3500, bram36=10, dsp=4), 650)
+    assert "cycles a frame or more" in str(caught.value)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 2e8])
