@@ -88,7 +88,7 @@ def unpack(
         padded = np.zeros((count, per_beat, 8 * kind.itemsize), np.uint8)
         padded[:, :, :bits] = planes.reshape(count, per_beat, bits)
         whole = np.packbits(padded, axis=2, bitorder="little")
-        codes = whole.reshape(count, -1).view(kind.newbyteorder("<"))
+        codes = whole.reshape(count, per_beat * kind.itemsize).view(kind.newbyteorder("<"))
     result = codes.reshape(-1).astype(np.int64)
     if signed:
         half = 1 << (bits - 1)

@@ -58,13 +58,12 @@ def build(spec: SimSpec, build_dir: Path) -> Simulator:
     folder = build_dir / f"{spec.top}-{spec.digest(_recipe())[:16]}"
     with _alone(folder):
         if not (folder / LIBRARY).exists():
-            runtime = _runtime(build_dir)
             with atomic_folder(folder) as temporary:
-                _build(spec, temporary, runtime, build_dir / "logs" / folder.name)
+                _build(spec, temporary, build_dir, build_dir / "logs" / folder.name)
     return Simulator(folder / LIBRARY, spec)
 
 
-def _build(spec: SimSpec, out: Path, runtime: Path, logs: Path) -> None:
+def _build(spec: SimSpec, out: Path, build_dir: Path, logs: Path) -> None:
     shutil.rmtree(logs, ignore_errors=True)
     model = out / "model"
     run_tool(
@@ -95,6 +94,7 @@ def _build(spec: SimSpec, out: Path, runtime: Path, logs: Path) -> None:
         log_path=logs / "make.log",
         timeout=COMPILE_TIMEOUT,
     )
+    runtime = _runtime(build_dir)
     run_tool(
         [
             find_tool("g++"),
