@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,9 @@ INTERRUPTED = 130
 )
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
+@click.option(
+    "--any-network", is_flag=True, help="Train also a network that cannot become hardware."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
 def train(
     recipe: Path,
@@ -41,6 +46,7 @@ def train(
     overrides: tuple[str, ...],
     resume: bool,
     force: bool,
+    any_network: bool,
     as_json: bool,
 ) -> None:
     """Train the network of RECIPE, phase by phase.
@@ -49,15 +55,17 @@ def train(
     """
     if resume and force:
         raise click.UsageError("--resume goes on with a run, --force replaces it: give one of them")
-    # On a machine with a compiler for CUDA but no such device, importing brevitas would say so.
+    # Importing brevitas reports missing CUDA devices and optional kernels, which nothing here uses.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
     # Waiting threads that spin slow each other down on a busy machine; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.loading import load_recipe
 
     resolved = load_recipe(recipe, overrides)
     folder = out if out is not None else Path("runs") / resolved.name
-    _check_supported(resolved)
+    if not any_network:
+        _check_supported(resolved)
 
     from qdeploy.training.run import read_summary
     from qdeploy.training.train import train as run_training
@@ -65,7 +73,8 @@ def train(
     try:
         run_training(resolved, folder, data, resume=resume, force=force)
     except KeyboardInterrupt:
-        click.echo(f"interrupted: go on with `{_again(recipe, folder, data, overrides)}`", err=True)
+        words = [*_again(recipe, folder, data, overrides), *["--any-network"] * any_network]
+        click.echo(f"interrupted: go on with `{shlex.join(words)}`", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     summary = read_summary(folder) or {}
     if as_json:
@@ -76,26 +85,21 @@ def train(
 
 def _check_supported(recipe: Recipe) -> None:
     """Refuse a network that cannot become hardware before hours go into its training."""
-    import importlib.util
-
-    if importlib.util.find_spec("qdeploy.lowering.supported") is None:
-        return
     from qdeploy.lowering.supported import check_network
     from qdeploy.networks.registry import build_network
 
-    check_network(build_network(recipe, quantized=True))
+    network = build_network(recipe, quantized=True)
+    check_network(network, input_bits=recipe.quantization.input_bits)
 
 
-def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> str:
-    """The command line that goes on with this run."""
-    import shlex
-
+def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> list[str]:
+    """The words of the command line that goes on with this run."""
     words = ["qdeploy", "train", str(recipe), "--out", str(folder)]
     if data is not None:
         words += ["--data", str(data)]
     for override in overrides:
         words += ["--set", override]
-    return shlex.join([*words, "--resume"])
+    return [*words, "--resume"]
 
 
 def _print_table(summary: dict[str, Any], folder: Path) -> None:
@@ -105,7 +109,7 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
     table.add_column("phase")
     table.add_column("kind")
-    for heading in ("epochs", "train accuracy", "test accuracy", "L_Lip", "seconds"):
+    for heading in ("epochs", "train acc.", "test acc.", "L_Lip", "seconds"):
         table.add_column(heading, justify="right")
     for phase in summary["phases"]:
         table.add_row(
