@@ -1,6 +1,6 @@
 """How fast can a quantized network be simulated bit for bit? Frames per second, side by side.
 
-    python bench/simulators.py runs/NAME build/NAME-BOARD
+    python bench/simulators.py runs/NAME build/NAME-BOARD [RUN BUILD …]
 
 On the same trained network and the same frames, taking turns: the official qonnx executor, the
 Brevitas network in evaluation mode, one onnxruntime session on the float graph (the QONNX file in
@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,35 +146,44 @@ def measure(contenders: Contenders, batch: int, rounds: int, seconds: float) -> 
     return rates(turns, rounds, seconds)
 
 
+def compare(
+    contenders: Contenders, name: str, batch: int, options: argparse.Namespace
+) -> list[Any]:
+    """Measure and print one network at one batch size; the rows for the results."""
+    found = measure(contenders, batch, options.rounds, options.seconds)
+    print(f"{name}, {batch} frame{'s' if batch > 1 else ''} a call")
+    for simulator, rate in sorted(found.items(), key=lambda item: -item[1]):
+        ratio = rounded(rate / found[QONNX])
+        print(f"  {simulator:<28} {rate:>12,.1f} frames/s  {ratio:>10,.2f} x {QONNX}", flush=True)
+    ours = [simulator for simulator in (INTEGER, RTL) if simulator in found]
+    return [
+        row(name, f"{simulator}, batch {batch}", found[simulator], "frames/s", peer, rate)
+        for simulator in ours
+        for peer, rate in found.items()
+        if peer not in ours
+    ]
+
+
 def main() -> None:
     """Measure, print, and write `results/simulators.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("build", type=Path, help="its build folder")
+    parser.add_argument("folders", type=Path, nargs="+", help="RUN BUILD, for each network")
     parser.add_argument("--data", type=Path, help="folder of the data sets [$QDEPLOY_DATA]")
     parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")
     parser.add_argument("--seconds", type=float, default=0.5, help="least time of a turn")
     parser.add_argument("--threads", type=int, default=1, help="threads where they can be set")
     options = parser.parse_args()
+    if len(options.folders) % 2:
+        parser.error("give a run folder and its build folder for each network")
 
-    run = load_run(options.run)
-    contenders = Contenders(run, options.build, options.data, options.batch, options.threads)
-    check(contenders, options.batch)
     rows = []
-    for batch in (1, options.batch):
-        found = measure(contenders, batch, options.rounds, options.seconds)
-        print(f"{run.name}, {batch} frame{'s' if batch > 1 else ''} a call")
-        for name, rate in sorted(found.items(), key=lambda item: -item[1]):
-            ratio = rounded(rate / found[QONNX])
-            print(f"  {name:<28} {rate:>12,.1f} frames/s  {ratio:>10,.2f} x {QONNX}")
-        ours = [name for name in (INTEGER, RTL) if name in found]
-        for name in ours:
-            rows += [
-                row(run.name, f"{name}, batch {batch}", found[name], "frames/s", peer, rate)
-                for peer, rate in found.items()
-                if peer not in ours
-            ]
+    for folder, build in zip(options.folders[::2], options.folders[1::2], strict=True):
+        run = load_run(folder)
+        contenders = Contenders(run, build, options.data, options.batch, options.threads)
+        check(contenders, options.batch)
+        for batch in (1, options.batch):
+            rows += compare(contenders, run.name, batch, options)
     print(f"written: {save('simulators', rows)}")
 
 
