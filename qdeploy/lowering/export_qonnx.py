@@ -20,6 +20,8 @@ import numpy as np
 import onnx
 import torch
 from brevitas.export import export_qonnx
+from brevitas.proxy import ActQuantProxyFromInjector
+from onnx import ModelProto
 from torch import nn
 
 from qdeploy import provenance
@@ -27,7 +29,8 @@ from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
 from qdeploy.lowering.executor import infer_shapes
 from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm
-from qdeploy.lowering.passes import run_passes
+from qdeploy.lowering.names import layer_of
+from qdeploy.lowering.passes import add_initializer, replace_node, run_passes
 
 METADATA_KEY = "qdeploy.provenance"
 OPSET = 13
@@ -87,11 +90,46 @@ def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Pa
                 input_names=["input"],
                 output_names=["logits"],
             )
-        model = run_passes(infer_shapes(onnx.load(temporary)), PASSES, probe=False).model
+        model = onnx.load(temporary)
+        _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
+        model = run_passes(infer_shapes(model), PASSES, probe=False).model
         model.graph.name = type(network).__name__.lower()
         model.producer_name = "qdeploy"
         onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(provenance.record())})
         onnx.save(model, temporary)
+
+
+def _unsigned_bit_layers(network: nn.Module) -> set[str]:
+    """Layers whose activations have the codes 0 and 1."""
+    return {
+        name.rpartition(".")[0]
+        for name, module in network.named_modules()
+        if isinstance(module, ActQuantProxyFromInjector)
+        and module.is_quant_enabled
+        and module.bit_width() == 1
+        and not module.is_signed
+    }
+
+
+def _restore_unsigned_bits(model: ModelProto, layers: set[str]) -> None:
+    """Brevitas writes every 1-bit quantizer as -1/+1; the unsigned ones are 0/1."""
+    for node in list(model.graph.node):
+        if node.op_type == "BipolarQuant" and layer_of(node) in layers:
+            constants = [
+                add_initializer(model, f"{node.output[0]}_{key}", np.array(value, np.float32))
+                for key, value in (("zero_point", 0), ("bit_width", 1))
+            ]
+            new = onnx.helper.make_node(
+                "Quant",
+                [*node.input, *constants],
+                node.output,
+                node.name.replace("BipolarQuant", "Quant"),
+                domain=node.domain,
+                signed=0,
+                narrow=0,
+                rounding_mode="ROUND",
+            )
+            replace_node(model, node, [new])
 
 
 def _affine(name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d, rank: int) -> ChannelAffine:

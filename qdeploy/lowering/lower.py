@@ -38,6 +38,12 @@ ACCEPTED = (
     "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, max-pooling of codes "
     "and Flatten, one behind the other"
 )
+WHY_NOT = {
+    "BipolarQuant": "its codes are -1 and +1: no step of a uniform grid means 0",
+    "AveragePool": "averages need a sum and a division, which are not built",
+    "GlobalAveragePool": "averages need a sum and a division, which are not built",
+    "Softmax": "the largest logit decides; the host can compute probabilities from logits",
+}
 
 
 def lower(path: Path, *, argmax: bool = False) -> IntegerGraph:
@@ -94,11 +100,9 @@ class _Lowering:
         for node in self.model.graph.node:
             handler = self.handlers.get(node.op_type)
             if handler is None:
-                raise refuse(
-                    node,
-                    f"{node.op_type} has no hardware here",
-                    do=f"build the network from {ACCEPTED}",
-                )
+                why = WHY_NOT.get(node.op_type)
+                found = f"{node.op_type} has no hardware here"
+                raise refuse(node, found, why=why, do=f"build the network from {ACCEPTED}")
             self.values[node.output[0]] = handler(node)
             if node.output[0] == self.model.graph.output[0].name:
                 last = node

@@ -54,6 +54,13 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
         tuple(int(v) for v in attributes.get(key, (1, 1))) for key in ("strides", "dilations")
     )
     source = builder.tensors[x.tensor]
+    groups = int(attributes.get("group", 1))
+    if len(source.shape) != 3 or weights.codes.shape[1] * groups != source.shape[0]:
+        raise refuse(
+            node,
+            f"a convolution of {source.shape} with weights {weights.codes.shape}",
+            do="give it (channels, height, width) with the channels its weights take",
+        )
     kernel = weights.codes.shape[2:]
     height, width = (
         (size + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1)
@@ -75,7 +82,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
             (stride[0], stride[1]),
             (pads[0], pads[1], pads[2], pads[3]),
             (dilation[0], dilation[1]),
-            int(attributes.get("group", 1)),
+            groups,
         )
     )
     result = _scaled(output, x, weights.codes, _row_scales(node, weights))
@@ -86,7 +93,7 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activat
     """A matrix product activation · constant; weights (in, out) in the file."""
     x, weights = _inputs(builder, node, *operands)
     source = builder.tensors[x.tensor]
-    if weights.codes.ndim != 2 or len(source.shape) != 1:
+    if len(source.shape) != 1 or weights.codes.ndim != 2 or len(weights.codes) != source.size:
         raise refuse(
             node,
             f"a matrix product of {source.shape} with {weights.codes.shape}",
