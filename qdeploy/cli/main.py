@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 failed (a check that must hold does not, a tool broke, a f
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import traceback
 import warnings
@@ -122,7 +123,9 @@ def _show(error: QDeployError, debug: bool) -> int:
 
 
 def _quieten() -> None:
-    """Drop the warnings other packages give about themselves, unless Python was asked for them."""
+    """Drop what other packages say about themselves, unless Python was asked for warnings."""
+    # With a CUDA compiler but no such device, importing brevitas would say so on every command.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if not sys.warnoptions:
         for category in (UserWarning, FutureWarning, DeprecationWarning):
             warnings.filterwarnings(
