@@ -38,6 +38,7 @@ namespace {
 
 enum Status { DONE = 0, MORE = 1, IDLE = 2, FAULT = 3 };
 constexpr int RESET_CYCLES = 16;
+constexpr int64_t RESERVE = 1 << 20;  // beats to make room for in advance
 
 struct Random {  // xorshift64*, one stream a port
     uint64_t state;
@@ -306,13 +307,13 @@ QD_API void qd_set_input(void* h, int index, const uint8_t* beats, int64_t count
     in.beats.assign(beats, beats + count * static_cast<int64_t>(in.bytes));
     in.count = count;
     in.total = count * repeats;
-    in.cycles.reserve(in.total);
+    in.cycles.reserve(std::min(in.total, RESERVE));
 }
 QD_API void qd_expect(void* h, int index, int64_t beats) {
     Watch& out = driver(h).outputs[index];
     out.expected = beats;
-    out.beats.reserve(beats * out.bytes);
-    out.cycles.reserve(beats);
+    out.beats.reserve(std::min(beats, RESERVE) * out.bytes);
+    out.cycles.reserve(std::min(beats, RESERVE));
 }
 QD_API void qd_start(void* h, uint64_t seed, double stall_in, double stall_out, int64_t idle_limit,
                      int64_t settle) {

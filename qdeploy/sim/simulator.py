@@ -19,7 +19,7 @@ Beats = npt.NDArray[np.uint8]
 Cycles = npt.NDArray[np.int64]
 
 # Cycles between two looks at the Python side, so that Ctrl-C is heard.
-SLICE = 200_000
+SLICE = 20_000
 DONE, MORE, IDLE, FAULT = range(4)
 INPUT, OUTPUT, TAP = range(3)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +164,14 @@ def test_too_few_output_beats_are_a_deadlock_too(unruly: Simulator) -> None:
 def test_the_cycle_limit_ends_a_run(unruly: Simulator) -> None:
     with pytest.raises(DeadlockError, match="not done after 30 cycles"):
         unruly.run([beats(40)], [40], max_cycles=30)
+
+
+def test_an_interrupt_is_heard_while_a_model_runs(unruly: Simulator) -> None:
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        unruly.run([beats(1000)], [1000], frames=10**9)
+    timer.join()
 
 
 def test_memory_files_are_read_from_the_folder_at_each_run(
