@@ -113,6 +113,16 @@ def test_a_resumed_convnet_has_the_same_bits(recipe, tmp_path, interrupt_when):
     assert weights(tmp_path / "two") == weights(one)
 
 
+def test_two_threads_give_the_same_bits_every_time(recipe, tmp_path):
+    stages = [{"channels": 16}, {"channels": 16, "stride": 2}]
+    small = changed(
+        recipe,
+        network={"type": "convnet", "stages": stages},
+        training={"threads": 2, "epochs": 1},
+    )
+    assert weights(train(small, tmp_path / "one")) == weights(train(small, tmp_path / "two"))
+
+
 def test_a_truncated_checkpoint_is_passed_over_and_said_so(
     recipe, unbroken, tmp_path, interrupt_when, capsys
 ):
