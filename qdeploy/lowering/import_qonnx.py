@@ -234,17 +234,17 @@ def _one_input_one_output(model: ModelProto, path: Path) -> None:
             why="a design has one stream of frames in and one stream of results out",
             do="export a network with exactly one input and one output",
         )
-    keep = [copied for copied in model.graph.input if copied.name not in constant]
-    del model.graph.input[:]
-    model.graph.input.extend(keep)
-    dims = keep[0].type.tensor_type.shape.dim
+    for item in [item for item in model.graph.input if item.name in constant]:
+        model.graph.input.remove(item)
+    item = model.graph.input[0]
+    dims = item.type.tensor_type.shape.dim
     if len(dims) < 2 or any(d.dim_value < 1 for d in list(dims)[1:]):
         raise UnsupportedLayerError(
-            f"the input `{keep[0].name}` of {path.name} has no fixed shape",
+            f"the input `{item.name}` of {path.name} has no fixed shape",
             where=str(path),
             do="export with fixed sizes behind the batch axis",
         )
-    for item in (*keep, *model.graph.output):
+    for item in (*model.graph.input, *model.graph.output):
         dim = item.type.tensor_type.shape.dim
         if dim:
             dim[0].ClearField("dim_param")

@@ -12,22 +12,22 @@ import pytest
 import torch
 from brevitas.core.scaling import ScalingImplType
 from brevitas.quant import (
-    Int8WeightPerTensorFixedPointMSE,
-    Int8WeightPerTensorFloatMSE,
+    Int8WeightPerTensorFixedPoint,
+    Int8WeightPerTensorFloat,
     Uint8ActPerTensorFixedPoint,
     Uint8ActPerTensorFloat,
     Uint8ActPerTensorFloatMaxInit,
 )
-from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPointMSE
-from brevitas.quant.scaled_int import Int8WeightPerChannelFloatMSE
+from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint
+from brevitas.quant.scaled_int import Int8WeightPerChannelFloat
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 WEIGHTS = {
-    ("float", False): Int8WeightPerTensorFloatMSE,
-    ("float", True): Int8WeightPerChannelFloatMSE,
-    ("power_of_two", False): Int8WeightPerTensorFixedPointMSE,
-    ("power_of_two", True): Int8WeightPerChannelFixedPointMSE,
+    ("float", False): Int8WeightPerTensorFloat,
+    ("float", True): Int8WeightPerChannelFloat,
+    ("power_of_two", False): Int8WeightPerTensorFixedPoint,
+    ("power_of_two", True): Int8WeightPerChannelFixedPoint,
 }
 ACTIVATIONS = {"float": Uint8ActPerTensorFloat, "power_of_two": Uint8ActPerTensorFixedPoint}
 
@@ -124,7 +124,7 @@ def calibrated(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
             module.weight.data[0] = 0.0
     network.train()
     with torch.no_grad():
-        for _ in range(20):
+        for _ in range(8):
             network(torch.randint(0, 256, (16, *shape)) / 256.0)
     return network.eval()
 
