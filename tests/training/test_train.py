@@ -118,6 +118,7 @@ def test_two_threads_give_the_same_bits_every_time(recipe, tmp_path):
     small = changed(
         recipe,
         network={"type": "convnet", "stages": stages},
+        data={"name": "digits", "batch_size": 512},
         training={"threads": 2, "epochs": 1},
     )
     assert weights(train(small, tmp_path / "one")) == weights(train(small, tmp_path / "two"))
