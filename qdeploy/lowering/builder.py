@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -124,9 +125,15 @@ class Builder:
         """Give a tensor another name everywhere."""
         if old == new:
             return
-        for table in (self.tensors, self.sources, self.intervals, self.affine):
+        tables: tuple[dict[str, Any], ...] = (
+            self.tensors,
+            self.sources,
+            self.intervals,
+            self.affine,
+        )
+        for table in tables:
             if old in table:
-                table[new] = table.pop(old)  # type: ignore[attr-defined]
+                table[new] = table.pop(old)
         self.tensors[new] = replace(self.tensors[new], name=new)
         self.nodes = [
             replace(

@@ -5,7 +5,8 @@ computed in float64 and rounded once:
 
     y = (x - mean)·gamma/sqrt(var + eps) + beta = x·scale + bias
 
-Thresholds are later derived from exactly these float32 numbers.
+Thresholds are later derived from exactly these float32 numbers. Biases are then moved to where
+float rounding can no longer change a code (`margins.py`).
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
 from qdeploy.lowering.executor import infer_shapes
 from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm
+from qdeploy.lowering.margins import CentreMargins
 from qdeploy.lowering.names import layer_of
-from qdeploy.lowering.passes import add_initializer, replace_node, run_passes
+from qdeploy.lowering.passes import add_initializer, initializers, replace_node, run_passes
 
 METADATA_KEY = "qdeploy.provenance"
 OPSET = 13
@@ -74,6 +76,9 @@ def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Pa
         network: a Brevitas network; it is not changed. Node names in the file follow its modules.
         input_shape: without the batch axis, such as (C, H, W).
         path: the file to write. Its metadata holds the versions that made it.
+
+    Raises:
+        UnsupportedLayerError: the network cannot become hardware.
     """
     frozen = freeze_batch_norm(network)
     frame = torch.zeros(1, *input_shape)
@@ -93,10 +98,26 @@ def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Pa
         model = onnx.load(temporary)
         _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
         model = run_passes(infer_shapes(model), PASSES, probe=False).model
+        model = CentreMargins()(model, probe=False).model
         model.graph.name = type(network).__name__.lower()
         model.producer_name = "qdeploy"
         onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(provenance.record())})
         onnx.save(model, temporary)
+
+
+def deployed_network(network: nn.Module, path: Path) -> nn.Module:
+    """`freeze_batch_norm` with the scales and biases of an exported file of this network."""
+    frozen = freeze_batch_norm(network)
+    model = onnx.load(path)
+    known = initializers(model)
+    modules = dict(frozen.named_modules())
+    for node in model.graph.node:
+        module = modules.get(layer_of(node))
+        if isinstance(module, ChannelAffine) and node.op_type in ("Mul", "Add"):
+            target = module.scale if node.op_type == "Mul" else module.bias
+            value = next(known[name] for name in node.input if name in known)
+            target.copy_(torch.from_numpy(value.copy()).reshape(target.shape))
+    return frozen
 
 
 def _unsigned_bit_layers(network: nn.Module) -> set[str]:

@@ -85,8 +85,9 @@ class BatchNormToAffine(Pass):
                     "its batch norm has parameters that are not constants",
                     do="export the network in evaluation mode",
                 )
-            parameters = [known[name].astype(np.float64) for name in node.input[1:5]]
-            scale, bias = affine_of_batch_norm(*parameters, _attribute(node, "epsilon", 1e-5))
+            gamma, beta, mean, var = (known[name].astype(np.float64) for name in node.input[1:5])
+            epsilon = _attribute(node, "epsilon", 1e-5)
+            scale, bias = affine_of_batch_norm(gamma, beta, mean, var, epsilon)
             rank = len(_shape(model, node.input[0]))
             shape = (-1, *([1] * (rank - 2)))
             stem, inner = node.name or node.output[0], f"{node.output[0]}_scaled"

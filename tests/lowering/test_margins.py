@@ -1,0 +1,88 @@
+"""Centred margins: the same integers, further from every edge."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from qdeploy.lowering import export_qonnx
+from qdeploy.lowering.builder import Lowered
+from qdeploy.lowering.compare import qonnx_codes, torch_codes
+from qdeploy.lowering.export_qonnx import deployed_network, export_qonnx_file
+from qdeploy.lowering.import_qonnx import canonical
+from qdeploy.lowering.integer_graph import Threshold
+from qdeploy.lowering.lower import lower_model, lower_with_affine
+from qdeploy.lowering.margins import CentreMargins
+from qdeploy.lowering.passes import Pass, PassResult
+from qdeploy.lowering.reference import run_reference
+from qdeploy.lowering.thresholds import tie_distance
+
+
+class Nothing(Pass):
+    """Leaves the margins as batch norm made them."""
+
+    def call(self, model: object) -> PassResult:
+        return PassResult(model, False)  # type: ignore[arg-type]
+
+
+def smallest_margin(lowered: Lowered) -> Fraction:
+    """Over both sides of every threshold that an accumulator can be on, in steps of the code."""
+    margins = []
+    for node in lowered.graph.nodes:
+        if isinstance(node, Threshold):
+            source, acc = lowered.affine[node.output], lowered.intervals[node.inputs[0]]
+            for c, row in enumerate(node.thresholds):
+                near = {n for t in row.tolist() for n in (t - 1, t)}
+                for n in near & set(range(acc.lo[c], acc.hi[c] + 1)):
+                    value = source.gain[c] * n + source.offset[c]
+                    margins.append(tie_distance(value, source.quantizer))
+    return min(margins)
+
+
+def test_centring_keeps_every_threshold_and_widens_the_smallest_margin(
+    make_network: Callable[..., nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network("conv", "float", seed=2)
+    centred, plain = tmp_path / "centred.onnx", tmp_path / "plain.onnx"
+    export_qonnx_file(network, network.input_shape, centred)
+    monkeypatch.setattr(export_qonnx, "CentreMargins", Nothing)
+    export_qonnx_file(network, network.input_shape, plain)
+    after, before = lower_with_affine(centred), lower_with_affine(plain)
+    for left, right in zip(after.graph.nodes, before.graph.nodes, strict=True):
+        if isinstance(left, Threshold) and isinstance(right, Threshold):
+            assert np.array_equal(left.thresholds, right.thresholds)
+    assert smallest_margin(after) > 4 * smallest_margin(before)
+
+
+@pytest.mark.parametrize("kind", ["conv", "dense"])
+def test_the_deployed_network_and_the_file_give_the_integers_without_exception(
+    kind: str,
+    make_network: Callable[..., nn.Module],
+    frames: Callable[..., np.ndarray],
+    tmp_path: Path,
+) -> None:
+    for seed in range(2):
+        network = make_network(kind, "float", seed=seed)
+        path = tmp_path / f"{seed}.onnx"
+        export_qonnx_file(network, network.input_shape, path)
+        graph, codes = lower_with_affine(path).graph, frames(network.input_shape, count=200)
+        expected = run_reference(graph, codes)
+        deployed = deployed_network(network, path)
+        for found in (torch_codes(deployed, graph, codes), qonnx_codes(path, graph, codes)):
+            for name in graph.boundaries()[:-1]:
+                assert np.array_equal(found[name], expected[name])
+
+
+def test_centring_twice_changes_next_to_nothing(
+    make_network: Callable[..., nn.Module], tmp_path: Path
+) -> None:
+    network = make_network("dense")
+    path = tmp_path / "net.onnx"
+    export_qonnx_file(network, network.input_shape, path)
+    once = canonical(path)
+    twice = CentreMargins()(once, probe=False).model
+    first, second = (smallest_margin(lower_model(model)) for model in (once, twice))
+    assert abs(first - second) < Fraction(1, 10**6)
