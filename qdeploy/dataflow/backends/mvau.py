@@ -112,7 +112,7 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
             return asked
         depth = self.attribute("MW") * self.attribute("MH")
         depth //= self.attribute("PE") * self.attribute("SIMD")
-        return "distributed" if depth <= MAX_LUT_ROM_DEPTH else "block"
+        return "auto" if depth <= MAX_LUT_ROM_DEPTH else "block"
 
     def accumulator_bits(self, model: ModelWrapper) -> int:
         """Signed width that holds every accumulator and every threshold."""
