@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from qdeploy.dataflow.packing import pack, unpack
 from qdeploy.sim.build import build
 from qdeploy.sim.spec import Port, SimSpec
 from qdeploy.synth.synthesize import synthesize
+from qdeploy.tools import find_tool
 
 _TOP = """
 module toy_top (
@@ -38,10 +38,10 @@ def test_top_and_layers_joined_into_one_netlist_compute_what_the_design_does(
     (tmp_path / "rtl/toy_top.v").write_text(_TOP, encoding="utf-8")
     design = dataclasses.replace(design, top="toy_top", sources=["toy_core.v", "toy_top.v"])
     synthesize(tmp_path / "rtl", design, tmp_path / "synth", load_board("pynq-z2"))
-    done = subprocess.run(["yosys-config", "--datdir"], capture_output=True, text=True, check=True)
+    models = find_tool("yosys").resolve().parent.parent / "share/yosys/xilinx/cells_sim.v"
     spec = SimSpec(
         top="toy_top",
-        sources=[Path(done.stdout.strip()) / "xilinx/cells_sim.v", tmp_path / "synth/netlist.v"],
+        sources=[models, tmp_path / "synth/netlist.v"],
         folder=tmp_path / "synth",
         inputs=[Port("s_axis", 24)],
         outputs=[Port("m_axis", 16, last=True)],
