@@ -24,7 +24,7 @@ def shortened(log: str) -> str:
     Raises:
         SystemExit: when a part of the demo is missing from the log.
     """
-    lines = [line.rstrip() for line in log.splitlines()]
+    lines = [line.rstrip() for line in log.rstrip().splitlines()]
     absent = [part for part in _NEEDED if not any(line.startswith(part) for line in lines)]
     if absent:
         raise SystemExit(f"this is no complete log of `make demo`: no line starts with {absent}")
