@@ -154,7 +154,7 @@ def compare(
     print(f"{name}, {batch} frame{'s' if batch > 1 else ''} a call")
     for simulator, rate in sorted(found.items(), key=lambda item: -item[1]):
         ratio = rounded(rate / found[QONNX])
-        print(f"  {simulator:<28} {rate:>12,.1f} frames/s  {ratio:>10,.2f} x {QONNX}", flush=True)
+        print(f"  {simulator:<28} {rate:>12,.1f} frames/s  {ratio:>8,g} x {QONNX}", flush=True)
     ours = [simulator for simulator in (INTEGER, RTL) if simulator in found]
     return [
         row(name, f"{simulator}, batch {batch}", found[simulator], "frames/s", peer, rate)
