@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     envvar="QDEPLOY_DATA",
     help="Folder of the data sets [$QDEPLOY_DATA].",
 )
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    envvar="QDEPLOY_CACHE",
+    help="Folder of results kept by content [.cache beside the build; $QDEPLOY_CACHE].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     source: Path,
@@ -67,6 +73,7 @@ def export(
     require: tuple[str, ...],
     skip: tuple[str, ...],
     data: Path | None,
+    cache: Path | None,
     as_json: bool,
 ) -> None:
     """Turn SOURCE, a run folder or a QONNX file, into a verified accelerator package.
@@ -89,6 +96,7 @@ def export(
         require=require,
         skip=skip,
         data=data,
+        cache=cache,
     )
     result = build(options, out, observer(as_json))
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 BUILD_FILE = "build.json"
 SYNTH_FOLDER = "synth"
+CACHE_FOLDER = ".cache"
+# Options that are paths: stored absolute, read back as paths.
+PATHS = ("source", "data", "cache")
 # Each further try of "as fast as fits" allows this much more time a frame.
 SLOWER = 1.3
 TRIES = 4
@@ -59,6 +62,8 @@ class Options:
         stall, seed: chance of a stall in RTL simulation, and the seed of stalls and random frames.
         require, skip: rungs that must run or are left out.
         data: folder of the data sets.
+        cache: folder of results kept by content (synthesized layers, compiled models); None for
+            `.cache` beside the build.
     """
 
     source: Path
@@ -74,11 +79,12 @@ class Options:
     require: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     data: Path | None = None
+    cache: Path | None = None
 
     def record(self) -> dict[str, Any]:
         """As stored in `build.json`."""
         plain = dataclasses.asdict(self)
-        for key in ("source", "data"):
+        for key in PATHS:
             plain[key] = None if plain[key] is None else str(Path(plain[key]).resolve())
         return plain
 
@@ -122,8 +128,9 @@ def build(options: Options, out: Path | None = None, observer: Observer | None =
         say(source.describe())
     folder = out or default_folder(source.name, board.name)
     _refuse_foreign(folder)
+    cache = options.cache or folder.parent / CACHE_FOLDER
     with atomic_folder(folder) as work:
-        finished = _Pipeline(options, source, board, target, work, watch).run()
+        finished = _Pipeline(options, source, board, target, work, cache, watch).run()
     return Build(folder, finished, failure(finished))
 
 
@@ -153,6 +160,7 @@ def verify(
         graph,
         network,
         proven.codes,
+        options.cache or folder.parent / CACHE_FOLDER,
         rtl_frames=rtl_frames or options.rtl_frames,
         stall=options.stall,
         seed=seed,
@@ -173,7 +181,7 @@ def read_options(folder: Path) -> Options:
         data = json.loads(path.read_text(encoding="utf-8"))["options"]
         for key in ("require", "skip"):
             data[key] = tuple(data[key])
-        for key in ("source", "data"):
+        for key in PATHS:
             data[key] = None if data[key] is None else Path(data[key])
         return Options(**data)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -228,6 +236,7 @@ class _Pipeline:
     board: Board
     target: Package
     work: Path
+    cache: Path
     watch: Observer
 
     def run(self) -> list[Rung]:
@@ -315,7 +324,11 @@ class _Pipeline:
         with _stage(self.watch, "synthesis with Yosys") as say:
             try:
                 resources = synthesize(
-                    self.work / RTL_FOLDER, design, self.work / SYNTH_FOLDER, self.board
+                    self.work / RTL_FOLDER,
+                    design,
+                    self.work / SYNTH_FOLDER,
+                    self.board,
+                    store=self.cache / "modules",
                 )
             except ToolMissingError as error:
                 say(f"skipped: {error.what}")
@@ -330,6 +343,7 @@ class _Pipeline:
             graph,
             self.source.network,
             frames.codes,
+            self.cache,
             rtl_frames=self.options.rtl_frames,
             stall=self.options.stall,
             seed=self.options.seed,

@@ -38,6 +38,7 @@ class Levels:
         graph: the integer graph lowered from the build's QONNX file.
         network: the trained network, None when only a QONNX file is at hand.
         frames: input codes (frames, *input shape) for int and dataflow.
+        cache: folder of compiled models, kept by content between builds.
         rtl_frames, qonnx_frames: how many of them the slow rungs run.
         stall: chance that a side of the RTL stalls in a cycle.
         seed: of the stalls.
@@ -47,6 +48,7 @@ class Levels:
     graph: IntegerGraph
     network: nn.Module | None
     frames: IntArray
+    cache: Path
     rtl_frames: int = 100
     qonnx_frames: int = 1000
     stall: float = 0.2

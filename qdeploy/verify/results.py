@@ -22,6 +22,7 @@ class Rung:
     Args:
         name: torch, qonnx, int, dataflow, rtl.
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
+        origins: of the mismatches, those that no earlier one in their frame explains.
         must_be_exact: whether any mismatch is a failure.
         class_mismatches: frames with another predicted class.
         skipped: why the rung did not run, None when it did.
@@ -34,6 +35,7 @@ class Rung:
     boundaries: int = 0
     codes: int = 0
     mismatches: int = 0
+    origins: int = 0
     must_be_exact: bool = True
     class_mismatches: int = 0
     skipped: str | None = None
@@ -47,7 +49,7 @@ class Rung:
             return True
         if self.must_be_exact:
             return self.mismatches == 0
-        return self.mismatches * CODES_PER_FLIP <= self.codes and self.class_mismatches == 0
+        return self.origins * CODES_PER_FLIP <= self.codes and self.class_mismatches == 0
 
     def record(self) -> dict[str, Any]:
         """As in `verify.json`: empty fields left out."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +112,7 @@ def rtl_rung(levels: Levels, reference: Reference) -> Rung:
 
     folder = levels.build / RTL_FOLDER
     design = Design.load(folder)
-    simulator = simulate_design(folder, design, levels.build / SIM_FOLDER, taps=True)
+    simulator = simulate_design(folder, design, levels.cache / SIM_FOLDER, taps=True)
     count = min(levels.rtl_frames, len(levels.frames))
     expected = {name: codes[:count] for name, codes in reference.items()}
     frames = levels.frames[:count]
@@ -158,7 +157,7 @@ def _exact(name: str, total: Comparison, details: dict[str, Any] | None = None) 
 
 def _float_rung(name: str, levels: Levels, reference: Reference, actual: Reference) -> Rung:
     """A level that computes in float: every differing code with its distance from a threshold."""
-    from qdeploy.lowering.compare import differences
+    from qdeploy.lowering.compare import all_scales_are_powers_of_two, differences
     from qdeploy.lowering.lower import lower_with_affine
 
     graph = levels.graph
@@ -167,11 +166,12 @@ def _float_rung(name: str, levels: Levels, reference: Reference, actual: Referen
     expected = {key: codes[:count] for key, codes in reference.items()}
     total = compare(graph.boundaries(), expected, actual)
     details: dict[str, Any] = {}
+    origins = 0
     if total.mismatches:
         lowered = lower_with_affine(levels.build / QONNX_FILE, argmax=argmax)
         found = differences(lowered, levels.frames[:count], actual, expected)
         details["differences"] = [_plain(difference) for difference in found[:LISTED]]
-        details["original_differences"] = sum(not one.inherited for one in found)
+        origins = sum(not one.inherited for one in found)
     flips = 0
     if not argmax:
         flips = class_mismatches(expected[graph.output], actual[graph.output])
@@ -181,7 +181,8 @@ def _float_rung(name: str, levels: Levels, reference: Reference, actual: Referen
         boundaries=total.boundaries,
         codes=total.codes,
         mismatches=total.mismatches,
-        must_be_exact=powers_of_two(graph),
+        origins=origins,
+        must_be_exact=all_scales_are_powers_of_two(graph),
         class_mismatches=flips,
         note=total.first.sentence() if total.first else "",
         details=details,
@@ -199,18 +200,6 @@ def _plain(difference: Difference) -> dict[str, Any]:
         "distance_lsb": None if distance is None else float(distance),
         "inherited": difference.inherited,
     }
-
-
-def powers_of_two(graph: IntegerGraph) -> bool:
-    """Whether every scale of a boundary and of the input is a power of two."""
-    names = [graph.input, *graph.boundaries()]
-    scales = [graph.tensors[name].scale for name in names]
-    return all(scale is None or _power(scale) for scale in scales)
-
-
-def _power(scale: Fraction) -> bool:
-    parts = scale.numerator, scale.denominator
-    return scale > 0 and all(part & (part - 1) == 0 for part in parts)
 
 
 def _as_int64(codes: Mapping[str, Any]) -> dict[str, IntArray]:

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +27,7 @@ from qdeploy.resources import resource
 from qdeploy.targets.build import BUILD_FILE, Options, build, verify
 from qdeploy.targets.frames import load_frames
 
-SMALL = {"frames": 60, "rtl_frames": 20, "fps": 500_000.0}
+SMALL: dict[str, Any] = {"frames": 60, "rtl_frames": 20, "fps": 500_000.0}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_tiny(tmp_path_factory.mktemp("runs") / "tiny")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for all builds here: what is equal is synthesized and compiled once."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SMALL, "cache", folder)
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def built(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(run: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("builds") / "tiny"
     result = build(Options(run, **SMALL), folder)
     assert result.failure is None
@@ -206,6 +217,6 @@ def test_ctrl_c_in_export_leaves_no_half_build_and_the_next_one_starts_clean(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    assert [path.name for path in tmp_path.iterdir()] == []
+    assert {path.name for path in tmp_path.iterdir()} <= {".cache"}
     assert build(Options(run, **SMALL), tmp_path / "out").failure is None
     assert (tmp_path / "out" / BUILD_FILE).is_file()

@@ -65,10 +65,19 @@ def test_one_differing_code_fails_an_exact_rung_and_names_it() -> None:
 
 
 def test_a_float_rung_may_differ_in_one_code_of_a_million_but_not_in_the_class() -> None:
-    assert Rung("torch", codes=2_000_000, mismatches=2, must_be_exact=False).passed
-    assert not Rung("torch", codes=999_999, mismatches=1, must_be_exact=False).passed
-    flipped = Rung("torch", codes=9_000_000, mismatches=1, must_be_exact=False, class_mismatches=1)
-    assert not flipped.passed
+    def torch(codes: int, origins: int, flips: int = 0) -> Rung:
+        return Rung(
+            "torch",
+            codes=codes,
+            mismatches=5 * origins,
+            origins=origins,
+            must_be_exact=False,
+            class_mismatches=flips,
+        )
+
+    assert torch(2_000_000, 2).passed
+    assert not torch(999_999, 1).passed
+    assert not torch(9_000_000, 1, flips=1).passed
 
 
 def test_a_skipped_rung_neither_passes_silently_nor_fails() -> None:
