@@ -5,8 +5,9 @@
 //   dot  WB + AB + $clog2(SIMD) bits, two's complement; a new one every cycle,
 //        1 + $clog2(SIMD) cycles later
 //
-// USE_DSP is a hint to synthesis (`yes`, `no`). The simulator sums at once and delays the result,
-// unless QD_STRUCTURAL is defined.
+// With USE_DSP "yes" a product is one multiplication, which tools put into a DSP block where it is
+// wide enough; with "no" it is written as shifted additions, which they leave in tables. The
+// simulator sums at once and delays the result, unless QD_STRUCTURAL is defined.
 `default_nettype none
 module qd_dot_mult #(
   parameter SIMD    = 8,
@@ -21,13 +22,13 @@ module qd_dot_mult #(
   output wire [WB+AB+$clog2(SIMD)-1:0] dot
 );
   /* verilator no_inline_module */
-  localparam unused_hint = USE_DSP;  // attributes are not seen as a use
 `ifdef VERILATOR
 `ifndef QD_STRUCTURAL
 `define QD_SUM_AT_ONCE
 `endif
 `endif
 `ifdef QD_SUM_AT_ONCE
+  localparam unused_style = USE_DSP;
   localparam DB = WB + AB + $clog2(SIMD);
   localparam LATENCY = 1 + $clog2(SIMD);
   reg [LATENCY*DB-1:0] delay;
@@ -53,16 +54,29 @@ module qd_dot_mult #(
   endgenerate
   assign dot = delay[LATENCY*DB-1 -: DB];
 `else
-  localparam PB = WB + AB;
+  localparam PB  = WB + AB;
+  localparam DSP = USE_DSP[7:0] == "s";  // the last letter: "yes" and "no" differ in length
   wire [SIMD*PB-1:0] products;
   genvar s;
   generate
     for (s = 0; s < SIMD; s = s + 1) begin : g_lane
       wire signed [PB-1:0] x = {{AB{w[s*WB + WB - 1]}}, w[s*WB +: WB]};
       wire signed [PB-1:0] y = {{WB{(ASIGNED != 0) & a[s*AB + AB - 1]}}, a[s*AB +: AB]};
-      (* use_dsp = USE_DSP *) reg signed [PB-1:0] product;
-      always @(posedge clk) product <= x*y;
+      reg signed [PB-1:0] product;
       assign products[s*PB +: PB] = product;
+      if (DSP) begin : g_dsp
+        always @(posedge clk) product <= x*y;
+      end else begin : g_tables
+        reg [PB-1:0] shifted;
+        integer i;
+        always @* begin
+          shifted = {PB{1'b0}};
+          for (i = 0; i < WB; i = i + 1)
+            if (i == WB - 1) shifted = shifted - ({PB{x[i]}} & (y << i));
+            else shifted = shifted + ({PB{x[i]}} & (y << i));
+        end
+        always @(posedge clk) product <= shifted;
+      end
     end
   endgenerate
   qd_adder_tree #(.N(SIMD), .IB(PB), .SIGNED(1)) tree (.clk(clk), .x(products), .sum(dot));

@@ -10,9 +10,10 @@
         assert_array_equal(unpack(result.outputs[0], 5, 2, signed=False), 2 * x)
 
 `memories` maps a file name, as a parameter of the block names it, to its lines. `libraries` names
-further modules of hw/rtl the block instantiates. Models are kept in pytest's cache folder, so only
-a changed block or a new set of parameters is compiled (about two seconds). Without Verilator, g++
-or make the fixture fails with the name of the Debian package: these tests are never skipped.
+further modules of hw/rtl the block instantiates, `defines` macros. Models are kept in pytest's
+cache folder, so only a changed block or a new set of parameters is compiled (about two seconds).
+Without Verilator, g++ or make the fixture fails with the name of the Debian package: these tests
+are never skipped.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def block_sim(
         libraries: Sequence[str] = (),
         gauges: Sequence[tuple[str, int]] = (),
         last: bool = False,
+        defines: Mapping[str, str] | None = None,
     ) -> Simulator:
         folder = tmp_path_factory.mktemp(top)
         for name, lines in (memories or {}).items():
@@ -56,6 +58,7 @@ def block_sim(
             sources=[resource(f"hw/rtl/{name}.v") for name in (top, *libraries)],
             folder=folder,
             parameters=parameters,
+            defines=defines or {},
             inputs=[Port("s", in_bits)],
             outputs=[Port("m", out_bits, last=last)],
             gauges=gauges,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from models import STALLS, count_reached, folded_matvec
+from block_models import STALLS, count_reached, folded_matvec
 from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.library import closure
@@ -19,7 +19,7 @@ LIBRARIES = [name.removesuffix(".v") for name in closure(["qd_mvu"]) if name != 
 
 @dataclass(frozen=True)
 class Unit:
-    """Parameters of a `qd_mvu`; its weights, thresholds and accumulator width follow from a seed."""
+    """Parameters of a `qd_mvu`; weights, thresholds and accumulator width follow from a seed."""
 
     MW: int
     MH: int
@@ -93,13 +93,22 @@ CASES = {
     "9 x 4 bits, all at once": Unit(6, 2, 2, 6, AB=4, WB=9, NT=0, DOT="mult"),
 }
 
+# The simulator's short cuts are replaced by what synthesis reads in these.
+STRUCTURAL = [
+    "144x16, 2 bits",
+    "signed activations",
+    "signed bits",
+    "8 x 8 bits, raw sums",
+    "8 x 8 bits, signed",
+]
+
 
 @pytest.fixture(params=CASES.values(), ids=CASES.keys(), scope="module")
 def case(request, block_sim):
     return request.param, simulator_of(request.param, block_sim)
 
 
-def simulator_of(unit, block_sim):
+def simulator_of(unit, block_sim, defines=None):
     acc = unit.acc_bits()
     memories = {"w.hex": weight_lines(unit.weights(), unit.PE, unit.SIMD, unit.WB)}
     if unit.NT:
@@ -112,6 +121,7 @@ def simulator_of(unit, block_sim):
         unit.PE * out_bits(unit),
         memories=memories,
         libraries=LIBRARIES,
+        defines=defines,
     )
 
 
@@ -122,9 +132,7 @@ def out_bits(unit):
 
 
 def run(unit, sim, X, **options):
-    result = sim.run(
-        [pack(X, unit.AB, unit.SIMD)], [len(X) * (unit.MH // unit.PE)], **options
-    )
+    result = sim.run([pack(X, unit.AB, unit.SIMD)], [len(X) * (unit.MH // unit.PE)], **options)
     signed = not unit.NT or unit.BASE < 0
     got = unpack(result.outputs[0], out_bits(unit), unit.PE, signed=signed)
     return got.reshape(len(X), unit.MH), result
@@ -143,6 +151,18 @@ def test_takes_exactly_its_cycles_a_vector(case):
     _, result = run(unit, sim, unit.vectors(30, seed=1))
     ends = result.output_cycles[0].reshape(30, -1)[:, -1]
     assert_array_equal(np.diff(ends), unit.cycles)
+
+
+@pytest.mark.parametrize("name", STRUCTURAL)
+def test_what_synthesis_reads_does_the_same_in_the_same_cycles(name, block_sim):
+    unit = CASES[name]
+    X = unit.vectors(40, seed=2)
+    got, quick = run(unit, simulator_of(unit, block_sim), X)
+    structural = simulator_of(unit, block_sim, defines={"QD_STRUCTURAL": ""})
+    same, slow = run(unit, structural, X)
+    assert_array_equal(same, unit.result(X))
+    assert_array_equal(same, got)
+    assert_array_equal(slow.output_cycles[0], quick.output_cycles[0])
 
 
 def test_thresholds_split_the_results(case):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models import STALLS, cycles_between_frames
+from block_models import STALLS, cycles_between_frames
 from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.packing import pack, unpack
