@@ -5,12 +5,14 @@ batch axis), feature maps in (channels, height, width) order. The nodes:
 
     Conv, Dense     acc = Σ w·a                                    exact
     Bias            acc = acc + b                                  integer, per channel
+    Add             acc = a + b                                    exact, two tensors of one shape
+    GlobalSum       acc = Σ over the pixels of a channel           exact
     Threshold       code = base + #{k : acc >= T[channel, k]}      T ascending in k
     MaxPool         code = max over the window
     Flatten         (C, H, W) -> (C·H·W,), channel slowest
     ArgMax          index of the largest value, the lowest index on a tie
 
-A *boundary* is a tensor that exists in hardware as a stream of codes: every tensor except an
+A tensor may have several consumers; each gets the same codes. A *boundary* is a tensor that exists in hardware as a stream of codes: every tensor except an
 accumulator that is consumed inside the same unit, and except a Flatten, which moves nothing.
 """
 
@@ -128,11 +130,25 @@ class Threshold(Node):
 
 
 @dataclass(frozen=True)
+class Add(Node):
+    """Sum of two tensors of one shape and one scale: the join of a residual connection."""
+
+
+@dataclass(frozen=True)
+class GlobalSum(Node):
+    """(C, H, W) -> (C,): integer sum over the pixels; global average pooling without its 1/N."""
+
+
+@dataclass(frozen=True)
 class MaxPool(Node):
-    """Maximum over a window. No padding, no dilation; kernel and stride (vertical, horizontal)."""
+    """Maximum over a window; kernel and stride (vertical, horizontal), no dilation.
+
+    `pads`: (top, left, bottom, right) of the type's lowest code, which never wins.
+    """
 
     kernel: tuple[int, int] = (2, 2)
     stride: tuple[int, int] = (2, 2)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,8 @@ class Flatten(Node):
 
 @dataclass(frozen=True)
 class ArgMax(Node):
-    """Index of the largest element of a vector, the lowest index on a tie."""
+    """Index of the largest channel, the lowest index on a tie: (F,) -> (1,), or for every pixel
+    (C, H, W) -> (1, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +192,7 @@ class IntegerGraph:
         if isinstance(node, Flatten):
             return False
         users = self.consumers(node.output)
-        if isinstance(node, Conv | Dense | Bias):
+        if isinstance(node, Conv | Dense | Bias | Add | GlobalSum):
             return not all(isinstance(user, Threshold | Bias) for user in users)
         return True
 
