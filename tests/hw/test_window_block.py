@@ -74,6 +74,17 @@ def test_fewer_rows_ahead_cost_a_gap_between_frames_only(block_sim):
     assert 0 < gap <= 3 * window.W * window.CF
 
 
+def test_a_row_may_be_done_with_before_its_tail_is_written(block_sim):
+    """Finished rows then number -1, which must not read as a full ring of three rows."""
+    window = Window(1, 6, 16, 1, 1, 3, 9)
+    parameters = dict(WIDTH=BITS * LANES, AHEAD=2, **window.parameters())
+    sim = block_sim("qd_window", parameters, BITS * LANES, BITS * LANES, libraries=LIBRARIES)
+    frames = frames_of(window, 3, 4)
+    want = np.concatenate([window(frame) for frame in frames])
+    result = sim.run([pack(frames, BITS, LANES)], [len(want)], stall_in=0.5, seed=1)
+    assert_array_equal(unpack(result.outputs[0], BITS, LANES, signed=False), want.reshape(-1))
+
+
 def test_the_first_window_follows_its_last_beat_by_three_cycles(case):
     window, sim = case
     result = sim.run([pack(frames_of(window, 1, 1), BITS, LANES)], [window.beats_out])
