@@ -10,8 +10,10 @@
         assert_array_equal(unpack(result.outputs[0], 5, 2, signed=False), 2 * x)
 
 `memories` maps a file name, as a parameter of the block names it, to its lines. `libraries` names
-further modules of hw/rtl the block instantiates, `defines` macros. Models are kept in pytest's
-cache folder, so only a changed block or a new set of parameters is compiled (about two seconds).
+further modules of hw/rtl the block instantiates, `defines` macros. A block with more ports than
+`s` and `m` gets `inputs` and `outputs`, (prefix, bits) each, in place of the two widths. Models are
+kept in pytest's cache folder, so only a changed block or a new set of parameters is compiled (about
+two seconds).
 Without Verilator, g++ or make the fixture fails with the name of the Debian package: these tests
 are never skipped.
 """
@@ -41,14 +43,16 @@ def block_sim(
     def make(
         top: str,
         parameters: Mapping[str, int | str],
-        in_bits: int,
-        out_bits: int,
+        in_bits: int = 0,
+        out_bits: int = 0,
         memories: Mapping[str, Sequence[str]] | None = None,
         *,
         libraries: Sequence[str] = (),
         gauges: Sequence[tuple[str, int]] = (),
         last: bool = False,
         defines: Mapping[str, str] | None = None,
+        inputs: Sequence[tuple[str, int]] = (),
+        outputs: Sequence[tuple[str, int]] = (),
     ) -> Simulator:
         folder = tmp_path_factory.mktemp(top)
         for name, lines in (memories or {}).items():
@@ -59,8 +63,8 @@ def block_sim(
             folder=folder,
             parameters=parameters,
             defines=defines or {},
-            inputs=[Port("s", in_bits)],
-            outputs=[Port("m", out_bits, last=last)],
+            inputs=[Port(*port) for port in inputs or [("s", in_bits)]],
+            outputs=[Port(*port) for port in outputs] or [Port("m", out_bits, last=last)],
             gauges=gauges,
             optimize="-O1",  # tests are short: compiling takes longer than running
         )
