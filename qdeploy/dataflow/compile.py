@@ -18,7 +18,7 @@ from qdeploy.dataflow.exact_types import set_exact_types
 from qdeploy.dataflow.finn_graph import to_finn
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
-from qdeploy.dataflow.specialize import specialize
+from qdeploy.dataflow.specialize import despecialize, specialize
 from qdeploy.dataflow.stitch import stitch
 from qdeploy.errors import FoldingError
 from qdeploy.lowering.integer_graph import IntegerGraph
@@ -72,7 +72,7 @@ def compile_graph(
     room = board.resources
     fold(hardware, Budget(room.lut, int(room.bram36), room.dsp), cycles)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
-        hardware.save(str(temporary))
+        despecialize(hardware).save(str(temporary))
     connected = connect(hardware)
     return Compiled(stitch(connected, graph, folder, board, clock), hardware)
 

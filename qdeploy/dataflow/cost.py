@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import ceil
 
 # Slice LUTs per multiply-accumulate lane.
-LUT_PER_PLANE_PAIR = 2.9  # one bit of weight times one bit of activation, AND + popcount
-LUT_PER_PRODUCT_BIT = 1.35  # a multiplier's LUTs per product of operand widths
+LUT_PER_PLANE_PAIR = 2.1  # one bit of weight times one bit of activation, AND + popcount
+LUT_PER_PRODUCT_BIT = 1.9  # a multiplier's LUTs per product of operand widths
 LUT_PER_COMPARE_BIT = 0.6  # one threshold comparator, per accumulator bit
 LUT_PER_ROM_BIT = 1 / 64  # constant memory in LUTs
 LUT_MVU_BASE = 90

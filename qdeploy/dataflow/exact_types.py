@@ -41,7 +41,7 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
 
     nodes = {node.name: node for node in graph.nodes}
     for node in model.graph.node:
-        if not node.op_type.startswith(("MVAU", "ElementwiseAdd")):
+        if not node.op_type.startswith(("MVAU", "VVAU", "ElementwiseAdd")):
             continue
         name = layer_of(model, node)
         if name not in nodes:
@@ -51,7 +51,9 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
         inst = getCustomOp(node)
         if isinstance(owner, Bias):
             exact = finn_type(_sum_type(graph, owner))
-            inst.set_nodeattr("lhs_dtype", model.get_tensor_datatype(node.input[0]).name)
+        if node.op_type.startswith("ElementwiseAdd"):
+            for side, tensor in zip(("lhs", "rhs"), node.input, strict=True):
+                inst.set_nodeattr(f"{side}_dtype", model.get_tensor_datatype(tensor).name)
             inst.set_nodeattr("out_dtype", exact)
             model.set_tensor_datatype(node.output[0], DataType[exact])
             continue

@@ -6,18 +6,19 @@ Every node executes FINN's own definition of itself. Arrays are float64, so inte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qdeploy.dataflow.boundaries import boundary_nodes
 from qdeploy.dataflow.finn_graph import stream_shape
-from qdeploy.dataflow.specialize import register
+from qdeploy.dataflow.specialize import despecialize, register
 from qdeploy.errors import InternalError
 from qdeploy.lowering.integer_graph import IntegerGraph
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from onnx import GraphProto, NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 
@@ -33,6 +34,7 @@ class DataflowExecutor:
         register()
         from qonnx.custom_op.registry import getCustomOp
 
+        model = despecialize(model)
         self.model, self.graph = model, graph
         self.stream = model.graph.input[0].name
         self.outputs = {name: node.output[0] for name, node in boundary_nodes(model, graph).items()}
@@ -72,7 +74,7 @@ class DataflowExecutor:
         for node, inst in zip(self.model.graph.node, self.instances, strict=True):
             for name in node.output:
                 context[name] = np.zeros(self.shapes[name])
-            inst.execute_node(context, self.model.graph)
+            _execute(node, inst, context, self.model.graph)
         return context
 
     def _leave(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
@@ -82,3 +84,14 @@ class DataflowExecutor:
         tensor = self.graph.tensors[name]
         integers = integers.reshape(stream_shape(tensor))
         return integers.transpose(2, 0, 1) if len(tensor.shape) == 3 else integers
+
+
+def _execute(node: NodeProto, inst: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+    """FINN's definition of a node. LabelSelect runs onnxruntime inside and wants float32."""
+    if node.op_type == "LabelSelect":
+        name = node.input[0]
+        narrow = context[name].astype(np.float32)
+        if not np.array_equal(narrow, context[name]):
+            raise InternalError(f"`{node.name}`: logits do not fit float32")
+        context[name] = narrow
+    inst.execute_node(context, graph)

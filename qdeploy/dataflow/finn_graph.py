@@ -19,11 +19,13 @@ import numpy as np
 from qdeploy.dataflow import finn_env
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.integer_graph import (
+    Add,
     ArgMax,
     Bias,
     Conv,
     Dense,
     Flatten,
+    GlobalSum,
     IntegerGraph,
     IntType,
     MaxPool,
@@ -143,15 +145,11 @@ class _Emitter:
             case Threshold():
                 self._threshold(node)
             case MaxPool():
-                self._add(
-                    "MaxPool",
-                    node.name,
-                    list(node.inputs),
-                    node.output,
-                    kernel_shape=list(node.kernel),
-                    strides=list(node.stride),
-                    pads=[0, 0, 0, 0],
-                )
+                self._max_pool(node)
+            case Add():
+                self._add("Add", node.name, list(node.inputs), node.output)
+            case GlobalSum():
+                self._global_sum(node)
             case Flatten():
                 if node.output != self.stream:
                     self._add("Flatten", node.name, list(node.inputs), node.output, axis=1)
@@ -172,11 +170,15 @@ class _Emitter:
                 )
 
     def _conv(self, node: Conv) -> None:
-        if node.groups != 1:
+        channels = self.graph.tensors[node.inputs[0]].shape[0]
+        if node.groups not in (1, channels) or (
+            node.groups > 1 and node.weights.shape[0] != channels
+        ):
             raise UnsupportedLayerError(
-                f"layer `{node.layer}` is a grouped convolution ({node.groups} groups)",
-                why="there is no hardware unit for groups",
-                do="use groups: 1",
+                f"layer `{node.layer}` is a grouped convolution ({node.groups} groups of "
+                f"{channels // node.groups} channels to {node.weights.shape[0]})",
+                why="there are hardware units for one group, and for one channel a group",
+                do="use groups: 1, or a depthwise convolution with as many groups as channels",
             )
         self._add(
             "Conv",
@@ -187,8 +189,45 @@ class _Emitter:
             strides=list(node.stride),
             pads=list(node.pads),
             dilations=list(node.dilation),
-            group=1,
+            group=node.groups,
         )
+
+    def _max_pool(self, node: MaxPool) -> None:
+        if any(node.pads) and self.graph.tensors[node.inputs[0]].dtype.signed:
+            raise UnsupportedLayerError(
+                f"max-pool `{node.layer}` pads signed codes",
+                why="padding puts in code 0, which wins against negative codes",
+                do="pool unsigned codes (behind a ReLU), or without padding",
+            )
+        self._add(
+            "MaxPool",
+            node.name,
+            list(node.inputs),
+            node.output,
+            kernel_shape=list(node.kernel),
+            strides=list(node.stride),
+            pads=list(node.pads),
+        )
+
+    def _global_sum(self, node: GlobalSum) -> None:
+        """FINN's own operator, since ONNX has none that sums over pixels and keeps integers."""
+        source = self.graph.tensors[node.inputs[0]]
+        height, width, channels = stream_shape(source)
+        last, sums = f"{node.output}.channels_last", f"{node.output}.sums"
+        self._add("Transpose", "", [source.name], last, perm=[0, 2, 3, 1])
+        self._add(
+            "GlobalAccPool",
+            node.name,
+            [last],
+            sums,
+            domain="finn.custom_op.fpgadataflow",
+            backend="fpgadataflow",
+            NumChannels=channels,
+            PE=1,
+            inputDataType=finn_type(source.dtype),
+            numInputVectors=[1, height, width],
+        )
+        self._add("Flatten", "", [sums], node.output, axis=1)
 
     def _dense(self, node: Dense) -> None:
         weights = node.weights

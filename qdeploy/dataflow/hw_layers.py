@@ -27,12 +27,15 @@ MAX_ROUNDS = 20
 
 _SUFFIX = {
     "MVAU": "mvau",
+    "VVAU": "vvau",
     "ConvolutionInputGenerator": "window",
     "FMPadding": "pad",
     "Pool": "pool",
+    "GlobalAccPool": "sum",
+    "DuplicateStreams": "fork",
     "LabelSelect": "argmax",
     "Thresholding": "thres",
-    "ElementwiseAdd": "bias",
+    "ElementwiseAdd": "add",
     "StreamingDataWidthConverter": "dwc",
     "StreamingFIFO": "fifo",
 }
@@ -59,19 +62,27 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
         AbsorbConsecutiveTransposes,
         AbsorbTransposeIntoMultiThreshold,
     )
-    from finn.transformation.streamline.reorder import MakeMaxPoolNHWC
+    from finn.transformation.streamline.reorder import (
+        MakeMaxPoolNHWC,
+        MoveTransposePastFork,
+        MoveTransposePastJoinAdd,
+    )
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 
+    plain = _plain_convolutions(model)
     model = model.transform(InferDataLayouts()).transform(LowerConvsToMatMul())
-    _forget_depthwise(model)
+    _forget_depthwise(model, plain)
     for _ in range(MAX_ROUNDS):
         before = [(node.op_type, *node.input, *node.output) for node in model.graph.node]
         for step in (
             InferDataLayouts(),
             AbsorbTransposeIntoMultiThreshold(),
             MakeMaxPoolNHWC(),
+            AbsorbConsecutiveTransposes(),
+            MoveTransposePastFork(),
+            MoveTransposePastJoinAdd(),
             AbsorbConsecutiveTransposes(),
         ):
             model = model.transform(step)
@@ -80,16 +91,29 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
     raise PassError(f"FINN's layout passes did not come to rest within {MAX_ROUNDS} rounds")
 
 
-def _forget_depthwise(model: ModelWrapper) -> None:
+def _plain_convolutions(model: ModelWrapper) -> set[str]:
+    """Names of the weights of convolutions with one group."""
+    from qonnx.util.basic import get_by_name
+
+    return {
+        node.input[1]
+        for node in model.get_nodes_by_op_type("Conv")
+        if get_by_name(node.attribute, "group").i == 1
+    }
+
+
+def _forget_depthwise(model: ModelWrapper, plain: set[str]) -> None:
     """A convolution from one channel to one is taken for depthwise; it is a plain one."""
     from qonnx.custom_op.registry import getCustomOp
 
     for annotation in model.graph.quantization_annotation:
-        entries = annotation.quant_parameter_tensor_names
-        for entry in [entry for entry in entries if entry.key == "tensor_sparsity"]:
-            entries.remove(entry)
+        if annotation.tensor_name in plain:
+            entries = annotation.quant_parameter_tensor_names
+            for entry in [entry for entry in entries if entry.key == "tensor_sparsity"]:
+                entries.remove(entry)
     for node in model.get_nodes_by_op_type("Im2Col"):
-        getCustomOp(node).set_nodeattr("depthwise", 0)
+        if model.find_consumer(node.output[0]).input[1] in plain:
+            getCustomOp(node).set_nodeattr("depthwise", 0)
 
 
 def _cut_last_transpose(model: ModelWrapper) -> ModelWrapper:
@@ -109,6 +133,9 @@ def _cut_last_transpose(model: ModelWrapper) -> ModelWrapper:
 
 def _infer(model: ModelWrapper) -> ModelWrapper:
     from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
+    from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
+        InferDuplicateStreamsLayer,
+    )
     from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
         InferElementwiseBinaryOperation,
     )
@@ -118,6 +145,9 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
         InferQuantizedMatrixVectorActivation,
     )
     from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
+    from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
+        InferVectorVectorActivation,
+    )
     from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
     from qonnx.transformation.general import RemoveUnusedTensors, SortGraph
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
@@ -125,14 +155,19 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
 
     for step in (
         InferPool(),
+        InferVectorVectorActivation(),
         InferQuantizedMatrixVectorActivation(),
         InferThresholdingLayer(),
         InferConvInpGen(),
         InferElementwiseBinaryOperation(),
         InferLabelSelectLayer(),
         RemoveCNVtoFCFlatten(),
+        InferDuplicateStreamsLayer(),
     ):
+        named = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
         model = model.transform(step)
+        for node in model.get_nodes_by_op_type("ElementwiseAdd"):
+            node.name = node.name or named[node.output[0]]
         model = model.transform(InferDataLayouts()).transform(InferDataTypes())
     return model.transform(RemoveUnusedTensors()).transform(SortGraph())
 
@@ -165,8 +200,11 @@ def layer_of(model: ModelWrapper, node: NodeProto) -> str:
             match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
             if match and model.get_initializer(name) is not None:
                 return match.group(1)
-        if current.op_type.startswith(("Pool", "LabelSelect")):
+        if current.op_type.startswith(("Pool", "LabelSelect", "GlobalAccPool", "ElementwiseAdd")):
             return re.sub(r"^(Pool|LabelSelect)_", "", current.name)
+        if current.op_type.startswith("DuplicateStreams"):
+            producer = model.find_producer(current.input[0])
+            return "input" if producer is None else layer_of(model, producer)
         current = model.find_consumer(current.output[0])
     return "output"
 

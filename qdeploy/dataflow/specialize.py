@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 RTL_DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 SUFFIX = "_qd_rtl"
-_MODULES = ("argmax", "bias", "mvau", "padding", "pool", "streams", "window")
+HARDWARE_DOMAIN = "finn.custom_op.fpgadataflow"
+_MODULES = (
+    "addition",
+    "argmax",
+    "depthwise",
+    "fork",
+    "global_sum",
+    "mvau",
+    "padding",
+    "pool",
+    "streams",
+    "thresholding",
+    "window",
+)
 
 
 @functools.cache
@@ -49,6 +62,16 @@ def specialize(model: ModelWrapper) -> ModelWrapper:
             )
         node.op_type, node.domain = target, RTL_DOMAIN
     return model
+
+
+def despecialize(model: ModelWrapper) -> ModelWrapper:
+    """A copy whose layers are FINN's own operators again, with the folding they have now."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    plain = ModelWrapper(model.model, make_deepcopy=True)
+    for node in plain.graph.node:
+        node.op_type, node.domain = operator(node.op_type), HARDWARE_DOMAIN
+    return plain
 
 
 def operator(op_type: str) -> str:

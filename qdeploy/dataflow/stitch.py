@@ -1,7 +1,7 @@
 """Stitch specialized hardware layers into one Verilog design.
 
     requires   RTL backends only, one producer and one consumer for every stream, equal widths
-    transform  one wrapper module a layer, one top module that chains them, memory files beside
+    transform  one wrapper module a layer, one top module that joins them, memory files beside
     ensures    a design folder that a simulator or synthesizer reads as its working directory
 
 The top has AXI-Stream in (`s_axis`) and out (`m_axis`, TLAST on a frame's last beat). Compiled with
@@ -24,7 +24,7 @@ from qdeploy.dataflow.finn_graph import stream_shape
 from qdeploy.dataflow.hw_layers import identifier
 from qdeploy.dataflow.library import closure
 from qdeploy.dataflow.specialize import operator
-from qdeploy.errors import PassError
+from qdeploy.dataflow.top_module import Ports, Wiring, top_module
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
 from qdeploy.resources import resource
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 FOLDING_KEYS = ("PE", "SIMD")
-FILL_BITS = 16
 
 
 def stitch(
@@ -42,7 +41,7 @@ def stitch(
     """Write the design into `folder` (replaced as a whole) and return it.
 
     Raises:
-        PassError: the model is not a chain, or neighbours' widths differ.
+        PassError: a stream lacks an end, or its ends differ in width.
     """
     stitcher = _Stitcher(model, graph)
     with atomic_folder(folder) as temporary:
@@ -64,21 +63,26 @@ class _Stitcher:
         self.instances: list[Any] = [getCustomOp(node) for node in self.nodes]
         self.units: list[Unit] = [inst.unit(model) for inst in self.instances]
         self.top = identifier(f"{graph.name}_top")
-        self._require_chain()
+        self.wiring = self._wiring()
+        self.wiring.check()
         self.taps = self._taps()
         self.fifos = self._fifos()
 
-    def _require_chain(self) -> None:
-        for left, right in zip(self.nodes, self.nodes[1:], strict=False):
-            if left.output[0] != right.input[0] or len(left.output) != 1:
-                raise PassError(f"`{left.name}` and `{right.name}` are not one after the other")
-        for index in range(1, len(self.units)):
-            left, right = self.units[index - 1], self.units[index]
-            if left.blocks[-1].out_bits != right.blocks[0].in_bits:
-                raise PassError(
-                    f"`{self.nodes[index - 1].name}` puts out {left.blocks[-1].out_bits} bits, "
-                    f"`{self.nodes[index].name}` takes {right.blocks[0].in_bits}"
-                )
+    def _wiring(self) -> Wiring:
+        """Which stream connects which ports; every stream has one producer and one consumer."""
+        constants = {item.name for item in self.model.graph.initializer}
+        ports = [
+            Ports(
+                node.name,
+                unit,
+                tuple(name for name in node.input if name not in constants),
+                tuple(node.output),
+                f"{node.name}_fill" if operator(node.op_type) == "StreamingFIFO" else None,
+            )
+            for node, unit in zip(self.nodes, self.units, strict=True)
+        ]
+        graph = self.model.graph
+        return Wiring(ports, graph.input[0].name, graph.output[0].name)
 
     def libraries(self) -> list[str]:
         """Files of `hw/rtl` in use."""
@@ -92,14 +96,15 @@ class _Stitcher:
             texts[f"{node.name}.v"] = unit.verilog(node.name)
             for name, lines in unit.memories.items():
                 texts[name] = "\n".join(lines) + "\n"
-        texts[f"{self.top}.v"] = self._top()
+        watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
+        beats = self._output().beats
+        texts[f"{self.top}.v"] = top_module(self.top, self.graph.name, self.wiring, watched, beats)
         return texts
 
     def design(self, board: Board, clock_mhz: float) -> Design:
         """The manifest."""
         files = self.files()
         sources = sorted([*(n for n in files if n.endswith(".v")), *self.libraries()])
-        result = self.graph.tensors[self.graph.output]
         return Design(
             name=self.graph.name,
             top=self.top,
@@ -109,7 +114,7 @@ class _Stitcher:
             sources=sources,
             memories=sorted(n for n in files if n.endswith(".hex")),
             input=self._input(),
-            output=self._stream("m_axis", self.nodes[-1], result),
+            output=self._output(),
             taps=[stream for _, stream in self.taps],
             fifos=self.fifos,
             layers=self._layers(),
@@ -132,9 +137,14 @@ class _Stitcher:
             )
         return layers
 
+    def _output(self) -> Stream:
+        last = self.model.find_producer(self.model.graph.output[0].name)
+        return self._stream("m_axis", last, self.graph.tensors[self.graph.output])
+
     def _input(self) -> Stream:
         source = self.graph.tensors[self.graph.input]
-        inst = self.instances[0]
+        first = self.model.find_consumer(self.model.graph.input[0].name)
+        inst = self.instances[self.nodes.index(first)]
         dtype = inst.get_input_datatype(0)
         return Stream(
             name="s_axis",
@@ -178,77 +188,3 @@ class _Stitcher:
             for node, inst in zip(self.nodes, self.instances, strict=True)
             if operator(node.op_type) == "StreamingFIFO"
         ]
-
-    def _top(self) -> str:
-        first, last = self.units[0], self.units[-1]
-        beats = self._stream("m_axis", self.nodes[-1], self.graph.tensors[self.graph.output]).beats
-        ports = [
-            "input  wire clk",
-            "input  wire rst_n",
-            f"input  wire [{first.in_width - 1}:0] s_axis_tdata",
-            "input  wire s_axis_tvalid",
-            "output wire s_axis_tready",
-            f"output wire [{last.out_width - 1}:0] m_axis_tdata",
-            "output wire m_axis_tvalid",
-            "output wire m_axis_tlast",
-            "input  wire m_axis_tready",
-        ]
-        watch = []
-        for _, stream in self.taps:
-            watch += [
-                f"output wire [{stream.width - 1}:0] {stream.name}_tdata",
-                f"output wire {stream.name}_tvalid",
-                f"output wire {stream.name}_tready",
-            ]
-        watch += [f"output wire [{FILL_BITS - 1}:0] {fifo.fill_port}" for fifo in self.fifos]
-        lines = [f"// {self.graph.name}: stitched from its layers.", f"module {self.top} ("]
-        lines += [f"  {port}," for port in ports[:-1]]
-        lines += ["`ifdef QD_TAPS", *(f"  {port}," for port in watch), "`endif", f"  {ports[-1]}"]
-        lines += [");", *self._body(), *self._tail(beats), "endmodule", ""]
-        return "\n".join(lines)
-
-    def _body(self) -> list[str]:
-        lines = [
-            f"  wire [{self.units[0].in_width - 1}:0] d0 = s_axis_tdata;",
-            "  wire v0 = s_axis_tvalid;",
-            "  wire r0;",
-            "  assign s_axis_tready = r0;",
-        ]
-        fills = {fifo.name: fifo.fill_port for fifo in self.fifos}
-        for index, (node, unit) in enumerate(zip(self.nodes, self.units, strict=True)):
-            after = index + 1
-            fill = f", .fill({node.name}_fill_w)" if node.name in fills else ""
-            if fill:
-                lines.append(f"  wire [{FILL_BITS - 1}:0] {node.name}_fill_w;")
-            lines += [
-                f"  wire [{unit.out_width - 1}:0] d{after};",
-                f"  wire v{after}, r{after};",
-                f"  {node.name} {node.name}_i (.ap_clk(clk), .ap_rst_n(rst_n),",
-                f"    .in0_V_TDATA(d{index}), .in0_V_TVALID(v{index}), .in0_V_TREADY(r{index}),",
-                f"    .out0_V_TDATA(d{after}), .out0_V_TVALID(v{after}), "
-                f".out0_V_TREADY(r{after}){fill});",
-            ]
-        return lines
-
-    def _tail(self, beats: int) -> list[str]:
-        last = len(self.nodes)
-        width = self.units[-1].out_width
-        lines = [
-            f"  qd_tlast #(.WIDTH({width}), .BEATS({beats})) frame_end (.clk(clk), .rst_n(rst_n),",
-            f"    .s_tdata(d{last}), .s_tvalid(v{last}), .s_tready(r{last}),",
-            "    .m_tdata(m_axis_tdata), .m_tvalid(m_axis_tvalid), .m_tready(m_axis_tready),",
-            "    .m_tlast(m_axis_tlast));",
-            "`ifdef QD_TAPS",
-        ]
-        for index, stream in self.taps:
-            lines += [
-                f"  assign {stream.name}_tdata = d{index + 1};",
-                f"  assign {stream.name}_tvalid = v{index + 1};",
-                f"  assign {stream.name}_tready = r{index + 1};",
-            ]
-        lines += [f"  assign {fifo.fill_port} = {fifo.name}_fill_w;" for fifo in self.fifos]
-        unused = [f"{fifo.name}_fill_w" for fifo in self.fifos]
-        if unused:
-            joined = ", ".join(unused)
-            lines += ["`else", f"  wire unused_fill = &{{1'b0, {joined}}};"]
-        return [*lines, "`endif"]

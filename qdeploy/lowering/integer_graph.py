@@ -12,8 +12,11 @@ batch axis), feature maps in (channels, height, width) order. The nodes:
     Flatten         (C, H, W) -> (C·H·W,), channel slowest
     ArgMax          index of the largest value, the lowest index on a tie
 
-A tensor may have several consumers; each gets the same codes. A *boundary* is a tensor that exists in hardware as a stream of codes: every tensor except an
-accumulator that is consumed inside the same unit, and except a Flatten, which moves nothing.
+A tensor may have several consumers; each gets the same integers. A *boundary* is a tensor that
+exists in hardware as a stream: every tensor except a Flatten's, which moves nothing, and except a
+sum (Conv, Dense, Bias, Add, GlobalSum) with one consumer that is a Threshold or a Bias: that sum is
+consumed where it is made. A sum with two consumers is forked, and a fork is a stream: so a sum that
+two Thresholds quantize is a boundary, and so is an Add that a later Add or a layer reads.
 """
 
 from __future__ import annotations
@@ -94,7 +97,8 @@ class Node:
 @dataclass(frozen=True)
 class Conv(Node):
     """2-D convolution. `weights`: (out, in / groups, kh, kw). `pads`: (top, left, bottom, right)
-    of code 0. `stride`, `dilation`: (vertical, horizontal)."""
+    of code 0. `stride`, `dilation`: (vertical, horizontal). `groups` is 1, or the number of input
+    and of output channels: a depthwise convolution."""
 
     weights: IntArray = field(repr=False)
     stride: tuple[int, int] = (1, 1)
@@ -193,7 +197,7 @@ class IntegerGraph:
             return False
         users = self.consumers(node.output)
         if isinstance(node, Conv | Dense | Bias | Add | GlobalSum):
-            return not all(isinstance(user, Threshold | Bias) for user in users)
+            return len(users) != 1 or not isinstance(users[0], Threshold | Bias)
         return True
 
     def weights_of(self, kinds: Sequence[type[Node]] = (Conv, Dense)) -> int:

@@ -10,7 +10,7 @@ from finn.transformation.fpgadataflow.prepare_ip import PrepareIP
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker, small_convnet
 
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, chain, padded, single
 from qdeploy.dataflow.compile import connect, hardware_layers
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.errors import InternalError
@@ -42,8 +42,8 @@ def test_a_layer_states_its_interface_as_finn_expects(model) -> None:
     for node in model.graph.node:
         inst = getCustomOp(node)
         unit = inst.unit(model)
-        assert unit.in_width == inst.get_instream_width_padded(0)
-        assert unit.out_width == inst.get_outstream_width_padded(0)
+        assert padded(unit.in_bits[0]) == inst.get_instream_width_padded(0)
+        assert padded(unit.out_bits[0]) == inst.get_outstream_width_padded(0)
 
 
 def test_accumulators_are_as_wide_as_their_exact_interval_and_no_wider() -> None:
@@ -59,12 +59,12 @@ def test_accumulators_are_as_wide_as_their_exact_interval_and_no_wider() -> None
 
 
 def test_neighbouring_blocks_of_different_width_are_refused() -> None:
-    unit = Unit((Block("qd_dwc", {}, 8, 16), Block("qd_dwc", {}, 24, 8)))
-    with pytest.raises(InternalError, match="puts out 16 bits"):
+    unit = chain([Block("qd_dwc", {}, (8,), (16,)), Block("qd_dwc", {}, (24,), (8,))])
+    with pytest.raises(InternalError, match="has 16 bits"):
         unit.verilog("broken")
 
 
 def test_padding_bits_are_cut_on_the_way_in_and_zero_on_the_way_out() -> None:
-    text = Unit((Block("qd_maxpool", {"K": 4, "PE": 3, "BITS": 2}, 6, 6),)).verilog("pool")
+    text = single(Block("qd_maxpool", {"K": 4, "PE": 3, "BITS": 2}, (6,), (6,))).verilog("pool")
     assert "in0_V_TDATA[5:0]" in text
-    assert "{{2{1'b0}}, data1}" in text
+    assert "{{2{1'b0}}, out0_tdata}" in text

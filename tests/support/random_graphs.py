@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 
 from qdeploy.lowering.integer_graph import (
+    Add,
     ArgMax,
     Bias,
     Conv,
     Dense,
     Flatten,
+    GlobalSum,
     IntegerGraph,
     IntType,
     MaxPool,
@@ -47,6 +49,7 @@ class GraphMaker:
         weight_bits: int = 2,
     ) -> GraphMaker:
         name = self._name("conv")
+        self.source = self.now
         weights = self._weights((channels, self.now.shape[0], *kernel), weight_bits)
         sizes = []
         for axis in range(2):
@@ -65,6 +68,53 @@ class GraphMaker:
                 dilation=dilation,
             )
         )
+        self.now = out
+        return self
+
+    def depthwise(
+        self,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (1, 1, 1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        weight_bits: int = 2,
+    ) -> GraphMaker:
+        """One kernel a channel."""
+        channels = self.now.shape[0]
+        self.conv(channels, kernel, stride, pads, dilation, weight_bits)
+        wide = self.nodes.pop()
+        assert isinstance(wide, Conv)
+        weights = self._weights((channels, 1, *kernel), weight_bits)
+        shape = self.now.shape
+        self.now = self.source
+        self.now = self._accumulator(wide.output, shape, weights)
+        self.nodes.append(replace(wide, weights=weights, groups=channels))
+        return self
+
+    def mark(self) -> Tensor:
+        """The tensor made last, to come back to."""
+        return self.now
+
+    def back_to(self, tensor: Tensor) -> GraphMaker:
+        """Go on from an earlier tensor: a fork."""
+        self.now = tensor
+        return self
+
+    def add(self, other: Tensor) -> GraphMaker:
+        """Join with another branch."""
+        source, name = self.now, self._name("add")
+        lo, hi = source.lo + other.lo, source.hi + other.hi
+        out = self._tensor(f"{name}.sum", source.shape, IntType.holding(min(lo, -1), hi), lo, hi)
+        self.nodes.append(Add(f"{name}.add", name, (source.name, other.name), out.name))
+        self.now = out
+        return self
+
+    def global_sum(self) -> GraphMaker:
+        source, name = self.now, self._name("pool")
+        pixels = source.shape[1] * source.shape[2]
+        lo, hi = pixels * source.lo, pixels * source.hi
+        out = self._tensor(f"{name}.sum", source.shape[:1], IntType.holding(lo, hi), lo, hi)
+        self.nodes.append(GlobalSum(f"{name}.pool", name, (source.name,), out.name))
         self.now = out
         return self
 
@@ -94,15 +144,27 @@ class GraphMaker:
         return self
 
     def max_pool(
-        self, kernel: tuple[int, int] = (2, 2), stride: tuple[int, int] = (2, 2)
+        self,
+        kernel: tuple[int, int] = (2, 2),
+        stride: tuple[int, int] = (2, 2),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> GraphMaker:
         source, name = self.now, self._name("pool")
-        sizes = [(source.shape[1 + a] - kernel[a]) // stride[a] + 1 for a in range(2)]
+        padded = [source.shape[1 + axis] + pads[axis] + pads[axis + 2] for axis in range(2)]
+        sizes = [(padded[axis] - kernel[axis]) // stride[axis] + 1 for axis in range(2)]
         out = self._tensor(
             f"{name}.code", (source.shape[0], *sizes), source.dtype, source.lo, source.hi
         )
         self.nodes.append(
-            MaxPool(f"{name}.max", name, (source.name,), out.name, kernel=kernel, stride=stride)
+            MaxPool(
+                f"{name}.max",
+                name,
+                (source.name,),
+                out.name,
+                kernel=kernel,
+                stride=stride,
+                pads=pads,
+            )
         )
         self.now = out
         return self
@@ -177,3 +239,23 @@ def small_mlp(seed: int = 0) -> GraphMaker:
     maker = GraphMaker(seed, (2, 4, 3), bits=4)
     maker.flatten().dense(16, weight_bits=8).threshold().dense(12).threshold(bits=3)
     return maker.dense(7, weight_bits=4)
+
+
+def small_resnet(seed: int = 0) -> GraphMaker:
+    """A stem, a block with identity shortcut, a strided block with projection, pooled head."""
+    maker = GraphMaker(seed, (2, 8, 8))
+    maker.conv(4, weight_bits=8).threshold()
+    for channels, stride in ((4, 1), (8, 2)):
+        start = maker.mark()
+        if stride == 1:
+            shortcut = maker.threshold(bits=4, base=-8).mark()
+        else:
+            shortcut = (
+                maker.conv(channels, (1, 1), (stride, stride), (0, 0, 0, 0))
+                .threshold(bits=4, base=-8)
+                .mark()
+            )
+        maker.back_to(start).conv(channels, stride=(stride, stride)).threshold()
+        maker.conv(channels).threshold(bits=4, base=-8)
+        maker.add(shortcut).threshold()
+    return maker.global_sum().dense(10, weight_bits=8)

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit
-from qdeploy.errors import InternalError, UnsupportedLayerError
+from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.errors import UnsupportedLayerError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 
 @register_custom_op
 class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
     """FINN's LabelSelect for the top label; the lowest index wins a tie."""
-
-    def execute_node(self, context: dict[str, Any], graph: GraphProto) -> None:
-        """FINN's definition, which runs onnxruntime and so wants float32.
-
-        Raises:
-            InternalError: logits beyond 24 bits, which float32 cannot tell apart.
-        """
-        name = self.onnx_node.input[0]
-        logits = context[name]
-        narrow = logits.astype(np.float32)
-        if not np.array_equal(narrow, logits):
-            raise InternalError(f"`{self.onnx_node.name}`: logits do not fit float32")
-        context[name] = narrow
-        super().execute_node(context, graph)
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class.
@@ -59,7 +43,7 @@ class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
                 "BITS": bits_of(dtype),
                 "IDX": out_bits,
             },
-            lanes * bits_of(dtype),
-            out_bits,
+            (lanes * bits_of(dtype),),
+            (out_bits,),
         )
-        return Unit((block,))
+        return single(block)

@@ -12,7 +12,6 @@ from qdeploy.dataflow.backends.unit import Unit
 from qdeploy.resources import resource
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
     from qonnx.core.datatype import BaseDataType
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -20,17 +19,13 @@ if TYPE_CHECKING:
 class QdBackend(RTLBackend):
     """A FINN hardware layer built from blocks of `hw/rtl`.
 
-    A subclass names FINN's operator as its second base and gives `unit()`. Python execution stays
-    FINN's own, so the dataflow level of verification runs FINN's definition, not this one.
+    A subclass names FINN's operator as its second base and gives `unit()`. It has no Python
+    execution of its own: the dataflow level of verification runs FINN's operator itself.
     """
 
     def unit(self, model: ModelWrapper) -> Unit:
         """The blocks and memories of this layer at its present folding."""
         raise NotImplementedError(f"{type(self).__name__} has no unit()")
-
-    def execute_node(self, context: dict[str, Any], graph: GraphProto) -> None:
-        """FINN's Python definition of the operator (RTLBackend alone would want Vivado here)."""
-        super(RTLBackend, self).execute_node(context, graph)
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """FINN's hook: write the wrapper, its memories and the library files into FINN's folder."""

@@ -9,7 +9,7 @@ from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, Unit, chain
 from qdeploy.dataflow.memories import (
     MAX_PARALLEL_LEVELS,
     threshold_files,
@@ -77,8 +77,8 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
                 "TFILE": f"{t_stem}.hex" if parallel else "",
                 "WRAM_STYLE": self.ram_style(),
             },
-            simd * bits_of(inputs),
-            pe * result_bits,
+            (simd * bits_of(inputs),),
+            (pe * result_bits,),
         )
         blocks = [mvu]
         if levels and not parallel:
@@ -94,11 +94,11 @@ class MVAU_qd_rtl(QdBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
                         "BASE": int(self.attribute("ActVal")),
                         "TFILE": t_stem,
                     },
-                    pe * acc_bits,
-                    pe * out_bits,
+                    (pe * acc_bits,),
+                    (pe * out_bits,),
                 )
             )
-        return Unit(tuple(blocks), memories)
+        return chain(blocks, memories)
 
     def uses_dsp(self) -> bool:
         """Whether the multipliers may become DSP blocks."""

@@ -8,7 +8,7 @@ from finn.custom_op.fpgadataflow.fmpadding import FMPadding
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, Unit, single
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -36,7 +36,7 @@ class FMPadding_qd_rtl(QdBackend, FMPadding):  # noqa: N801 (FINN's naming)
                 "PB": bottom,
                 "PR": right,
             },
-            bits,
-            bits,
+            (bits,),
+            (bits,),
         )
-        return Unit((block,))
+        return single(block)

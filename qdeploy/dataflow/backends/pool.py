@@ -8,7 +8,7 @@ from finn.custom_op.fpgadataflow.pool import Pool
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, Unit, single
 from qdeploy.errors import UnsupportedLayerError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Pool_qd_rtl(QdBackend, Pool):  # noqa: N801 (FINN's naming scheme)
                 "BITS": bits_of(dtype),
                 "SIGNED": int(dtype.signed()),
             },
-            bits,
-            bits,
+            (bits,),
+            (bits,),
         )
-        return Unit((block,))
+        return single(block)

@@ -11,7 +11,7 @@ from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDat
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from qdeploy.dataflow.backends.base import QdBackend
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, Unit, chain, single
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -27,7 +27,7 @@ class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
         """See the base class."""
         bits = int(self.get_instream_width())
         parameters: dict[str, int | str] = {"WIDTH": bits, "DEPTH": int(self.attribute("depth"))}
-        return Unit((Block("qd_fifo", parameters, bits, bits, {"fill": FILL_BITS}),))
+        return single(Block("qd_fifo", parameters, (bits,), (bits,), {"fill": FILL_BITS}))
 
 
 @register_custom_op
@@ -49,8 +49,9 @@ class StreamingDataWidthConverter_qd_rtl(  # noqa: N801 (FINN's naming)
         narrow, wide = int(self.attribute("inWidth")), int(self.attribute("outWidth"))
         common = lcm(narrow, wide)
         widths = [narrow, wide] if common in (narrow, wide) else [narrow, common, wide]
-        blocks = tuple(
-            Block("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right}, left, right)
-            for left, right in pairwise(widths)
+        return chain(
+            [
+                Block("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right}, (left,), (right,))
+                for left, right in pairwise(widths)
+            ]
         )
-        return Unit(blocks)

@@ -1,6 +1,6 @@
-"""A hardware layer as Verilog: a wrapper with FINN's port names around a chain of blocks.
+"""A hardware layer as Verilog: a wrapper with FINN's port names around blocks of `hw/rtl`.
 
-    in0_V (AXI-Stream, bytes)  ->  block  ->  block …  ->  out0_V (AXI-Stream, bytes)
+    in<i>_V (AXI-Stream, bytes)  ->  blocks joined by streams  ->  out<j>_V (AXI-Stream, bytes)
 
 The wrapper cuts the padding bits of TDATA off on the way in and adds zeros on the way out; it has
 no logic of its own.
@@ -8,8 +8,9 @@ no logic of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from qdeploy.dataflow.library import closure
 from qdeploy.errors import InternalError
@@ -17,20 +18,30 @@ from qdeploy.errors import InternalError
 
 @dataclass(frozen=True)
 class Block:
-    """One instance of a module in `hw/rtl` with s_* and m_* streams.
+    """A module of `hw/rtl` with its parameters.
 
     Args:
         module: module name; its file is `<module>.v`.
         parameters: integers, or strings for file names and styles.
-        in_bits, out_bits: unpadded widths of its streams.
+        in_bits, out_bits: unpadded widths of its streams. One stream has the ports `s_*` or `m_*`,
+            several have `s0_*`, `s1_*`, … or `m0_*`, `m1_*`, ….
         extra: further output ports of the module that the wrapper passes through, with widths.
     """
 
     module: str
     parameters: Mapping[str, int | str]
-    in_bits: int
-    out_bits: int
+    in_bits: tuple[int, ...]
+    out_bits: tuple[int, ...]
     extra: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A block and the streams it is connected to, by name: `in0`, `out0` are the wrapper's."""
+
+    block: Block
+    sources: tuple[str, ...]
+    sinks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,78 +49,115 @@ class Unit:
     """What a hardware layer consists of.
 
     Args:
-        blocks: the chain, in stream order; widths of neighbours agree.
+        instances: blocks with their connections.
         memories: file name to lines (hexadecimal words) of the memory files.
     """
 
-    blocks: tuple[Block, ...]
+    instances: tuple[Instance, ...]
     memories: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def files(self) -> list[str]:
         """Names of the files of `hw/rtl` the unit needs."""
-        return closure(block.module for block in self.blocks)
+        return closure(instance.block.module for instance in self.instances)
 
     @property
-    def in_width(self) -> int:
-        """Padded width of the input's TDATA."""
-        return padded(self.blocks[0].in_bits)
+    def in_bits(self) -> list[int]:
+        """Unpadded widths of the inputs."""
+        return self._ends("in", [(i.sources, i.block.in_bits) for i in self.instances])
 
     @property
-    def out_width(self) -> int:
-        """Padded width of the output's TDATA."""
-        return padded(self.blocks[-1].out_bits)
+    def out_bits(self) -> list[int]:
+        """Unpadded widths of the outputs."""
+        return self._ends("out", [(i.sinks, i.block.out_bits) for i in self.instances])
+
+    @staticmethod
+    def _ends(prefix: str, sides: list[tuple[tuple[str, ...], tuple[int, ...]]]) -> list[int]:
+        found = {
+            name: bits
+            for names, widths in sides
+            for name, bits in zip(names, widths, strict=True)
+            if name.startswith(prefix)
+        }
+        return [found[f"{prefix}{index}"] for index in range(len(found))]
 
     def verilog(self, module: str) -> str:
-        """The wrapper's text, Verilog-2005."""
-        for left, right in zip(self.blocks, self.blocks[1:], strict=False):
-            if left.out_bits != right.in_bits:
-                raise InternalError(
-                    f"`{module}`: `{left.module}` puts out {left.out_bits} bits, "
-                    f"`{right.module}` takes {right.in_bits}"
-                )
-        extras = {name: bits for block in self.blocks for name, bits in block.extra.items()}
-        lines = [
-            f"module {module} (",
-            "  input  wire ap_clk,",
-            "  input  wire ap_rst_n,",
-            f"  input  wire [{self.in_width - 1}:0] in0_V_TDATA,",
-            "  input  wire in0_V_TVALID,",
-            "  output wire in0_V_TREADY,",
-            *(f"  output wire [{bits - 1}:0] {name}," for name, bits in extras.items()),
-            f"  output wire [{self.out_width - 1}:0] out0_V_TDATA,",
-            "  output wire out0_V_TVALID,",
-            "  input  wire out0_V_TREADY",
-            ");",
-        ]
-        lines += self._wires()
-        for index, block in enumerate(self.blocks):
-            lines += _instance(block, index)
+        """The wrapper's text, Verilog-2005.
+
+        Raises:
+            InternalError: a stream's ends differ in width.
+        """
+        self._check(module)
+        extras = {name: bits for i in self.instances for name, bits in i.block.extra.items()}
+        ports = ["input  wire ap_clk", "input  wire ap_rst_n"]
+        for index, bits in enumerate(self.in_bits):
+            ports += [
+                f"input  wire [{padded(bits) - 1}:0] in{index}_V_TDATA",
+                f"input  wire in{index}_V_TVALID",
+                f"output wire in{index}_V_TREADY",
+            ]
+        ports += [f"output wire [{bits - 1}:0] {name}" for name, bits in extras.items()]
+        for index, bits in enumerate(self.out_bits):
+            ports += [
+                f"output wire [{padded(bits) - 1}:0] out{index}_V_TDATA",
+                f"output wire out{index}_V_TVALID",
+                f"input  wire out{index}_V_TREADY",
+            ]
+        head = ",\n".join(f"  {port}" for port in ports)
+        lines = [f"module {module} (", head, ");", *self._wires()]
+        for index, instance in enumerate(self.instances):
+            lines += _instance(instance, index)
         return "\n".join([*lines, "endmodule", ""])
 
-    def _wires(self) -> list[str]:
-        first, last = self.blocks[0], self.blocks[-1]
-        count = len(self.blocks)
-        lines = [f"  wire [{first.in_bits - 1}:0] data0 = in0_V_TDATA[{first.in_bits - 1}:0];"]
-        lines += [
-            "  wire valid0 = in0_V_TVALID;",
-            "  wire ready0;",
-            "  assign in0_V_TREADY = ready0;",
-        ]
-        for index, block in enumerate(self.blocks, start=1):
-            lines.append(f"  wire [{block.out_bits - 1}:0] data{index};")
-            lines.append(f"  wire valid{index}, ready{index};")
-        spare = self.out_width - last.out_bits
-        data = f"data{count}"
-        lines.append(f"  assign out0_V_TDATA = {_zero_extended(data, spare)};")
-        lines.append(f"  assign out0_V_TVALID = valid{count};")
-        lines.append(f"  assign ready{count} = out0_V_TREADY;")
-        spare = self.in_width - first.in_bits
-        if spare:
-            high = f"in0_V_TDATA[{self.in_width - 1}:{first.in_bits}]"
-            lines.append("  // padding bits of the input carry nothing")
-            lines.append(f"  wire unused_padding = &{{1'b0, {high}}};")
-        return lines
+    def _check(self, module: str) -> None:
+        made = {f"in{index}": bits for index, bits in enumerate(self.in_bits)}
+        for instance in self.instances:
+            made |= dict(zip(instance.sinks, instance.block.out_bits, strict=True))
+        for instance in self.instances:
+            block = instance.block
+            for name, bits in zip(instance.sources, block.in_bits, strict=True):
+                if made[name] != bits:
+                    raise InternalError(
+                        f"`{module}`: stream `{name}` has {made[name]} bits, "
+                        f"`{block.module}` takes {bits}"
+                    )
+
+    def _wires(self) -> Iterator[str]:
+        for index, bits in enumerate(self.in_bits):
+            name, port = f"in{index}", f"in{index}_V"
+            yield f"  wire [{bits - 1}:0] {name}_tdata = {port}_TDATA[{bits - 1}:0];"
+            yield f"  wire {name}_tvalid = {port}_TVALID;"
+            yield f"  wire {name}_tready;"
+            yield f"  assign {port}_TREADY = {name}_tready;"
+            if padded(bits) > bits:
+                high = f"{port}_TDATA[{padded(bits) - 1}:{bits}]"
+                yield f"  wire unused_{name} = &{{1'b0, {high}}};  // padding carries nothing"
+        for instance in self.instances:
+            for name, bits in zip(instance.sinks, instance.block.out_bits, strict=True):
+                yield f"  wire [{bits - 1}:0] {name}_tdata;"
+                yield f"  wire {name}_tvalid, {name}_tready;"
+        for index, bits in enumerate(self.out_bits):
+            name, port = f"out{index}", f"out{index}_V"
+            yield f"  assign {port}_TDATA = {_padded_value(f'{name}_tdata', bits)};"
+            yield f"  assign {port}_TVALID = {name}_tvalid;"
+            yield f"  assign {name}_tready = {port}_TREADY;"
+
+
+def single(block: Block, memories: Mapping[str, list[str]] | None = None) -> Unit:
+    """A unit of one block, its streams the wrapper's."""
+    sources = tuple(f"in{index}" for index in range(len(block.in_bits)))
+    sinks = tuple(f"out{index}" for index in range(len(block.out_bits)))
+    return Unit((Instance(block, sources, sinks),), memories or {})
+
+
+def chain(blocks: Sequence[Block], memories: Mapping[str, list[str]] | None = None) -> Unit:
+    """A unit of blocks one behind the other, each with one input and one output."""
+    names = ["in0", *(f"link{index}" for index in range(1, len(blocks))), "out0"]
+    instances = tuple(
+        Instance(block, (source,), (sink,))
+        for block, (source, sink) in zip(blocks, pairwise(names), strict=True)
+    )
+    return Unit(instances, memories or {})
 
 
 def padded(bits: int) -> int:
@@ -117,26 +165,24 @@ def padded(bits: int) -> int:
     return (bits + 7) // 8 * 8
 
 
-def _zero_extended(signal: str, spare: int) -> str:
+def _padded_value(signal: str, bits: int) -> str:
+    spare = padded(bits) - bits
     return f"{{{{{spare}{{1'b0}}}}, {signal}}}" if spare else signal
 
 
-def _instance(block: Block, index: int) -> list[str]:
+def _instance(instance: Instance, index: int) -> list[str]:
+    block = instance.block
     parameters = ", ".join(
         f'.{name}("{value}")' if isinstance(value, str) else f".{name}({value})"
         for name, value in block.parameters.items()
     )
-    following = index + 1
-    ports = [
-        ".clk(ap_clk)",
-        ".rst_n(ap_rst_n)",
-        f".s_tdata(data{index})",
-        f".s_tvalid(valid{index})",
-        f".s_tready(ready{index})",
-        f".m_tdata(data{following})",
-        f".m_tvalid(valid{following})",
-        f".m_tready(ready{following})",
-        *(f".{name}({name})" for name in block.extra),
-    ]
+    ports = [".clk(ap_clk)", ".rst_n(ap_rst_n)"]
+    for letter, names in (("s", instance.sources), ("m", instance.sinks)):
+        for number, name in enumerate(names):
+            prefix = letter if len(names) == 1 else f"{letter}{number}"
+            ports += [
+                f".{prefix}_{signal}({name}_{signal})" for signal in ("tdata", "tvalid", "tready")
+            ]
+    ports += [f".{name}({name})" for name in block.extra]
     joined = ",\n    ".join(ports)
     return [f"  {block.module} #({parameters}) block{index} (\n    {joined}\n  );"]

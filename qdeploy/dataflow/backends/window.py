@@ -8,7 +8,7 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit
+from qdeploy.dataflow.backends.unit import Block, Unit, single
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -56,7 +56,7 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
                 "DW": dilation[1],
                 "DEPTHWISE": int(self.attribute("depthwise")),
             },
-            bits,
-            bits,
+            (bits,),
+            (bits,),
         )
-        return Unit((block,))
+        return single(block)

@@ -1,0 +1,44 @@
+"""Sum over all pixels: `qd_global_sum` behind FINN's GlobalAccPool."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
+from finn.custom_op.fpgadataflow.rtl import register_custom_op
+
+from qdeploy.dataflow.backends.base import QdBackend, bits_of
+from qdeploy.dataflow.backends.unit import Block, Unit, single
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+@register_custom_op
+class GlobalAccPool_qd_rtl(QdBackend, GlobalAccPool):  # noqa: N801 (FINN's naming scheme)
+    """FINN's accumulating global pool; the 1/N of an average is in the next scale."""
+
+    def get_exp_cycles(self) -> int:
+        """Cycles a frame: the input's beats."""
+        fold = int(self.attribute("NumChannels")) // int(self.attribute("PE"))
+        return int(fold * prod(int(size) for size in self.attribute("numInputVectors")))
+
+    def unit(self, model: ModelWrapper) -> Unit:
+        """See the base class."""
+        lanes, dtype = int(self.attribute("PE")), self.get_input_datatype()
+        out_bits = bits_of(self.get_output_datatype())
+        block = Block(
+            "qd_global_sum",
+            {
+                "PE": lanes,
+                "BITS": bits_of(dtype),
+                "SIGNED": int(dtype.signed()),
+                "CF": int(self.attribute("NumChannels")) // lanes,
+                "PIXELS": prod(int(size) for size in self.attribute("numInputVectors")),
+                "OB": out_bits,
+            },
+            (lanes * bits_of(dtype),),
+            (lanes * out_bits,),
+        )
+        return single(block)
