@@ -1,0 +1,99 @@
+// Depthwise unit: one kernel of K weights for each of C channels, thresholds included where there
+// are few.
+//
+//   in   for each output pixel and channel fold K beats (qd_window's order when DEPTHWISE), PE
+//        activations of AB bits (two's complement when ASIGNED); lane p of fold cf is channel
+//        cf*PE + p; CF = C/PE folds
+//   out  for each output pixel CF beats, PE results of OB bits: BASE + the number of thresholds the
+//        accumulator reaches, or for NT = 0 the accumulator
+//   rate one input beat a cycle: K*CF cycles an output pixel, without a pause between pixels or
+//        frames, which the unit does not tell apart. A stalled output stops the unit only when its
+//        queue of results is full.
+//   time LATENCY + 3 cycles (below) from a result's last input beat to its output, one more with
+//        thresholds
+//   mem  WFILE: CF*K words, bits [p*WB +: WB] of word cf*K + k are W[cf*PE + p][k];
+//        TFILE: as qd_results says. All two's complement.
+//
+// DOT is "planes" (bit planes) or "mult" (multipliers, in DSP blocks if USE_DSP says "yes" and the
+// tool follows).
+`default_nettype none
+module qd_depthwise #(
+  parameter C          = 8,
+  parameter K          = 9,
+  parameter PE         = 2,
+  parameter WB         = 2,
+  parameter AB         = 2,
+  parameter ASIGNED    = 0,
+  parameter ACC        = 7,
+  parameter NT         = 3,
+  parameter OB         = 2,
+  parameter BASE       = 0,
+  parameter DOT        = "planes",
+  parameter USE_DSP    = "no",
+  parameter WFILE      = "weights.hex",
+  parameter TFILE      = "thresholds.hex",
+  parameter WRAM_STYLE = "auto"
+) (
+  input  wire             clk,
+  input  wire             rst_n,
+  input  wire [PE*AB-1:0] s_tdata,
+  input  wire             s_tvalid,
+  output wire             s_tready,
+  output wire [PE*OB-1:0] m_tdata,
+  output wire             m_tvalid,
+  input  wire             m_tready
+);
+  localparam CF      = C/PE;
+  // By the last letter: linters mind strings of different lengths being compared.
+  localparam PLANES  = DOT[7:0] == "s";
+  localparam DB      = WB + AB;
+  // Cycles from an accepted beat to its products: the registers of activation and weight, and the
+  // product's own.
+  localparam LATENCY = 1 + (PLANES ? WB + AB - 1 : 1);
+  localparam unused_names = {WRAM_STYLE, USE_DSP};  // not every variant reads them
+
+  wire room, k_last;
+  wire issue = s_tvalid & s_tready;
+  assign s_tready = room | ~k_last;
+  qd_cycle #(.N(K)) position (.clk(clk), .rst_n(rst_n), .step(issue), .last(k_last));
+
+  localparam WORDS = CF*K;
+  localparam WA    = (WORDS > 1) ? $clog2(WORDS) : 1;
+  localparam [31:0] LAST_WORD = WORDS - 1;
+  (* ram_style = WRAM_STYLE *) reg [PE*WB-1:0] weights [0:WORDS-1];
+  initial $readmemh(WFILE, weights);
+  reg [WA-1:0]    at;
+  reg [PE*WB-1:0] w;
+  reg [PE*AB-1:0] a;
+  always @(posedge clk)
+    if (!rst_n) at <= {WA{1'b0}};
+    else if (issue) at <= (at == LAST_WORD[WA-1:0]) ? {WA{1'b0}} : at + 1'b1;
+  always @(posedge clk) begin
+    w <= weights[at];
+    a <= s_tdata;
+  end
+
+  wire [PE*DB-1:0] products;
+  genvar p, j;
+  generate
+    for (p = 0; p < PE; p = p + 1) begin : g_lane
+      if (PLANES) begin : g_product
+        wire [AB*WB-1:0] planes;
+        for (j = 0; j < AB; j = j + 1) begin : g_bit
+          assign planes[j*WB +: WB] = {WB{a[p*AB + j]}};
+        end
+        qd_dot_planes #(.SIMD(1), .WB(WB), .AB(AB), .ASIGNED(ASIGNED)) unit (.clk(clk),
+          .w(w[p*WB +: WB]), .a(planes), .dot(products[p*DB +: DB]));
+      end else begin : g_product
+        qd_dot_mult #(.SIMD(1), .WB(WB), .AB(AB), .ASIGNED(ASIGNED), .USE_DSP(USE_DSP)) unit (
+          .clk(clk), .w(w[p*WB +: WB]), .a(a[p*AB +: AB]), .dot(products[p*DB +: DB]));
+      end
+    end
+  endgenerate
+
+  qd_results #(.K(K), .NF(CF), .PE(PE), .DB(DB), .LATENCY(LATENCY), .ACC(ACC), .NT(NT), .OB(OB),
+    .BASE(BASE), .TFILE(TFILE)) results (.clk(clk), .rst_n(rst_n),
+    .issue(issue), .done(issue & k_last), .room(room), .dots(products),
+    .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready));
+endmodule
+`default_nettype wire
