@@ -31,7 +31,7 @@ def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> st
         return None
     owner = owner_of(model, node, graph)
     users = graph.consumers(owner.output)
-    absorbed = node.op_type.startswith("MVAU") and len(node.input) == 3
+    absorbed = node.op_type.startswith(("MVAU", "VVAU")) and len(node.input) == 3
     if absorbed and len(users) == 1 and isinstance(users[0], Threshold):
         owner = users[0]
     return owner.output if owner.output in graph.boundaries() else None

@@ -15,6 +15,7 @@ from qdeploy.artifacts import atomic_path
 from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.exact_types import set_exact_types
+from qdeploy.dataflow.fifo_depths import set_fifo_depths
 from qdeploy.dataflow.finn_graph import to_finn
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
@@ -26,8 +27,6 @@ from qdeploy.lowering.integer_graph import IntegerGraph
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-# Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
-FIFO_DEPTH = 32
 HARDWARE_FILE = "model.dataflow.onnx"
 
 
@@ -97,16 +96,12 @@ def connect(hardware: ModelWrapper) -> ModelWrapper:
     from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
     from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
     from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.custom_op.registry import getCustomOp
+    from qonnx.transformation.general import SortGraph
 
     model = ModelWrapper(hardware.model, make_deepcopy=True)
     model = specialize(model.transform(InsertDWC()))
-    for index, node in enumerate(model.graph.node):
-        inst = getCustomOp(node)
-        if node.op_type.startswith(("MVAU", "Pool")) and index + 1 < len(model.graph.node):
-            inst.set_nodeattr("outFIFODepths", [FIFO_DEPTH])
-        if index == 0:
-            inst.set_nodeattr("inFIFODepths", [FIFO_DEPTH])
+    model = model.transform(SortGraph())
+    set_fifo_depths(model)
     model = specialize(model.transform(InsertFIFO()))
     name_nodes(model)
     return model

@@ -61,12 +61,16 @@ def matrix_unit(
         bram = ceil(width / (BRAM36_WIDTH / 2)) / 2 * ceil(depth / BRAM36_DEPTH)
     else:
         lut += width * depth * LUT_PER_ROM_BIT
-    if 0 < levels <= 15:
-        lut += pe * levels * accumulator_bits * LUT_PER_COMPARE_BIT
-    elif levels:
-        lut += pe * (accumulator_bits + 8) * ceil(levels.bit_length()) * 1.5
+    lut += thresholds(pe=pe, bits=accumulator_bits, levels=levels).lut
     lut += pe * accumulator_bits * 2 + LUT_MVU_BASE
     return Cost(lut, bram, lanes if dsp else 0)
+
+
+def thresholds(*, pe: int, bits: int, levels: int) -> Cost:
+    """`levels` thresholds on PE lanes of `bits` bits: side by side, or a search beyond 15."""
+    if levels <= 15:
+        return Cost(pe * levels * bits * LUT_PER_COMPARE_BIT)
+    return Cost(pe * (bits + 8) * levels.bit_length() * 1.5)
 
 
 def window_unit(*, width: int, words: int, distributed: bool) -> Cost:

@@ -25,6 +25,7 @@ MEMORY_SHARE = 0.85
 WINDOW_LUT_WORDS = 64
 # An estimate this far above the board is beyond doubt.
 HOPELESS = 1.5
+_MOVERS = ("FMPadding", "ConvolutionInputGenerator")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class _Group:
     """Layers that only move pixels, and the layer they feed.
 
     They share one number of channels a beat: the consumer's where that is possible, so that no
-    width converter is needed. A pool has to share it: its window comes channel by channel.
+    width converter is needed. A pool or depthwise unit has to share it: its window comes channel
+    by channel.
     """
 
     movers: tuple[str, ...]
@@ -102,15 +104,18 @@ class _Group:
 
 
 def _groups(model: ModelWrapper) -> list[_Group]:
-    groups, movers = [], []
+    groups = []
     for node in model.graph.node:
-        if node.op_type.startswith(("FMPadding", "ConvolutionInputGenerator")):
-            movers.append(node.name)
+        if node.op_type.startswith(_MOVERS):
             continue
-        pool = node.op_type.startswith("Pool")
-        if movers:
-            groups.append(_Group(tuple(movers), node.name, "PE" if pool else "SIMD", pool))
         movers = []
+        source = model.find_producer(node.input[0])
+        while source is not None and source.op_type.startswith(_MOVERS):
+            movers.append(source.name)
+            source = model.find_producer(source.input[0])
+        bound = node.op_type.startswith(("Pool", "VVAU"))
+        if movers:
+            groups.append(_Group(tuple(movers), node.name, "PE" if bound else "SIMD", bound))
     return groups
 
 
@@ -216,6 +221,9 @@ def _channels(node: NodeProto, inst: Any) -> tuple[str, int]:
         ("Pool", "PE", "Channels"),
         ("LabelSelect", "PE", "Labels"),
         ("Thresholding", "PE", "NumChannels"),
+        ("DuplicateStreams", "PE", "NumChannels"),
+        ("GlobalAccPool", "PE", "NumChannels"),
+        ("VVAU", "PE", "Channels"),
     ):
         if node.op_type.startswith(prefix):
             return key, int(inst.get_nodeattr(size))
@@ -255,7 +263,41 @@ def _cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
         return between + cost.window_unit(
             width=width, words=words, distributed=words <= WINDOW_LUT_WORDS
         )
+    if node.op_type.startswith("VVAU"):
+        return between + _depthwise_cost(model, node, inst)
+    if node.op_type.startswith("Thresholding"):
+        return between + _threshold_cost(model, node, inst)
     return between + cost.Cost(60)
+
+
+def _depthwise_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
+    from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS
+
+    weights = int(inst.get_input_datatype(1).bitwidth())
+    inputs = int(inst.get_input_datatype(0).bitwidth())
+    pe = int(inst.get_nodeattr("PE"))
+    kernel = inst.get_nodeattr("Kernel")
+    levels = 0 if inst.get_nodeattr("noActivation") else model.get_tensor_shape(node.input[2])[1]
+    return cost.matrix_unit(
+        lanes=pe,
+        pe=pe,
+        depth=int(kernel[0] * kernel[1]) * int(inst.get_nodeattr("Channels")) // pe,
+        weight_bits=weights,
+        activation_bits=inputs,
+        accumulator_bits=inst.accumulator_bits(model),
+        levels=levels,
+        planes=max(weights, inputs) <= MAX_PLANE_BITS,
+        dsp=inst.uses_dsp(),
+        block_rom=False,
+    )
+
+
+def _threshold_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
+    return cost.thresholds(
+        pe=int(inst.get_nodeattr("PE")),
+        bits=int(inst.get_input_datatype(0).bitwidth()),
+        levels=model.get_tensor_shape(node.input[1])[1],
+    )
 
 
 def _matrix_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
