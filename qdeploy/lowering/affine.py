@@ -67,6 +67,11 @@ class Activation:
             self, gain=_zip(multiply, self.gain, factor), offset=_zip(multiply, self.offset, factor)
         )
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether the values are the integers times one scale, with nothing pending."""
+        return not self.rectified and not any(self.offset) and single(self.gain) is not None
+
     def plus(self, term: Fractions) -> Activation:
         """The tensor plus a constant."""
         return replace(self, offset=_zip(Fraction.__add__, self.offset, term))

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from qdeploy.errors import PassError
+from qdeploy.lowering.affine import Activation, expand
 from qdeploy.lowering.integer_graph import (
+    Bias,
     Conv,
     Dense,
     IntegerGraph,
@@ -21,17 +23,22 @@ from qdeploy.lowering.integer_graph import (
 from qdeploy.lowering.intervals import Intervals
 from qdeploy.lowering.names import unique
 from qdeploy.lowering.thresholds import Quantizer
+from qdeploy.lowering.validate import check_graph
 
 ACCUMULATOR_BITS = 32
 
 
 @dataclass(frozen=True)
 class ThresholdSource:
-    """What a Threshold was made of: value = gain[c]·n + offset[c] in front of a quantizer."""
+    """What a Threshold was made of: value = gain[c]·n + offset[c] in front of a quantizer.
+
+    `quantized` is the quantizer's output in the QONNX file.
+    """
 
     gain: tuple[Fraction, ...]
     offset: tuple[Fraction, ...]
     quantizer: Quantizer
+    quantized: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Builder:
     affine: dict[str, ThresholdSource] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    signs: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def add_tensor(self, tensor: Tensor, source: str) -> str:
         """Add a tensor under a unique name; returns the name."""
@@ -72,12 +80,18 @@ class Builder:
         return name
 
     def accumulator(
-        self, layer: str, shape: tuple[int, ...], interval: Intervals, source: str, kind: str
+        self,
+        layer: str,
+        shape: tuple[int, ...],
+        interval: Intervals,
+        source: str,
+        kind: str,
+        scale: Fraction | None = None,
     ) -> str:
-        """Add a tensor of accumulators; returns its name."""
+        """Add a tensor of sums; returns its name."""
         lo, hi = interval.bounds
         name = self.add_tensor(
-            Tensor(f"{layer}.{kind}", shape, IntType.holding(lo, hi), lo, hi), source
+            Tensor(f"{layer}.{kind}", shape, IntType.holding(lo, hi), lo, hi, scale), source
         )
         self.intervals[name] = interval
         return name
@@ -94,14 +108,34 @@ class Builder:
         return next((node for node in self.nodes if node.output == name), None)
 
     def is_accumulator(self, name: str) -> bool:
-        """Whether a tensor is a sum that no quantizer has narrowed yet."""
-        return name in self.intervals
+        """Whether a tensor is a weighted sum that no quantizer has narrowed yet.
+
+        Sums of codes (Add, GlobalSum) are on the codes' grid and count as codes.
+        """
+        return isinstance(self.producer(name), Conv | Dense | Bias)
+
+    def oriented(self, value: Activation) -> Activation:
+        """The map of a value from its tensor as it is now, sign changes of channels included."""
+        turned = self.signs.get(value.tensor)
+        if not turned:
+            return value
+        channels = self.tensors[value.tensor].shape[0]
+        gain = expand(value.gain, channels)
+        return replace(value, gain=tuple(-g if c in turned else g for c, g in enumerate(gain)))
+
+    def can_negate(self, name: str) -> bool:
+        """Whether `negate_channels` takes a tensor."""
+        return isinstance(self.producer(name), Conv | Dense) and not self.is_read(name)
 
     def negate_channels(self, name: str, channels: frozenset[int]) -> None:
-        """Turn the sign of some output channels of the Conv or Dense that makes `name`."""
+        """Turn the sign of some output channels of the Conv or Dense that makes `name`.
+
+        Values that were followed on this tensor keep their maps; `oriented` corrects them.
+        """
         node = self.producer(name)
-        if not isinstance(node, Conv | Dense) or self.is_read(name):
+        if not isinstance(node, Conv | Dense) or not self.can_negate(name):
             raise PassError("only the sums of a convolution or a fully connected layer change sign")
+        self.signs[name] = self.signs.get(name, frozenset()) ^ channels
         sign = np.ones(len(node.weights), dtype=np.int64)
         sign[list(channels)] = -1
         weights = node.weights * sign.reshape(-1, *([1] * (node.weights.ndim - 1)))
@@ -130,6 +164,7 @@ class Builder:
             self.sources,
             self.intervals,
             self.affine,
+            self.signs,
         )
         for table in tables:
             if old in table:
@@ -148,13 +183,14 @@ class Builder:
         """The finished graph.
 
         Raises:
-            PassError: a node's result is read by nobody.
+            PassError: a node's result is read by nobody, or the graph breaks its own rules.
         """
         read = {item for node in self.nodes for item in node.inputs} | {output}
         unread = [node.name for node in self.nodes if node.output not in read]
         if unread:
             raise PassError(f"nobody reads the results of {', '.join(unread)}")
         graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, scale)
+        check_graph(graph)
         wanted = {graph.input, *graph.boundaries()}
         sources = {key: value for key, value in self.sources.items() if key in wanted}
         return Lowered(graph, self.affine, self.intervals, sources, tuple(self.notes))

@@ -22,8 +22,9 @@ from qdeploy.errors import InternalError
 from qdeploy.lowering.builder import Lowered
 from qdeploy.lowering.executor import execute
 from qdeploy.lowering.import_qonnx import canonical
-from qdeploy.lowering.integer_graph import ArgMax, Flatten, IntArray, IntegerGraph, MaxPool, Tensor
+from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.lowering.lower import lower_model
+from qdeploy.lowering.names import call_of
 from qdeploy.lowering.reference import evaluate, run_reference
 from qdeploy.lowering.thresholds import tie_distance
 
@@ -59,23 +60,20 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
         graph: the integer graph of its export.
         codes: input codes (N, *shape).
     """
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[str, list[torch.Tensor]] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, object, Any], None]:
+    def keep(layer: str) -> Callable[[nn.Module, object, Any], None]:
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
-            seen[name] = getattr(output, "value", output).detach()
+            seen.setdefault(layer, []).append(getattr(output, "value", output).detach())
 
         return hook
 
     modules = dict(network.named_modules())
-    handles = []
-    for name in graph.boundaries():
-        node = graph.producer(name)
-        if node is None or isinstance(node, ArgMax):
-            continue
-        module = network if name == "logits" else modules.get(node.layer)
-        if module is not None:
-            handles.append(module.register_forward_hook(keep(name)))
+    places = _module_calls(graph, modules)
+    handles = [
+        modules[layer].register_forward_hook(keep(layer))
+        for layer in {layer for layer, _ in places.values()}
+    ]
     scale = _scale(graph.tensors[graph.input])
     try:
         with torch.no_grad():
@@ -83,7 +81,22 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
     finally:
         for handle in handles:
             handle.remove()
-    return _as_codes(graph, {name: value.cpu().numpy() for name, value in seen.items()})
+    found = {name: seen[layer][call - 1] for name, (layer, call) in places.items()}
+    return _as_codes(graph, {name: value.cpu().numpy() for name, value in found.items()})
+
+
+def _module_calls(
+    graph: IntegerGraph, modules: Mapping[str, nn.Module]
+) -> dict[str, tuple[str, int]]:
+    """For each boundary that is a module's output, the module and which of its calls made it."""
+    result = {}
+    for name in graph.boundaries():
+        node = graph.producer(name)
+        if name == "logits":
+            result[name] = ("", 1)
+        elif isinstance(node, Threshold) and node.layer in modules:
+            result[name] = (node.layer, call_of(name, f"{node.layer}.code"))
+    return result
 
 
 def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
@@ -201,15 +214,17 @@ def _power_of_two(scale: Fraction) -> bool:
 
 
 def _as_codes(graph: IntegerGraph, values: Mapping[str, np.ndarray]) -> dict[str, IntArray]:
-    """Integers at every boundary; what moves or picks codes without a float value is computed."""
+    """Integers at every boundary; what has no float value or no single scale is computed."""
     result: dict[str, IntArray] = {}
     for node in graph.nodes:
         name = node.output
-        if name in values:
-            scale = _scale(graph.tensors[name])
-            result[name] = np.rint(values[name].astype(np.float64) / scale).astype(np.int64)
-        elif isinstance(node, ArgMax | MaxPool | Flatten) and node.inputs[0] in result:
-            result[name] = evaluate(node, result[node.inputs[0]])
+        tensor = graph.tensors[name]
+        if name in values and tensor.scale is not None:
+            codes = np.rint(values[name].astype(np.float64) / _scale(tensor)).astype(np.int64)
+            # What is averaged over all pixels keeps axes of one pixel in the file.
+            result[name] = codes.reshape(len(codes), *tensor.shape)
+        elif all(item in result for item in node.inputs):
+            result[name] = evaluate(node, *(result[item] for item in node.inputs))
     missing = [name for name in graph.boundaries() if name not in result]
     if missing:
         raise InternalError(f"no module or tensor gives the codes of {', '.join(missing)}")

@@ -5,7 +5,8 @@ than ConvInteger. Nothing is rounded on the way:
 
     sums      every partial sum of a layer stays below 2^24 in magnitude, proved from its weights
               and its input's interval; a larger layer is split by bits, W = W_0 + 2^k·W_1, into
-              layers that stay below, and the parts are added in float64
+              layers that stay below, and the parts are added in float64; sums of pixels and of
+              branches beyond 2^24, and what reads them, are float64 throughout
     codes     `requantize.py`: the threshold table folded into the layer, or a line, or comparisons,
               each proved equal to the table
 
@@ -26,11 +27,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import InternalError
 from qdeploy.lowering.integer_graph import (
+    Add,
     ArgMax,
     Bias,
     Conv,
     Dense,
     Flatten,
+    GlobalSum,
     IntArray,
     IntegerGraph,
     MaxPool,
@@ -162,16 +165,14 @@ class _Emitter:
         scale = fold.multiplier / 2.0**fold.shift
         weights = node.weights * scale.reshape(-1, *([1] * (node.weights.ndim - 1)))
         value = self._product(node, weights, fold.bias / 2.0**fold.shift)
-        top = user.base + user.thresholds.shape[1]
-        value = self.op("Clip", value, np.float32(user.base), np.float32(top + 0.5))
-        self.carriers[user.output] = self.op("Floor", value)
+        self.carriers[user.output] = self._clipped(value, user)
 
     def _product(
         self, node: Conv | Dense, weights: npt.NDArray[Any], bias: npt.NDArray[Any] | None
     ) -> str:
         """Float32 convolution or matrix product with optional bias."""
         extra = [] if bias is None else [bias.astype(np.float32)]
-        source = self.carriers[node.inputs[0]]
+        source = self._float32(node.inputs[0])
         if isinstance(node, Conv):
             return self.op(
                 "Conv",
@@ -201,10 +202,12 @@ class _Emitter:
             self.wide.add(node.output)
         elif isinstance(node, Threshold):
             result = self._threshold(node)
-        elif isinstance(node, MaxPool):
-            result = self.op("MaxPool", source, kernel_shape=node.kernel, strides=node.stride)
-        elif isinstance(node, Flatten):
-            result = self.op("Flatten", source, axis=1)
+        elif isinstance(node, Add):
+            result = self._add(node)
+        elif isinstance(node, GlobalSum):
+            result = self._global_sum(node)
+        elif isinstance(node, MaxPool | Flatten):
+            result = self._moved(node)
         elif isinstance(node, ArgMax):
             integers = self.op("Cast", source, to=TensorProto.INT32)
             result = self.op("ArgMax", integers, axis=1, keepdims=1, select_last_index=0)
@@ -212,9 +215,52 @@ class _Emitter:
             raise InternalError(f"no ONNX form for {type(node).__name__} ({node.name})")
         self.carriers[node.output] = result
 
+    def _float32(self, name: str) -> str:
+        """The carrier of a tensor that float32 holds."""
+        if name not in self.wide:
+            return self.carriers[name]
+        if _largest(self.graph.tensors[name]) >= EXACT_FLOAT32:
+            raise InternalError(f"{name} does not fit float32")
+        return self.op("Cast", self.carriers[name], to=TensorProto.FLOAT)
+
+    def _float64(self, name: str) -> str:
+        return self.op("Cast", self.carriers[name], to=TensorProto.DOUBLE)
+
+    def _add(self, node: Add) -> str:
+        tensors = (*node.inputs, node.output)
+        if max(_largest(self.graph.tensors[name]) for name in tensors) < EXACT_FLOAT32:
+            return self.op("Add", *(self._float32(name) for name in node.inputs))
+        self.wide.add(node.output)
+        return self.op("Add", *(self._float64(name) for name in node.inputs))
+
+    def _global_sum(self, node: GlobalSum) -> str:
+        source = self.graph.tensors[node.inputs[0]]
+        pixels = source.size // source.shape[0]
+        axes = np.array([2, 3], dtype=np.int64)
+        # Every partial sum of a channel has at most `pixels` terms.
+        if _largest(source) * pixels < EXACT_FLOAT32:
+            return self.op("ReduceSum", self._float32(node.inputs[0]), axes, keepdims=0)
+        self.wide.add(node.output)
+        return self.op("ReduceSum", self._float64(node.inputs[0]), axes, keepdims=0)
+
+    def _moved(self, node: MaxPool | Flatten) -> str:
+        source = self.carriers[node.inputs[0]]
+        if node.inputs[0] in self.wide:
+            self.wide.add(node.output)
+        if isinstance(node, Flatten):
+            return self.op("Flatten", source, axis=1)
+        return self.op(
+            "MaxPool", source, kernel_shape=node.kernel, strides=node.stride, pads=node.pads
+        )
+
     def _exact_sum(self, node: Conv | Dense) -> str:
         source = self.graph.tensors[node.inputs[0]]
         parts = _split_by_bits(node.weights, source.lo, source.hi)
+        if isinstance(node, Dense) and not parts:
+            self.wide.add(node.output)
+            return self.op("MatMul", self._float64(node.inputs[0]), node.weights.T.astype(float))
+        if not parts:
+            raise InternalError(f"{node.name} has too many inputs for exact float32 sums")
         if len(parts) == 1:
             return self._product(node, node.weights, None)
         self.wide.add(node.output)
@@ -230,6 +276,9 @@ class _Emitter:
         lo, hi = self._intervals(node.inputs[0])
         rank = len(self.graph.tensors[node.inputs[0]].shape)
         source = self.carriers[node.inputs[0]]
+        fold = self._fold_elementwise(node, lo, hi)
+        if fold is not None:
+            return self._folded(source, node, fold, rank)
         if table.shape[1] > COMPARE_LEVELS:
             tables = [table], list(split_parity(table))
             for choice in tables:
@@ -245,6 +294,28 @@ class _Emitter:
             reached = self.op("GreaterOrEqual", source, edge)
             counts.append(self.op("Cast", reached, to=TensorProto.FLOAT))
         return self._sum(counts, node.base)
+
+    def _fold_elementwise(self, node: Threshold, lo: IntArray, hi: IntArray) -> Fold | None:
+        if node.inputs[0] in self.wide:
+            return None
+        producer = self.graph.producer(node.inputs[0])
+        # The runtime may move the factor into the weights of a layer in front.
+        sums = np.maximum(np.abs(lo), np.abs(hi))
+        if isinstance(producer, Conv | Dense):
+            sums = self._sums(producer)
+        return fit_fold(node.thresholds, lo, hi, sums, node.base)
+
+    def _folded(self, source: str, node: Threshold, fold: Fold, rank: int) -> str:
+        shape = (-1, *([1] * (rank - 1)))
+        scale = (fold.multiplier / 2.0**fold.shift).astype(np.float32).reshape(shape)
+        bias = (fold.bias / 2.0**fold.shift).astype(np.float32).reshape(shape)
+        value = self.op("Add", self.op("Mul", source, scale), bias)
+        return self._clipped(value, node)
+
+    def _clipped(self, value: str, node: Threshold) -> str:
+        top = node.base + node.thresholds.shape[1]
+        value = self.op("Clip", value, np.float32(node.base), np.float32(top + 0.5))
+        return self.op("Floor", value)
 
     def _line(self, wide: str, line: Line, rank: int) -> str:
         shape = (-1, *([1] * (rank - 1)))
@@ -262,7 +333,12 @@ class _Emitter:
 
 
 def _split_by_bits(weights: IntArray, lo: int, hi: int) -> list[tuple[int, IntArray]]:
-    """(factor, part) with Σ factor·part = weights; partial sums of each part stay below 2^24."""
+    """(factor, part) with Σ factor·part = weights; partial sums of each part stay below 2^24.
+
+    Empty where not even single bits of the weights stay below.
+    """
+    if max(abs(lo), abs(hi)) >= EXACT_FLOAT32:
+        return []
     sign, size = np.sign(weights), np.abs(weights)
     bits = max(1, int(size.max()).bit_length())
     for keep in range(bits, 0, -1):
@@ -271,4 +347,8 @@ def _split_by_bits(weights: IntArray, lo: int, hi: int) -> list[tuple[int, IntAr
         parts = [(1 << shift, sign * ((size >> shift) & mask)) for shift in shifts]
         if all(max(magnitude(part, lo, hi)) < EXACT_FLOAT32 for _, part in parts):
             return parts
-    raise InternalError("a layer has too many inputs for exact float32 sums")
+    return []
+
+
+def _largest(tensor: Tensor) -> int:
+    return max(abs(tensor.lo), abs(tensor.hi))

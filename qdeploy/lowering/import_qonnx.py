@@ -1,13 +1,16 @@
 """The canonical form of a QONNX file, so that files from elsewhere take the same road.
 
-In canonical form there are only Quant, Conv, MatMul, Mul, Add, Sub, Div, Relu, MaxPool, Flatten and
-Transpose of constants, and whatever the lowering then refuses by name:
+In canonical form there are only Quant, BipolarQuant, Conv, MatMul, Mul, Add, Sub, Div, Relu,
+MaxPool, averages, Flatten and Transpose of constants, and whatever the lowering then refuses by
+name:
 
+    what nothing reads                -> nothing
     Constant, computed constants      -> initializers
     Identity, Dropout, Cast to float  -> nothing
     BatchNormalization                -> Mul, Add; one float32 scale and bias per channel
     Gemm                              -> MatMul, Add
-    Reshape to (N, features)          -> Flatten
+    Reshape, Squeeze to (N, features) -> Flatten
+    Pad with zeros, then Conv         -> Conv with more padding
 
     BatchNormalization: y = (x - mean)·s + beta = x·s + (beta - mean·s)
                         s = gamma / sqrt(var + eps)
@@ -88,7 +91,7 @@ class BatchNormToAffine(Pass):
             gamma, beta, mean, var = (known[name].astype(np.float64) for name in node.input[1:5])
             epsilon = _attribute(node, "epsilon", 1e-5)
             scale, bias = affine_of_batch_norm(gamma, beta, mean, var, epsilon)
-            rank = len(_shape(model, node.input[0]))
+            rank = len(shape_of(model, node.input[0]))
             shape = (-1, *([1] * (rank - 2)))
             stem, inner = node.name or node.output[0], f"{node.output[0]}_scaled"
             constants = [
@@ -156,15 +159,17 @@ class GemmToMatMul(Pass):
 
 
 class ReshapeToFlatten(Pass):
-    """A Reshape of an activation to (N, features) becomes Flatten; other shapes are refused."""
+    """Reshape or Squeeze to (N, features) becomes Flatten; other shapes are refused."""
 
     def call(self, model: ModelProto) -> PassResult:
         constant = set(initializers(model))
         found = [
-            n for n in model.graph.node if n.op_type == "Reshape" and n.input[0] not in constant
+            n
+            for n in model.graph.node
+            if n.op_type in ("Reshape", "Squeeze") and n.input[0] not in constant
         ]
         for node in found:
-            before, after = _shape(model, node.input[0]), _shape(model, node.output[0])
+            before, after = shape_of(model, node.input[0]), shape_of(model, node.output[0])
             if len(after) != 2 or not before or after[0] != before[0]:
                 raise refuse(
                     node,
@@ -177,12 +182,72 @@ class ReshapeToFlatten(Pass):
         return PassResult(model, bool(found))
 
 
+class PadIntoConv(Pass):
+    """Zeros put around a feature map become padding of the convolutions that read it."""
+
+    def requires(self, model: ModelProto) -> None:
+        known = initializers(model)
+        for node in model.graph.node:
+            if node.op_type != "Pad":
+                continue
+            users = [user for user in model.graph.node if node.output[0] in user.input]
+            if not users or any(user.op_type != "Conv" for user in users):
+                raise refuse(
+                    node,
+                    "a padding that is not read by a convolution",
+                    do="pad in front of Conv2d, or use its own padding",
+                )
+            value = _pad_value(node, known)
+            if value != 0:
+                raise refuse(
+                    node,
+                    f"a padding with {value}" if isinstance(value, str) else f"padding {value:g}",
+                    why="the padding unit puts in code 0, which means 0",
+                    do="pad with zeros",
+                )
+            if _pad_sizes(node, known) is None:
+                raise refuse(node, "a padding outside the map's two axes, or a crop", do="use pads")
+
+    def call(self, model: ModelProto) -> PassResult:
+        found = [n for n in model.graph.node if n.op_type == "Pad"]
+        for node in found:
+            sizes = _pad_sizes(node, initializers(model)) or (0, 0, 0, 0)
+            for user in model.graph.node:
+                if node.output[0] in user.input:
+                    own = next((a for a in user.attribute if a.name == "pads"), None)
+                    before = list(own.ints) if own is not None else [0, 0, 0, 0]
+                    if own is not None:
+                        user.attribute.remove(own)
+                    total = [a + b for a, b in zip(before, sizes, strict=True)]
+                    user.attribute.append(helper.make_attribute("pads", total))
+            bypass(model, node)
+        return PassResult(model, bool(found))
+
+
+class RemoveUnread(Pass):
+    """Nodes whose results nothing reads go."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        modified = False
+        while True:
+            read = {name for node in model.graph.node for name in node.input}
+            read |= {item.name for item in model.graph.output}
+            unread = [n for n in model.graph.node if not read.intersection(n.output)]
+            if not unread:
+                return PassResult(model, modified)
+            for node in unread:
+                model.graph.node.remove(node)
+            modified = True
+
+
 PASSES: tuple[Pass, ...] = (
+    RemoveUnread(),
     FoldConstants(),
     RemoveIdentities(),
     BatchNormToAffine(),
     GemmToMatMul(),
     ReshapeToFlatten(),
+    PadIntoConv(),
 )
 
 
@@ -252,7 +317,8 @@ def _one_input_one_output(model: ModelProto, path: Path) -> None:
             dim[0].dim_value = 1
 
 
-def _shape(model: ModelProto, name: str) -> tuple[int, ...]:
+def shape_of(model: ModelProto, name: str) -> tuple[int, ...]:
+    """The shape of a tensor with its batch axis, () where it is unknown."""
     items = (*model.graph.value_info, *model.graph.input, *model.graph.output)
     for item in items:
         if item.name == name:
@@ -268,6 +334,26 @@ def _attribute(node: NodeProto, name: str, default: float) -> float:
         if attribute.name == name:
             return float(helper.get_attribute_value(attribute))
     return default
+
+
+def _pad_value(node: NodeProto, known: dict[str, np.ndarray]) -> float | str:
+    """The constant a Pad puts in; its mode where it puts in none."""
+    modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
+    if modes and modes[0] != "constant":
+        return f"mode {modes[0]}"
+    if len(node.input) < 3 or not node.input[2]:
+        return 0.0
+    value = known.get(node.input[2])
+    return "a value computed at run time" if value is None else float(value.reshape(-1)[0])
+
+
+def _pad_sizes(node: NodeProto, known: dict[str, np.ndarray]) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) of a Pad of (N, C, H, W), None where it pads something else."""
+    sizes = known.get(node.input[1]) if len(node.input) > 1 else None
+    if sizes is None or sizes.size != 8 or (sizes < 0).any() or len(node.input) > 3:
+        return None
+    n, c, top, left, n_end, c_end, bottom, right = (int(v) for v in sizes)
+    return None if n or c or n_end or c_end else (top, left, bottom, right)
 
 
 def _none_left(model: ModelProto, op_type: str) -> None:

@@ -6,7 +6,8 @@ For a weight row w and inputs a_i in [lo, hi], the extremes of Σ w_i·a_i are r
     min = lo·Σ max(w_i, 0) + hi·Σ min(w_i, 0)
 
 Zero padding puts the code 0 among the inputs, so a padded convolution widens [lo, hi] to hold 0.
-The products are Python integers: nothing overflows.
+Two branches of a residual sum are taken as independent, so their ends add; a sum over N pixels of a
+channel has N times the channel's interval. The products are Python integers: nothing overflows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ class Intervals:
             for c, (lo, hi) in enumerate(zip(self.lo, self.hi, strict=True))
         ]
         return Intervals(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+
+    def plus(self, other: Intervals) -> Intervals:
+        """The intervals of the sum of two independent tensors."""
+        return Intervals(
+            tuple(a + b for a, b in zip(self.lo, other.lo, strict=True)),
+            tuple(a + b for a, b in zip(self.hi, other.hi, strict=True)),
+        )
+
+    def times(self, count: int) -> Intervals:
+        """The intervals of a sum over `count` elements of each channel."""
+        return Intervals(tuple(v * count for v in self.lo), tuple(v * count for v in self.hi))
 
 
 def accumulator_intervals(weights: IntArray, lo: int, hi: int, *, padded: bool) -> Intervals:

@@ -2,8 +2,9 @@
 
 Every tensor of the file is followed as value = gain·n + offset with integers n and exact fractions
 (`affine.py`). Convolutions and matrix products multiply gains, constants change gain and offset,
-and a quantizer turns the whole map into integer thresholds (`thresholds.py`). The end is
-`lower_logits.py`.
+sums of branches and averages add integers (`lower_join.py`), and a quantizer turns the whole map
+into integer thresholds (`thresholds.py`). A tensor of the file may be read by several nodes: each
+goes on from the same integers. The end is `lower_logits.py`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from qdeploy.lowering.affine import (
     fractions_of,
 )
 from qdeploy.lowering.builder import Builder, Lowered
-from qdeploy.lowering.import_qonnx import canonical
+from qdeploy.lowering.import_qonnx import canonical, shape_of
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
 from qdeploy.lowering.lower_codes import lower_flatten, lower_max_pool, lower_threshold
+from qdeploy.lowering.lower_join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.lower_linear import lower_conv, lower_matmul
 from qdeploy.lowering.lower_logits import lower_argmax, lower_logits
 from qdeploy.lowering.quantizers import MAX_BITS, quant_parameters, quantize_constant
@@ -35,14 +37,29 @@ from qdeploy.lowering.refusal import refuse
 from qdeploy.lowering.thresholds import Quantizer
 
 ACCEPTED = (
-    "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, max-pooling of codes "
-    "and Flatten, one behind the other"
+    "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, residual sums of "
+    "quantized branches, max-pooling of codes, global average pooling and Flatten"
 )
-WHY_NOT = {
-    "BipolarQuant": "its codes are -1 and +1: no step of a uniform grid means 0",
-    "AveragePool": "averages need a sum and a division, which are not built",
-    "GlobalAveragePool": "averages need a sum and a division, which are not built",
-    "Softmax": "the largest logit decides; the host can compute probabilities from logits",
+ENLARGE = (
+    "an output pixel would have to be repeated or mixed in the stream, which is not built",
+    "end the network at the logits of each pixel and let the host enlarge them or their classes",
+)
+REFUSALS = {
+    "Softmax": (
+        "the largest logit decides",
+        "end the network at the logits; the host can compute probabilities from them",
+    ),
+    "ArgMax": (
+        "the index is computed behind the integer logits, not in the file",
+        "end the network at the logits and ask for the class on export",
+    ),
+    "Resize": ENLARGE,
+    "Upsample": ENLARGE,
+    "ConvTranspose": ENLARGE,
+    "Concat": (
+        "streams are added, not joined side by side",
+        "use a residual sum of two branches of one shape",
+    ),
 }
 
 
@@ -82,16 +99,18 @@ class _Lowering:
         self.handlers: Mapping[str, Callable[[NodeProto], Value]] = {
             "Quant": self._quant,
             "IntQuant": self._quant,
+            "BipolarQuant": self._quant,
             "Conv": lambda n: lower_conv(self.builder, n, *self._operands(n)),
             "MatMul": lambda n: lower_matmul(self.builder, n, *self._operands(n)),
             "Mul": self._scale,
             "Div": self._scale,
-            "Add": self._shift,
+            "Add": self._add,
             "Sub": self._shift,
             "Relu": self._relu,
             "MaxPool": lambda n: lower_max_pool(self.builder, n, self._activation(n)),
             "Flatten": self._flatten,
             "Transpose": self._transpose,
+            **dict.fromkeys(AVERAGES, self._average),
         }
 
     def run(self, argmax: bool, name: str) -> Lowered:
@@ -100,9 +119,8 @@ class _Lowering:
         for node in self.model.graph.node:
             handler = self.handlers.get(node.op_type)
             if handler is None:
-                why = WHY_NOT.get(node.op_type)
-                found = f"{node.op_type} has no hardware here"
-                raise refuse(node, found, why=why, do=f"build the network from {ACCEPTED}")
+                why, do = REFUSALS.get(node.op_type, (None, f"build the network from {ACCEPTED}"))
+                raise refuse(node, f"{node.op_type} has no hardware here", why=why, do=do)
             self.values[node.output[0]] = handler(node)
             if node.output[0] == self.model.graph.output[0].name:
                 last = node
@@ -132,12 +150,11 @@ class _Lowering:
             )
         found = [item for item in operands if isinstance(item, Activation)]
         if len(found) != 1:
-            what = "a residual add" if node.op_type == "Add" else f"a {node.op_type}"
             raise refuse(
                 node,
-                f"{what} of {len(found)} branches",
-                why="branches need forks and joins in hardware, which are not built",
-                do="use the network without residual connections: " + ACCEPTED,
+                f"a {node.op_type} of {len(found)} branches",
+                why="branches are joined by adding them, and in no other way",
+                do="build the network from " + ACCEPTED,
             )
         return found[0]
 
@@ -148,6 +165,13 @@ class _Lowering:
         if isinstance(value, RawInput):
             return self._quantize_input(node, value)
         value = self._activation(node)
+        if node.op_type == "BipolarQuant":
+            raise refuse(
+                node,
+                "its activations are -1 and +1",
+                why="no code of theirs means 0, which padding and sums rely on",
+                do="use one-bit activations behind a ReLU (0 and 1), or two bits with sign",
+            )
         found = quant_parameters(node, self.values, MAX_BITS)
         if found.scale.size != 1:
             raise refuse(
@@ -188,7 +212,8 @@ class _Lowering:
                 raise refuse(node, "its constants are not finite", do="train the network again")
             exact, shape = fractions_of(operand.array), operand.array.shape
         tensor = self.builder.tensors[value.tensor]
-        rank = len(tensor.shape) + 1
+        # A map averaged to one pixel has two more axes in the file than in the integer graph.
+        rank = len(shape_of(self.model, node.output[0])) or len(tensor.shape) + 1
         padded = (1,) * (rank - len(shape)) + tuple(shape)
         if len(padded) != rank or any(
             d != 1 and (axis != 1 or d != tensor.shape[0]) for axis, d in enumerate(padded)
@@ -214,6 +239,26 @@ class _Lowering:
             )
         return value.times(factor)
 
+    def _add(self, node: NodeProto) -> Activation:
+        operands = self._operands(node)
+        branches = [item for item in operands if isinstance(item, Activation)]
+        if len(branches) != 2:
+            return self._shift(node)
+        shapes = [shape_of(self.model, name) for name in node.input]
+        if all(shapes) and len(shapes[0]) != len(shapes[1]):
+            raise refuse(
+                node,
+                f"its two inputs have different shapes ({shapes[0]} and {shapes[1]})",
+                do="flatten both branches, or neither",
+            )
+        return lower_add(self.builder, node, *branches)
+
+    def _average(self, node: NodeProto) -> Activation:
+        value = self._activation(node)
+        axes = [item.array for item in self._operands(node) if isinstance(item, Constant)]
+        given = [int(axis) for axis in axes[0].reshape(-1)] if axes else None
+        return lower_average(self.builder, node, value, given)
+
     def _shift(self, node: NodeProto) -> Activation:
         value = self._activation(node)
         term = self._constants(node, value)
@@ -232,6 +277,10 @@ class _Lowering:
 
     def _relu(self, node: NodeProto) -> Activation:
         value = self._activation(node)
+        source = self.builder.tensors[value.tensor]
+        codes = not self.builder.is_accumulator(value.tensor)
+        if codes and source.lo >= 0 and min(value.gain) >= 0 and min(value.offset) >= 0:
+            return value
         return Activation(value.tensor, value.gain, value.offset, rectified=True)
 
     def _flatten(self, node: NodeProto) -> Value:

@@ -3,6 +3,7 @@
     a = g·n + b,  w = s_c·m   ->   Σ w·a = s_c·g · Σ m·n  +  s_c·b·Σ m
 
 The sums Σ m·n are the accumulators. Padding puts a = 0 in: that is the code 0 only when b = 0.
+A grouped convolution that is not depthwise becomes a full one with zeros between the groups.
 """
 
 from __future__ import annotations
@@ -69,16 +70,23 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
         for axis, size in enumerate(source.shape[1:])
     )
     layer = layer_of(node)
-    output = _accumulate(
-        builder, node, weights.codes, x, (len(weights.codes), height, width), padded=any(pads)
-    )
+    if height < 1 or width < 1:
+        raise refuse(
+            node,
+            f"a kernel of {kernel} on a padded map of {source.shape}",
+            do="use a smaller kernel or dilation, or less stride in front of it",
+        )
+    codes = weights.codes
+    if groups > 1 and not groups == source.shape[0] == len(codes):
+        codes, groups = _without_groups(codes, groups), 1
+    output = _accumulate(builder, node, codes, x, (len(codes), height, width), padded=any(pads))
     builder.nodes.append(
         Conv(
             builder.node_name(layer, "conv"),
             layer,
             (x.tensor,),
             output,
-            weights.codes,
+            codes,
             (stride[0], stride[1]),
             (pads[0], pads[1], pads[2], pads[3]),
             (dilation[0], dilation[1]),
@@ -167,6 +175,17 @@ def _accumulate(
             do="use fewer bits or fewer inputs",
         )
     return output
+
+
+def _without_groups(weights: IntArray, groups: int) -> IntArray:
+    """Weights (out, in, kh, kw) of the convolution without groups, from (out, in / groups, …)."""
+    count, inputs, *kernel = weights.shape
+    full = np.zeros((count, inputs * groups, *kernel), dtype=np.int64)
+    size = count // groups
+    for group in range(groups):
+        rows = slice(group * size, (group + 1) * size)
+        full[rows, group * inputs : (group + 1) * inputs] = weights[rows]
+    return full
 
 
 def _row_scales(node: NodeProto, weights: QuantizedConstant) -> Fractions:

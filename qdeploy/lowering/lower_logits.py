@@ -25,6 +25,7 @@ def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: s
     """Absorb the last offset, name the tensor `logits` and return the scale."""
     if value.rectified:
         raise refuse(node, "the network ends in a ReLU without quantizer", do="use QuantReLU")
+    value = builder.oriented(value)
     scale = single(value.gain)
     if scale is None or scale == 0:
         raise refuse(
@@ -37,7 +38,7 @@ def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: s
         raise refuse(node, "the network has no layers", do="add one")
     channels = builder.tensors[value.tensor].shape[0]
     if scale < 0:
-        if not builder.is_accumulator(value.tensor):
+        if not builder.can_negate(value.tensor):
             raise refuse(node, "the codes are negated at the end", do="drop the negation")
         builder.negate_channels(value.tensor, frozenset(range(channels)))
         scale = -scale
@@ -54,13 +55,11 @@ def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: s
 
 
 def lower_argmax(builder: Builder, node: NodeProto, source: str) -> str:
-    """The index of the largest logit; returns the tensor."""
+    """The index of the largest logit, of each pixel for a map; returns the tensor."""
     layer = layer_of(node)
     logits = builder.tensors["logits"]
-    if len(logits.shape) != 1:
-        raise refuse(node, "argmax of a feature map", do="end in a fully connected layer")
     top = logits.shape[0] - 1
-    tensor = Tensor("class", (1,), IntType.holding(0, top), 0, top)
+    tensor = Tensor("class", (1, *logits.shape[1:]), IntType.holding(0, top), 0, top)
     output = builder.add_tensor(tensor, source)
     builder.nodes.append(ArgMax(builder.node_name(layer, "argmax"), layer, ("logits",), output))
     return output

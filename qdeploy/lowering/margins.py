@@ -13,6 +13,7 @@ edge, and the float levels then differ from the integer graph in single codes.
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -55,14 +56,15 @@ def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int
 
 
 def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
-    name = _bias_in_front(model, lowered.sources[node.output])
+    name = _bias_in_front(model, lowered.affine[node.output].quantized)
     bias = None if name is None else initializers(model)[name]
     channels = len(node.thresholds)
     if bias is None or bias.dtype != np.float32 or bias.size != channels:
         return
-    source, acc = lowered.affine[node.output], lowered.intervals.get(node.inputs[0])
+    source, tensor = lowered.affine[node.output], lowered.graph.tensors[node.inputs[0]]
+    acc = lowered.intervals.get(tensor.name)
     if acc is None:
-        return
+        acc = Intervals((tensor.lo,) * channels, (tensor.hi,) * channels)
     moved = bias.copy()
     for channel, row in enumerate(node.thresholds):
         lo, hi = acc.lo[channel], acc.hi[channel]
@@ -80,17 +82,21 @@ def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
 
 
 def _bias_in_front(model: ModelProto, quantized: str) -> str | None:
-    """The constant of the Add in front of the quantizer (and its ReLU), used nowhere else."""
+    """The constant of the Add in front of the quantizer (and its ReLU).
+
+    Nothing else may read it, nor what the Add and the ReLU make: their readers would move too.
+    """
     producers = {output: node for node in model.graph.node for output in node.output}
-    node: NodeProto | None = producers.get(quantized)
-    while node is not None and node.op_type in ("Quant", "IntQuant", "Relu"):
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    readers.update(item.name for item in model.graph.output)
+    node: NodeProto | None = producers.get(producers[quantized].input[0])
+    if node is not None and node.op_type == "Relu" and readers[node.output[0]] == 1:
         node = producers.get(node.input[0])
-    if node is None or node.op_type != "Add":
+    if node is None or node.op_type != "Add" or readers[node.output[0]] != 1:
         return None
     known = initializers(model)
     constants = [name for name in node.input if name in known]
-    readers = [other for other in model.graph.node for name in other.input if name in constants]
-    return constants[0] if len(constants) == 1 and len(readers) == 1 else None
+    return constants[0] if len(constants) == 1 and readers[constants[0]] == 1 else None
 
 
 def _tables(lowered: Lowered) -> list[list[list[int]]]:

@@ -2,11 +2,15 @@
 
 The exporter names nodes after the modules they come from: `/body/body.0/weight_quant/…/Quant` is
 part of module `body.0`. A child of a Sequential repeats its parent's name; the innards of Brevitas'
-layers are of no interest to a reader.
+layers are of no interest to a reader, nor are the numbers they get when a module is called again.
+
+A module called more than once, such as the quantizer shared by both branches of a residual sum,
+makes one tensor a call: `join.code`, `join.code_2`, …
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 
 from onnx import NodeProto
@@ -23,13 +27,14 @@ INNARDS = frozenset(
         "weight_quant",
     }
 )
+INNARDS_CALL = re.compile(rf"({'|'.join(sorted(INNARDS))})(?:_(\d+))?")
 
 
 def layer_of(node: NodeProto) -> str:
     """The module path in dots, such as `body.conv1`; for other files the node's own name."""
     if not node.name.startswith("/"):
         return node.name or node.output[0]
-    scopes = [part for part in node.name.split("/")[1:-1] if part not in INNARDS]
+    scopes = [part for part in node.name.split("/")[1:-1] if not INNARDS_CALL.fullmatch(part)]
     path: list[str] = []
     for scope in scopes:
         if path and scope.startswith(path[-1] + "."):
@@ -37,6 +42,26 @@ def layer_of(node: NodeProto) -> str:
         else:
             path.append(scope)
     return ".".join(path) or node.name.rsplit("/", 1)[1].lower()
+
+
+def call_number(node: NodeProto) -> int:
+    """Which call of its module a node came from, counted from 1.
+
+    The exporter numbers the innards of the second call `…_1`. Nodes of other files are first calls.
+    """
+    scopes = node.name.split("/")[1:-1] if node.name.startswith("/") else []
+    numbers = [INNARDS_CALL.fullmatch(scope) for scope in scopes]
+    return 1 + max((int(found[2] or 0) for found in numbers if found), default=0)
+
+
+def numbered(name: str, call: int) -> str:
+    """The name of what the `call`-th call of a module made, counted from 1."""
+    return name if call == 1 else f"{name}_{call}"
+
+
+def call_of(name: str, stem: str) -> int:
+    """The call that made a tensor named by `numbered(stem, call)`."""
+    return 1 if name == stem else int(name.removeprefix(f"{stem}_"))
 
 
 def unique(name: str, taken: Container[str]) -> str:

@@ -1,7 +1,10 @@
-"""Quant nodes of a QONNX file: their parameters, checked, and their effect on constants.
+"""Quantizers of a QONNX file: their parameters, checked, and their effect on constants.
 
 Quant(x) = (clip(round_half_even(x / scale + zero_point), lo, hi) - zero_point) · scale
 lo, hi from bits, signed, narrow; accepted with zero point 0.
+
+BipolarQuant(x), and a signed Quant of one bit, give scale for x >= 0 and -scale below: weights +1
+and -1. As activations they are refused, for no code of theirs means 0.
 """
 
 from __future__ import annotations
@@ -51,14 +54,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
             why="thresholds are derived for rounding to nearest, ties to even",
             do="use rounding_mode ROUND",
         )
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
-        bad = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)[0]
-        raise refuse(
-            node,
-            f"its quantizer has the scale {bad}",
-            why="a scale is a positive, finite step size",
-            do="calibrate or retrain the quantizer",
-        )
+    _check_scale(node, scale)
     if np.any(zero != 0):
         raise refuse(
             node,
@@ -85,9 +81,40 @@ def quantize_constant(
     node: NodeProto, values: Mapping[str, Value], constant: Constant
 ) -> QuantizedConstant:
     """Codes and scale of a constant behind a Quant node, in float32 as the executor computes."""
+    if node.op_type == "BipolarQuant" or _is_signed_bit(node, values):
+        return _bipolar(node, values, constant)
     found = quant_parameters(node, values, MAX_CONSTANT_BITS)
     steps = constant.array.astype(np.float32) / found.scale
     if not np.isfinite(steps).all():
         raise refuse(node, "its weights are not finite numbers", do="train the network again")
     codes = np.clip(np.rint(steps.astype(np.float64)), found.lo, found.hi).astype(np.int64)
     return QuantizedConstant(codes, found.scale)
+
+
+def _check_scale(node: NodeProto, scale: npt.NDArray[np.float32]) -> None:
+    bad = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
+    if bad.size:
+        raise refuse(
+            node,
+            f"its quantizer has the scale {bad[0]}",
+            why="a scale is a positive, finite step size",
+            do="calibrate or retrain the quantizer",
+        )
+
+
+def _is_signed_bit(node: NodeProto, values: Mapping[str, Value]) -> bool:
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    bits = values.get(node.input[3]) if len(node.input) > 3 else None
+    one = isinstance(bits, Constant) and bool((bits.array == 1).all())
+    return one and bool(attributes.get("signed", 1))
+
+
+def _bipolar(node: NodeProto, values: Mapping[str, Value], constant: Constant) -> QuantizedConstant:
+    scale = values.get(node.input[1])
+    if not isinstance(scale, Constant):
+        raise refuse(node, "its scale is computed at run time", do="export constants")
+    _check_scale(node, scale.array)
+    if not np.isfinite(constant.array).all():
+        raise refuse(node, "its weights are not finite numbers", do="train the network again")
+    codes = np.where(constant.array >= 0, 1, -1).astype(np.int64)
+    return QuantizedConstant(codes, scale.array.astype(np.float32))

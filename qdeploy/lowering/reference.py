@@ -9,11 +9,13 @@ import numpy as np
 
 from qdeploy.errors import InternalError
 from qdeploy.lowering.integer_graph import (
+    Add,
     ArgMax,
     Bias,
     Conv,
     Dense,
     Flatten,
+    GlobalSum,
     IntArray,
     IntegerGraph,
     MaxPool,
@@ -37,7 +39,7 @@ def run_reference(
     """
     tensors = {graph.input: np.asarray(codes).astype(np.int64)}
     for node in graph.nodes:
-        tensors[node.output] = evaluate(node, tensors[node.inputs[0]])
+        tensors[node.output] = evaluate(node, *(tensors[name] for name in node.inputs))
     wanted = tensors if accumulators else graph.boundaries()
     return {name: tensors[name] for name in wanted}
 
@@ -50,8 +52,9 @@ def count_thresholds(acc: IntArray, thresholds: IntArray, base: int) -> IntArray
     return result
 
 
-def evaluate(node: Node, x: IntArray) -> IntArray:
-    """One node for a batch (N, *shape)."""
+def evaluate(node: Node, *inputs: IntArray) -> IntArray:
+    """One node for a batch of each of its inputs (N, *shape)."""
+    x = inputs[0]
     if isinstance(node, Conv):
         return _convolve(node, x)
     if isinstance(node, Dense):
@@ -60,7 +63,13 @@ def evaluate(node: Node, x: IntArray) -> IntArray:
         return x + node.bias.reshape(1, -1, *([1] * (x.ndim - 2)))
     if isinstance(node, Threshold):
         return count_thresholds(x, node.thresholds, node.base)
+    if isinstance(node, Add):
+        return x + inputs[1]
+    if isinstance(node, GlobalSum):
+        return x.sum(axis=(2, 3))
     if isinstance(node, MaxPool):
+        # No code is lower than the smallest int64: the padding never wins.
+        x = _padded(x, node.pads, int(np.iinfo(np.int64).min))
         windows = np.lib.stride_tricks.sliding_window_view(x, node.kernel, axis=(2, 3))
         return windows[:, :, :: node.stride[0], :: node.stride[1]].max(axis=(4, 5))
     if isinstance(node, Flatten):
@@ -71,8 +80,7 @@ def evaluate(node: Node, x: IntArray) -> IntArray:
 
 
 def _convolve(node: Conv, x: IntArray) -> IntArray:
-    top, left, bottom, right = node.pads
-    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    x = _padded(x, node.pads, 0)
     out_channels, _, kh, kw = node.weights.shape
     extent = (node.dilation[0] * (kh - 1) + 1, node.dilation[1] * (kw - 1) + 1)
     windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
@@ -80,6 +88,8 @@ def _convolve(node: Conv, x: IntArray) -> IntArray:
         :, :, :: node.stride[0], :: node.stride[1], :: node.dilation[0], :: node.dilation[1]
     ]
     inputs, outputs = x.shape[1] // node.groups, out_channels // node.groups
+    if inputs == outputs == 1:
+        return np.einsum("nchwij,cij->nchw", windows, node.weights[:, 0])
     parts = [
         np.tensordot(
             windows[:, g * inputs : (g + 1) * inputs],
@@ -89,3 +99,8 @@ def _convolve(node: Conv, x: IntArray) -> IntArray:
         for g in range(node.groups)
     ]
     return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
+
+
+def _padded(x: IntArray, pads: tuple[int, int, int, int], code: int) -> IntArray:
+    top, left, bottom, right = pads
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=code)

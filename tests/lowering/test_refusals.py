@@ -64,10 +64,15 @@ class Residual(nn.Module):
 def odd_layers(make: Any) -> dict[str, tuple[nn.Module, int, bool, str]]:
     return {
         "sigmoid": (nn.Sigmoid(), 256, False, "layer `odd`.*Sigmoid has no hardware"),
-        "average": (nn.AvgPool2d(2), 64, False, "layer `odd`.*AveragePool has no hardware"),
-        "padded pool": (nn.MaxPool2d(3, 1, 1), 256, False, "layer `odd`.*max-pool with padding"),
+        "average": (nn.AvgPool2d(2), 64, False, "layer `odd`.*does not cover the whole map"),
+        "dilated pool": (
+            nn.MaxPool2d(2, 2, dilation=2),
+            36,
+            False,
+            "layer `odd`.*max-pool with dilation",
+        ),
         "pool in front": (nn.MaxPool2d(2), 64, True, "layer `odd`.*in front of the quantizer"),
-        "residual": (Residual(make), 256, False, "layer `odd`.*a residual add of 2 branches"),
+        "residual": (Residual(make), 256, False, "layer `odd`.*different scales"),
         "float conv": (nn.Conv2d(4, 4, 1), 256, False, "layer `odd`.*weights are not quantized"),
         "two convs": (make.conv(4, 4, padding=1), 256, True, "layer `odd`.*input is not quantized"),
         "negated": (Shift(factor=-1.0), 256, False, "padding|negative|zero padding"),
@@ -89,7 +94,7 @@ class Shift(nn.Module):
 @pytest.mark.parametrize(
     "name",
     [
-        *("sigmoid", "average", "padded pool", "pool in front"),
+        *("sigmoid", "average", "dilated pool", "pool in front"),
         *("residual", "float conv", "two convs", "negated"),
     ],
 )
