@@ -31,6 +31,19 @@ def row(
     }
 
 
+def figure(network: str, metric: str, value: float, unit: str) -> dict[str, Any]:
+    """A count with no peer to compare it with; kept to the last digit."""
+    return {
+        "network": network,
+        "metric": metric,
+        "value": value,
+        "unit": unit,
+        "peer": None,
+        "peer_value": None,
+        "ratio": None,
+    }
+
+
 def rounded(value: float) -> float:
     """Three significant digits: more would be noise."""
     return float(f"{value:.3g}")

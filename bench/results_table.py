@@ -35,7 +35,7 @@ def section(name: str, data: dict[str, Any]) -> str:
             row["metric"],
             number(row["value"]),
             row["unit"],
-            row["peer"],
+            row["peer"] or "-",
             number(row["peer_value"]),
             number(row["ratio"]),
         )

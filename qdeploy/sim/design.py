@@ -133,12 +133,17 @@ class DesignSimulator:
 
 
 def simulate_design(
-    folder: Path, design: Design, build_dir: Path, taps: bool = True
+    folder: Path,
+    design: Design,
+    build_dir: Path,
+    taps: bool = True,
+    optimize: str = "-O3",
 ) -> DesignSimulator:
     """Build the model of a design folder, or take it from `build_dir` when nothing changed.
 
     Args:
         taps: compile with QD_TAPS: watch every boundary and every FIFO's fill.
+        optimize: of the C++ compiler; "-O0" where a model runs for less time than it compiles.
 
     Raises:
         ToolMissingError: Verilator, g++ or make is not installed.
@@ -154,6 +159,7 @@ def simulate_design(
         defines={TAPS_MACRO: ""} if taps else {},
         taps=[Port(tap.name, tap.width) for tap in watched],
         gauges=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
+        optimize=optimize,
     )
     return DesignSimulator(build(spec, build_dir), design)
 

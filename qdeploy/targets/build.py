@@ -112,8 +112,17 @@ def default_folder(name: str, board: str) -> Path:
     return Path("build") / f"{name}-{board}"
 
 
-def build(options: Options, out: Path | None = None, observer: Observer | None = None) -> Build:
+def build(
+    options: Options,
+    out: Path | None = None,
+    observer: Observer | None = None,
+    source: Source | None = None,
+) -> Build:
     """Run the whole pipeline.
+
+    Args:
+        out: build folder, `default_folder` when None.
+        source: the network, opened from `options.source` when None.
 
     Raises:
         UserError: anything in the options, the source or the data that can be mended; raised before
@@ -124,7 +133,7 @@ def build(options: Options, out: Path | None = None, observer: Observer | None =
     board = load_board(options.board)
     target = find_target(options.target)
     with _stage(watch, "read the network") as say:
-        source = open_source(options.source, options.data)
+        source = source or open_source(options.source, options.data)
         say(source.describe())
     folder = out or default_folder(source.name, board.name)
     _refuse_foreign(folder)

@@ -7,6 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from qdeploy.errors import UserError
 from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.targets.frames import Frames, frames_of_dataset, random_frames
@@ -84,6 +87,37 @@ class RunSource(Source):
         """See the base class."""
         dataset = self.run.dataset(self.data)
         return frames_of_dataset(dataset, self.input_bits, count, self.run.recipe.data.name)
+
+
+class NetworkSource(Source):
+    """A quantized network in memory and frames for it: for measurements, without a run.
+
+    Args:
+        images: (frames, *input shape), uint8.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, images: npt.NDArray[np.uint8], input_bits: int = 8
+    ) -> None:
+        self.name, self.network = name, network.eval()
+        self.images, self.input_bits = images, input_bits
+
+    def describe(self) -> str:
+        """See the base class."""
+        return f"network `{self.name}`"
+
+    def write_qonnx(self, path: Path) -> None:
+        """See the base class."""
+        from qdeploy.lowering.export_qonnx import export_qonnx_file
+
+        assert self.network is not None
+        export_qonnx_file(self.network, tuple(self.images.shape[1:]), path)
+
+    def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
+        """See the base class."""
+        codes = (self.images >> (8 - self.input_bits)).astype(np.int64)
+        labels = np.full(len(codes), -1, dtype=np.int64)
+        return Frames(codes, self.images, labels, "frames given with the network")
 
 
 class FileSource(Source):

@@ -259,3 +259,18 @@ def small_resnet(seed: int = 0) -> GraphMaker:
         maker.conv(channels).threshold(bits=4, base=-8)
         maker.add(shortcut).threshold()
     return maker.global_sum().dense(10, weight_bits=8)
+
+
+def small_mobilenet(seed: int = 0) -> GraphMaker:
+    """Inverted residuals: pointwise, depthwise, linear bottleneck; one with a shortcut."""
+    maker = GraphMaker(seed, (3, 9, 8)).conv(4, stride=(2, 2), weight_bits=8)
+    maker.threshold(bits=4, base=-8)
+    for stride in (1, 2):
+        start = maker.mark()
+        maker.conv(12, (1, 1), (1, 1), (0, 0, 0, 0), weight_bits=4).threshold(bits=4)
+        maker.depthwise(stride=(stride, stride), weight_bits=4).threshold(bits=4)
+        maker.conv(4, (1, 1), (1, 1), (0, 0, 0, 0), weight_bits=4).threshold(bits=4, base=-8)
+        if stride == 1:
+            maker.add(start).threshold(bits=4, base=-8)
+    maker.conv(10, (1, 1), (1, 1), (0, 0, 0, 0), weight_bits=4).threshold(bits=8)
+    return maker.global_sum().dense(7, weight_bits=8)
