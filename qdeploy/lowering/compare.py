@@ -82,7 +82,7 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
         for handle in handles:
             handle.remove()
     found = {name: seen[layer][call - 1] for name, (layer, call) in places.items()}
-    return _as_codes(graph, {name: value.cpu().numpy() for name, value in found.items()})
+    return _as_codes(graph, {name: value.cpu().numpy() for name, value in found.items()}, codes)
 
 
 def _module_calls(
@@ -116,7 +116,7 @@ def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, I
         for name in graph.boundaries()
         if not isinstance(graph.producer(name), ArgMax)
     }
-    return _as_codes(graph, found)
+    return _as_codes(graph, found, codes)
 
 
 def differences(
@@ -213,21 +213,30 @@ def _power_of_two(scale: Fraction) -> bool:
     return scale > 0 and (scale.numerator * scale.denominator).bit_count() == 1
 
 
-def _as_codes(graph: IntegerGraph, values: Mapping[str, np.ndarray]) -> dict[str, IntArray]:
+def _as_codes(
+    graph: IntegerGraph, values: Mapping[str, np.ndarray], codes: IntArray
+) -> dict[str, IntArray]:
     """Integers at every boundary; what has no float value or no single scale is computed."""
-    result: dict[str, IntArray] = {}
-    for node in graph.nodes:
-        name = node.output
+    result = {graph.input: np.asarray(codes).astype(np.int64)}
+
+    def computed(name: str) -> IntArray:
+        if name not in result:
+            node = graph.producer(name)
+            if node is None:
+                raise InternalError(f"nothing makes {name}")
+            result[name] = evaluate(node, *(computed(item) for item in node.inputs))
+        return result[name]
+
+    for name in graph.boundaries():
         tensor = graph.tensors[name]
         if name in values and tensor.scale is not None:
-            codes = np.rint(values[name].astype(np.float64) / _scale(tensor)).astype(np.int64)
+            steps = np.rint(values[name].astype(np.float64) / _scale(tensor)).astype(np.int64)
             # What is averaged over all pixels keeps axes of one pixel in the file.
-            result[name] = codes.reshape(len(codes), *tensor.shape)
-        elif all(item in result for item in node.inputs):
-            result[name] = evaluate(node, *(result[item] for item in node.inputs))
-    missing = [name for name in graph.boundaries() if name not in result]
-    if missing:
-        raise InternalError(f"no module or tensor gives the codes of {', '.join(missing)}")
+            result[name] = steps.reshape(len(steps), *tensor.shape)
+        elif isinstance(graph.producer(name), Threshold):
+            raise InternalError(f"no module or tensor gives the codes of {name}")
+        else:
+            computed(name)
     return {name: result[name] for name in graph.boundaries()}
 
 
