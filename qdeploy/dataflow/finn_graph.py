@@ -74,6 +74,7 @@ class _Emitter:
         self.graph = graph
         self.nodes: list[Any] = []
         self.initializers: dict[str, tuple[np.ndarray, IntType | None]] = {}
+        self.shapes = {t.name: (1, *t.shape) for t in graph.tensors.values()}
         self.stream = "stream_in"
         self.vector_order: np.ndarray | None = None
 
@@ -110,6 +111,9 @@ class _Emitter:
         model = ModelWrapper(
             qonnx_make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)])
         )
+        for name, known in self.shapes.items():
+            if any(name in node.output for node in self.nodes):
+                model.set_tensor_shape(name, known)
         model = model.transform(InferShapes())
         for name, (_, dtype) in self.initializers.items():
             if dtype is not None:
@@ -199,21 +203,31 @@ class _Emitter:
                 why="padding puts in code 0, which wins against negative codes",
                 do="pool unsigned codes (behind a ReLU), or without padding",
             )
+        # Channels last from the start: FINN's pass for it loses the other branches of a fork.
+        before, after = f"{node.output}.unpooled", f"{node.output}.pooled"
+        source, result = (self.graph.tensors[name] for name in (node.inputs[0], node.output))
+        self.shapes[before] = (1, *stream_shape(source))
+        self.shapes[after] = (1, *stream_shape(result))
+        self._add("Transpose", "", [node.inputs[0]], before, perm=[0, 2, 3, 1])
         self._add(
-            "MaxPool",
+            "MaxPoolNHWC",
             node.name,
-            list(node.inputs),
-            node.output,
+            [before],
+            after,
+            domain="qonnx.custom_op.general",
             kernel_shape=list(node.kernel),
             strides=list(node.stride),
             pads=list(node.pads),
         )
+        self._add("Transpose", "", [after], node.output, perm=[0, 3, 1, 2])
 
     def _global_sum(self, node: GlobalSum) -> None:
         """FINN's own operator, since ONNX has none that sums over pixels and keeps integers."""
         source = self.graph.tensors[node.inputs[0]]
         height, width, channels = stream_shape(source)
         last, sums = f"{node.output}.channels_last", f"{node.output}.sums"
+        self.shapes[last] = (1, height, width, channels)
+        self.shapes[sums] = (1, 1, 1, channels)
         self._add("Transpose", "", [source.name], last, perm=[0, 2, 3, 1])
         self._add(
             "GlobalAccPool",

@@ -63,7 +63,6 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
         AbsorbTransposeIntoMultiThreshold,
     )
     from finn.transformation.streamline.reorder import (
-        MakeMaxPoolNHWC,
         MoveTransposePastFork,
         MoveTransposePastJoinAdd,
     )
@@ -79,7 +78,6 @@ def _channels_last(model: ModelWrapper) -> ModelWrapper:
         for step in (
             InferDataLayouts(),
             AbsorbTransposeIntoMultiThreshold(),
-            MakeMaxPoolNHWC(),
             AbsorbConsecutiveTransposes(),
             MoveTransposePastFork(),
             MoveTransposePastJoinAdd(),

@@ -27,6 +27,7 @@ FILL_BITS = 16
 # A design may be silent while its slowest layer works on a frame; four of those are a deadlock.
 IDLE_FRAMES = 4
 IDLE_CYCLES = 10_000
+SETTLE_CYCLES = 32
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class DesignSimulator:
             stall_out=stall_out,
             seed=seed,
             idle_limit=IDLE_CYCLES + int(IDLE_FRAMES * design.cycles_per_frame / busy),
+            # Pixels that no later window needs are still under way when the last output is out.
+            settle=SETTLE_CYCLES + 2 * design.cycles_per_frame if self.tapped else SETTLE_CYCLES,
         )
         return self._read(result, len(frames))
 

@@ -57,6 +57,14 @@ def test_one_tensor_to_three_branches_becomes_hardware_layers() -> None:
     assert_same_codes(maker)
 
 
+def test_a_fork_behind_a_max_pool_keeps_both_branches_behind_it() -> None:
+    maker = GraphMaker(9, (2, 4, 4)).conv(3).threshold(bits=4).max_pool()
+    start = maker.mark()
+    short = maker.threshold(bits=5, base=-16).mark()
+    long = maker.back_to(start).conv(3).threshold(bits=5, base=-16)
+    assert_same_codes(long.add(short).threshold())
+
+
 def test_padding_signed_codes_before_a_max_pool_is_refused() -> None:
     maker = GraphMaker(8, (1, 6, 6)).conv(2).threshold(bits=3, base=-4)
     maker.max_pool((3, 3), (2, 2), (1, 1, 1, 1))
