@@ -35,7 +35,7 @@ def reference() -> str:
         parts.append(_section(path, model))
         for name, field in model.model_fields.items():
             inner = f"{path}.{name}" if path else name
-            repeated = "[]" if get_origin(_plain(field.annotation)) is list else ""
+            repeated = {list: "[]", dict: ".PATTERN"}.get(get_origin(_plain(field.annotation)), "")
             queue += [(inner + repeated, one) for one in _models(field.annotation)]
     return "\n".join(parts)
 
@@ -89,6 +89,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
     if origin is list:
         return f"list of {_kind(inner[0])}s"
+    if origin is dict:
+        return f"{_kind(inner[1])} by {_kind(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {int: "integer", float: "number", str: "text", bool: "true or false"}[annotation]

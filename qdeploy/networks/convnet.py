@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from qdeploy.errors import RecipeError
-from qdeploy.networks.fcdnn import Hidden
+from qdeploy.networks.hidden import Hidden
 from qdeploy.quant.layers import LayerFactory, Position
-from qdeploy.recipe.models import ConvnetNetwork, ConvStage
+from qdeploy.recipe.networks import ConvnetNetwork, ConvStage
 
 
 class Stage(nn.Module):
@@ -19,10 +19,10 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = make.conv(
-            inputs, stage.channels, stage.kernel, stage.stride, stage.pads, position
+            "conv", inputs, stage.channels, stage.kernel, stage.stride, stage.pads, position
         )
         self.norm = nn.BatchNorm2d(stage.channels)
-        self.act = make.relu()
+        self.act = make.relu("act")
         self.pool = nn.MaxPool2d(stage.pool) if stage.pool > 1 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ class Convnet(nn.Module):
         for index, stage in enumerate(network.stages):
             name = f"stage{index + 1}"
             position: Position = "first" if index == 0 else "inside"
-            self.add_module(name, Stage(make, channels, stage, position))
+            self.add_module(name, Stage(make.at(name), channels, stage, position))
             names.append(name)
             channels = stage.channels
             height = _extent(height, stage, index)
@@ -59,10 +59,10 @@ class Convnet(nn.Module):
         inputs = channels * height * width
         for index, units in enumerate(network.hidden):
             name = f"hidden{index + 1}"
-            self.add_module(name, Hidden(make, inputs, units, "inside", residual=False))
+            self.add_module(name, Hidden(make.at(name), inputs, units, "inside"))
             names.append(name)
             inputs = units
-        self.head = make.linear(inputs, classes, "last")
+        self.head = make.linear("head", inputs, classes, "last")
         self._order = ["input_quant", *names, "head"]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,12 @@ h_1     = act(norm(W_1 · x))
 h_{l+1} = act(norm(W_{l+1} · h_l))
 h_{l+1} = 0.5 · (h_l + act(norm(W_{l+1} · h_l)))          with residual connections
 logits  = W_head · h_depth
+
+With residual connections one quantizer Q, `join`, serves the whole chain, so that both operands of
+every sum lie on one grid and an integer adder can take them:
+
+h_1     = Q(relu(norm(W_1 · x)))
+h_{l+1} = Q(0.5 · (h_l + Q(relu(norm(W_{l+1} · h_l)))))
 """
 
 from __future__ import annotations
@@ -11,28 +17,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qdeploy.networks.hidden import Hidden
 from qdeploy.quant.layers import LayerFactory, Position
-from qdeploy.recipe.models import FcdnnNetwork
-
-
-class Hidden(nn.Module):
-    """Fully connected layer, batch norm, ReLU; with `residual`, its input is averaged in."""
-
-    def __init__(
-        self, make: LayerFactory, inputs: int, outputs: int, position: Position, residual: bool
-    ) -> None:
-        super().__init__()
-        self.fc = make.linear(inputs, outputs, position)
-        self.norm = nn.BatchNorm1d(outputs)
-        self.act = make.relu()
-        self.join = make.join() if residual else None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs) -> (N, outputs)."""
-        y: torch.Tensor = self.act(self.norm(self.fc(x)))
-        if self.join is not None:
-            y = self.join(0.5 * (x + y))
-        return y
+from qdeploy.recipe.networks import FcdnnNetwork
 
 
 class Fcdnn(nn.Module):
@@ -51,17 +38,24 @@ class Fcdnn(nn.Module):
         self.input_quant = make.input()
         self.flatten = nn.Flatten()
         inputs = channels * height * width
-        names = [f"hidden{index + 1}" for index in range(network.depth)]
-        for index, name in enumerate(names):
+        self._hidden = [f"hidden{index + 1}" for index in range(network.depth)]
+        for index, name in enumerate(self._hidden):
             position: Position = "first" if index == 0 else "inside"
-            residual = network.residual and index > 0
-            self.add_module(name, Hidden(make, inputs, network.width, position, residual))
+            hidden = Hidden(make.at(name), inputs, network.width, position, network.residual)
+            self.add_module(name, hidden)
             inputs = network.width
-        self.head = make.linear(inputs, classes, "last")
-        self._order = ["input_quant", "flatten", *names, "head"]
+        self.join = make.join("join") if network.residual else None
+        self.head = make.linear("head", inputs, classes, "last")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
-        for name in self._order:
-            x = getattr(self, name)(x)
-        return x
+        x = self.flatten(self.input_quant(x))
+        for index, name in enumerate(self._hidden):
+            y: torch.Tensor = getattr(self, name)(x)
+            if self.join is not None:
+                y = self.join(y)
+                if index:
+                    y = self.join(0.5 * (x + y))
+            x = y
+        logits: torch.Tensor = self.head(x)
+        return logits

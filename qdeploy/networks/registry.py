@@ -10,26 +10,52 @@ from torch import nn
 
 from qdeploy.data.registry import data_spec
 from qdeploy.networks.convnet import Convnet
+from qdeploy.networks.deeplab import Deeplab
 from qdeploy.networks.fcdnn import Fcdnn
+from qdeploy.networks.mobilenet import MobilenetV2
+from qdeploy.networks.resnet import Resnet
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.recipe.models import Recipe
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"fcdnn": Fcdnn, "convnet": Convnet}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "fcdnn": Fcdnn,
+    "convnet": Convnet,
+    "resnet": Resnet,
+    "mobilenetv2": MobilenetV2,
+    "deeplab": Deeplab,
+}
 
 
-def build_network(recipe: Recipe, quantized: bool) -> nn.Module:
+def build_network(
+    recipe: Recipe,
+    quantized: bool,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+) -> nn.Module:
     """The recipe's network with weights drawn from the recipe's seed.
 
-    It takes float32 (N, C, H, W), codes · 2**-input_bits, and gives logits (N, classes); the
-    attribute `input_shape` is (C, H, W). The global random state is left as it was.
+    It takes float32 (N, C, H, W), codes · 2**-input_bits, and gives logits (N, classes), for
+    segmentation (N, classes, H', W'); the attribute `input_shape` is (C, H, W). The global random
+    state is left as it was.
+
+    Args:
+        recipe: resolved.
+        quantized: Brevitas layers, or their float twin with the same names.
+        shape: (channels, height, width); default that of the recipe's data set.
+        classes: default those of the data set.
 
     Raises:
-        RecipeError: when the architecture does not fit the data set's images.
+        RecipeError: when the architecture does not fit the images, or when a pattern of
+            `quantization.layers` fits no layer.
     """
     spec = data_spec(recipe.data.name)
     section: Any = recipe.network
+    make = LayerFactory(recipe.quantization, quantized)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return NETWORKS[section.type](
-            section, LayerFactory(recipe.quantization, quantized), spec.shape, spec.classes
+        network = NETWORKS[section.type](
+            section, make, shape or spec.shape, classes or spec.classes
         )
+    make.check_patterns()
+    return network

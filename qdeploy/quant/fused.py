@@ -47,6 +47,8 @@ class _Quantize(torch.autograd.Function):
 class FusedIntQuant(IntQuant):
     """Drop-in for Brevitas' `IntQuant`, injected as `int_quant`; zero point 0 only."""
 
+    clips_gradient = False
+
     def forward(
         self,
         scale: torch.Tensor,
@@ -58,5 +60,12 @@ class FusedIntQuant(IntQuant):
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(scale, zero_point, bit_width, x)
         lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
-        quantized: torch.Tensor = _Quantize.apply(x, scale, lo, hi, self.signed)
+        through = self.signed and not self.clips_gradient
+        quantized: torch.Tensor = _Quantize.apply(x, scale, lo, hi, through)
         return quantized
+
+
+class FusedClippedQuant(FusedIntQuant):
+    """The same for signed activations: their clip stops the gradient, as for unsigned ones."""
+
+    clips_gradient = True

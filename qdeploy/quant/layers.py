@@ -2,17 +2,30 @@
 
 A factory makes one kind or the other, so that a network is written once and the state of its float
 version loads into its quantized version. Layers return plain tensors.
+
+Every layer is made under the name it gets in the network: bit widths may be given by name. `at`
+goes into a module:
+
+    make.conv("conv", 3, 16, 3, 1, 1, "first")     conv
+    make.at("group1").relu("act")                  group1.act
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import brevitas.nn as qnn
 from torch import nn
 
-from qdeploy.quant.quantizers import activation_quantizer, input_quantizer, weight_quantizer
+from qdeploy.errors import RecipeError
+from qdeploy.quant.quantizers import (
+    activation_quantizer,
+    input_quantizer,
+    signed_activation_quantizer,
+    weight_quantizer,
+)
 from qdeploy.recipe.models import Quantization
 
 Position = Literal["first", "inside", "last"]
@@ -25,10 +38,19 @@ class LayerFactory:
     Args:
         quantization: bit widths and scales.
         quantized: Brevitas layers when true, torch's own otherwise.
+        prefix: the module the layers are made for, with a dot behind it.
+        used: name patterns of the recipe, with the key, that some layer has taken; shared by all
+            factories of a network.
     """
 
     quantization: Quantization
     quantized: bool
+    prefix: str = ""
+    used: set[tuple[str, str]] = field(default_factory=set)
+
+    def at(self, module: str) -> LayerFactory:
+        """A factory for the layers inside `module`."""
+        return replace(self, prefix=f"{self.prefix}{module}.")
 
     def input(self) -> nn.Module:
         """Quantizer of the network's input, scale 2**-input_bits; the identity in float."""
@@ -39,60 +61,124 @@ class LayerFactory:
         )
 
     def conv(
-        self, inputs: int, outputs: int, kernel: int, stride: int, padding: int, position: Position
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        position: Position = "inside",
+        *,
+        groups: int = 1,
+        dilation: int = 1,
     ) -> nn.Conv2d:
         """Convolution without bias; sizes in channels and pixels."""
-        if not self.quantized:
-            return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
-        return qnn.QuantConv2d(
+        kind = qnn.QuantConv2d if self.quantized else nn.Conv2d
+        conv: nn.Conv2d = kind(
             inputs,
             outputs,
             kernel,
             stride=stride,
             padding=padding,
+            dilation=dilation,
+            groups=groups,
             bias=False,
-            weight_quant=self._weights(position),
-            return_quant_tensor=False,
+            **self._weights(name, position),
         )
+        return conv
 
-    def linear(self, inputs: int, outputs: int, position: Position) -> nn.Linear:
+    def linear(
+        self, name: str, inputs: int, outputs: int, position: Position = "inside"
+    ) -> nn.Linear:
         """Fully connected layer without bias."""
-        if not self.quantized:
-            return nn.Linear(inputs, outputs, bias=False)
-        return qnn.QuantLinear(
-            inputs,
-            outputs,
-            bias=False,
-            weight_quant=self._weights(position),
-            return_quant_tensor=False,
-        )
+        kind = qnn.QuantLinear if self.quantized else nn.Linear
+        linear: nn.Linear = kind(inputs, outputs, bias=False, **self._weights(name, position))
+        return linear
 
-    def relu(self) -> nn.Module:
+    def relu(self, name: str) -> nn.Module:
         """ReLU with an unsigned quantizer behind it."""
+        quantizer = self._unsigned(name)
         if not self.quantized:
             return nn.ReLU()
-        return qnn.QuantReLU(act_quant=self._activations(), return_quant_tensor=False)
+        return qnn.QuantReLU(act_quant=quantizer, return_quant_tensor=False)
 
-    def join(self) -> nn.Module:
-        """Unsigned quantizer of a sum of activations; the identity in float."""
+    def join(self, name: str) -> nn.Module:
+        """Unsigned quantizer of sums of activations; the identity in float."""
+        quantizer = self._unsigned(name)
         if not self.quantized:
             return nn.Identity()
-        return qnn.QuantIdentity(act_quant=self._activations(), return_quant_tensor=False)
+        return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
 
-    def _weights(self, position: Position) -> type:
+    def stream(self, name: str) -> nn.Module:
+        """Signed quantizer of residual branches and linear bottlenecks; the identity in float.
+
+        Raises:
+            RecipeError: for one bit, which leaves no code for either sign.
+        """
         q = self.quantization
-        bits = {
+        bits = self._bits(name, "activation_bits", q.residual_bits)
+        if bits < 2:
+            raise RecipeError(
+                f"the signed quantizer `{self.prefix}{name}` cannot have 1 bit",
+                where="quantization.layers",
+                why="one bit of two's complement holds 0 and -1",
+                do="give it 2 bits or more",
+            )
+        if not self.quantized:
+            return nn.Identity()
+        quantizer = signed_activation_quantizer(bits, power_of_two=q.scale == "power_of_two")
+        return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
+
+    def check_patterns(self) -> None:
+        """Refuse patterns of the recipe that no layer has taken.
+
+        Raises:
+            RecipeError: names the pattern.
+        """
+        for pattern, settings in self.quantization.layers.items():
+            for kind in settings.model_dump(exclude_none=True):
+                if (pattern, kind) not in self.used:
+                    raise RecipeError(
+                        f"no layer that takes `{kind}` has a name that fits `{pattern}`",
+                        where="quantization.layers",
+                        why="its width would silently stay as it is",
+                        do="name layers in full, such as group1.block1.conv1, "
+                        "or with wildcards, such as group1.*",
+                    )
+
+    def _weights(self, name: str, position: Position) -> dict[str, object]:
+        """Keywords of a layer with weights."""
+        q = self.quantization
+        default = {
             "first": q.first_layer_bits,
             "inside": q.weight_bits,
             "last": q.last_layer_bits,
         }[position]
-        return weight_quantizer(
+        bits = self._bits(name, "weight_bits", default)
+        if not self.quantized:
+            return {}
+        quantizer = weight_quantizer(
             bits,
             power_of_two=q.scale == "power_of_two",
             # The head's logits keep one scale: integer logits are then comparable.
             per_channel=q.weight_scaling == "per_channel" and position != "last",
+            all_levels=q.weight_levels == "all",
         )
+        return {"weight_quant": quantizer, "return_quant_tensor": False}
 
-    def _activations(self) -> type:
+    def _unsigned(self, name: str) -> type:
         q = self.quantization
-        return activation_quantizer(q.activation_bits, power_of_two=q.scale == "power_of_two")
+        bits = self._bits(name, "activation_bits", q.activation_bits)
+        return activation_quantizer(bits, power_of_two=q.scale == "power_of_two")
+
+    def _bits(
+        self, name: str, kind: Literal["weight_bits", "activation_bits"], default: int
+    ) -> int:
+        """The width of the last pattern that fits the name and gives one."""
+        for pattern, settings in self.quantization.layers.items():
+            given: int | None = getattr(settings, kind)
+            if given is not None and fnmatchcase(self.prefix + name, pattern):
+                self.used.add((pattern, kind))
+                default = given
+        return default

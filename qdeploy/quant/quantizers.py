@@ -5,11 +5,15 @@ gathered on the first batches: a network loads from its state alone, and the sta
 `step_size` computed from the float network.
 
     weights      signed, narrow range: codes -(2**(b-1) - 1) .. 2**(b-1) - 1
+                 or all levels:        codes -2**(b-1) .. 2**(b-1) - 1
+                 1 bit:                codes -1 and +1
     activations  unsigned: codes 0 .. 2**b - 1, learned clip (PACT: the parameter is the clip value)
+                 signed, narrow range: residual streams and linear bottlenecks
     input        unsigned, constant scale 2**-b
 
-Brevitas keeps a threshold: Δ = threshold / n with n the highest code for float scales and the next
-power of two above it for power-of-two scales, where the parameter is log2(threshold).
+Brevitas keeps a threshold: Δ = threshold / n with n the number of codes above 0 for float scales (2
+to the power of b-1 with all levels) and the next power of two for power-of-two scales, where the
+parameter is log2(threshold). Binary weights have n = 1.
 """
 
 from __future__ import annotations
@@ -18,14 +22,20 @@ from typing import Any
 
 import torch
 from brevitas.core.function_wrapper import RoundSte
+from brevitas.core.quant import BinaryQuant
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
-from brevitas.inject.enum import RestrictValueType, ScalingImplType, ScalingPerOutputType
+from brevitas.inject.enum import (
+    QuantType,
+    RestrictValueType,
+    ScalingImplType,
+    ScalingPerOutputType,
+)
 from brevitas.quant.base import NarrowIntQuant, UintQuant
 from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
 from torch import nn
 
 from qdeploy.errors import InternalError
-from qdeploy.quant.fused import FusedIntQuant
+from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant
 
 SMALLEST_THRESHOLD = 1e-8
 
@@ -42,10 +52,35 @@ class LearnedWeight(NarrowIntQuant, WeightQuantSolver):
     bit_width = 8
 
 
+class LearnedBinaryWeight(WeightQuantSolver):
+    """Weights ±Δ with a learned scale; zero counts as positive. The gradient passes the sign."""
+
+    quant_type = QuantType.BINARY
+    signed = True
+    scaling_impl_type = ScalingImplType.PARAMETER
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_min_val = SMALLEST_THRESHOLD
+    scaling_init = 1.0
+    bit_width = 1
+
+
 class LearnedActivation(UintQuant, ActQuantSolver):
     """Unsigned activations with a learned clip."""
 
     int_quant = FusedIntQuant
+    scaling_impl_type = ScalingImplType.PARAMETER
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_min_val = SMALLEST_THRESHOLD
+    scaling_init = 1.0
+    bit_width = 8
+
+
+class LearnedSignedActivation(NarrowIntQuant, ActQuantSolver):
+    """Signed narrow-range activations with a learned clip."""
+
+    int_quant = FusedClippedQuant
     scaling_impl_type = ScalingImplType.PARAMETER
     restrict_scaling_type = RestrictValueType.FP
     scaling_per_output_type = ScalingPerOutputType.TENSOR
@@ -64,20 +99,29 @@ class ConstantInput(UintQuant, ActQuantSolver):
     bit_width = 8
 
 
-def weight_quantizer(bits: int, *, power_of_two: bool, per_channel: bool) -> type:
-    """Quantizer class for `weight_quant=`; `bits` 2..8."""
-    return LearnedWeight.let(
-        bit_width=bits,
-        scaling_per_output_type=(
+def weight_quantizer(
+    bits: int, *, power_of_two: bool, per_channel: bool, all_levels: bool = False
+) -> type:
+    """Quantizer class for `weight_quant=`; `bits` 1..8, `all_levels` also uses -2**(bits - 1)."""
+    settings = {
+        "scaling_per_output_type": (
             ScalingPerOutputType.CHANNEL if per_channel else ScalingPerOutputType.TENSOR
         ),
         **_restriction(power_of_two),
-    )
+    }
+    if bits == 1:
+        return LearnedBinaryWeight.let(**settings)
+    return LearnedWeight.let(bit_width=bits, narrow_range=not all_levels, **settings)
 
 
 def activation_quantizer(bits: int, *, power_of_two: bool) -> type:
     """Quantizer class for `act_quant=`; `bits` 1..8."""
     return LearnedActivation.let(bit_width=bits, **_proxy(bits), **_restriction(power_of_two))
+
+
+def signed_activation_quantizer(bits: int, *, power_of_two: bool) -> type:
+    """Quantizer class for `act_quant=` of values of either sign; `bits` 2..8."""
+    return LearnedSignedActivation.let(bit_width=bits, **_restriction(power_of_two))
 
 
 def input_quantizer(bits: int) -> type:
@@ -95,8 +139,10 @@ def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
     """
     quantizer = tensor_quantizer(proxy)
     with torch.no_grad():
-        levels = quantizer.int_scaling_impl(quantizer.msb_clamp_bit_width_impl())
-        threshold = step.to(torch.float32) * levels
+        threshold = step.to(torch.float32)
+        if not isinstance(quantizer, BinaryQuant):
+            bits = quantizer.msb_clamp_bit_width_impl()
+            threshold = threshold * quantizer.int_scaling_impl(bits)
         scaling = quantizer.scaling_impl
         restriction = scaling.restrict_clamp_scaling.restrict_value_impl
         if isinstance(restriction, PowerOfTwoRestrictValue):
@@ -105,13 +151,20 @@ def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
 
 
 def codes_of(proxy: nn.Module) -> tuple[int, int]:
-    """Lowest and highest code of a quantizer."""
+    """Lowest and highest code of a quantizer; binary weights have only these two."""
     quantizer = tensor_quantizer(proxy)
+    if isinstance(quantizer, BinaryQuant):
+        return -1, 1
     bits = quantizer.msb_clamp_bit_width_impl()
     return (
         int(quantizer.int_quant.min_int(bits).item()),
         int(quantizer.int_quant.max_int(bits).item()),
     )
+
+
+def is_binary(proxy: nn.Module) -> bool:
+    """Whether a weight quantizer has the codes -1 and +1 only."""
+    return isinstance(tensor_quantizer(proxy), BinaryQuant)
 
 
 def tensor_quantizer(proxy: nn.Module) -> Any:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, set_step, tensor_quantizer
+from qdeploy.quant.quantizers import codes_of, is_binary, set_step, tensor_quantizer
 from qdeploy.quant.step_size import (
+    binary_step,
     largest_value_step,
     least_error_power_of_two,
     least_error_step,
@@ -26,7 +27,11 @@ SAMPLES = 1 << 18
 
 
 def start_from_float(
-    network: nn.Module, float_network: nn.Module, images: torch.Tensor, quantization: Quantization
+    network: nn.Module,
+    float_network: nn.Module,
+    images: torch.Tensor,
+    quantization: Quantization,
+    samples: int = SAMPLES,
 ) -> None:
     """Copy the float network's state and set every learned scale of `network`.
 
@@ -35,12 +40,13 @@ def start_from_float(
         float_network: the same architecture in float, with the same names.
         images: what the network takes, (N, C, H, W), from the training set.
         quantization: decides how steps are chosen.
+        samples: most values of an activation, for each call of its quantizer, that are looked at.
     """
     state = network.state_dict()
     state.update(float_network.state_dict())
     network.load_state_dict(state)
     set_weight_scales(network, quantization)
-    set_activation_scales(network, float_network, images, quantization)
+    set_activation_scales(network, float_network, images, quantization, samples)
 
 
 def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
@@ -53,13 +59,24 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
         lo, hi = codes_of(proxy)
         scales = tensor_quantizer(proxy).scaling_impl.value.numel()
         rows = layer.weight.detach().reshape(scales, -1)
-        set_step(proxy, _weight_step(quantization, power_of_two)(rows, lo, hi))
+        if is_binary(proxy):
+            steps = binary_step(rows)
+            set_step(proxy, torch.exp2(torch.log2(steps).round()) if power_of_two else steps)
+        else:
+            set_step(proxy, _weight_step(quantization, power_of_two)(rows, lo, hi))
 
 
 def set_activation_scales(
-    network: nn.Module, float_network: nn.Module, images: torch.Tensor, quantization: Quantization
+    network: nn.Module,
+    float_network: nn.Module,
+    images: torch.Tensor,
+    quantization: Quantization,
+    samples: int = SAMPLES,
 ) -> None:
-    """Set the clip of every activation quantizer from the float network's activations."""
+    """Set the clip of every activation quantizer from the float network's activations.
+
+    A quantizer that several branches share is set from the values of all of them.
+    """
     power_of_two = quantization.scale == "power_of_two"
     step = least_error_power_of_two if power_of_two else least_error_step
     targets = {
@@ -67,12 +84,10 @@ def set_activation_scales(
         for name, module in network.named_modules()
         if hasattr(module, "act_quant") and any(True for _ in module.act_quant.parameters())
     }
-    seen = _outputs(float_network, list(targets), images)
+    signed = {name for name, proxy in targets.items() if codes_of(proxy)[0] < 0}
+    seen = _samples(float_network, list(targets), signed, images, samples)
     for name, proxy in targets.items():
-        values = seen[name].clamp_min(0).flatten()
-        # Zeros are exact at every step and would only thin out the sample.
-        values = values[values > 0]
-        values = values[:: max(1, values.numel() // SAMPLES)]
+        values = seen[name]
         if values.numel() == 0:
             values = torch.ones(1)
         lo, hi = codes_of(proxy)
@@ -89,12 +104,21 @@ def _rounded_up(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
     return torch.exp2(torch.log2(largest_value_step(values, lo, hi)).ceil())
 
 
-def _outputs(network: nn.Module, names: list[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What the named modules put out for `images`, in evaluation mode."""
-    seen: dict[str, torch.Tensor] = {}
+def _samples(
+    network: nn.Module, names: list[str], signed: set[str], images: torch.Tensor, samples: int
+) -> dict[str, torch.Tensor]:
+    """A sample of what the named modules put out for `images`, in evaluation mode; positive values
+    only where not `signed`, all calls of a module together."""
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in names}
 
     def keep(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        return lambda _module, _inputs, output: seen.__setitem__(name, output.detach().clone())
+        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            values = output.detach().flatten()
+            # Zeros are exact at every step and would only thin out the sample.
+            values = values[values != 0 if name in signed else values > 0]
+            seen[name].append(values[:: max(1, values.numel() // samples)].clone())
+
+        return hook
 
     modules = dict(network.named_modules())
     hooks = [modules[name].register_forward_hook(keep(name)) for name in names]
@@ -107,4 +131,4 @@ def _outputs(network: nn.Module, names: list[str], images: torch.Tensor) -> dict
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-    return seen
+    return {name: torch.cat(values) if values else torch.ones(1) for name, values in seen.items()}

@@ -48,6 +48,15 @@ def least_error_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
     return torch.where(empty, torch.full_like(best, 1.0 / hi), best)
 
 
+def binary_step(values: torch.Tensor) -> torch.Tensor:
+    """Steps, float64 (rows,), of least squared error for the codes -1 and +1: mean magnitudes.
+
+    A row of zeros gets the step 1.
+    """
+    mean = values.detach().to(torch.float64).abs().mean(dim=1)
+    return torch.where(mean < TINY, torch.ones_like(mean), mean)
+
+
 def largest_value_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
     """Steps, float64 (rows,), at which the largest magnitude of each row is the highest code."""
     largest = values.detach().to(torch.float64).abs().amax(dim=1)

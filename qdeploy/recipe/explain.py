@@ -68,6 +68,10 @@ def _locate(
             annotation = next(iter(get_args(_plain(annotation))), Any)
             keys.append(part)
             continue
+        if get_origin(_plain(annotation)) is dict:
+            annotation = get_args(_plain(annotation))[1]
+            keys.append(part)
+            continue
         tagged = [m for m in models if _tag(m) == part] if len(models) > 1 else []
         if tagged:
             annotation = tagged[0]

@@ -8,74 +8,49 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from qdeploy.recipe.networks import Network
+from qdeploy.recipe.section import Section
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are mistakes, values do not change after loading."""
+class LayerBits(Section):
+    """Bit widths of the layers whose names fit a pattern; what is not given stays."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class FcdnnNetwork(Section):
-    """Fully connected network: `depth` hidden layers of `width` units and a linear head."""
-
-    type: Literal["fcdnn"]
-    width: int = Field(default=64, ge=1, le=65536, description="units in each hidden layer")
-    depth: int = Field(default=3, ge=1, le=256, description="number of hidden layers")
-    residual: bool = Field(
-        default=False,
-        description="add each hidden output to the activation of the next layer and multiply "
-        "by 0.5 (section 3.2)",
-    )
-
-
-class ConvStage(Section):
-    """Convolution, batch norm, ReLU and, on request, max-pooling."""
-
-    channels: int = Field(ge=1, le=65536, description="output channels")
-    kernel: int = Field(default=3, ge=1, le=31, description="height and width of the kernel")
-    stride: int = Field(default=1, ge=1, le=31, description="vertical and horizontal stride")
-    padding: int | None = Field(
-        default=None, ge=0, le=30, description="zeros on each side; default kernel // 2"
-    )
-    pool: int = Field(
-        default=1,
+    weight_bits: int | None = Field(default=None, ge=1, le=8, description="weights")
+    activation_bits: int | None = Field(
+        default=None,
         ge=1,
-        le=31,
-        description="window and stride of the max-pooling behind it; 1 is none",
+        le=8,
+        description="the activation quantizer of that name; from 2 where it has a sign",
     )
-
-    @property
-    def pads(self) -> int:
-        """Zeros on each side."""
-        return self.kernel // 2 if self.padding is None else self.padding
-
-
-class ConvnetNetwork(Section):
-    """Stack of convolution stages, hidden fully connected layers and a linear head."""
-
-    type: Literal["convnet"]
-    stages: list[ConvStage] = Field(min_length=1, description="convolution stages in order")
-    hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
-        default_factory=list, description="widths of the fully connected layers before the head"
-    )
-
-
-Network = Annotated[FcdnnNetwork | ConvnetNetwork, Field(discriminator="type")]
 
 
 class Quantization(Section):
-    """Bit widths and scales. Weights are signed and symmetric, activations unsigned."""
+    """Bit widths and scales. Weights are signed, activations behind a ReLU unsigned, residual
+    streams and linear bottlenecks signed."""
 
-    weight_bits: int = Field(default=2, ge=2, le=8, description="weights of the layers inside")
+    weight_bits: int = Field(
+        default=2, ge=1, le=8, description="weights of the layers inside; 1 is binary, ±Δ"
+    )
     activation_bits: int = Field(default=2, ge=1, le=8, description="activations behind each ReLU")
-    first_layer_bits: int = Field(default=8, ge=2, le=8, description="weights of the first layer")
-    last_layer_bits: int = Field(default=8, ge=2, le=8, description="weights of the last layer")
+    residual_bits: int = Field(
+        default=8,
+        ge=2,
+        le=8,
+        description="both branches of a residual addition, and linear bottlenecks",
+    )
+    first_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the first layer")
+    last_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the last layer")
     input_bits: int = Field(
         default=8, ge=1, le=8, description="upper bits of the raw bytes that are used"
+    )
+    layers: dict[str, LayerBits] = Field(
+        default_factory=dict,
+        description="bit widths of single layers by name pattern, such as `group2.*`; "
+        "where several fit, the last one counts",
     )
     scale: Literal["float", "power_of_two"] = Field(
         default="float", description="kind of every learned scale"
@@ -83,6 +58,11 @@ class Quantization(Section):
     weight_scaling: Literal["per_layer", "per_channel"] = Field(
         default="per_layer",
         description="one weight scale a layer or an output channel; the last layer always has one",
+    )
+    weight_levels: Literal["symmetric", "all"] = Field(
+        default="symmetric",
+        description="codes of b bits: 2**b - 1, symmetric (ternary with 2 bits), or all 2**b "
+        "(4 levels with 2 bits: -2 to 1)",
     )
     weight_init: Literal["mse", "statistics"] = Field(
         default="mse",

@@ -86,10 +86,12 @@ def test_the_head_keeps_one_scale_where_layers_have_one_a_channel():
 
 def test_residual_layers_average_input_and_activation():
     net = build_network(recipe(RES), quantized=False).eval()
-    h = torch.randn(4, 24)
-    expected = 0.5 * (h + torch.relu(net.hidden2.norm(net.hidden2.fc(h))))
-    torch.testing.assert_close(net.hidden2(h), expected)
-    assert net.hidden1.join is None
+    x = torch.rand(4, 1, 8, 8)
+    h = net.hidden1(x.flatten(1))
+    for layer in (net.hidden2, net.hidden3):
+        h = 0.5 * (h + torch.relu(layer.norm(layer.fc(h))))
+    torch.testing.assert_close(net(x), net.head(h))
+    assert build_network(recipe(FC), quantized=False).join is None
 
 
 def test_the_seed_decides_the_weights_and_the_global_state_is_left_alone():

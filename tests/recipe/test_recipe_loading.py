@@ -52,11 +52,11 @@ def test_the_quickstart_recipes_are_valid_and_named_like_their_files(name):
 
 
 def test_every_field_of_every_section_is_described():
-    from qdeploy.recipe import models
+    from qdeploy.recipe import models, networks
 
     sections = [
         value
-        for value in vars(models).values()
+        for value in (*vars(models).values(), *vars(networks).values())
         if isinstance(value, type) and issubclass(value, models.Section)
     ]
     bare = [
@@ -77,7 +77,7 @@ def test_an_unknown_key_is_refused_with_line_and_suggestion(tmp_path):
 def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path):
     error = refusal(tmp_path, GOOD.replace("fcdnn", "fcnn"))
     assert "did you mean `fcdnn`?" in error.what
-    assert error.do == "choose one of: fcdnn, convnet"
+    assert error.do == "choose one of: fcdnn, convnet, resnet, mobilenetv2, deeplab"
 
 
 def test_an_unknown_choice_is_refused_with_a_suggestion(tmp_path):
@@ -88,11 +88,11 @@ def test_an_unknown_choice_is_refused_with_a_suggestion(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("weight_bits", 1, "2 to 8"),
-        ("weight_bits", 9, "2 to 8"),
+        ("weight_bits", 0, "1 to 8"),
+        ("weight_bits", 9, "1 to 8"),
         ("activation_bits", 0, "1 to 8"),
         ("input_bits", 9, "1 to 8"),
-        ("last_layer_bits", 16, "2 to 8"),
+        ("last_layer_bits", 16, "1 to 8"),
     ],
 )
 def test_bits_out_of_range_name_the_range(tmp_path, key, value, allowed):
