@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import brevitas.nn as qnn
 from torch import nn
@@ -147,7 +147,7 @@ class LayerFactory:
                         "or with wildcards, such as group1.*",
                     )
 
-    def _weights(self, name: str, position: Position) -> dict[str, object]:
+    def _weights(self, name: str, position: Position) -> dict[str, Any]:
         """Keywords of a layer with weights."""
         q = self.quantization
         default = {

@@ -18,6 +18,7 @@ from qdeploy.quant.quantizers import (
     codes_of,
     input_quantizer,
     set_step,
+    signed_activation_quantizer,
     weight_quantizer,
 )
 
@@ -108,3 +109,33 @@ def test_the_exported_file_computes_the_same_codes(tmp_path: Path, kind):
     with torch.no_grad():
         np.testing.assert_array_equal(out / 0.125, network(x).numpy() / 0.125)
     assert [node.op_type for node in model.graph.node].count("Quant") >= 3
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_signed_activations_lie_on_a_symmetric_grid_and_their_clip_stops_the_gradient(bits):
+    act = qnn.QuantIdentity(act_quant=signed_activation_quantizer(bits, power_of_two=False))
+    set_step(act.act_quant, torch.tensor(0.25))
+    hi = 2 ** (bits - 1) - 1
+    assert codes_of(act.act_quant) == (-hi, hi)
+    x = torch.linspace(-50, 50, 2001).requires_grad_()
+    out = act.train()(x)
+    assert (out / 0.25).unique().tolist() == list(range(-hi, hi + 1))
+    out.sum().backward()
+    inside = (x.detach() / 0.25).round().abs() <= hi
+    assert torch.equal(x.grad, inside.float())
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_binary_weights_are_signs_times_a_scale_that_learns(per_channel):
+    layer = conv(1, False, per_channel)
+    assert codes_of(layer.weight_quant) == (-1, 1)
+    count = 5 if per_channel else 1
+    set_step(layer.weight_quant, torch.linspace(0.1, 0.5, count))
+    weight = layer.quant_weight()
+    scale = layer.weight_quant.scale().detach()
+    torch.testing.assert_close(scale.flatten(), torch.linspace(0.1, 0.5, count))
+    torch.testing.assert_close(weight.value.detach(), layer.weight.detach().sign() * scale)
+    weight.value.square().sum().backward()
+    assert layer.weight.grad.abs().min() > 0
+    learned = [p for name, p in layer.named_parameters() if "scaling" in name]
+    assert len(learned) == 1 and learned[0].grad.abs().min() > 0

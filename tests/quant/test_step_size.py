@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdeploy.quant.step_size import (
+    binary_step,
     largest_value_step,
     least_error_power_of_two,
     least_error_step,
@@ -79,3 +80,14 @@ def test_rows_of_zeros_get_a_harmless_step():
         step = function(torch.zeros(2, 9), -3, 3)
         assert bool((step > 0).all())
         assert bool(torch.isfinite(step).all())
+
+
+def test_the_step_of_binary_weights_has_the_least_error_of_all():
+    rows = torch.randn(3, 500, generator=torch.Generator().manual_seed(0))
+    steps = binary_step(rows)
+    assert torch.equal(binary_step(torch.zeros(1, 4)), torch.ones(1, dtype=torch.float64))
+
+    def error(factor: float) -> torch.Tensor:
+        return (rows - rows.sign() * (steps * factor)[:, None]).square().sum(dim=1)
+
+    assert (error(1.0) < error(0.98)).all() and (error(1.0) < error(1.02)).all()

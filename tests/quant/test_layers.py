@@ -1,0 +1,110 @@
+"""The layer factory: bit widths by name, and names that are the network's."""
+
+import pytest
+import torch
+from torch import nn
+
+from qdeploy.errors import RecipeError
+from qdeploy.networks.registry import build_network
+from qdeploy.quant.quantizers import codes_of
+from qdeploy.recipe.models import Recipe
+
+PHASES = [
+    {"name": "float", "kind": "pretrain", "epochs": 1},
+    {"name": "retrain", "kind": "retrain", "epochs": 1},
+]
+NETWORKS = {
+    "fcdnn": {"type": "fcdnn", "width": 8, "depth": 2},
+    "residual fcdnn": {"type": "fcdnn", "width": 8, "depth": 2, "residual": True},
+    "convnet": {"type": "convnet", "stages": [{"channels": 4}, {"channels": 4}], "hidden": [5]},
+    **{
+        block: {"type": "resnet", "block": block, "blocks": [1, 1], "width": 4}
+        for block in ("basic", "preact", "depthwise", "bottleneck", "preact-bottleneck")
+    },
+    "deeplab": {
+        "type": "deeplab",
+        "stages": [
+            {"expansion": 1, "channels": 8, "blocks": 1},
+            {"expansion": 2, "channels": 8, "blocks": 2},
+        ],
+    },
+}
+
+
+def build(network: dict, **quantization: object) -> nn.Module:
+    recipe = {"name": "x", "network": network, "quantization": quantization, "phases": PHASES}
+    return build_network(Recipe.model_validate(recipe), quantized=True)
+
+
+def highest_codes(network: nn.Module) -> dict[str, int]:
+    """The highest code of every weight and learned activation quantizer, by layer."""
+    found = {}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            found[name] = codes_of(module.weight_quant)[1]
+        elif hasattr(module, "act_quant") and name != "input_quant":
+            found[name] = codes_of(module.act_quant)[1]
+    return found
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_layer_takes_bits_under_its_name_in_the_network(network):
+    before = highest_codes(build(NETWORKS[network]))
+    every = {name: {} for name in before}
+    net = build(NETWORKS[network])
+    for index, name in enumerate(before):
+        weights = isinstance(net.get_submodule(name), nn.Conv2d | nn.Linear)
+        every[name] = {"weight_bits" if weights else "activation_bits": 3 + index % 5}
+    after = highest_codes(build(NETWORKS[network], layers=every))
+    for index, name in enumerate(before):
+        signed = not name.rpartition(".")[2].startswith(("act",)) and name != "join"
+        assert after[name] == 2 ** (3 + index % 5 - signed) - 1, name
+
+
+def test_the_last_pattern_that_fits_counts():
+    layers = {
+        "group1.*": {"weight_bits": 4, "activation_bits": 5},
+        "*.conv2": {"weight_bits": 8},
+        "group2.block1.conv2": {"weight_bits": 3},
+    }
+    found = highest_codes(build(NETWORKS["basic"], layers=layers))
+    assert found["group1.block1.conv1"] == 7
+    assert found["group1.block1.conv2"] == 127
+    assert found["group2.block1.conv2"] == 3
+    assert found["group1.block1.act1"] == 31
+    assert found["group1.block1.join"] == 15
+    assert found["group2.block1.join"] == 127
+    assert found["stem.act"] == 3
+
+
+@pytest.mark.parametrize(
+    "layers", [{"gruop1.*": {"weight_bits": 4}}, {"stem.act": {"weight_bits": 4}}]
+)
+def test_a_pattern_that_nothing_takes_is_refused(layers):
+    (pattern,) = layers
+    with pytest.raises(RecipeError, match=f"takes `weight_bits` has a name that fits `{pattern}`"):
+        build(NETWORKS["basic"], layers=layers)
+
+
+def test_a_signed_quantizer_of_one_bit_is_refused():
+    with pytest.raises(RecipeError, match=r"signed quantizer `group1.block1.join` .* 1 bit"):
+        build(NETWORKS["basic"], layers={"*.join": {"activation_bits": 1}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({"weight_bits": 1}, [-1, 1]),
+        ({"weight_bits": 2}, [-1, 0, 1]),
+        ({"weight_bits": 2, "weight_levels": "all"}, [-2, -1, 0, 1]),
+        ({"weight_bits": 3, "weight_levels": "all"}, list(range(-4, 4))),
+    ],
+)
+def test_weights_have_the_levels_the_recipe_says(settings, values):
+    conv = build(NETWORKS["basic"], **settings).group1.block1.conv1
+    assert codes_of(conv.weight_quant) == (values[0], values[-1])
+    with torch.no_grad():
+        conv.weight.copy_(torch.linspace(-1, 1, conv.weight.numel()).reshape(conv.weight.shape))
+        scale = conv.weight_quant.scale()
+        conv.weight.mul_(scale * 8)
+        assert (conv.quant_weight() / scale).round().unique().tolist() == values
