@@ -111,6 +111,28 @@ def test_an_image_that_is_used_up_names_the_stage():
     assert caught.value.where == "network.stages.1"
 
 
+DEEP = [
+    {"type": "resnet", "depth": 8, "width": 8},
+    {"type": "resnet", "depth": 8, "width": 8, "block": "preact"},
+    {"type": "mobilenetv2", "multiplier": 0.25, "last_channels": 64},
+]
+
+
+@pytest.mark.parametrize("network", DEEP, ids=lambda n: n.get("block", n["type"]))
+def test_at_eight_bits_residual_networks_follow_their_float_versions(network):
+    settings = recipe(network, weight_bits=8, activation_bits=8)
+    floating = build_network(settings, quantized=False)
+    images = network_input(load_dataset("digits").train_images[:256], 8)
+    floating.train()
+    for _ in range(20):
+        floating(images)
+    quantized = build_network(settings, quantized=True)
+    start_from_float(quantized, floating, images, settings.quantization, samples=1 << 13)
+    with torch.no_grad():
+        wanted, got = floating.eval()(images), quantized.eval()(images)
+    assert float((wanted - got).std() / wanted.std()) < 0.15
+
+
 @pytest.mark.parametrize("network", [FC, RES, CONV])
 @pytest.mark.parametrize(
     "quantization",

@@ -7,9 +7,12 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from qdeploy.errors import RecipeError
 from qdeploy.networks.calibrated import calibrated_random, random_frames
 from qdeploy.networks.registry import build_network
+from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe
+from qdeploy.resources import resource
 
 PHASES = [
     {"name": "float", "kind": "pretrain", "epochs": 1},
@@ -78,9 +81,11 @@ def numbers(network: dict, **size: object) -> int:
 
 
 @pytest.mark.parametrize(("block", "depth", "width", "millions"), TABLE_5)
-def test_networks_of_table_5_have_its_size(block, depth, width, millions):
-    found = numbers({"block": block, "depth": depth, "width": width})
-    assert found == pytest.approx(millions * 1e6, rel=0.03)
+def test_recipes_of_table_5_have_its_size(block, depth, width, millions):
+    kind = "" if block == "basic" else f"_{block}"
+    network = load_recipe(resource(f"models/boo2020/resnet{depth}{kind}_w2a2.yaml")).network
+    assert (network.block, network.depth, network.width) == (block, depth, width)
+    assert numbers(network.model_dump()) == pytest.approx(millions * 1e6, rel=0.03)
 
 
 @pytest.mark.parametrize(("block", "blocks", "width", "millions"), TABLE_1)
@@ -91,7 +96,7 @@ def test_networks_of_table_1_have_its_size(block, blocks, width, millions):
 
 
 @pytest.mark.parametrize(("depth", "millions"), DEPTHS)
-def test_cifar_networks_of_sixteen_channels_have_the_published_size(depth, millions):
+def test_networks_of_sixteen_channels_have_the_published_size(depth, millions):
     assert numbers({"depth": depth, "width": 16}) == pytest.approx(millions * 1e6, rel=0.03)
 
 
@@ -162,9 +167,6 @@ def test_names_of_shared_quantizers_tell_who_owns_them():
 
 
 def test_a_depth_that_blocks_cannot_make_is_refused(tmp_path):
-    from qdeploy.errors import RecipeError
-    from qdeploy.recipe.loading import load_recipe
-
     path = tmp_path / "r.yaml"
     path.write_text(
         "name: x\nnetwork: {type: resnet, depth: 21}\n"
