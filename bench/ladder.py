@@ -68,6 +68,7 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
         fps=fps,
         frames=entry.frames,
         rtl_frames=entry.rtl_frames,
+        synthesis=False,
         cache=folder / "cache",
     )
     made = build(options, folder / entry.name, source=source)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
 )
 @click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
+@click.option("--no-synthesis", is_flag=True, help="Leave Yosys and the resource figures out.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -72,6 +73,7 @@ def export(
     seed: int,
     require: tuple[str, ...],
     skip: tuple[str, ...],
+    no_synthesis: bool,
     data: Path | None,
     cache: Path | None,
     as_json: bool,
@@ -95,6 +97,7 @@ def export(
         seed=seed,
         require=require,
         skip=skip,
+        synthesis=not no_synthesis,
         data=data,
         cache=cache,
     )

@@ -61,6 +61,8 @@ class Options:
         frames, rtl_frames: frames for the ladder, and how many of them run in RTL.
         stall, seed: chance of a stall in RTL simulation, and the seed of stalls and random frames.
         require, skip: rungs that must run or are left out.
+        synthesis: whether Yosys counts the resources; without it "as fast as fits" rests on the
+            estimate alone.
         data: folder of the data sets.
         cache: folder of results kept by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
@@ -78,6 +80,7 @@ class Options:
     seed: int = 0
     require: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    synthesis: bool = True
     data: Path | None = None
     cache: Path | None = None
 
@@ -330,6 +333,8 @@ class _Pipeline:
     def _synthesized(self, design: Design) -> Resources | None:
         from qdeploy.synth.synthesize import synthesize
 
+        if not self.options.synthesis:
+            return None
         with _stage(self.watch, "synthesis with Yosys") as say:
             try:
                 resources = synthesize(

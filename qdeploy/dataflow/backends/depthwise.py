@@ -10,7 +10,7 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from finn.custom_op.fpgadataflow.vectorvectoractivation import VVAU
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS, MIN_DSP_BITS
+from qdeploy.dataflow.backends.mvau import MIN_DSP_BITS
 from qdeploy.dataflow.backends.unit import Block, Unit, chain
 from qdeploy.dataflow.memories import (
     MAX_PARALLEL_LEVELS,
@@ -46,7 +46,6 @@ class VVAU_qd_rtl(QdBackend, VVAU):  # noqa: N801 (FINN's naming scheme)
         if levels:
             table = model.get_initializer(node.input[2]).astype(np.int64)
             memories |= threshold_files(t_stem, table, pe, acc_bits)
-        planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
         blocks = [
             Block(
                 "qd_depthwise",
@@ -61,7 +60,8 @@ class VVAU_qd_rtl(QdBackend, VVAU):  # noqa: N801 (FINN's naming scheme)
                     "NT": levels if parallel else 0,
                     "OB": result_bits,
                     "BASE": int(self.attribute("ActVal")) if parallel else 0,
-                    "DOT": "planes" if planes else "mult",
+                    # One product a lane: a multiplier is smaller than planes at every width.
+                    "DOT": "mult",
                     "USE_DSP": "yes" if self.uses_dsp() else "no",
                     "WFILE": w_file,
                     "TFILE": f"{t_stem}.hex" if parallel else "",
