@@ -8,11 +8,10 @@ its frame differed already is marked as inherited: its distance would say nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from qdeploy.lowering.executor import execute
 from qdeploy.lowering.import_qonnx import canonical
 from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.lowering.lower import lower_model
+from qdeploy.lowering.module_calls import outputs_by_call
 from qdeploy.lowering.names import call_of
 from qdeploy.lowering.reference import evaluate, run_reference
 from qdeploy.lowering.thresholds import tie_distance
@@ -56,47 +56,27 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
     Use `freeze_batch_norm(network)` for the network whose numbers the QONNX file holds.
 
     Args:
-        network: modules are found by the graph's layer names.
+        network: its modules' calls are found by the graph's layer names.
         graph: the integer graph of its export.
         codes: input codes (N, *shape).
     """
-    seen: dict[str, list[torch.Tensor]] = {}
-
-    def keep(layer: str) -> Callable[[nn.Module, object, Any], None]:
-        def hook(module: nn.Module, inputs: object, output: Any) -> None:
-            seen.setdefault(layer, []).append(getattr(output, "value", output).detach())
-
-        return hook
-
-    modules = dict(network.named_modules())
-    places = _module_calls(graph, modules)
-    handles = [
-        modules[layer].register_forward_hook(keep(layer))
-        for layer in {layer for layer, _ in places.values()}
-    ]
-    scale = _scale(graph.tensors[graph.input])
-    try:
-        with torch.no_grad():
-            network.eval()(torch.from_numpy(np.asarray(codes).astype(np.float32)) * scale)
-    finally:
-        for handle in handles:
-            handle.remove()
-    found = {name: seen[layer][call - 1] for name, (layer, call) in places.items()}
-    return _as_codes(graph, {name: value.cpu().numpy() for name, value in found.items()}, codes)
-
-
-def _module_calls(
-    graph: IntegerGraph, modules: Mapping[str, nn.Module]
-) -> dict[str, tuple[str, int]]:
-    """For each boundary that is a module's output, the module and which of its calls made it."""
-    result = {}
+    places = {}
     for name in graph.boundaries():
         node = graph.producer(name)
         if name == "logits":
-            result[name] = ("", 1)
-        elif isinstance(node, Threshold) and node.layer in modules:
-            result[name] = (node.layer, call_of(name, f"{node.layer}.code"))
-    return result
+            places[name] = ("", 1)
+        elif isinstance(node, Threshold):
+            places[name] = (node.layer, call_of(name, f"{node.layer}.code"))
+    frames = torch.from_numpy(np.asarray(codes).astype(np.float32)) * _scale(
+        graph.tensors[graph.input]
+    )
+    seen = outputs_by_call(network, frames, {layer for layer, _ in places.values()})
+    found = {
+        name: seen[layer][call - 1].cpu().numpy()
+        for name, (layer, call) in places.items()
+        if len(seen.get(layer, ())) >= call
+    }
+    return _as_codes(graph, found, codes)
 
 
 def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:

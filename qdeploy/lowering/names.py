@@ -11,7 +11,7 @@ makes one tensor a call: `join.code`, `join.code_2`, …
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from onnx import NodeProto
 
@@ -35,13 +35,28 @@ def layer_of(node: NodeProto) -> str:
     if not node.name.startswith("/"):
         return node.name or node.output[0]
     scopes = [part for part in node.name.split("/")[1:-1] if not INNARDS_CALL.fullmatch(part)]
+    return path_of(scopes) or node.name.rsplit("/", 1)[1].lower()
+
+
+def scope_of(module: str) -> str:
+    """What a module adds to a node's name: the last part of its own, with a list's name before a
+    number, such as `blocks.0`."""
+    parts = module.split(".")
+    first = len(parts) - 1
+    while first > 0 and parts[first].isdigit():
+        first -= 1
+    return ".".join(parts[first:])
+
+
+def path_of(scopes: Iterable[str]) -> str:
+    """The path in dots of nested scopes; a child of a Sequential takes its parent's place."""
     path: list[str] = []
     for scope in scopes:
         if path and scope.startswith(path[-1] + "."):
             path[-1] = scope
         else:
             path.append(scope)
-    return ".".join(path) or node.name.rsplit("/", 1)[1].lower()
+    return ".".join(path)
 
 
 def call_number(node: NodeProto) -> int:
