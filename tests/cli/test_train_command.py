@@ -73,7 +73,7 @@ def test_the_run_folder_defaults_to_the_recipes_name(recipe, tmp_path, monkeypat
     ("words", "message"),
     [
         (["--set", "network.widht=3"], "did you mean `width`?"),
-        (["--set", "quantization.weight_bits=1"], "not in the range 2 to 8"),
+        (["--set", "quantization.weight_bits=9"], "not in the range 1 to 8"),
         (["--set", "data.name=cifar10", "--data", "nowhere"], "data_batch_1, data_batch_2"),
     ],
 )
@@ -86,11 +86,28 @@ def test_mistakes_exit_with_two_and_say_what_to_do(recipe, tmp_path, capsys, wor
     assert not (tmp_path / "run").exists()
 
 
-def test_a_network_that_cannot_become_hardware_is_refused_before_training(recipe, tmp_path, capsys):
-    words = [recipe, "--out", tmp_path / "run", "--set", "network.residual=true"]
-    words += ["--set", "training.epochs=1"]
+def test_a_network_that_cannot_become_hardware_is_refused_before_training(
+    recipe, tmp_path, capsys, monkeypatch
+):
+    from qdeploy.networks.fcdnn import Fcdnn
+    from qdeploy.networks.registry import NETWORKS
+
+    class SumOfTwoScales(Fcdnn):
+        """Every network of a recipe is accepted: this one adds branches of different scales."""
+
+        def __init__(self, network, make, input_shape, classes):
+            super().__init__(network, make, input_shape, classes)
+            self.other = make.relu("other")
+
+        def forward(self, x):
+            h = self.hidden1(self.flatten(self.input_quant(x)))
+            return self.head(h + self.other(0.3 * self.hidden2(h)))
+
+    monkeypatch.setitem(NETWORKS, "fcdnn", SumOfTwoScales)
+    words = [recipe, "--out", tmp_path / "run", "--set", "training.epochs=1"]
+    words += ["--set", "quantization.layers={other: {activation_bits: 3}}"]
     assert call(*words) == 2
-    assert "layer `hidden2` cannot become hardware" in capsys.readouterr().err
+    assert "different scales" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert call(*words, "--any-network") == 0
 
