@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from math import lcm
 
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
@@ -44,15 +45,19 @@ class CentreMargins(Pass):
 
 def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int) -> Fraction:
     """(up - down)/2 of one channel, in units of the value; one code where a side is free."""
-    gain, offset, quantizer = source.gain[channel], source.offset[channel], source.quantizer
-    down = up = quantizer.scale
-    for k, threshold in enumerate((int(t) for t in row), quantizer.lo + 1):
-        edge = quantizer.scale * (k - Fraction(1, 2))
+    step = source.quantizer.scale / 2
+    exact = source.gain[channel], source.offset[channel], step
+    # Integers in units of 1/unit: tables of 255 thresholds are too long for fractions.
+    unit = lcm(*(value.denominator for value in exact))
+    gain, offset, half = (value.numerator * (unit // value.denominator) for value in exact)
+    down = up = 2 * half
+    for k, threshold in enumerate(row.tolist(), source.quantizer.lo + 1):
+        value = gain * threshold + offset - half * (2 * k - 1)
         if threshold <= hi:
-            down = min(down, gain * threshold + offset - edge)
+            down = min(down, value)
         if threshold > lo:
-            up = min(up, edge - gain * (threshold - 1) - offset)
-    return (up - down) / 2
+            up = min(up, gain - value)
+    return Fraction(up - down, 2 * unit)
 
 
 def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
