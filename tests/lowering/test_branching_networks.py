@@ -25,6 +25,7 @@ from qdeploy.lowering.integer_graph import (
 from qdeploy.lowering.lower import lower, lower_with_affine
 from qdeploy.lowering.reference import run_reference
 from qdeploy.lowering.simulator import LEVELS, IntSimulator
+from qdeploy.lowering.supported import check_network
 from tests.support.branching_networks import BranchingNetwork, ResidualDense, Segmentation
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
@@ -169,3 +170,11 @@ def test_logits_and_the_largest_one_are_given_for_every_pixel(layers: Any, tmp_p
     wide = next(node for node in graph.nodes if node.layer == "wide")
     assert isinstance(wide, Conv) and wide.pads == (2, 3, 3, 2) and wide.dilation == (1, 2)
     assert np.array_equal(torch_codes(network, graph, codes)["class"], found["class"])
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_with_branches_passes_the_early_check(kind: str, layers: Any) -> None:
+    network = NETWORKS[kind](layers("float", False, 2, 2))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    check_network(network)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

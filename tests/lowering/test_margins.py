@@ -5,7 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from torch import nn
 
 from qdeploy.lowering import export_qonnx
@@ -16,7 +18,7 @@ from qdeploy.lowering.import_qonnx import canonical
 from qdeploy.lowering.integer_graph import Threshold
 from qdeploy.lowering.lower import lower_model, lower_with_affine
 from qdeploy.lowering.margins import CentreMargins
-from qdeploy.lowering.passes import Pass, PassResult
+from qdeploy.lowering.passes import Pass, PassResult, initializers
 from qdeploy.lowering.reference import run_reference
 from qdeploy.lowering.thresholds import tie_distance
 
@@ -86,3 +88,33 @@ def test_centring_twice_changes_next_to_nothing(
     twice = CentreMargins()(once, probe=False).model
     first, second = (smallest_margin(lower_model(model)) for model in (once, twice))
     assert abs(first - second) < Fraction(1, 10**6)
+
+
+@pytest.mark.parametrize("quantizers", [1, 2])
+def test_a_bias_that_two_quantizers_read_stays(
+    quantizers: int, write_qonnx: Callable[..., Path], quant_node: Callable[..., onnx.NodeProto]
+) -> None:
+    """What centres the one would move the thresholds of the other."""
+    constants = {
+        "zero": np.float32(0),
+        "four": np.float32(4),
+        "eight": np.float32(8),
+        "byte": np.float32(1 / 256),
+        "grid": np.float32(0.1),
+        "other": np.float32(0.03),
+        "weights": (np.arange(-8, 8).reshape(4, 4) / 10).astype(np.float32),
+        "bias": np.array([0.013, -0.2, 0.11, 0.3], np.float32),
+    }
+    nodes = [
+        quant_node("x", "xq", "byte", "eight", signed=0),
+        quant_node("weights", "wq", "grid", "four"),
+        helper.make_node("MatMul", ["xq", "wq"], ["product"], "matmul"),
+        helper.make_node("Add", ["product", "bias"], ["moved"], "bias"),
+        quant_node("moved", "a", "grid", "four"),
+        quant_node("moved" if quantizers == 2 else "a", "b", "other", "four"),
+        quant_node("a", "c", "other", "four"),
+        helper.make_node("Add", ["b", "c"], ["out"], "join"),
+    ]
+    model = canonical(write_qonnx(nodes, constants, (1, 4), (1, 4)))
+    after = initializers(CentreMargins()(model).model)["bias"]
+    assert np.array_equal(after, constants["bias"]) is (quantizers == 2)
