@@ -5,9 +5,8 @@ computed in float64 and rounded once:
 
     y = (x - mean)·gamma/sqrt(var + eps) + beta = x·scale + bias
 
-Thresholds are later derived from exactly these float32 numbers. Learned activation scales are
-rounded (`short_scales.py`) and biases moved (`margins.py`) to where float rounding can no longer
-change a code.
+Thresholds are later derived from exactly these float32 numbers. Biases are moved (`margins.py`) to
+where float rounding can no longer change a code.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm
 from qdeploy.lowering.margins import CentreMargins
 from qdeploy.lowering.names import layer_of
 from qdeploy.lowering.passes import add_initializer, initializers, replace_node, run_passes
-from qdeploy.lowering.short_scales import shorten_scales
 
 METADATA_KEY = "qdeploy.provenance"
 OPSET = 13
@@ -60,8 +58,7 @@ class ChannelAffine(nn.Module):
 def freeze_batch_norm(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode, on the CPU, with every batch norm replaced by a `ChannelAffine`.
 
-    Learned activation scales are rounded to few bits. Module names stay. This is the network
-    whose numbers the exported file holds.
+    Module names stay. This is the network whose numbers the exported file holds.
     """
     frozen = copy.deepcopy(network).cpu().eval()
     for name, module in list(frozen.named_modules()):
@@ -69,7 +66,6 @@ def freeze_batch_norm(network: nn.Module) -> nn.Module:
             parent, _, child = name.rpartition(".")
             rank = 4 if isinstance(module, nn.BatchNorm2d) else 2
             setattr(frozen.get_submodule(parent), child, _affine(name, module, rank))
-    shorten_scales(frozen)
     return frozen
 
 

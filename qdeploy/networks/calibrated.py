@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from qdeploy.networks.registry import build_network
+from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import set_weight_scales, start_from_float
 from qdeploy.recipe.models import Recipe
 
@@ -73,6 +74,7 @@ def calibrated_random(
         # The quantized network's statistics are its own; one pass settles one layer behind another.
         for _ in range(STATISTICS_PASSES):
             _take_statistics(network, images)
+        shorten_scales(network)
         _centre_head(network, images)
         set_weight_scales(network.head, recipe.quantization)  # type: ignore[arg-type]
     return network.eval()

@@ -16,10 +16,12 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.registry import load_dataset
 from qdeploy.networks.registry import build_network
 from qdeploy.progress import say
+from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import epoch_generator, prepared
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors
+from qdeploy.training.evaluate import accuracy
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, read_metrics, recipe_digest
@@ -89,7 +91,9 @@ def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoin
         tensors = checkpoint.tensors if checkpoint is not None and begun else None
         trainer.run(begun, tensors)
         path = trainer.checkpoint
-    _finish(recipe, folder, network, metrics)
+    shorten_scales(network)
+    measured = accuracy(network, dataset.test_images, dataset.test_labels, recipe)
+    _finish(recipe, folder, network, metrics, measured)
 
 
 def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn.Module:
@@ -103,9 +107,16 @@ def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn
 
 
 def _finish(
-    recipe: Recipe, folder: Path, network: nn.Module, metrics: list[dict[str, Any]]
+    recipe: Recipe,
+    folder: Path,
+    network: nn.Module,
+    metrics: list[dict[str, Any]],
+    measured: float,
 ) -> None:
-    """Write the model, then the summary that marks the run as finished."""
+    """Write the model, then the summary that marks the run as finished.
+
+    `measured` is the accuracy of the network as it is written, which the last phase gets.
+    """
     phases = []
     for index, phase in enumerate(recipe.phases):
         rows = [row for row in metrics if row["phase_index"] == index]
@@ -121,6 +132,7 @@ def _finish(
                 "seconds": sum(row["seconds"] for row in rows),
             }
         )
+    phases[-1]["accuracy"] = measured
     common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
     write_tensors(folder / MODEL, network.state_dict(), {"name": recipe.name, **common})
     CheckpointFolder(folder / CHECKPOINTS).prune(0)
@@ -129,7 +141,7 @@ def _finish(
         {
             "name": recipe.name,
             "phases": phases,
-            "accuracy": phases[-1]["accuracy"],
+            "accuracy": measured,
             "seconds": sum(phase["seconds"] for phase in phases),
             **common,
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +45,28 @@ def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
 
 
 def torch_rung(levels: Levels, reference: Reference) -> Rung:
-    """The Brevitas network in eval mode against the integer graph."""
+    """The Brevitas network in eval mode against the integer graph.
+
+    Batch norm computes with the scales and biases of the exported file. How far the network with
+    its batch norm as trained, which rounds differently, is from that stands in the details.
+    """
     if levels.network is None:
         return Rung("torch", skipped="there is no trained network beside the QONNX file")
     from qdeploy.lowering.compare import torch_codes
+    from qdeploy.lowering.export_qonnx import deployed_network
 
-    actual = torch_codes(levels.network, levels.graph, levels.frames)
-    return _float_rung("torch", levels, reference, actual)
+    deployed = deployed_network(levels.network, levels.build / QONNX_FILE)
+    actual = torch_codes(deployed, levels.graph, levels.frames)
+    rung = _float_rung("torch", levels, reference, actual)
+    live = torch_codes(levels.network, levels.graph, levels.frames)
+    trained = _float_rung("torch", levels, reference, live)
+    figures = {
+        "codes": trained.codes,
+        "mismatches": trained.mismatches,
+        "origins": trained.origins,
+        "class_mismatches": trained.class_mismatches,
+    }
+    return replace(rung, details=rung.details | {"batch_norm_as_trained": figures})
 
 
 def qonnx_rung(levels: Levels, reference: Reference) -> Rung:

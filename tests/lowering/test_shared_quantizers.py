@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.lowering import export_qonnx
 from qdeploy.lowering.compare import differences, qonnx_codes, torch_codes
 from qdeploy.lowering.export_qonnx import deployed_network, export_qonnx_file, freeze_batch_norm
 from qdeploy.lowering.integer_graph import Add, Threshold
 from qdeploy.lowering.lower import lower_with_affine
 from qdeploy.lowering.module_calls import outputs_by_call
 from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.short_scales import SIGNIFICANT_BITS, shortened
 from qdeploy.quant.quantizers import activation_quantizer, set_step
+from qdeploy.quant.short_scales import SIGNIFICANT_BITS, shorten_scales, shortened
 
 
 class Block(nn.Module):
@@ -97,11 +96,10 @@ def test_half_of_a_sum_on_its_own_grid_is_exact_in_float_on_short_scales_only(
     streams: Streams,
     frames: Any,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every odd sum is a tie; the executor and torch get it right when n·s is exact."""
-    if not short:
-        monkeypatch.setattr(export_qonnx, "shorten_scales", lambda network: None)
+    if short:
+        shorten_scales(streams)
     path = tmp_path / "net.onnx"
     export_qonnx_file(streams, streams.input_shape, path)
     lowered = lower_with_affine(path)
@@ -117,12 +115,17 @@ def test_half_of_a_sum_on_its_own_grid_is_exact_in_float_on_short_scales_only(
         assert all(one.inherited or one.distance == 0 for one in wrong)
 
 
-def test_freezing_rounds_the_scale_by_less_than_anyone_sees(streams: Streams) -> None:
+def test_shortening_moves_a_scale_by_less_than_anyone_sees(streams: Streams) -> None:
     before = streams.stream.act_quant.scale().item()
-    after = freeze_batch_norm(streams).stream.act_quant.scale().item()
-    assert streams.stream.act_quant.scale().item() == before
+    shorten_scales(streams)
+    after = streams.stream.act_quant.scale().item()
     assert 0 < abs(after - before) <= before * 2.0**-SIGNIFICANT_BITS
     assert (after * 2.0 ** (SIGNIFICANT_BITS + 4)).is_integer()
+
+
+def test_export_leaves_the_trained_scales_alone(streams: Streams) -> None:
+    before = streams.stream.act_quant.scale().item()
+    assert freeze_batch_norm(streams).stream.act_quant.scale().item() == before
 
 
 def test_short_values_stay_as_they_are() -> None:

@@ -7,7 +7,8 @@ division then gives exactly, or is at least 2^-(b + 1) away from one, far more t
 torch and the QONNX executor agree with the integers. With 24 bits in s they do not: half of an odd
 sum on the sum's own grid is always a tie, and n·s is rounded to one of its sides.
 
-A scale moves by 2^-b of its value at most. Powers of two stay as they are.
+A scale moves by 2^-b of its value at most; powers of two stay as they are. Training ends with
+this, before the last evaluation, so that what is exported is what was measured.
 """
 
 from __future__ import annotations
