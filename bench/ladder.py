@@ -49,7 +49,84 @@ class Entry:
     fps: float = 20_000.0
 
 
-LADDER: tuple[Entry, ...] = ()
+QUICK = ("network.width=8",)
+RESNET = "boo2020/resnet8_w2a2.yaml"
+LADDER: tuple[Entry, ...] = (
+    Entry("digits-fcdnn-w2a2", "quickstart/digits_fcdnn_w2a2.yaml", fps=500_000.0),
+    Entry(
+        "digits-fcdnn-residual",
+        "quickstart/digits_fcdnn_w2a2.yaml",
+        ("network.residual=true", "network.width=32"),
+        fps=100_000.0,
+    ),
+    Entry(
+        "fashion-convnet-w2a2",
+        "quickstart/fashion_convnet_w2a2.yaml",
+        frames=200,
+        rtl_frames=50,
+        fps=2_000.0,
+    ),
+    Entry("resnet8-basic", RESNET, QUICK, frames=50, rtl_frames=20, fps=2_000.0),
+    Entry(
+        "resnet8-powers-of-two",
+        RESNET,
+        (*QUICK, "quantization.scale=power_of_two", "quantization.residual_bits=4"),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+    ),
+    Entry(
+        "resnet8-per-channel-w3a4",
+        RESNET,
+        (
+            *QUICK,
+            "quantization.weight_scaling=per_channel",
+            "quantization.weight_bits=3",
+            "quantization.activation_bits=4",
+        ),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+    ),
+    Entry(
+        "resnet8-preact",
+        RESNET,
+        (*QUICK, "network.block=preact"),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+    ),
+    Entry(
+        "resnet11-depthwise",
+        RESNET,
+        (*QUICK, "network.block=depthwise", "network.depth=11"),
+        frames=50,
+        rtl_frames=20,
+        fps=1_000.0,
+    ),
+    Entry(
+        "resnet8-mlperf-tiny",
+        "mlperf_tiny/resnet8_w2a2.yaml",
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+    ),
+    Entry(
+        "resnet20-width16",
+        "boo2020/resnet20_width16_w2a2.yaml",
+        frames=20,
+        rtl_frames=20,
+        fps=1_000.0,
+    ),
+    Entry(
+        "mobilenetv2-x0.25-w4a4",
+        "boo2020/mobilenetv2_x0.25_w2a2.yaml",
+        ("quantization.weight_bits=4", "quantization.activation_bits=4"),
+        frames=20,
+        rtl_frames=20,
+        fps=1_000.0,
+    ),
+)
 
 
 def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:

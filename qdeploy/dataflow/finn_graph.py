@@ -257,7 +257,11 @@ class _Emitter:
     def _threshold(self, node: Threshold) -> None:
         # One row a channel even where all rows agree: FINN's units index by channel.
         accumulator = self.graph.tensors[node.inputs[0]]
-        rows = node.thresholds
+        rows, base = node.thresholds, node.base
+        if base >= 0 and self.graph.tensors[node.output].dtype.signed:
+            # FINN wants signed codes to start below zero: levels that every accumulator reaches.
+            met = np.full((len(rows), base + 1), accumulator.lo, dtype=rows.dtype)
+            rows, base = np.concatenate([met, rows], axis=1), -1
         dtype = IntType.holding(
             min(accumulator.lo, int(rows.min())), max(accumulator.hi, int(rows.max()))
         )
@@ -269,7 +273,7 @@ class _Emitter:
             domain="qonnx.custom_op.general",
             out_dtype=finn_type(self.graph.tensors[node.output].dtype),
             out_scale=1.0,
-            out_bias=float(node.base),
+            out_bias=float(base),
             data_layout="NCHW" if len(accumulator.shape) == 3 else "NC",
         )
 

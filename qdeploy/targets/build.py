@@ -31,7 +31,8 @@ from qdeploy.synth.figures import Resources
 from qdeploy.targets.frames import Frames, load_frames, save_frames
 from qdeploy.targets.registry import Package, find_target
 from qdeploy.targets.source import Source, open_source
-from qdeploy.verify.ladder import Levels, climb, failure
+from qdeploy.verify.ladder import climb, failure
+from qdeploy.verify.levels import Levels
 from qdeploy.verify.results import Rung, write_verify
 from qdeploy.verify.rungs import INT_FILE, QONNX_FILE, RTL_FOLDER
 

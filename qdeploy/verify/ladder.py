@@ -13,46 +13,14 @@ reason, unless it is required.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
-from qdeploy.lowering.integer_graph import IntArray, IntegerGraph
 from qdeploy.verify import rungs
+from qdeploy.verify.levels import Levels
 from qdeploy.verify.results import Rung
 
-if TYPE_CHECKING:
-    from torch import nn
-
 RUNGS = ("torch", "qonnx", "int", "dataflow", "rtl")
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Everything the rungs run on.
-
-    Args:
-        build: the build folder.
-        graph: the integer graph lowered from the build's QONNX file.
-        network: the trained network, None when only a QONNX file is at hand.
-        frames: input codes (frames, *input shape) for int and dataflow.
-        cache: folder of compiled models, kept by content between builds.
-        rtl_frames, qonnx_frames: how many of them the slow rungs run.
-        stall: chance that a side of the RTL stalls in a cycle.
-        seed: of the stalls.
-    """
-
-    build: Path
-    graph: IntegerGraph
-    network: nn.Module | None
-    frames: IntArray
-    cache: Path
-    rtl_frames: int = 100
-    qonnx_frames: int = 1000
-    stall: float = 0.2
-    seed: int = 0
 
 
 def climb(

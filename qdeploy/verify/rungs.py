@@ -14,13 +14,13 @@ from qdeploy.dataflow.compile import HARDWARE_FILE
 from qdeploy.dataflow.design import Design
 from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph
 from qdeploy.verify.compare import Comparison, class_mismatches, compare
+from qdeploy.verify.levels import Levels
 from qdeploy.verify.performance import measure, write_performance
 from qdeploy.verify.results import Rung
 
 if TYPE_CHECKING:
     from qdeploy.lowering.compare import Difference
     from qdeploy.lowering.simulator import Level
-    from qdeploy.verify.ladder import Levels
 
 Reference = Mapping[str, IntArray]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qonnx.custom_op.registry import getCustomOp
@@ -11,6 +13,7 @@ from qdeploy.dataflow.compile import connect, hardware_layers
 from qdeploy.dataflow.execute import DataflowExecutor
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.integer_graph import IntType
 from qdeploy.lowering.reference import run_reference
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
@@ -63,6 +66,14 @@ def test_a_fork_behind_a_max_pool_keeps_both_branches_behind_it() -> None:
     short = maker.threshold(bits=5, base=-16).mark()
     long = maker.back_to(start).conv(3).threshold(bits=5, base=-16)
     assert_same_codes(long.add(short).threshold())
+
+
+def test_signed_codes_that_are_never_negative_become_hardware_layers() -> None:
+    maker = GraphMaker(10, (2, 5, 5)).conv(3).threshold(bits=3, base=0)
+    name = maker.now.name
+    signed = replace(maker.now, dtype=IntType(4, True))
+    maker.tensors[name] = maker.now = signed
+    assert_same_codes(maker.conv(4).threshold())
 
 
 def test_padding_signed_codes_before_a_max_pool_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,9 @@ class QdBackend(RTLBackend):
     execution of its own: the dataflow level of verification runs FINN's operator itself.
     """
 
+    @abstractmethod
     def unit(self, model: ModelWrapper) -> Unit:
         """The blocks and memories of this layer at its present folding."""
-        raise NotImplementedError(f"{type(self).__name__} has no unit()")
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """FINN's hook: write the wrapper, its memories and the library files into FINN's folder."""
