@@ -24,6 +24,7 @@ import torch
 from brevitas.core.function_wrapper import RoundSte
 from brevitas.core.quant import BinaryQuant
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
+from brevitas.inject import ExtendedInjector
 from brevitas.inject.enum import (
     QuantType,
     RestrictValueType,
@@ -40,52 +41,42 @@ from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant
 SMALLEST_THRESHOLD = 1e-8
 
 
-class LearnedWeight(NarrowIntQuant, WeightQuantSolver):
-    """Signed narrow-range weights with a learned scale."""
+class LearnedScale(ExtendedInjector):
+    """One scale a tensor, a parameter whose start is set later."""
 
-    int_quant = FusedIntQuant
     scaling_impl_type = ScalingImplType.PARAMETER
     restrict_scaling_type = RestrictValueType.FP
     scaling_per_output_type = ScalingPerOutputType.TENSOR
     scaling_min_val = SMALLEST_THRESHOLD
     scaling_init = 1.0
+
+
+class LearnedWeight(LearnedScale, NarrowIntQuant, WeightQuantSolver):
+    """Signed narrow-range weights with a learned scale."""
+
+    int_quant = FusedIntQuant
     bit_width = 8
 
 
-class LearnedBinaryWeight(WeightQuantSolver):
+class LearnedBinaryWeight(LearnedScale, WeightQuantSolver):
     """Weights ±Δ with a learned scale; zero counts as positive. The gradient passes the sign."""
 
     quant_type = QuantType.BINARY
     signed = True
-    scaling_impl_type = ScalingImplType.PARAMETER
-    restrict_scaling_type = RestrictValueType.FP
-    scaling_per_output_type = ScalingPerOutputType.TENSOR
-    scaling_min_val = SMALLEST_THRESHOLD
-    scaling_init = 1.0
     bit_width = 1
 
 
-class LearnedActivation(UintQuant, ActQuantSolver):
+class LearnedActivation(LearnedScale, UintQuant, ActQuantSolver):
     """Unsigned activations with a learned clip."""
 
     int_quant = FusedIntQuant
-    scaling_impl_type = ScalingImplType.PARAMETER
-    restrict_scaling_type = RestrictValueType.FP
-    scaling_per_output_type = ScalingPerOutputType.TENSOR
-    scaling_min_val = SMALLEST_THRESHOLD
-    scaling_init = 1.0
     bit_width = 8
 
 
-class LearnedSignedActivation(NarrowIntQuant, ActQuantSolver):
+class LearnedSignedActivation(LearnedScale, NarrowIntQuant, ActQuantSolver):
     """Signed narrow-range activations with a learned clip."""
 
     int_quant = FusedClippedQuant
-    scaling_impl_type = ScalingImplType.PARAMETER
-    restrict_scaling_type = RestrictValueType.FP
-    scaling_per_output_type = ScalingPerOutputType.TENSOR
-    scaling_min_val = SMALLEST_THRESHOLD
-    scaling_init = 1.0
     bit_width = 8
 
 
