@@ -2,7 +2,7 @@
 
     python bench/ladder.py [--only PATTERN] [--board-folding]
 
-Each network below gets random weights; its batch norm and scales are calibrated so that every
+Each network of ladder_networks.py gets random weights; batch norm and scales are calibrated so that every
 layer's codes are spread. It is exported and taken down to RTL at a folding chosen for simulation
 speed, or with --board-folding as fast as the board holds. Writes bench/results/ladder.json with the
 rows `int_mismatches`, `dataflow_mismatches`, `rtl_mismatches`, `rtl_frames`, `torch_mismatches` and
@@ -19,114 +19,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ladder_networks import LADDER, Entry
 from record import RESULTS, figure, save
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = ("torch", "qonnx", "int", "dataflow", "rtl")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A network of the ladder.
-
-    Args:
-        name: of its rows.
-        recipe: below models/; `overrides` keep its kind and make it smaller or change its bits.
-        frames: through torch, qonnx, int and dataflow.
-        rtl_frames: how many of them go through RTL, with random stalls.
-        fps: of the folding for simulation speed.
-    """
-
-    name: str
-    recipe: str
-    overrides: tuple[str, ...] = ()
-    frames: int = 200
-    rtl_frames: int = 200
-    fps: float = 20_000.0
-
-
-QUICK = ("network.width=8",)
-RESNET = "boo2020/resnet8_w2a2.yaml"
-LADDER: tuple[Entry, ...] = (
-    Entry("digits-fcdnn-w2a2", "quickstart/digits_fcdnn_w2a2.yaml", fps=500_000.0),
-    Entry(
-        "digits-fcdnn-residual",
-        "quickstart/digits_fcdnn_w2a2.yaml",
-        ("network.residual=true", "network.width=32"),
-        fps=100_000.0,
-    ),
-    Entry(
-        "fashion-convnet-w2a2",
-        "quickstart/fashion_convnet_w2a2.yaml",
-        frames=200,
-        rtl_frames=50,
-        fps=2_000.0,
-    ),
-    Entry("resnet8-basic", RESNET, QUICK, frames=50, rtl_frames=20, fps=2_000.0),
-    Entry(
-        "resnet8-powers-of-two",
-        RESNET,
-        (*QUICK, "quantization.scale=power_of_two", "quantization.residual_bits=4"),
-        frames=50,
-        rtl_frames=20,
-        fps=2_000.0,
-    ),
-    Entry(
-        "resnet8-per-channel-w3a4",
-        RESNET,
-        (
-            *QUICK,
-            "quantization.weight_scaling=per_channel",
-            "quantization.weight_bits=3",
-            "quantization.activation_bits=4",
-        ),
-        frames=50,
-        rtl_frames=20,
-        fps=2_000.0,
-    ),
-    Entry(
-        "resnet8-preact",
-        RESNET,
-        (*QUICK, "network.block=preact"),
-        frames=50,
-        rtl_frames=20,
-        fps=2_000.0,
-    ),
-    Entry(
-        "resnet11-depthwise",
-        RESNET,
-        (*QUICK, "network.block=depthwise", "network.depth=11"),
-        frames=50,
-        rtl_frames=20,
-        fps=1_000.0,
-    ),
-    Entry(
-        "resnet8-mlperf-tiny",
-        "mlperf_tiny/resnet8_w2a2.yaml",
-        frames=50,
-        rtl_frames=20,
-        fps=2_000.0,
-    ),
-    Entry(
-        "resnet20-width16",
-        "boo2020/resnet20_width16_w2a2.yaml",
-        frames=20,
-        rtl_frames=20,
-        fps=1_000.0,
-    ),
-    Entry(
-        "mobilenetv2-x0.25-w4a4",
-        "boo2020/mobilenetv2_x0.25_w2a2.yaml",
-        ("quantization.weight_bits=4", "quantization.activation_bits=4"),
-        frames=20,
-        rtl_frames=20,
-        fps=1_000.0,
-    ),
-)
 
 
 def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
@@ -137,12 +37,13 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
     from qdeploy.targets.source import NetworkSource
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
-    network = calibrated_random(recipe)
+    network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
     images = random_frames(network.input_shape, entry.frames, seed=1).numpy()
     source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
     options = Options(
         Path(entry.recipe),
         fps=fps,
+        argmax=entry.argmax,
         frames=entry.frames,
         rtl_frames=entry.rtl_frames,
         synthesis=False,
