@@ -2,11 +2,12 @@
 
     python bench/ladder.py [--only PATTERN] [--board-folding]
 
-Each network of ladder_networks.py gets random weights; batch norm and scales are calibrated so that every
-layer's codes are spread. It is exported and taken down to RTL at a folding chosen for simulation
-speed, or with --board-folding as fast as the board holds. Writes bench/results/ladder.json with the
-rows `int_mismatches`, `dataflow_mismatches`, `rtl_mismatches`, `rtl_frames`, `torch_mismatches` and
-`qonnx_mismatches` a network; rows of networks left out with --only are kept. Ends with 1 when a
+Each network of ladder_networks.py gets random weights; its batch norm and scales are calibrated so
+that every layer's codes are spread. It is exported and taken down to RTL at a folding chosen for
+simulation speed, or with --board-folding as fast as the board holds. Writes
+bench/results/ladder.json with the rows `int_mismatches`, `dataflow_mismatches`, `rtl_mismatches`,
+`rtl_frames`, `torch_mismatches` and `qonnx_mismatches` a network; rows of networks left out with
+--only are kept. Ends with 1 when a
 rung does not hold.
 """
 
