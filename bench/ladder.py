@@ -34,7 +34,8 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
     """Build one network; the records of its rungs by name."""
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
-    from qdeploy.targets.build import Options, build
+    from qdeploy.targets.build import build
+    from qdeploy.targets.options import Options
     from qdeploy.targets.source import NetworkSource
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))

@@ -24,8 +24,10 @@ from qdeploy.dataflow.design import Design
 from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError, UserError
 from qdeploy.lowering.simulator import IntSimulator
 from qdeploy.resources import resource
-from qdeploy.targets.build import BUILD_FILE, Options, build, verify
+from qdeploy.targets.build import build
 from qdeploy.targets.frames import load_frames
+from qdeploy.targets.options import BUILD_FILE, Options
+from qdeploy.targets.reverify import verify
 
 SMALL: dict[str, Any] = {"frames": 60, "rtl_frames": 20, "fps": 500_000.0}
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tiny_runs import train_tiny
 
-from qdeploy.targets.build import Options, build
+from qdeploy.targets.build import build
 from qdeploy.targets.frames import load_frames
+from qdeploy.targets.options import Options
 
 
 @pytest.mark.slow

@@ -1,0 +1,215 @@
+"""The steps of a build, in order, inside one folder.
+
+QONNX -> integer graph -> FINN and RTL -> synthesis -> ladder -> package
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy import provenance
+from qdeploy.artifacts import sha256, write_json
+from qdeploy.boards import Board
+from qdeploy.dataflow.compile import HARDWARE_FILE, Compiled, compile_graph, hardware_layers
+from qdeploy.dataflow.design import Design
+from qdeploy.errors import DoesNotFitError, ToolMissingError
+from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
+from qdeploy.synth.figures import Resources
+from qdeploy.targets.frames import Frames, save_frames
+from qdeploy.targets.observer import Observer
+from qdeploy.targets.options import BUILD_FILE, Options
+from qdeploy.targets.registry import Package
+from qdeploy.targets.source import Source
+from qdeploy.verify.ladder import climb
+from qdeploy.verify.levels import Levels
+from qdeploy.verify.results import Rung, write_verify
+from qdeploy.verify.rungs import INT_FILE, QONNX_FILE, RTL_FOLDER
+
+SYNTH_FOLDER = "synth"
+# Each further try of "as fast as fits" allows this much more time a frame.
+SLOWER = 1.3
+TRIES = 4
+
+
+def lower_file(folder: Path, argmax: bool) -> IntegerGraph:
+    """The integer graph of the QONNX file in a build folder."""
+    from qdeploy.lowering.lower import lower
+
+    return lower(folder / QONNX_FILE, argmax=argmax)
+
+
+@dataclass
+class Pipeline:
+    """One build.
+
+    Args:
+        options: what was asked for.
+        source, board, target: what the options name, found.
+        work: the folder everything is written to.
+        cache: folder of results kept by content.
+        watch: is told about every step.
+    """
+
+    options: Options
+    source: Source
+    board: Board
+    target: Package
+    work: Path
+    cache: Path
+    watch: Observer
+
+    def run(self) -> list[Rung]:
+        """Do every step; returns what the ladder said.
+
+        Raises:
+            UserError: a mistake a person can mend, such as a layer without a hardware unit.
+            DoesNotFitError: the design at the rate asked for is larger than the board.
+        """
+        graph = self._lowered()
+        frames = self._frames(graph)
+        accuracy = self._accuracy(graph, frames)
+        compiled, resources = self._design(graph)
+        proven = frames.first(self.options.frames)
+        save_frames(self.work, proven)
+        rungs = self._ladder(graph, proven)
+        with self.watch.during(f"package for {self.options.target}") as say:
+            say(self.target(self.work, compiled.design, self.board, graph, self.source, proven))
+        self._record(graph, frames, accuracy, resources)
+        return rungs
+
+    def _lowered(self) -> IntegerGraph:
+        with self.watch.during("export QONNX and lower to integers") as say:
+            from qdeploy.lowering.emit_onnx import emit_onnx
+
+            self.source.write_qonnx(self.work / QONNX_FILE)
+            graph = lower_file(self.work, self.options.argmax)
+            graph = dataclasses.replace(graph, name=self.source.name)
+            hardware_layers(graph)  # a layer without hardware is refused here, in seconds
+            emit_onnx(graph, self.work / INT_FILE, taps=False)
+            say(f"{len(graph.nodes)} integer nodes, {graph.weights_of():,} weights")
+        return graph
+
+    def _frames(self, graph: IntegerGraph) -> Frames:
+        return self.source.frames(graph, self.options.frames, self.options.seed)
+
+    def _accuracy(self, graph: IntegerGraph, frames: Frames) -> float | None:
+        """Accuracy of the integer network on the test set, None where there is none."""
+        tested = frames.first(frames.tested)
+        if not frames.tested:
+            return None
+        from qdeploy.lowering.simulator import IntSimulator
+
+        with self.watch.during("integer network on the test set") as say:
+            result = IntSimulator(self.work / INT_FILE).run(tested.codes)[graph.output]
+            classes = result.reshape(len(result), -1)
+            if not isinstance(graph.producer(graph.output), ArgMax):
+                classes = classes.argmax(axis=1)
+            accuracy = float(np.mean(classes.reshape(-1) == tested.labels))
+            say(f"{accuracy:.2%} of {frames.tested:,} frames")
+        return accuracy
+
+    def _design(self, graph: IntegerGraph) -> tuple[Compiled, Resources | None]:
+        """Compile and synthesize; "as fast as fits" folds slower until synthesis agrees."""
+        from qdeploy.synth.fit import check_fit
+
+        fps, tries = self.options.fps, TRIES if self.options.fps is None else 1
+        while True:
+            compiled = self._compiled(graph, fps)
+            resources = self._synthesized(compiled.design)
+            if resources is None:
+                return compiled, None
+            tries -= 1
+            try:
+                check_fit(resources, self.board, compiled.design.clock_mhz)
+            except DoesNotFitError:
+                if not tries:
+                    raise
+                design = compiled.design
+                fps = design.clock_mhz * 1e6 / (design.cycles_per_frame * SLOWER)
+            else:
+                resources.save(self.work)
+                return compiled, resources
+
+    def _compiled(self, graph: IntegerGraph, fps: float | None) -> Compiled:
+        with self.watch.during("FINN: hardware layers, folding, RTL") as say:
+            compiled = compile_graph(
+                graph,
+                self.board,
+                self.work / RTL_FOLDER,
+                clock_mhz=self.options.clock_mhz,
+                fps=fps,
+            )
+            design = compiled.design
+            say(f"{len(design.layers)} layers, {design.cycles_per_frame:,} cycles a frame expected")
+        return compiled
+
+    def _synthesized(self, design: Design) -> Resources | None:
+        from qdeploy.synth.synthesize import synthesize
+
+        if not self.options.synthesis:
+            return None
+        with self.watch.during("synthesis with Yosys") as say:
+            try:
+                resources = synthesize(
+                    self.work / RTL_FOLDER,
+                    design,
+                    self.work / SYNTH_FOLDER,
+                    self.board,
+                    store=self.cache / "modules",
+                )
+            except ToolMissingError as error:
+                say(f"skipped: {error.what}")
+                return None
+            total = resources.total
+            say(f"{total.lut:,} LUT, {total.ff:,} FF, {total.bram36:g} BRAM36, {total.dsp} DSP")
+        return resources
+
+    def _ladder(self, graph: IntegerGraph, frames: Frames) -> list[Rung]:
+        levels = Levels(
+            self.work,
+            graph,
+            self.source.network,
+            frames.codes,
+            self.cache,
+            rtl_frames=self.options.rtl_frames,
+            stall=self.options.stall,
+            seed=self.options.seed,
+        )
+        rungs = climb(
+            levels,
+            require=self.options.require,
+            skip=self.options.skip,
+            report=self.watch.rung,
+        )
+        write_verify(self.work, rungs)
+        return rungs
+
+    def _record(
+        self,
+        graph: IntegerGraph,
+        frames: Frames,
+        accuracy: float | None,
+        resources: Resources | None,
+    ) -> None:
+        if self.source.recipe_file is not None:
+            shutil.copy(self.source.recipe_file, self.work / "recipe.yaml")
+        write_json(
+            self.work / BUILD_FILE,
+            {
+                "name": self.source.name,
+                "options": self.options.record(),
+                "frames": frames.source,
+                "accuracy_int": accuracy,
+                "synthesized": resources is not None,
+                "logit_scale": float(graph.logit_scale),
+                "files": {
+                    name: sha256(self.work / name) for name in (QONNX_FILE, INT_FILE, HARDWARE_FILE)
+                },
+                **provenance.record(),
+            },
+        )
