@@ -1,7 +1,8 @@
 // Padding around a raster-scanned feature map.
 //
 //   in   H*W pixels a frame, row-major, CF beats of WIDTH bits a pixel
-//   out  (PT+H+PB)*(PL+W+PR) pixels a frame, same order, border beats VALUE
+//   out  (PT+H+PB)*(PL+W+PR) pixels a frame, same order. A beat holds WIDTH/BITS codes;
+//        those of the border are VALUE, the low BITS of it.
 //   rate one output beat a cycle, frames back to back; a beat comes out one cycle after it went in.
 //        A frame's leading border comes out once its first beat is there.
 `default_nettype none
@@ -14,6 +15,7 @@ module qd_pad #(
   parameter PL    = 1,
   parameter PB    = 1,
   parameter PR    = 1,
+  parameter BITS  = 1,
   parameter VALUE = 0
 ) (
   input  wire             clk,
@@ -42,15 +44,8 @@ module qd_pad #(
   qd_interior #(.BEFORE(PT), .N(H), .AFTER(PB)) row (.clk(clk), .rst_n(rst_n),
     .step(step & fold_last & column_last), .interior(in_row), .last(row_last));
 
-  localparam [31:0] WORD = VALUE;
-  wire [WIDTH-1:0] border;
-  generate
-    if (WIDTH > 32) begin : g_wide
-      assign border = {{(WIDTH-32){1'b0}}, WORD};
-    end else begin : g_narrow
-      assign border = WORD[WIDTH-1:0];
-    end
-  endgenerate
+  localparam [31:0] CODE = VALUE;
+  wire [WIDTH-1:0] border = {(WIDTH/BITS){CODE[BITS-1:0]}};
 
   qd_skid #(.WIDTH(WIDTH)) out (.clk(clk), .rst_n(rst_n),
     .s_tdata(interior ? s_tdata : border), .s_tvalid(valid), .s_tready(room),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdeploy.dataflow.boundaries import boundary_nodes
-from qdeploy.dataflow.finn_graph import stream_shape
+from qdeploy.dataflow.finn_graph import PAD_VALUE, stream_shape
 from qdeploy.dataflow.specialize import despecialize, register
 from qdeploy.errors import InternalError
 from qdeploy.lowering.integer_graph import IntegerGraph
@@ -87,11 +87,22 @@ class DataflowExecutor:
 
 
 def _execute(node: NodeProto, inst: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
-    """FINN's definition of a node. LabelSelect runs onnxruntime inside and wants float32."""
+    """FINN's definition of a node, but for two points.
+
+    LabelSelect runs onnxruntime inside and wants float32. FMPadding pads with 0 only: it pads the
+    distances from the border's code, which are 0 in the border.
+    """
     if node.op_type == "LabelSelect":
         name = node.input[0]
         narrow = context[name].astype(np.float32)
         if not np.array_equal(narrow, context[name]):
             raise InternalError(f"`{node.name}`: logits do not fit float32")
         context[name] = narrow
-    inst.execute_node(context, graph)
+    border = next((item.i for item in node.attribute if item.name == PAD_VALUE), 0)
+    if not border:
+        inst.execute_node(context, graph)
+        return
+    source, result = node.input[0], node.output[0]
+    shifted = {source: context[source] - border, result: context[result]}
+    inst.execute_node(shifted, graph)
+    context[result] = shifted[result] + border

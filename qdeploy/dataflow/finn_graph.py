@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 OPSET = 13
+# Attribute of a padding node: the code of the border. FINN's own operator pads with 0.
+PAD_VALUE = "PadValue"
 
 
 def finn_type(dtype: IntType) -> str:
@@ -159,13 +161,11 @@ class _Emitter:
                     self._add("Flatten", node.name, list(node.inputs), node.output, axis=1)
             case Bias():
                 bias = self._initializer(f"{node.name}.bias", node.bias)
-                self._add("Add", node.name, [node.inputs[0], bias], node.output)
+                self._on_last_axis("Add", node, [bias])
             case ArgMax():
                 one = f"{node.name}.k"
                 self.initializers[one] = (np.array([1], np.int64), None)
-                self._add(
-                    "TopK", node.name, [node.inputs[0], one], f"{node.output}.value", node.output
-                )
+                self._on_last_axis("TopK", node, [one], f"{node.output}.value")
             case _:
                 raise UnsupportedLayerError(
                     f"layer `{node.layer}` ({type(node).__name__}) has no hardware unit",
@@ -197,18 +197,12 @@ class _Emitter:
         )
 
     def _max_pool(self, node: MaxPool) -> None:
-        if any(node.pads) and self.graph.tensors[node.inputs[0]].dtype.signed:
-            raise UnsupportedLayerError(
-                f"max-pool `{node.layer}` pads signed codes",
-                why="padding puts in code 0, which wins against negative codes",
-                do="pool unsigned codes (behind a ReLU), or without padding",
-            )
         # Channels last from the start: FINN's pass for it loses the other branches of a fork.
-        before, after = f"{node.output}.unpooled", f"{node.output}.pooled"
-        source, result = (self.graph.tensors[name] for name in (node.inputs[0], node.output))
-        self.shapes[before] = (1, *stream_shape(source))
-        self.shapes[after] = (1, *stream_shape(result))
-        self._add("Transpose", "", [node.inputs[0]], before, perm=[0, 2, 3, 1])
+        source = self.graph.tensors[node.inputs[0]]
+        before, after = self._channels_last(source, self.graph.tensors[node.output])
+        pads = node.pads
+        if any(pads) and source.dtype.signed:
+            before, pads = self._padded(source, before, pads), (0, 0, 0, 0)
         self._add(
             "MaxPoolNHWC",
             node.name,
@@ -217,9 +211,56 @@ class _Emitter:
             domain="qonnx.custom_op.general",
             kernel_shape=list(node.kernel),
             strides=list(node.stride),
-            pads=list(node.pads),
+            pads=list(pads),
         )
-        self._add("Transpose", "", [after], node.output, perm=[0, 3, 1, 2])
+        self._channels_first(after, node.output)
+
+    def _padded(self, source: Tensor, name: str, pads: tuple[int, int, int, int]) -> str:
+        """A map, channels last, with a border of the lowest code, which never is a maximum.
+
+        Among unsigned codes that is 0, with which FINN pads by itself.
+        """
+        height, width, channels = stream_shape(source)
+        top, left, bottom, right = pads
+        padded = f"{name}.padded"
+        self.shapes[padded] = (1, top + height + bottom, left + width + right, channels)
+        self._add(
+            "FMPadding",
+            "",
+            [name],
+            padded,
+            domain="finn.custom_op.fpgadataflow",
+            backend="fpgadataflow",
+            ImgDim=[height, width],
+            Padding=list(pads),
+            NumChannels=channels,
+            inputDataType=finn_type(source.dtype),
+            SIMD=channels,
+            **{PAD_VALUE: source.dtype.lo},
+        )
+        return padded
+
+    def _channels_last(self, source: Tensor, result: Tensor) -> tuple[str, str]:
+        """Puts a map's channels last; names for that and for the result, its channels last too."""
+        before, after = f"{result.name}.before", f"{result.name}.after"
+        self.shapes[before], self.shapes[after] = (
+            (1, *stream_shape(tensor)) for tensor in (source, result)
+        )
+        self._add("Transpose", "", [source.name], before, perm=[0, 2, 3, 1])
+        return before, after
+
+    def _channels_first(self, name: str, result: str) -> None:
+        self._add("Transpose", "", [name], result, perm=[0, 3, 1, 2])
+
+    def _on_last_axis(self, op: str, node: Node, more: list[str], *unused: str) -> None:
+        """An operator that works on the last axis, which has to be that of the channels."""
+        source, result = (self.graph.tensors[name] for name in (node.inputs[0], node.output))
+        if len(source.shape) == 1:
+            self._add(op, node.name, [source.name, *more], *unused, result.name)
+            return
+        before, after = self._channels_last(source, result)
+        self._add(op, node.name, [before, *more], *unused, after)
+        self._channels_first(after, result.name)
 
     def _global_sum(self, node: GlobalSum) -> None:
         """FINN's own operator, since ONNX has none that sums over pixels and keeps integers."""

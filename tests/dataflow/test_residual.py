@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker, small_resnet
 
 from qdeploy.dataflow.compile import connect, hardware_layers
 from qdeploy.dataflow.execute import DataflowExecutor
 from qdeploy.dataflow.folding import Budget, fold
-from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.lowering.integer_graph import IntType, Threshold
 from qdeploy.lowering.reference import run_reference
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
@@ -76,11 +74,20 @@ def test_signed_codes_that_are_never_negative_become_hardware_layers() -> None:
     assert_same_codes(maker.conv(4).threshold())
 
 
-def test_padding_signed_codes_before_a_max_pool_is_refused() -> None:
-    maker = GraphMaker(8, (1, 6, 6)).conv(2).threshold(bits=3, base=-4)
-    maker.max_pool((3, 3), (2, 2), (1, 1, 1, 1))
-    with pytest.raises(UnsupportedLayerError, match="pads signed codes"):
-        hardware_layers(maker.graph())
+def test_a_padded_max_pool_of_signed_codes_becomes_hardware_layers() -> None:
+    maker = GraphMaker(8, (1, 6, 6)).conv(3).threshold(bits=3, base=-4)
+    assert_same_codes(maker.max_pool((3, 3), (2, 2), (1, 1, 1, 1)))
+
+
+def test_the_border_of_a_signed_max_pool_never_wins() -> None:
+    maker = GraphMaker(8, (1, 6, 6)).conv(3).threshold(bits=3, base=-4)
+    low = maker.nodes[-1]
+    assert isinstance(low, Threshold)
+    # No accumulator reaches a level: every code is the lowest, and code 0 would be larger.
+    maker.nodes[-1] = replace(low, thresholds=np.full_like(low.thresholds, 1 << 20))
+    graph = maker.max_pool((3, 3), (2, 2), (1, 1, 1, 1)).graph()
+    codes = DataflowExecutor(hardware_layers(graph), graph).run(maker.frames(2))
+    assert (codes[graph.output] == -4).all()
 
 
 def test_the_branch_that_is_ahead_gets_the_deep_fifo() -> None:

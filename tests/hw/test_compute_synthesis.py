@@ -17,7 +17,7 @@ RTL = resource("hw/rtl")
 STRUCTURAL = "+define+QD_STRUCTURAL"
 LINT = [
     ("qd_pad", "-GPT=0 -GPL=0 -GPB=0 -GPR=0"),
-    ("qd_pad", "-GPT=0 -GCF=3 -GWIDTH=40 -GVALUE=3"),
+    ("qd_pad", "-GPT=0 -GCF=3 -GWIDTH=40 -GBITS=5 -GVALUE=-16"),
     ("qd_maxpool", "-GK=1"),
     ("qd_maxpool", "-GK=9 -GBITS=1 -GSIGNED=1"),
     ("qd_window", "-GKH=1 -GKW=1 -GSH=3 -GSW=3 -GCF=3"),

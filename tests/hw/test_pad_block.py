@@ -25,16 +25,14 @@ SHAPES = {
 @pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys(), scope="module")
 def case(request, block_sim):
     fold, height, width, (top, left, bottom, right), lanes = request.param
-    value = 5 if fold == 3 else 0
+    value = 5 if lanes > 2 else 0
     parameters = dict(WIDTH=lanes * BITS, CF=fold, H=height, W=width)
-    parameters |= dict(PT=top, PL=left, PB=bottom, PR=right, VALUE=value)
+    parameters |= dict(PT=top, PL=left, PB=bottom, PR=right, BITS=BITS, VALUE=value)
     sim = block_sim("qd_pad", parameters, lanes * BITS, lanes * BITS, libraries=LIBRARIES)
     sides = ((0, 0), (top, bottom), (left, right), (0, 0), (0, 0))
 
     def model(frames):
-        border = np.where(np.arange(lanes) == 0, value, 0)
-        inside = np.pad(np.ones_like(frames), sides)
-        return np.where(inside, np.pad(frames, sides), border)
+        return np.pad(frames, sides, constant_values=value)
 
     return sim, (fold, height, width, lanes), model
 

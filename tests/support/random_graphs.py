@@ -186,9 +186,11 @@ class GraphMaker:
         return self
 
     def argmax(self) -> GraphMaker:
+        """Of a vector, or of every pixel."""
         source, name = self.now, self._name("argmax")
         hi = source.shape[0] - 1
-        out = self._tensor(f"{name}.index", (1,), IntType(8, False), 0, hi)
+        shape = (1, *source.shape[1:])
+        out = self._tensor(f"{name}.index", shape, IntType(8, False), 0, hi)
         self.nodes.append(ArgMax(f"{name}.argmax", name, (source.name,), out.name))
         self.now = out
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 @register_custom_op
 class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
     """FINN's LabelSelect for the top label; the lowest index wins a tie."""
+
+    def get_exp_cycles(self) -> int:
+        """Cycles a frame: the beats of every vector, where FINN counts those of one."""
+        beats = int(self.attribute("Labels")) // int(self.attribute("PE"))
+        return beats * prod(int(size) for size in self.attribute("numInputVectors"))
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class.

@@ -1,14 +1,15 @@
-"""Zero padding: `qd_pad` behind FINN's FMPadding."""
+"""Padding: `qd_pad` behind FINN's FMPadding."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.fmpadding import FMPadding
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
 from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.dataflow.finn_graph import PAD_VALUE
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 @register_custom_op
 class FMPadding_qd_rtl(QdBackend, FMPadding):  # noqa: N801 (FINN's naming)
-    """FINN's padding with code 0."""
+    """FINN's padding, which is with code 0, or with the node's `PadValue`: FINN knows none."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: its attributes, and the code of the border."""
+        return {**super().get_nodeattr_types(), PAD_VALUE: ("i", False, 0)}
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
@@ -35,6 +40,8 @@ class FMPadding_qd_rtl(QdBackend, FMPadding):  # noqa: N801 (FINN's naming)
                 "PL": left,
                 "PB": bottom,
                 "PR": right,
+                "BITS": bits // simd,
+                "VALUE": int(self.attribute(PAD_VALUE)),
             },
             (bits,),
             (bits,),
