@@ -1,0 +1,268 @@
+"""The fastest folding that fits, as an integer program.
+
+Each slot (a layer, or a layer with what moves its pixels) picks one option. Options cost LUTs, FFs,
+BRAM18, and DSPs; where two slots meet at different widths a converter costs LUTs and FFs as well.
+
+    first    minimize T     with cycles(slot) <= T for each slot, costs within the budget
+    second   minimize the sum of the shares of the budget used, with T as found
+
+CP-SAT (OR-tools) proves both optimal or says how far from the optimum they can be at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("lut", "ff", "bram18", "dsp")
+# CP-SAT counts effort in seconds of a fixed machine: results do not depend on the load.
+EFFORT_S = 8.0
+# The second objective adds shares of the budget in parts of this.
+PARTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Need:
+    """Resources: slice LUTs, flip-flops, BRAM18 (half a BRAM36), DSP blocks; whole numbers."""
+
+    lut: int = 0
+    ff: int = 0
+    bram18: int = 0
+    dsp: int = 0
+
+    def __add__(self, other: Need) -> Need:
+        return Need(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One legal folding of a slot.
+
+    Args:
+        attributes: node name -> attributes to set.
+        cycles: a frame takes in the slot's slowest layer.
+        need: resources of all layers of the slot.
+        widths: bits a beat at each of the slot's ends, by stream name.
+    """
+
+    attributes: Mapping[str, Mapping[str, int | str]]
+    cycles: int
+    need: Need
+    widths: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What is folded together; exactly one option is picked."""
+
+    name: str
+    options: Sequence[Option]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Where slot `source` feeds slot `sink` through the stream `stream`.
+
+    Args:
+        converter: (bits out, bits in) -> what connects them, also where they are equal (a FIFO);
+            a pair that is missing cannot be connected.
+    """
+
+    source: str
+    sink: str
+    stream: str
+    converter: Mapping[tuple[int, int], Need]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What was found.
+
+    Args:
+        picked: option of each slot.
+        cycles: of the slowest slot; `bound`: no folding within the budget is faster.
+        need: all slots and what connects them.
+        least: whether no folding of these cycles uses less of the budget.
+    """
+
+    picked: Mapping[str, Option]
+    cycles: int
+    bound: int
+    need: Need
+    least: bool
+
+    @property
+    def optimal(self) -> bool:
+        """Whether nothing faster fits, for certain."""
+        return self.cycles == self.bound
+
+
+def solve(
+    slots: Sequence[Slot],
+    joints: Sequence[Joint],
+    budget: Need,
+    cycles: int | None = None,
+    effort_s: float = EFFORT_S,
+) -> Solution | None:
+    """The fastest folding within `budget`, or the least one of at most `cycles`; None: none fits.
+
+    The slowest slot's cycles are some option's, so the fastest folding is found by bisection over
+    those: with the options that are too slow left out, each step is a small program.
+
+    Args:
+        budget: resources there are.
+        cycles: a frame may take; None asks for as few as fit.
+        effort_s: seconds (of CP-SAT's deterministic clock) for each step of the bisection, and
+            three times as many for the second objective.
+    """
+    pruned = [_pruned(slot, joints) for slot in slots]
+    floor = max(min(option.cycles for option in slot.options) for slot in pruned)
+    steps = sorted({o.cycles for slot in pruned for o in slot.options if o.cycles >= floor})
+    if cycles is not None:
+        steps = [cycles] if cycles >= floor else []
+    low, high, bound = 0, len(steps) - 1, floor
+    best = None
+    while low <= high:
+        middle = (low + high) // 2
+        program = _Program(pruned, joints, budget, steps[middle])
+        answer = program.fits(effort_s)
+        if answer is True:
+            best, high = program, middle - 1
+        else:
+            low = middle + 1
+            if answer is False:  # for certain; a step without an answer leaves the bound
+                bound = max(bound, steps[min(low, len(steps) - 1)])
+    if best is None:
+        return None
+    least = best.spare(3 * effort_s)
+    picked = best.picked()
+    reached = max(option.cycles for option in picked.values())
+    return Solution(picked, reached, min(bound, reached), best.need(), least)
+
+
+def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
+    """Without options that another one with the same widths beats in every respect."""
+    joined = {joint.stream for joint in joints if slot.name in (joint.source, joint.sink)}
+    groups: dict[tuple[int | None, ...], list[Option]] = {}
+    for option in slot.options:
+        key = tuple(option.widths.get(name) for name in sorted(joined))
+        groups.setdefault(key, []).append(option)
+    kept: list[Option] = []
+    for options in groups.values():
+        front: list[tuple[int, ...]] = []
+        for option in sorted(options, key=_figures):
+            figures = _figures(option)
+            if not any(all(a <= b for a, b in zip(f, figures, strict=True)) for f in front):
+                front.append(figures)
+                kept.append(option)
+    return Slot(slot.name, kept)
+
+
+def _figures(option: Option) -> tuple[int, ...]:
+    return (option.cycles, *(getattr(option.need, kind) for kind in KINDS))
+
+
+class _Program:
+    """The integer program for at most `cycles` a frame, and the last solution found."""
+
+    def __init__(
+        self, slots: Sequence[Slot], joints: Sequence[Joint], budget: Need, cycles: int
+    ) -> None:
+        from ortools.sat.python import cp_model
+
+        self.cp = cp_model
+        self.model = cp_model.CpModel()
+        self.budget = budget
+        self.solver: Any = None
+        self.options = {
+            slot.name: [option for option in slot.options if option.cycles <= cycles]
+            for slot in slots
+        }
+        self.chosen = {
+            name: [self.model.new_bool_var("") for _ in options]
+            for name, options in self.options.items()
+        }
+        self.costs: list[tuple[Any, Need]] = []
+        for name, variables in self.chosen.items():
+            self.model.add_exactly_one(variables)
+            needs = (option.need for option in self.options[name])
+            self.costs += zip(variables, needs, strict=True)
+        for joint in joints:
+            self._connect(joint)
+        for kind in KINDS:
+            self.model.add(self._sum(kind) <= getattr(budget, kind))
+
+    def _sum(self, kind: str) -> Any:
+        return sum(getattr(need, kind) * variable for variable, need in self.costs)
+
+    def _connect(self, joint: Joint) -> None:
+        """A variable for each pair of widths; exactly one is true, and it is the slots' own."""
+        ends = []
+        for name in (joint.source, joint.sink):
+            by_width: dict[int, list[Any]] = {}
+            for option, variable in zip(self.options[name], self.chosen[name], strict=True):
+                by_width.setdefault(option.widths[joint.stream], []).append(variable)
+            ends.append(by_width)
+        pairs = {
+            (a, b): self.model.new_bool_var("")
+            for a in ends[0]
+            for b in ends[1]
+            if (a, b) in joint.converter
+        }
+        for side, by_width in enumerate(ends):
+            for width, variables in by_width.items():
+                having = [v for pair, v in pairs.items() if pair[side] == width]
+                self.model.add(sum(having) == sum(variables))
+        self.costs += ((variable, joint.converter[pair]) for pair, variable in pairs.items())
+
+    def fits(self, effort_s: float) -> bool | None:
+        """Whether some folding fits; None when that stays open."""
+        return self._solve(effort_s, first=True)
+
+    def spare(self, effort_s: float) -> bool:
+        """Go on to the folding that uses the least shares; whether it is that for certain."""
+        for variables in self.chosen.values():
+            for variable in variables:
+                self.model.add_hint(variable, self.solver.value(variable))
+        before = self.solver
+        if self._solve(effort_s, first=False) is not True:
+            self.solver = before
+            return False
+        return bool(self.solver.status_name() == "OPTIMAL")
+
+    def _solve(self, effort_s: float, *, first: bool) -> bool | None:
+        shares = []
+        for kind in KINDS:
+            part = PARTS // max(1, getattr(self.budget, kind))
+            shares.append(part * self._sum(kind))
+        self.model.minimize(sum(shares))
+        solver = self.cp.CpSolver()
+        solver.parameters.num_workers = 1
+        solver.parameters.random_seed = 0
+        solver.parameters.max_deterministic_time = effort_s
+        solver.parameters.stop_after_first_solution = first
+        status = solver.solve(self.model)
+        if status in (self.cp.OPTIMAL, self.cp.FEASIBLE):
+            self.solver = solver
+            return True
+        return False if status == self.cp.INFEASIBLE else None
+
+    def picked(self) -> dict[str, Option]:
+        """The option of each slot."""
+        return {
+            name: next(
+                option
+                for option, variable in zip(self.options[name], variables, strict=True)
+                if self.solver.value(variable)
+            )
+            for name, variables in self.chosen.items()
+        }
+
+    def need(self) -> Need:
+        """Resources of the solution."""
+        total = Need()
+        for variable, need in self.costs:
+            if self.solver.value(variable):
+                total += need
+        return total
