@@ -33,6 +33,28 @@ class Entry:
 
 QUICK = ("network.width=8",)
 RESNET = "boo2020/resnet8_w2a2.yaml"
+MOBILENET = "boo2020/mobilenetv2_x0.25_w2a2.yaml"
+# Four groups, 7x7 stem with stride 2, padded max-pool: the ImageNet family in small.
+IMAGENET = (
+    "network.depth=null",
+    "network.blocks=[1,2,1,1]",
+    "network.width=4",
+    "network.stem=7x7-pool",
+)
+# Output stride 16: the last stage dilates its kernels instead of its stride.
+DEEPLAB = (
+    "network.type=deeplab",
+    "network.stem_stride=2",
+    "network.multiplier=1.0",
+    "network.divisor=1",
+    "network.stem_channels=8",
+    "network.top_channels=16",
+    "network.stages=[{expansion: 1, channels: 6, blocks: 1},"
+    "{expansion: 2, channels: 8, blocks: 2, stride: 2},"
+    "{expansion: 2, channels: 12, blocks: 2, stride: 2},"
+    "{expansion: 3, channels: 12, blocks: 1, stride: 2},"
+    "{expansion: 3, channels: 16, blocks: 2, stride: 2}]",
+)
 LADDER: tuple[Entry, ...] = (
     Entry("digits-fcdnn-w2a2", "quickstart/digits_fcdnn_w2a2.yaml", fps=500_000.0),
     Entry(
@@ -107,5 +129,46 @@ LADDER: tuple[Entry, ...] = (
         frames=20,
         rtl_frames=20,
         fps=1_000.0,
+    ),
+    Entry(
+        "resnet17-bottleneck",
+        RESNET,
+        (*IMAGENET, "network.block=bottleneck"),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+        shape=(3, 40, 40),
+        classes=11,
+    ),
+    Entry(
+        "resnet17-preact-bottleneck",
+        RESNET,
+        (*IMAGENET, "network.block=preact-bottleneck"),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+        shape=(3, 32, 40),
+        classes=7,
+    ),
+    Entry(
+        "deeplab-mobilenetv2",
+        MOBILENET,
+        DEEPLAB,
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+        shape=(3, 48, 40),
+        classes=5,
+    ),
+    Entry(
+        "deeplab-mobilenetv2-class-per-pixel",
+        MOBILENET,
+        (*DEEPLAB, "quantization.weight_bits=4", "quantization.activation_bits=4"),
+        frames=50,
+        rtl_frames=20,
+        fps=2_000.0,
+        shape=(3, 40, 56),
+        classes=7,
+        argmax=True,
     ),
 )
