@@ -9,8 +9,9 @@
 //         BFILE: C/PE words, B[n*PE + p] at bits [p*BB +: BB] of word n, two's complement
 //
 // Inside everything is as wide as acc*M + B can be; SHIFT is less than that width. Rounding lies in
-// B: half of 2^SHIFT added there rounds half up. The compiler chooses M, B and SHIFT so that every
-// accumulator of the layer's range gets the quantizer's own code.
+// B: half of 2^SHIFT added there rounds half up. With EVEN it rounds half to even: where acc*M + B
+// is a multiple of 2^SHIFT, the low bit of the quotient is cleared. The compiler chooses M, B and
+// SHIFT so that every accumulator of the layer's range gets the quantizer's own code.
 `default_nettype none
 module qd_requant #(
   parameter C       = 8,
@@ -19,6 +20,7 @@ module qd_requant #(
   parameter MB      = 8,
   parameter BB      = 24,
   parameter SHIFT   = 16,
+  parameter EVEN    = 0,
   parameter OB      = 8,
   parameter LO      = 0,
   parameter HI      = 255,
@@ -88,10 +90,19 @@ module qd_requant #(
       always @(posedge clk)
         sum <= {{(SB-PB){product[PB-1]}}, product} + {{(SB-BB){bias[BB-1]}}, bias};
 
-      wire signed [QB-1:0] code = {{(QB-SB+SHIFT){sum[SB-1]}}, sum[SB-1:SHIFT]};
-      if (SHIFT > 0) begin : g_fraction
-        wire unused_fraction = &{1'b0, sum[SHIFT-1:0]};
+      wire tie;
+      if (EVEN == 0) begin : g_up
+        assign tie = 1'b0;
+        if (SHIFT > 0) begin : g_fraction
+          wire unused_fraction = &{1'b0, sum[SHIFT-1:0]};
+        end
+      end else if (SHIFT == 0) begin : g_whole
+        assign tie = 1'b1;
+      end else begin : g_even
+        assign tie = ~|sum[SHIFT-1:0];
       end
+      wire signed [QB-1:0] code =
+        {{(QB-SB+SHIFT){sum[SB-1]}}, sum[SB-1:SHIFT]} & ~{{(QB-1){1'b0}}, tie};
       // Bounds of QB bits, which may be more or fewer than those of a parameter.
       wire signed [QB-1:0] lo, hi;
       if (QB > 32) begin : g_wide

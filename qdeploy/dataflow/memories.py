@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,26 @@ def hex_lines(codes: npt.ArrayLike, bits: int, per_word: int) -> list[str]:
     text = np.ascontiguousarray(words[:, ::-1]).tobytes().hex()
     step = 2 * words.shape[1]
     return [text[end - digits : end] for end in range(step, len(text) + 1, step)]
+
+
+def wide_lines(numbers: Iterable[int], per_word: int, bits: int) -> list[str]:
+    """As `hex_lines`, for numbers of any width, two's complement in `bits` or unsigned.
+
+    Raises:
+        InternalError: a number does not fit `bits`, or the last word is not full.
+    """
+    flat = [int(number) for number in numbers]
+    for number in flat:
+        if not -(1 << bits) <= 2 * number < 2 << bits:
+            raise InternalError(f"{number} does not fit {bits} bits")
+    if len(flat) % per_word:
+        raise InternalError(f"{len(flat)} numbers do not fill words of {per_word}")
+    digits, mask = (bits * per_word + 3) // 4, (1 << bits) - 1
+    words = (
+        sum((number & mask) << (bits * lane) for lane, number in enumerate(fold))
+        for fold in (flat[at : at + per_word] for at in range(0, len(flat), per_word))
+    )
+    return [f"{word:0{digits}x}" for word in words]
 
 
 def weight_lines(W: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[str]:

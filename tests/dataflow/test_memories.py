@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdeploy.dataflow.memories import threshold_files, threshold_lines, weight_lines
+from qdeploy.dataflow.memories import threshold_files, threshold_lines, weight_lines, wide_lines
 from qdeploy.errors import InternalError
 
 
@@ -71,3 +71,20 @@ def test_foldings_that_do_not_divide_are_refused() -> None:
 def test_weights_wider_than_their_bits_are_refused() -> None:
     with pytest.raises(InternalError, match="do not fit 2 bits"):
         weight_lines([[-3]], 1, 1, 2)
+
+
+@pytest.mark.parametrize("bits", [3, 31, 47, 90])
+def test_numbers_wider_than_a_machine_word_are_at_their_lane(bits: int) -> None:
+    top = 1 << (bits - 1)
+    numbers = [-top, top - 1, 0, -1, top // 3, -(top // 5)]
+    lines = wide_lines(numbers, 3, bits)
+    assert [field(line, lane, bits) for line in lines for lane in range(3)] == numbers
+
+
+def test_numbers_wider_than_their_bits_and_words_half_full_are_refused() -> None:
+    with pytest.raises(InternalError, match="16 does not fit 4 bits"):
+        wide_lines([15, 16], 1, 4)
+    with pytest.raises(InternalError, match="-9 does not fit 4 bits"):
+        wide_lines([-9], 1, 4)
+    with pytest.raises(InternalError, match="3 numbers do not fill words of 2"):
+        wide_lines([1, 2, 3], 2, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,20 +10,11 @@ from block_models import STALLS
 from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.library import closure
+from qdeploy.dataflow.memories import wide_lines
 from qdeploy.dataflow.packing import pack, unpack
 
 LIBRARIES = [name.removesuffix(".v") for name in closure(["qd_requant"]) if name != "qd_requant.v"]
 VECTORS = 60
-
-
-def wide_lines(folds, bits):
-    """Memory lines of integers (folds, lanes) of any width, lane 0 in the least bits."""
-    digits = (bits * len(folds[0]) + 3) // 4
-    words = (
-        sum((int(number) & ((1 << bits) - 1)) << (bits * lane) for lane, number in enumerate(fold))
-        for fold in folds
-    )
-    return [f"{word:0{digits}x}" for word in words]
 
 
 @dataclass(frozen=True)
@@ -40,6 +31,7 @@ class Unit:
     LO: int = 0
     HI: int = 255
     USE_DSP: str = "yes"
+    EVEN: int = 0
 
     @property
     def latency(self):
@@ -76,15 +68,20 @@ class Unit:
         accs[0], accs[1] = -top, top - 1
         return accs
 
+    def code(self, acc, m, b):
+        """One code; with EVEN a value without a rest is rounded down to an even one."""
+        value = acc * m + b
+        code = value >> self.SHIFT
+        if self.EVEN and code << self.SHIFT == value and code % 2:
+            code -= 1
+        return min(max(code, self.LO), self.HI)
+
     def result(self, accs):
         """Codes (VECTORS, C)."""
         M, B = self.multipliers(), self.biases()
         return np.array(
             [
-                [
-                    min(max((int(acc) * m + b) >> self.SHIFT, self.LO), self.HI)
-                    for acc, m, b in zip(row, M, B, strict=True)
-                ]
+                [self.code(int(acc), m, b) for acc, m, b in zip(row, M, B, strict=True)]
                 for row in accs
             ]
         )
@@ -100,6 +97,9 @@ CASES = {
     "no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, USE_DSP="no"),
     "one channel": Unit(1, 1, 10, 5, 15, 6, OB=7, HI=99),
     "bias wider than product": Unit(8, 4, 6, 3, 40, 4, LO=-100, HI=100),
+    "half to even": Unit(6, 2, 8, 3, 9, 3, OB=6, HI=63, EVEN=1),
+    "half to even, signed": Unit(6, 3, 8, 2, 8, 2, OB=6, LO=-32, HI=31, EVEN=1, USE_DSP="no"),
+    "half to even, no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, EVEN=1, USE_DSP="no"),
     "product far smaller than the code": Unit(4, 2, 4, 2, 4, 1, OB=16, LO=-30000, HI=30000),
 }
 
@@ -107,10 +107,9 @@ CASES = {
 @pytest.fixture(params=CASES.values(), ids=CASES.keys(), scope="module")
 def case(request, block_sim):
     unit = request.param
-    folds = unit.C // unit.PE
     memories = {
-        "m.hex": wide_lines(np.reshape(unit.multipliers(), (folds, unit.PE)), unit.MB),
-        "b.hex": wide_lines(np.reshape(unit.biases(), (folds, unit.PE)), unit.BB),
+        "m.hex": wide_lines(unit.multipliers(), unit.PE, unit.MB),
+        "b.hex": wide_lines(unit.biases(), unit.PE, unit.BB),
     }
     sim = block_sim(
         "qd_requant",
@@ -149,3 +148,12 @@ def test_codes_are_spread(case):
     """Guards the other tests: codes that are all alike would prove little."""
     unit, _ = case
     assert len(np.unique(unit.result(unit.accs(seed=1)))) >= min(unit.HI - unit.LO, 30) // 2
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("half to even")])
+def test_ties_of_odd_codes_are_among_the_accumulators(name):
+    """Guards the tests above for the units that round half to even."""
+    unit = CASES[name]
+    half_up = replace(unit, EVEN=0)
+    accs = unit.accs(seed=0)
+    assert (unit.result(accs) != half_up.result(accs)).sum() >= 10
