@@ -12,6 +12,7 @@ Node and tensor names are the integer graph's; the initializers are `<node>.weig
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,29 +198,47 @@ class _Emitter:
         )
 
     def _max_pool(self, node: MaxPool) -> None:
-        # Channels last from the start: FINN's pass for it loses the other branches of a fork.
-        source = self.graph.tensors[node.inputs[0]]
-        before, after = self._channels_last(source, self.graph.tensors[node.output])
-        pads = node.pads
-        if any(pads) and source.dtype.signed:
-            before, pads = self._padded(source, before, pads), (0, 0, 0, 0)
+        """FINN's own layers: its pass for ONNX's operator takes neither a stride beyond the window
+        nor uneven padding, and loses the other branches of a fork."""
+        source, result = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.output]
+        windows, kind = f"{node.output}.windows", finn_type(source.dtype)
+        before, after = self._channels_last(source, result)
+        if any(node.pads):
+            before = self._padded(source, before, node.pads)
+        height, width, channels = stream_shape(result)
+        self.shapes[windows] = (1, height, width, prod(node.kernel) * channels)
         self._add(
-            "MaxPoolNHWC",
-            node.name,
+            "Im2Col",
+            "",
             [before],
-            after,
+            windows,
             domain="qonnx.custom_op.general",
-            kernel_shape=list(node.kernel),
-            strides=list(node.stride),
-            pads=list(pads),
+            stride=list(node.stride),
+            kernel_size=list(node.kernel),
+            pad_amount=[0, 0, 0, 0],
+            depthwise=1,
+            input_shape=str(self.shapes[before]),
+        )
+        self._add(
+            "Pool",
+            f"Pool_{node.name}",
+            [windows],
+            after,
+            domain="finn.custom_op.fpgadataflow",
+            backend="fpgadataflow",
+            InputDataType=kind,
+            OutputDataType=kind,
+            Channels=channels,
+            PE=channels,
+            KernelSize=list(node.kernel),
+            Function="MaxPool",
+            OutImgDims=[height, width],
+            BatchSize=1,
         )
         self._channels_first(after, node.output)
 
     def _padded(self, source: Tensor, name: str, pads: tuple[int, int, int, int]) -> str:
-        """A map, channels last, with a border of the lowest code, which never is a maximum.
-
-        Among unsigned codes that is 0, with which FINN pads by itself.
-        """
+        """A map, channels last, with a border of the lowest code, which never is a maximum."""
         height, width, channels = stream_shape(source)
         top, left, bottom, right = pads
         padded = f"{name}.padded"

@@ -1,12 +1,13 @@
 """FINN's hardware layers from FINN's dialect of ONNX, through FINN's own passes.
 
     requires   integer nodes only (the integer graph made them), one input, one output
-    transform  convolutions to Im2Col + MatMul, channels last, transposes cancelled; then each node
-               to its hardware layer, thresholds inside the matrix unit that feeds them
+    transform  channels last (`channels_last.py`); then each node to its hardware layer, thresholds
+               inside the matrix unit that feeds them, and a unit that copies where streams fork
     ensures    every node is a hardware layer, named after the recipe's layer
 
-FINN's float streamlining is not needed: what it would move (scales, biases, batch norm) was turned
-into integer thresholds exactly before, so only its layout and inference passes are left to run.
+FINN's streamlining is not needed: what it would move (scales, biases, batch norm) was turned into
+integer thresholds exactly before, so only its inference of layers is left to run, each pass to a
+fixpoint within a bound (`finn_passes.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow import finn_env
-from qdeploy.errors import PassError, UnsupportedLayerError
+from qdeploy.dataflow.channels_last import channels_last
+from qdeploy.errors import UnsupportedLayerError
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
-
-# Enough for any chain: each round moves a transpose past at least one node.
-MAX_ROUNDS = 20
 
 _SUFFIX = {
     "MVAU": "mvau",
@@ -46,86 +45,14 @@ def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
 
     Raises:
         UnsupportedLayerError: a node is left that is no hardware layer; names it and its layer.
-        PassError: the layout passes did not come to rest.
+        PassError: one of FINN's passes did not come to rest.
     """
     finn_env.prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = _infer(_cut_last_transpose(_channels_last(model)))
+        model = _infer(channels_last(model))
     _ensure_hardware_only(model)
     name_nodes(model)
-    return model
-
-
-def _channels_last(model: ModelWrapper) -> ModelWrapper:
-    from finn.transformation.streamline.absorb import (
-        AbsorbConsecutiveTransposes,
-        AbsorbTransposeIntoMultiThreshold,
-    )
-    from finn.transformation.streamline.reorder import (
-        MoveTransposePastFork,
-        MoveTransposePastJoinAdd,
-    )
-    from qonnx.transformation.infer_data_layouts import InferDataLayouts
-    from qonnx.transformation.infer_datatypes import InferDataTypes
-    from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
-
-    plain = _plain_convolutions(model)
-    model = model.transform(InferDataLayouts()).transform(LowerConvsToMatMul())
-    _forget_depthwise(model, plain)
-    for _ in range(MAX_ROUNDS):
-        before = [(node.op_type, *node.input, *node.output) for node in model.graph.node]
-        for step in (
-            InferDataLayouts(),
-            AbsorbTransposeIntoMultiThreshold(),
-            AbsorbConsecutiveTransposes(),
-            MoveTransposePastFork(),
-            MoveTransposePastJoinAdd(),
-            AbsorbConsecutiveTransposes(),
-        ):
-            model = model.transform(step)
-        if before == [(node.op_type, *node.input, *node.output) for node in model.graph.node]:
-            return model.transform(InferDataLayouts()).transform(InferDataTypes())
-    raise PassError(f"FINN's layout passes did not come to rest within {MAX_ROUNDS} rounds")
-
-
-def _plain_convolutions(model: ModelWrapper) -> set[str]:
-    """Names of the weights of convolutions with one group."""
-    from qonnx.util.basic import get_by_name
-
-    return {
-        node.input[1]
-        for node in model.get_nodes_by_op_type("Conv")
-        if get_by_name(node.attribute, "group").i == 1
-    }
-
-
-def _forget_depthwise(model: ModelWrapper, plain: set[str]) -> None:
-    """A convolution from one channel to one is taken for depthwise; it is a plain one."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    for annotation in model.graph.quantization_annotation:
-        if annotation.tensor_name in plain:
-            entries = annotation.quant_parameter_tensor_names
-            for entry in [entry for entry in entries if entry.key == "tensor_sparsity"]:
-                entries.remove(entry)
-    for node in model.get_nodes_by_op_type("Im2Col"):
-        if model.find_consumer(node.output[0]).input[1] in plain:
-            getCustomOp(node).set_nodeattr("depthwise", 0)
-
-
-def _cut_last_transpose(model: ModelWrapper) -> ModelWrapper:
-    """A feature map leaves in stream order: the last Transpose is the host's business."""
-    output = model.graph.output[0]
-    last = model.find_producer(output.name)
-    if last is None or last.op_type != "Transpose":
-        return model
-    inner = last.input[0]
-    entry = next(item for item in model.graph.value_info if item.name == inner)
-    model.graph.value_info.remove(entry)
-    model.graph.node.remove(last)
-    model.graph.output.remove(output)
-    model.graph.output.append(entry)
     return model
 
 
@@ -146,28 +73,44 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
     from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
         InferVectorVectorActivation,
     )
-    from finn.transformation.move_reshape import RemoveCNVtoFCFlatten
     from qonnx.transformation.general import RemoveUnusedTensors, SortGraph
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
-    from qonnx.transformation.infer_datatypes import InferDataTypes
 
-    for step in (
-        InferPool(),
-        InferVectorVectorActivation(),
-        InferQuantizedMatrixVectorActivation(),
-        InferThresholdingLayer(),
-        InferConvInpGen(),
-        InferElementwiseBinaryOperation(),
-        InferLabelSelectLayer(),
-        RemoveCNVtoFCFlatten(),
-        InferDuplicateStreamsLayer(),
-    ):
-        named = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
-        model = model.transform(step)
-        for node in model.get_nodes_by_op_type("ElementwiseAdd"):
-            node.name = node.name or named[node.output[0]]
-        model = model.transform(InferDataLayouts()).transform(InferDataTypes())
-    return model.transform(RemoveUnusedTensors()).transform(SortGraph())
+    from qdeploy.dataflow.finn_passes import settle
+
+    model = settle(model, [InferDataLayouts()])
+    added = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
+    model = settle(
+        model,
+        [
+            InferPool(),
+            InferVectorVectorActivation(),
+            InferQuantizedMatrixVectorActivation(),
+            InferThresholdingLayer(),
+            InferConvInpGen(),
+            InferElementwiseBinaryOperation(),
+            InferLabelSelectLayer(),
+        ],
+    )
+    for node in model.get_nodes_by_op_type("ElementwiseAdd"):
+        node.name = node.name or added[node.output[0]]
+    _drop_flatten(model)
+    return settle(model, [InferDuplicateStreamsLayer(), RemoveUnusedTensors(), SortGraph()])
+
+
+def _drop_flatten(model: ModelWrapper) -> None:
+    """A vector streams as the pixels it was made of: between hardware layers nothing is to do."""
+    from finn.util.fpgadataflow import is_fpgadataflow_node
+
+    for node in model.get_nodes_by_op_type("Flatten"):
+        source, result = node.input[0], node.output[0]
+        producer, users = model.find_producer(source), model.find_consumers(result)
+        around = users if producer is None else [producer, *users]
+        if not users or not all(is_fpgadataflow_node(item) for item in around):
+            continue
+        for user in users:
+            user.input[:] = [source if name == result else name for name in user.input]
+        model.graph.node.remove(node)
 
 
 def _ensure_hardware_only(model: ModelWrapper) -> None:
