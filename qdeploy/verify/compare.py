@@ -89,14 +89,11 @@ def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
 
 
 def class_mismatches(expected: npt.NDArray[np.integer], actual: npt.NDArray[np.integer]) -> int:
-    """Frames whose predicted class differs, except where the expected top logits are equal.
+    """Predicted classes that differ, except where the expected top logits are equal.
 
     Args:
-        expected, actual: logits (frames, classes).
+        expected, actual: logits (frames, classes): one class a frame; or (frames, classes, H, W):
+            one a pixel.
     """
-    differing = 0
-    for left, right in zip(expected, actual, strict=True):
-        chosen = int(np.argmax(right))
-        if left[chosen] != left.max():
-            differing += 1
-    return differing
+    chosen = np.take_along_axis(expected, actual.argmax(axis=1, keepdims=True), axis=1)
+    return int((chosen != expected.max(axis=1, keepdims=True)).sum())

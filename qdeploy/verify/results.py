@@ -24,7 +24,7 @@ class Rung:
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
         origins: of the mismatches, those that no earlier one in their frame explains.
         must_be_exact: whether any mismatch is a failure.
-        class_mismatches: frames with another predicted class.
+        class_mismatches: frames, or pixels, with another predicted class.
         skipped: why the rung did not run, None when it did.
         note: one sentence for people.
         details: further figures (stalls, optimization levels, distances of differing codes).

@@ -57,6 +57,15 @@ def test_another_class_counts_except_at_exactly_equal_logits() -> None:
     assert class_mismatches(expected, np.array([[5, 1, 5], [4, 2, 3], [9, 0, 0]])) == 1
 
 
+def test_the_class_of_every_pixel_counts_in_a_map_of_logits() -> None:
+    expected = np.random.default_rng(0).permutation(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    actual = expected.copy()
+    assert class_mismatches(expected, actual) == 0
+    actual[1, :, 3, 4] = np.roll(expected[1, :, 3, 4], 1)
+    actual[0, :, 0, 2] = np.roll(expected[0, :, 0, 2], 1)
+    assert class_mismatches(expected, actual) == 2
+
+
 def test_one_differing_code_fails_an_exact_rung_and_names_it() -> None:
     rung = Rung("rtl", frames=1, codes=10, mismatches=1, note="frame 0, `a`")
     error = failure([Rung("int", codes=10), rung])
