@@ -1,4 +1,5 @@
-"""Sliding window: `qd_window` behind FINN's ConvolutionInputGenerator."""
+"""Sliding window behind FINN's ConvolutionInputGenerator: `qd_window`, one kernel position a beat,
+or `qd_window_parallel`, the whole window."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
 from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -21,8 +23,8 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
     """FINN's sliding window; channel order by kernel position, or by channel when depthwise."""
 
     def use_parallel_window_output(self) -> bool:
-        """FINN's hook: one kernel position a beat, never the whole window."""
-        return False
+        """FINN's hook: the whole window in a beat, where the folding asks for it."""
+        return bool(self.attribute("parallel_window"))
 
     def get_exp_cycles(self) -> int:
         """Cycles a frame: the longer of reading the map and writing the windows."""
@@ -30,7 +32,8 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
         height, width = pair(self.attribute("IFMDim"))
         out_height, out_width = pair(self.attribute("OFMDim"))
         kernel_height, kernel_width = pair(self.attribute("ConvKernelDim"))
-        written = out_height * out_width * kernel_height * kernel_width
+        positions = 1 if self.use_parallel_window_output() else kernel_height * kernel_width
+        written = out_height * out_width * positions
         return int(fold * max(height * width, written))
 
     def unit(self, model: ModelWrapper) -> Unit:
@@ -41,22 +44,26 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
         kernel, stride, dilation = (
             pair(self.attribute(key)) for key in ("ConvKernelDim", "Stride", "Dilation")
         )
-        block = Block(
-            "qd_window",
-            {
-                "WIDTH": bits,
-                "CF": int(self.attribute("IFMChannels")) // simd,
-                "H": height,
-                "W": width,
-                "KH": kernel[0],
-                "KW": kernel[1],
-                "SH": stride[0],
-                "SW": stride[1],
-                "DH": dilation[0],
-                "DW": dilation[1],
-                "DEPTHWISE": int(self.attribute("depthwise")),
-            },
-            (bits,),
-            (bits,),
-        )
-        return single(block)
+        fold = int(self.attribute("IFMChannels")) // simd
+        parameters: dict[str, int | str] = {
+            "WIDTH": bits,
+            "H": height,
+            "W": width,
+            "KH": kernel[0],
+            "KW": kernel[1],
+            "SH": stride[0],
+            "SW": stride[1],
+            "DH": dilation[0],
+            "DW": dilation[1],
+        }
+        depthwise = int(self.attribute("depthwise"))
+        if self.use_parallel_window_output():
+            if fold != 1 or depthwise:
+                raise InternalError(
+                    f"`{self.onnx_node.name}`: a parallel window takes whole pixels and is not "
+                    "depthwise"
+                )
+            wide = bits * kernel[0] * kernel[1]
+            return single(Block("qd_window_parallel", parameters, (bits,), (wide,)))
+        parameters |= {"CF": fold, "DEPTHWISE": depthwise}
+        return single(Block("qd_window", parameters, (bits,), (bits,)))
