@@ -20,6 +20,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 # Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
@@ -27,7 +28,7 @@ SHALLOW = 32
 
 
 @dataclass(frozen=True)
-class _Lag:
+class Lag:
     """How far a stream is behind the design's input, in frames, and rows that may be buffered."""
 
     needed: Fraction = Fraction(0)
@@ -36,6 +37,44 @@ class _Lag:
     @property
     def total(self) -> Fraction:
         return self.needed + self.buffered
+
+    def depth(self, beats: int) -> int:
+        """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
+        return SHALLOW + ceil(self.total * beats)
+
+
+class Lags:
+    """How far each stream of a model lags, and how long each branch waits for the others.
+
+    Args:
+        model: hardware layers in the order of the stream; their folding does not matter.
+    """
+
+    def __init__(self, model: ModelWrapper) -> None:
+        from qonnx.custom_op.registry import getCustomOp
+
+        constants = {item.name for item in model.graph.initializer}
+        lags: dict[str, Lag] = {model.graph.input[0].name: Lag()}
+        self._waits: dict[tuple[str, str], Lag] = {}
+        for node in model.graph.node:
+            streams = [name for name in node.input if name not in constants]
+            latest = max((lags[name] for name in streams), key=lambda lag: lag.total)
+            if len(streams) > 1:
+                for name in streams:
+                    self._waits[node.name, name] = Lag(latest.total - lags[name].total)
+            if node.op_type.startswith("ConvolutionInputGenerator"):
+                latest = _behind_window(getCustomOp(node), latest)
+            for name in node.output:
+                lags[name] = latest
+
+    def wait(self, node: NodeProto, stream: str) -> Lag | None:
+        """By how much `stream` is ahead of the latest branch at the join `node`; None: no join."""
+        return self._waits.get((node.name, stream))
+
+
+def has_output_fifo(node: NodeProto) -> bool:
+    """Whether a FIFO follows this layer: it works in bursts, a neighbour may pause."""
+    return bool(node.op_type.startswith(("MVAU", "VVAU", "Pool")))
 
 
 def set_fifo_depths(model: ModelWrapper) -> None:
@@ -46,41 +85,30 @@ def set_fifo_depths(model: ModelWrapper) -> None:
     """
     from qonnx.custom_op.registry import getCustomOp
 
-    constants = {item.name for item in model.graph.initializer}
-    lags: dict[str, _Lag] = {model.graph.input[0].name: _Lag()}
+    lags = Lags(model)
     for node in model.graph.node:
         inst = getCustomOp(node)
-        streams = [name for name in node.input if name not in constants]
-        arriving = [lags[name] for name in streams]
-        latest = max(arriving, key=lambda lag: lag.total)
-        if len(streams) > 1:
-            depths = [_depth(inst, index, latest, lag) for index, lag in enumerate(arriving)]
+        waits = [lags.wait(node, name) for name in node.input]
+        depths = [
+            wait.depth(prod(int(size) for size in inst.get_folded_input_shape(index)[:-1]))
+            for index, wait in enumerate(waits)
+            if wait is not None
+        ]
+        if depths:
             inst.set_nodeattr("inFIFODepths", depths)
-        if node.op_type.startswith("ConvolutionInputGenerator"):
-            latest = _behind_window(inst, latest)
-        for name in node.output:
-            lags[name] = latest
-        if node.op_type.startswith(("MVAU", "VVAU", "Pool")) and model.find_consumers(
-            node.output[0]
-        ):
+        if has_output_fifo(node) and model.find_consumers(node.output[0]):
             inst.set_nodeattr("outFIFODepths", [SHALLOW])
     first = model.find_consumer(model.graph.input[0].name)
     getCustomOp(first).set_nodeattr("inFIFODepths", [SHALLOW])
 
 
-def _behind_window(inst: Any, lag: _Lag) -> _Lag:
+def _behind_window(inst: Any, lag: Lag) -> Lag:
     height, width = (int(size) for size in inst.get_nodeattr("IFMDim"))
     kernel = [int(size) for size in inst.get_nodeattr("ConvKernelDim")]
     dilation = [int(size) for size in inst.get_nodeattr("Dilation")]
     tall, wide = (d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     frame = height * width
-    return _Lag(
+    return Lag(
         lag.needed + Fraction((tall - 1) * width + wide, frame),
         lag.buffered + Fraction(width * tall, frame),
     )
-
-
-def _depth(inst: Any, index: int, latest: _Lag, own: _Lag) -> int:
-    """Words for what this branch sends while the latest one is still behind."""
-    beats = prod(int(size) for size in inst.get_folded_input_shape(index)[:-1])
-    return SHALLOW + ceil((latest.total - own.total) * beats)
