@@ -44,7 +44,10 @@ def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
     Raises:
         UnsupportedLayerError: a layer has no hardware unit.
     """
-    return specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+
+    model = specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
+    return model.transform(InferDataTypes())  # FINN's own operators know no exact sums
 
 
 def compile_graph(

@@ -1,7 +1,9 @@
 """Give FINN's layers the widths of the integer graph's exact intervals.
 
-FINN's inference falls back to 32 bits for accumulators. The integer graph knows the interval each
-accumulator can take with the real weights; those are the widths the hardware gets.
+FINN's inference falls back to 32 bits for accumulators, and takes the whole range of a type for
+sums. The integer graph knows the interval each accumulator and each sum can take with the real
+weights; those are the widths the hardware gets. Accumulators are signed, for thresholds are compared
+with sign; sums of codes are as they come.
 """
 
 from __future__ import annotations
@@ -11,10 +13,21 @@ from typing import TYPE_CHECKING
 from qdeploy.dataflow.finn_graph import finn_type
 from qdeploy.dataflow.hw_layers import layer_of
 from qdeploy.errors import PassError
-from qdeploy.lowering.integer_graph import Bias, IntegerGraph, IntType, Tensor
+from qdeploy.lowering.integer_graph import (
+    Add,
+    Bias,
+    GlobalSum,
+    IntegerGraph,
+    IntType,
+    Tensor,
+)
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
+
+
+# Attribute of a sum over pixels: the type of its result.
+SUM_TYPE = "sumDataType"
 
 
 def signed_type(tensor: Tensor) -> IntType:
@@ -35,22 +48,29 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
     Raises:
         PassError: a matrix unit does not belong to a node of the graph.
     """
+    from onnx import helper
     from qonnx.core.datatype import DataType
     from qonnx.custom_op.registry import getCustomOp
     from qonnx.transformation.infer_datatypes import InferDataTypes
 
     nodes = {node.name: node for node in graph.nodes}
     for node in model.graph.node:
-        if not node.op_type.startswith(("MVAU", "VVAU", "ElementwiseAdd")):
+        if not node.op_type.startswith(("MVAU", "VVAU", "ElementwiseAdd", "GlobalAccPool")):
             continue
         name = layer_of(model, node)
         if name not in nodes:
             raise PassError(f"unit `{node.name}` belongs to no node of the integer graph")
         owner = nodes[name]
-        exact = finn_type(signed_type(graph.tensors[owner.output]))
+        result = graph.tensors[owner.output]
+        exact = finn_type(signed_type(result))
         inst = getCustomOp(node)
         if isinstance(owner, Bias):
             exact = finn_type(_sum_type(graph, owner))
+        if isinstance(owner, Add | GlobalSum):
+            exact = finn_type(IntType.holding(result.lo, result.hi))
+        if isinstance(owner, GlobalSum):
+            node.attribute.append(helper.make_attribute(SUM_TYPE, exact))
+            continue
         if node.op_type.startswith("ElementwiseAdd"):
             for side, tensor in zip(("lhs", "rhs"), node.input, strict=True):
                 inst.set_nodeattr(f"{side}_dtype", model.get_tensor_datatype(tensor).name)

@@ -41,7 +41,7 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
-from qdeploy.lowering.intervals import accumulator_intervals, magnitude
+from qdeploy.lowering.intervals import magnitude, node_intervals
 from qdeploy.lowering.requantize import (
     EXACT_FLOAT32,
     Fold,
@@ -155,8 +155,7 @@ class _Emitter:
         node, tensor = self.graph.producer(name), self.graph.tensors[name]
         if isinstance(node, Conv | Dense):
             source = self.graph.tensors[node.inputs[0]]
-            padded = isinstance(node, Conv) and any(node.pads)
-            found = accumulator_intervals(node.weights, source.lo, source.hi, padded=padded)
+            found = node_intervals(node, source)
             return np.array(found.lo, dtype=np.int64), np.array(found.hi, dtype=np.int64)
         channels = tensor.shape[0]
         return np.full(channels, tensor.lo), np.full(channels, tensor.hi)

@@ -25,7 +25,7 @@ from qdeploy.lowering.affine import (
 )
 from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
 from qdeploy.lowering.integer_graph import Conv, Dense, IntArray
-from qdeploy.lowering.intervals import accumulator_intervals
+from qdeploy.lowering.intervals import Intervals, accumulator_intervals, convolution_intervals
 from qdeploy.lowering.names import layer_of
 from qdeploy.lowering.refusal import refuse
 
@@ -79,7 +79,10 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
     codes = weights.codes
     if groups > 1 and not groups == source.shape[0] == len(codes):
         codes, groups = _without_groups(codes, groups), 1
-    output = _accumulate(builder, node, codes, x, (len(codes), height, width), padded=any(pads))
+    interval = convolution_intervals(
+        codes, source.lo, source.hi, source.shape[1:], stride, pads, dilation
+    )
+    output = _accumulate(builder, node, interval, (len(codes), height, width))
     builder.nodes.append(
         Conv(
             builder.node_name(layer, "conv"),
@@ -109,7 +112,8 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activat
         )
     turned = weights.transposed([1, 0])
     layer = layer_of(node)
-    output = _accumulate(builder, node, turned.codes, x, (len(turned.codes),), padded=False)
+    interval = accumulator_intervals(turned.codes, source.lo, source.hi)
+    output = _accumulate(builder, node, interval, (len(turned.codes),))
     builder.nodes.append(
         Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, turned.codes)
     )
@@ -155,16 +159,8 @@ def _inputs(
 
 
 def _accumulate(
-    builder: Builder,
-    node: NodeProto,
-    weights: IntArray,
-    x: Activation,
-    shape: tuple[int, ...],
-    *,
-    padded: bool,
+    builder: Builder, node: NodeProto, interval: Intervals, shape: tuple[int, ...]
 ) -> str:
-    source = builder.tensors[x.tensor]
-    interval = accumulator_intervals(weights, source.lo, source.hi, padded=padded)
     output = builder.accumulator(layer_of(node), shape, interval, node.output[0], kind="acc")
     bits = builder.tensors[output].dtype.bits
     if bits > ACCUMULATOR_BITS:

@@ -19,7 +19,7 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
-from qdeploy.lowering.intervals import accumulator_intervals
+from qdeploy.lowering.intervals import node_intervals
 from qdeploy.lowering.reference import run_reference
 from qdeploy.lowering.simulator import LEVELS, IntSimulator
 from qdeploy.lowering.thresholds import Quantizer, threshold_table
@@ -32,15 +32,15 @@ def graph_of(
     byte = IntType(8, False)
     tensors = {"input": Tensor("input", shape, byte, 0, 255)}
     padded = weights.ndim == 4
-    interval = accumulator_intervals(weights, 0, 255, padded=padded)
-    lo, hi = interval.bounds
-    out_shape = (len(weights), *shape[1:])
-    tensors["acc"] = Tensor("acc", out_shape, IntType.holding(lo, hi), lo, hi)
-    linear: Node
+    linear: Conv | Dense
     if padded:
         linear = Conv("conv", "l", ("input",), "acc", weights, (1, 1), (1, 1, 1, 1))
     else:
         linear = Dense("dense", "l", ("input",), "acc", weights)
+    interval = node_intervals(linear, tensors["input"])
+    lo, hi = interval.bounds
+    out_shape = (len(weights), *shape[1:])
+    tensors["acc"] = Tensor("acc", out_shape, IntType.holding(lo, hi), lo, hi)
     if extra == "bias":
         tensors["logits"] = Tensor("logits", out_shape, IntType(32, True), lo - 5, hi + 5)
         bias = np.arange(len(weights)) - 2

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.dataflow.exact_types import SUM_TYPE
 
 if TYPE_CHECKING:
+    from qonnx.core.datatype import BaseDataType
     from qonnx.core.modelwrapper import ModelWrapper
 
 
 @register_custom_op
 class GlobalAccPool_qd_rtl(QdBackend, GlobalAccPool):  # noqa: N801 (FINN's naming scheme)
     """FINN's accumulating global pool; the 1/N of an average is in the next scale."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: its attributes, and the type that holds the exact sums."""
+        return {**super().get_nodeattr_types(), SUM_TYPE: ("s", True, "")}
+
+    def get_output_datatype(self, ind: int = 0) -> BaseDataType:
+        """FINN's hook: as narrow as the sums that occur allow."""
+        from qonnx.core.datatype import DataType
+
+        return DataType[self.attribute(SUM_TYPE)]
 
     def get_exp_cycles(self) -> int:
         """Cycles a frame: the input's beats."""
