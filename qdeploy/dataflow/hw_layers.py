@@ -73,10 +73,10 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
     from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
         InferVectorVectorActivation,
     )
-    from qonnx.transformation.general import RemoveUnusedTensors, SortGraph
+    from qonnx.transformation.general import SortGraph
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
 
-    from qdeploy.dataflow.finn_passes import settle
+    from qdeploy.dataflow.finn_passes import forget_unused, settle
 
     model = settle(model, [InferDataLayouts()])
     added = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
@@ -95,7 +95,9 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
     for node in model.get_nodes_by_op_type("ElementwiseAdd"):
         node.name = node.name or added[node.output[0]]
     _drop_flatten(model)
-    return settle(model, [InferDuplicateStreamsLayer(), RemoveUnusedTensors(), SortGraph()])
+    model = settle(model, [InferDuplicateStreamsLayer(), SortGraph()])
+    forget_unused(model)
+    return model
 
 
 def _drop_flatten(model: ModelWrapper) -> None:
