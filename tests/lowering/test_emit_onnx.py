@@ -15,7 +15,6 @@ from qdeploy.lowering.integer_graph import (
     Dense,
     IntegerGraph,
     IntType,
-    Node,
     Tensor,
     Threshold,
 )
