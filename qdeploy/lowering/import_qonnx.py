@@ -47,14 +47,15 @@ class FoldConstants(Pass):
 
     def call(self, model: ModelProto) -> PassResult:
         modified = False
+        known = initializers(model)
         for node in list(model.graph.node):
-            known = initializers(model)
             wanted = [name for name in node.input if name]
             if node.domain not in ("", "ai.onnx") or any(name not in known for name in wanted):
                 continue
             values = ReferenceEvaluator(node).run(None, {name: known[name] for name in wanted})
             for name, value in zip(node.output, values, strict=True):
-                add_initializer(model, name, np.asarray(value))
+                known[name] = np.asarray(value)
+                add_initializer(model, name, known[name])
             model.graph.node.remove(node)
             modified = True
         return PassResult(model, modified)
