@@ -2,11 +2,12 @@
 //
 //   x        XB bits, two's complement
 //   y        YB bits, unsigned
-//   product  XB + YB bits, two's complement; a new one every cycle, 1 cycle later when USE_DSP is
-//            "yes", else YB cycles later
+//   product  XB + YB bits, two's complement; a new one every cycle, YB cycles later, or with USE_DSP
+//            "yes" 1 cycle later, 2 where YB > CHUNK (below)
 //
 // With USE_DSP "yes" it is one multiplication, which tools put into DSP blocks where it is wide
-// enough. With "no" each bit of y, lowest first, has a stage of its own, which adds x or nothing to
+// enough. A DSP block multiplies 25 by 18 signed bits: what of y is too wide beside x is multiplied
+// by a second one, where tools left alone may take four. With "no" each bit of y, lowest first, has a stage of its own, which adds x or nothing to
 // the upper half of what came before and shifts it down by one.
 `default_nettype none
 module qd_product #(
@@ -19,9 +20,25 @@ module qd_product #(
   input  wire [YB-1:0]    y,
   output wire [XB+YB-1:0] product
 );
-  localparam B = XB + YB;
+  localparam B     = XB + YB;
+  localparam CHUNK = (XB <= 18) ? 24 : 17;
   generate
-    if (USE_DSP[7:0] == "s") begin : g_dsp
+    if (USE_DSP[7:0] == "s" && YB > CHUNK) begin : g_two
+      localparam LB = XB + CHUNK, HB = B - CHUNK;
+      wire signed [LB-1:0] low_x  = {{CHUNK{x[XB-1]}}, x};
+      wire signed [LB-1:0] low_y  = {{XB{1'b0}}, y[CHUNK-1:0]};
+      wire signed [HB-1:0] high_x = {{(HB-XB){x[XB-1]}}, x};
+      wire signed [HB-1:0] high_y = {{XB{1'b0}}, y[YB-1:CHUNK]};
+      reg signed [LB-1:0]  low;
+      reg signed [HB-1:0]  high;
+      reg [B-1:0]          result;
+      always @(posedge clk) begin
+        low    <= low_x*low_y;
+        high   <= high_x*high_y;
+        result <= {high + {{(HB-XB){low[LB-1]}}, low[LB-1:CHUNK]}, low[CHUNK-1:0]};
+      end
+      assign product = result;
+    end else if (USE_DSP[7:0] == "s") begin : g_one
       wire signed [B-1:0] wide_x = {{YB{x[XB-1]}}, x};
       wire signed [B-1:0] wide_y = {{XB{1'b0}}, y};
       reg signed [B-1:0]  result;

@@ -45,7 +45,7 @@ module qd_requant #(
   localparam QB = ((SB - SHIFT > OB) ? SB - SHIFT : OB) + 1;
   localparam [31:0] LAST = NF - 1;
   // Cycles in the multiplier; then one each for the sum and the saturation.
-  localparam LATENCY = (USE_DSP[7:0] == "s") ? 1 : MB;
+  localparam LATENCY = (USE_DSP[7:0] != "s") ? MB : (MB > ((ACC <= 18) ? 24 : 17)) ? 2 : 1;
 
   wire take = s_tvalid & s_tready;
   reg  [LATENCY+2:0] busy;  // a beat lies in the registers behind stage i

@@ -38,7 +38,11 @@ LINT = [
     ("qd_requant", "-GC=2 -GLO=-128 -GHI=127 -GSHIFT=0 -GMB=1"),
     ("qd_requant", "-GC=6 -GPE=1 -GACC=31 -GMB=30 -GBB=60 -GSHIFT=45"),
     ("qd_requant", "-GACC=4 -GMB=2 -GBB=4 -GSHIFT=1 -GOB=16 -GHI=30000"),
+    ("qd_requant", "-GEVEN=1"),
+    ("qd_requant", "-GEVEN=1 -GSHIFT=0 -GMB=1 -GACC=4 -GBB=5"),
     ("qd_product", '-GXB=5 -GYB=1 -GUSE_DSP="no"'),
+    ("qd_product", "-GXB=21 -GYB=18"),
+    ("qd_product", "-GXB=18 -GYB=30"),
     ("qd_mvu", '-GDOT="xnor" -GWB=1 -GAB=1'),
     ("qd_mvu", f'-GDOT="xnor" -GWB=1 -GAB=1 -GSIMD=1 -GNT=0 -GOB=9 {STRUCTURAL}'),
     *(("qd_dot_xnor", f"-GSIMD={simd} {STRUCTURAL}") for simd in (1, 8, 9, 18, 19, 64)),
@@ -58,6 +62,8 @@ NETLISTS = [
     ("qd_depthwise", {**WIDE, "USE_DSP": "no"}, 590, 0, 0.0),
     ("qd_requant", {**REQUANT, "USE_DSP": "yes"}, 155, 2, 0.0),
     ("qd_requant", {**REQUANT, "USE_DSP": "no"}, 660, 0, 0.0),
+    ("qd_requant", {**REQUANT, "EVEN": 1}, 165, 2, 0.0),
+    ("qd_product", {"XB": 21, "YB": 26}, 40, 2, 0.0),
     ("qd_mvu", {**XNOR, "DOT": "xnor", "WFILE": "x.hex", "TFILE": "s.hex"}, 310, 0, 0.0),
 ]
 

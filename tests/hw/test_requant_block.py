@@ -36,7 +36,8 @@ class Unit:
     @property
     def latency(self):
         """Cycles from a beat to its codes."""
-        return (1 if self.USE_DSP == "yes" else self.MB) + 5
+        two_products = self.MB > (24 if self.ACC <= 18 else 17)
+        return (1 + two_products if self.USE_DSP == "yes" else self.MB) + 5
 
     def multipliers(self):
         """C Python integers; the ends of the range are among them."""
@@ -94,6 +95,8 @@ CASES = {
     "narrow range, 5 bits": Unit(9, 1, 14, 6, 18, 10, OB=5, LO=-15, HI=15, USE_DSP="no"),
     "wider than a machine word": Unit(5, 5, 31, 30, 60, 45),
     "wider than a machine word, in tables": Unit(4, 1, 31, 24, 60, 40, USE_DSP="no"),
+    "two products of a narrow accumulator": Unit(4, 2, 18, 25, 44, 34),
+    "just one product": Unit(4, 2, 25, 17, 44, 33),
     "no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, USE_DSP="no"),
     "one channel": Unit(1, 1, 10, 5, 15, 6, OB=7, HI=99),
     "bias wider than product": Unit(8, 4, 6, 3, 40, 4, LO=-100, HI=100),
