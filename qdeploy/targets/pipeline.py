@@ -98,9 +98,10 @@ class Pipeline:
         return self.source.frames(graph, self.options.frames, self.options.seed)
 
     def _accuracy(self, graph: IntegerGraph, frames: Frames) -> float | None:
-        """Accuracy of the integer network on the test set, None where there is none."""
+        """Accuracy of the integer network on the test set, None where there is none, or where it
+        has one label a frame and the network decides for every pixel."""
         tested = frames.first(frames.tested)
-        if not frames.tested:
+        if not frames.tested or len(graph.tensors[graph.output].shape) > 1:
             return None
         from qdeploy.lowering.simulator import IntSimulator
 

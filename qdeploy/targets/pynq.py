@@ -28,7 +28,7 @@ from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design, Stream
 from qdeploy.dataflow.packing import pack
 from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
-from qdeploy.lowering.integer_graph import IntegerGraph
+from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.resources import resource
 from qdeploy.targets.frames import Frames
 from qdeploy.targets.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
@@ -62,7 +62,7 @@ def package(
         board,
         golden.raw,
         outputs.astype(np.int64),
-        classes=source.classes,
+        classes=source.classes or _numbers(graph),
         input_bits=source.input_bits,
         cycles_per_frame=_measured_cycles(build),
     )
@@ -88,7 +88,8 @@ def make_package(
     Args:
         build: build folder; the design lies in `build/rtl`.
         golden_inputs: raw values (N, C, H, W) or (N, F), uint8.
-        golden_outputs: integers that must come out, (N, elements of the output) or (N,).
+        golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
+            map (N, channels, H', W').
         classes: names of the classes; numbers when empty.
         clock_mhz: clock of the accelerator, the design's when None.
         scale: value of one unit of a logit, the design's when None.
@@ -106,7 +107,7 @@ def make_package(
         InternalError: when golden frames and design do not belong together.
     """
     shift = 8 - min(8, input_bits or design.input.bits)
-    golden_outputs = golden_outputs.reshape(len(golden_inputs), -1)
+    golden_outputs = _stream_order(golden_outputs).reshape(len(golden_inputs), -1)
     _check(design, golden_inputs, golden_outputs, shift)
     source = build / rtl
     identity = _design_id(source, design)
@@ -148,6 +149,18 @@ def make_package(
         }
         write_json(root / "bundle.json", bundle)
     return build / PACKAGE_FOLDER
+
+
+def _numbers(graph: IntegerGraph) -> list[str]:
+    """Numbers for names of the classes."""
+    last = graph.producer(graph.output)
+    logits = last.inputs[0] if isinstance(last, ArgMax) else graph.output
+    return [str(index) for index in range(graph.tensors[logits].shape[0])]
+
+
+def _stream_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Maps (N, C, H, W) as they travel, (N, H, W, C); anything else as it is."""
+    return np.moveaxis(values, 1, 3) if values.ndim == 4 else values
 
 
 def _measured_cycles(build: Path) -> int | None:
@@ -257,11 +270,10 @@ def _write_golden(
     outputs: npt.NDArray[np.int64],
     shift: int,
 ) -> None:
-    """`golden.npz`: inputs (raw), packed (N, bytes of a frame), outputs (N, elements)."""
+    """`golden.npz`: inputs (raw), packed (N, bytes of a frame), outputs (N, elements) in the
+    order of the stream."""
     folder.mkdir()
-    codes = inputs >> np.uint8(shift)
-    if codes.ndim == 4:
-        codes = np.moveaxis(codes, 1, 3)
+    codes = _stream_order(inputs >> np.uint8(shift))
     stream = design.input
     beats = pack(codes, stream.bits, stream.per_beat)
     padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)
@@ -289,15 +301,15 @@ def _stream(stream: Stream) -> dict[str, Any]:
 
 
 def _kind(design: Design, classes: Sequence[str]) -> str:
-    """`class` where the hardware takes the largest itself, else `logits`."""
-    one = design.output.elements == 1 and not design.output.signed
+    """`class` where the hardware takes the largest itself, also of every pixel, else `logits`."""
+    one = design.output.shape[-1] == 1 and not design.output.signed
     return "class" if one and len(classes) != 1 else "logits"
 
 
 def _class_count(design: Design) -> int:
     if _kind(design, ()) == "class":
         return 1 << design.output.bits
-    return design.output.elements
+    return design.output.shape[-1]
 
 
 def _readme(bundle: dict[str, Any], board: Board) -> str:
@@ -305,6 +317,9 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
     shape = ", ".join(str(size) for size in source["data_shape"])
     frame = max(stream["beats"] * stream["dma_bytes_per_beat"] for stream in (source, sink))
     many = f"{len(bundle['classes'])} classes"
+    if len(sink["stream_shape"]) == 3:
+        height, width, _ = sink["stream_shape"]
+        many += f", for each of {height} x {width} pixels"
     template = string.Template(resource("export/pynq/README.md.in").read_text(encoding="utf-8"))
     return template.substitute(
         name=bundle["name"],

@@ -1,4 +1,4 @@
-"""A trained network's package on the stand-in board: the last rung but the FPGA itself."""
+"""A network's package on the stand-in board: the last rung but the FPGA itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from types import ModuleType
 import fake_board
 import numpy as np
 import pytest
+from tiny_networks import tiny_deeplab
 from tiny_runs import train_tiny
 
+from qdeploy.lowering.simulator import IntSimulator
+from qdeploy.networks.calibrated import random_frames
 from qdeploy.targets.build import build
 from qdeploy.targets.frames import load_frames
 from qdeploy.targets.options import Options
+from qdeploy.targets.source import NetworkSource
 
 
 @pytest.mark.slow
@@ -27,12 +31,7 @@ def test_a_trained_networks_package_passes_its_selftest_and_classifies_test_fram
     )
     folder = build(options, tmp_path / "tiny").folder
     package = folder / "package"
-    (package / "bitstream").mkdir()
-    for name in ("accelerator.bit", "accelerator.hwh"):
-        (package / "bitstream" / name).touch()
-    board = fake_board.FakeBoard(
-        fake_board.build_model(package, tmp_path / "model"), package / "rtl"
-    )
+    board = stand_in(package, tmp_path / "model")
     frames = load_frames(folder)
     with load_driver(package, board).Accelerator() as accelerator:
         report = accelerator.selftest()
@@ -50,3 +49,46 @@ def test_a_trained_networks_package_passes_its_selftest_and_classifies_test_fram
     assert found.shape == ((100,) if argmax else (100, 10))
     # Back to back, the shell costs the design no cycle beyond the first frame's latency.
     assert measured["cycles_per_frame"] < accelerator.bundle["cycles_per_frame"] * 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argmax", [False, True], ids=["logits", "class"])
+def test_a_segmentation_networks_package_gives_maps(
+    argmax: bool, tmp_path: Path, load_driver: Callable[..., ModuleType]
+) -> None:
+    network = tiny_deeplab()
+    images = random_frames((3, 12, 16), 12, seed=3).numpy()
+    source = NetworkSource("maps", network, images)
+    skip = ("torch", "qonnx", "dataflow", "rtl")
+    options = Options(
+        Path("maps"), frames=12, fps=10_000.0, argmax=argmax, skip=skip, synthesis=False
+    )
+    folder = build(options, tmp_path / "maps", source=source).folder
+    board = stand_in(folder / "package", tmp_path / "model")
+    expected = IntSimulator(folder / "model.int.onnx").run(images.astype(np.int64))
+    (values,) = expected.values()
+    with load_driver(folder / "package", board).Accelerator() as accelerator:
+        report = accelerator.selftest()
+        classes, found = accelerator.classify(images), accelerator.infer(images)
+        scale = accelerator.bundle["output"]["scale"]
+        names = accelerator.names(classes)
+        assert len(accelerator.bundle["classes"]) == 5
+    board.close()
+    assert report["passed"], report
+    wanted = values[:, 0] if argmax else values.argmax(axis=1)
+    assert wanted.shape == (12, 3, 4)
+    assert len(np.unique(wanted)) > 2
+    np.testing.assert_array_equal(classes, wanted)
+    assert names[1][2][0] == str(wanted[1, 2, 0])
+    if argmax:
+        np.testing.assert_array_equal(found, wanted)
+    else:
+        np.testing.assert_array_equal(found, values.transpose(0, 2, 3, 1) * scale)
+
+
+def stand_in(package: Path, work: Path) -> fake_board.FakeBoard:
+    """A board with the package's hardware, its bitstream in name only."""
+    (package / "bitstream").mkdir()
+    for name in ("accelerator.bit", "accelerator.hwh"):
+        (package / "bitstream" / name).touch()
+    return fake_board.FakeBoard(fake_board.build_model(package, work), package / "rtl")

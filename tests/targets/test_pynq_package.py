@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ import toy_core
 
 from qdeploy.boards import load_board
 from qdeploy.dataflow.design import Stream
+from qdeploy.dataflow.packing import pack
 from qdeploy.errors import FoldingError, InternalError, UnsupportedLayerError, UserError
 from qdeploy.targets.pynq import make_package
 from qdeploy.targets.pynq import package as package_of
@@ -137,6 +141,41 @@ def test_fewer_input_bits_shift_the_raw_values(tmp_path: Path) -> None:
     # Beat 0 is pixel (0, 0): its three channels, then the padding byte.
     np.testing.assert_array_equal(packed[:, 0, :3], raw[:, :, 0, 0] >> 5)
     assert (packed[:, :, 3] == 0).all()
+
+
+def test_maps_of_logits_are_golden_in_the_order_of_the_stream(
+    tmp_path: Path, load_driver: Callable[..., ModuleType]
+) -> None:
+    design = toy_core.write_core(tmp_path / "rtl")
+    stream = Stream("m_axis", "logits", (2, 3, 4), 15, True, 2)
+    raw = toy_core.frames(2)
+    logits = np.random.default_rng(0).integers(-(1 << 14), 1 << 14, (2, 4, 2, 3))
+    package = make_package(tmp_path, dataclasses.replace(design, output=stream), BOARD, raw, logits)
+    with np.load(package / "golden/golden.npz") as data:
+        golden = data["outputs"]
+    np.testing.assert_array_equal(golden.reshape(2, 2, 3, 4), logits.transpose(0, 2, 3, 1))
+    bundle = json.loads((package / "bundle.json").read_text())
+    assert bundle["output"]["kind"] == "logits"
+    assert len(bundle["classes"]) == 4
+    assert "4 classes, for each of 2 x 3 pixels" in (package / "README.md").read_text()
+    load_driver(package)
+    layout = importlib.import_module("driver.layout").Layout(bundle)
+    beats = pack(golden, stream.bits, stream.per_beat)
+    np.testing.assert_array_equal(
+        layout.from_beats(beats.reshape(2, -1)), logits.transpose(0, 2, 3, 1)
+    )
+
+
+def test_a_map_of_classes_is_told_from_a_map_of_logits(tmp_path: Path) -> None:
+    design = toy_core.write_core(tmp_path / "rtl")
+    stream = Stream("m_axis", "class", (2, 3, 1), 8, False, 1)
+    raw, classes = toy_core.frames(2), np.zeros((2, 1, 2, 3), np.int64)
+    package = make_package(
+        tmp_path, dataclasses.replace(design, output=stream), BOARD, raw, classes, classes="abc"
+    )
+    bundle = json.loads((package / "bundle.json").read_text())
+    assert bundle["output"]["kind"] == "class"
+    assert "one of 3 classes, for each of 2 x 3 pixels" in (package / "README.md").read_text()
 
 
 def test_an_old_package_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -99,15 +99,17 @@ class Accelerator:
 
         Returns:
             Logits (N, classes) float64, which are integers times the network's one scale; where the
-            hardware itself takes the largest, classes (N,) int64.
+            hardware itself takes the largest, classes (N,) int64. From a network that decides for
+            every pixel (N, H', W', classes) and (N, H', W').
         """
         values = self.infer_codes(batch)
         if self.bundle["output"]["kind"] == "class":
-            return values[:, 0]
+            return values[..., 0]
         return values * float(self.bundle["output"]["scale"])
 
     def infer_codes(self, batch: np.ndarray) -> np.ndarray:
-        """Raw frames -> integers as they leave the hardware, (N, elements) int64."""
+        """Raw frames -> integers as they leave the hardware, int64: (N, elements), or
+        (N, H', W', channels) from a network that decides for every pixel."""
         batch = self.layout.check(batch)
         started = time.perf_counter()
         parts = []
@@ -127,19 +129,21 @@ class Accelerator:
             "cycles": cycles,
         }
         if not parts:
-            return np.zeros((0, self.bundle["output"]["elements"]), dtype=np.int64)
+            return np.zeros((0, *self.layout.out_shape), dtype=np.int64)
         return np.concatenate(parts)
 
     def classify(self, batch: np.ndarray) -> np.ndarray:
-        """Raw frames -> class numbers (N,) int64; the lowest number on a tie."""
+        """Raw frames -> class numbers, int64: (N,), or (N, H', W') from a network that decides for
+        every pixel; the lowest number on a tie."""
         values = self.infer_codes(batch)
         if self.bundle["output"]["kind"] == "class":
-            return values[:, 0]
-        return values.argmax(axis=1)
+            return values[..., 0]
+        return values.argmax(axis=-1)
 
-    def names(self, classes: np.ndarray) -> list[str]:
-        """Names of class numbers."""
-        return [self.bundle["classes"][int(one)] for one in classes]
+    def names(self, classes: np.ndarray) -> list[Any]:
+        """Names of class numbers; nested lists for maps of them."""
+        named: list[Any] = np.asarray(self.bundle["classes"])[classes].tolist()
+        return named
 
     # ---- checks ------------------------------------------------------------------------------
 
@@ -160,6 +164,7 @@ class Accelerator:
         self.layout.to_beats(raw, mine)
         batch = self.infer_codes(raw)
         single = np.concatenate([self.infer_codes(frame) for frame in raw])
+        expected = expected.reshape(batch.shape)
         wrong = {
             "packing_mismatches": int((mine != packed).sum()),
             "batch_mismatches": int((batch != expected).sum()),
@@ -280,7 +285,8 @@ class Accelerator:
 
 
 def _first(found: np.ndarray, expected: np.ndarray) -> dict[str, int] | None:
-    """Where two results differ first: frame, element, both values."""
+    """Where two results differ first: frame, element in the stream's order, both values."""
+    found, expected = (values.reshape(len(values), -1) for values in (found, expected))
     where = np.argwhere(found != expected)
     if not len(where):
         return None

@@ -2,7 +2,8 @@
 
 A frame of uint8 values (C, H, W) becomes codes (value >> shift), in the stream's order (H, W, C),
 packed into the core's beats, each padded with zero bytes to the DMA's beat. A result's beats lose
-their padding and become integers.
+their padding and become integers, in the shape of the stream: (elements,), or (H', W', channels)
+for a network that decides for every pixel.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Layout:
         self._in = bundle["input"]
         self._out = bundle["output"]
         self.data_shape = tuple(self._in["data_shape"])
+        self.out_shape = tuple(self._out["stream_shape"])
         self.in_frame_bytes = self._in["beats"] * self._in["dma_bytes_per_beat"]
         self.out_frame_bytes = self._out["beats"] * self._out["dma_bytes_per_beat"]
 
@@ -60,7 +62,7 @@ class Layout:
             view[:, used:] = 0
 
     def from_beats(self, data: np.ndarray) -> np.ndarray:
-        """The DMA's beats (N, bytes of a frame; uint8) -> integers (N, elements), int64."""
+        """The DMA's beats (N, bytes of a frame; uint8) -> integers (N, *out_shape), int64."""
         count = len(data)
         used = (self._out["bits"] * self._out["per_beat"] + 7) // 8
         beats = data.reshape(count * self._out["beats"], self._out["dma_bytes_per_beat"])
@@ -70,4 +72,4 @@ class Layout:
             self._out["per_beat"],
             self._out["signed"],
         )
-        return values.reshape(count, -1).astype(np.int64)
+        return values.reshape(count, *self.out_shape).astype(np.int64)
