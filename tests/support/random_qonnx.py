@@ -1,4 +1,4 @@
-"""Random QONNX files of the supported layers, written node by node with plain onnx.
+"""Random QONNX files of the supported layers.
 
 Activations are computed along the way on a few frames, so that every quantizer's scale spreads its
 codes: a network whose codes are all zero proves nothing.
@@ -6,48 +6,20 @@ codes: a network whose codes are all zero proves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from qonnx_writer import QonnxWriter, Value, Weights
 from torch.nn import functional as F
 
-FRAMES = 8
+from qdeploy.lowering.import_qonnx import affine_of_batch_norm
+
+EPSILON = 1e-5
+# Behind such a gain a step of the accumulator passes several thresholds at once.
+HUGE = 64.0
 
 
-@dataclass
-class Value:
-    """A tensor of the file: its name, its values on the frames, its scale once quantized."""
-
-    name: str
-    data: torch.Tensor
-    scale: float = 1.0
-
-
-@dataclass
-class QonnxMaker:
-    """Writes one network; every random choice comes from the seed.
-
-    Args:
-        powers: scales are powers of two, so that ties happen all the time.
-    """
-
-    seed: int
-    shape: tuple[int, ...]
-    bits: int = 8
-    powers: bool = False
-    nodes: list[Any] = field(default_factory=list)
-    constants: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.random = np.random.default_rng(self.seed)
-        codes = self.random.integers(0, 2**self.bits, (FRAMES, *self.shape))
-        start = Value("x", torch.from_numpy(codes * 2.0**-self.bits))
-        self.now = self._quant(start, "input", 2.0**-self.bits, self.bits, signed=False)
+class QonnxMaker(QonnxWriter):
+    """Layers, each on the tensor made last."""
 
     def conv(
         self,
@@ -56,21 +28,24 @@ class QonnxMaker:
         stride: tuple[int, int] = (1, 1),
         pads: tuple[int, int, int, int] = (1, 1, 1, 1),
         dilation: tuple[int, int] = (1, 1),
-        weight_bits: int = 2,
-        depthwise: bool = False,
+        weights: Weights | None = None,
+        groups: int = 1,
+        bias: bool = False,
     ) -> QonnxMaker:
-        source, name = self.now, self._name("conv")
-        groups = source.data.shape[1] if depthwise else 1
-        channels = groups if depthwise else channels
-        shape = (channels, source.data.shape[1] // groups, *kernel)
-        weight = self._weight(f"{name}.weight", shape, weight_bits)
+        """`groups` divides both numbers of channels; with as many as channels it is depthwise."""
+        source, name = self.now, self.name("conv")
+        shape = (channels, source.channels // groups, *kernel)
+        inputs = [source, self.weight(f"{name}.weight", shape, weights or Weights())]
         top, left, bottom, right = pads
         padded = F.pad(source.data, (left, right, top, bottom))
-        out = F.conv2d(padded, weight.data, None, stride, 0, dilation, groups)
-        self.now = self._node(
+        out = F.conv2d(padded, inputs[1].data, None, stride, 0, dilation, groups)
+        if bias:
+            inputs.append(self._bias(f"{name}.bias", channels, out))
+            out = out + inputs[2].data.reshape(1, -1, 1, 1)
+        self.now = self.node(
             "Conv",
             name,
-            [source, weight],
+            inputs,
             out,
             kernel_shape=list(kernel),
             strides=list(stride),
@@ -78,155 +53,182 @@ class QonnxMaker:
             dilations=list(dilation),
             group=groups,
         )
+        self._note_conv(source, shape, stride, pads, dilation, groups)
         return self
 
-    def dense(self, features: int, weight_bits: int = 8) -> QonnxMaker:
-        source, name = self.now, self._name("fc")
-        weight = self._weight(f"{name}.weight", (source.data.shape[1], features), weight_bits)
-        self.now = self._node("MatMul", name, [source, weight], source.data @ weight.data)
+    def dense(
+        self, features: int, weights: Weights | None = None, *, gemm: bool = False
+    ) -> QonnxMaker:
+        """A MatMul, or a Gemm with bias."""
+        source, name = self.now, self.name("fc")
+        kind = weights or Weights(8)
+        shape = (features, source.channels) if gemm else (source.channels, features)
+        weight = self.weight(f"{name}.weight", shape, kind, axis=0 if gemm else 1)
+        out = source.data @ (weight.data.T if gemm else weight.data)
+        self.features.add("fully connected")
+        if not gemm:
+            self.now = self.node("MatMul", name, [source, weight], out)
+            return self
+        bias = self._bias(f"{name}.bias", features, out)
+        self.now = self.node("Gemm", name, [source, weight, bias], out + bias.data, transB=1)
         return self
 
-    def norm(self) -> QonnxMaker:
-        """Scale and bias per channel, as batch norm leaves them; some negative, one zero."""
-        channels = self.now.data.shape[1]
+    def norm(self, *, node: bool = False, extreme: bool = False) -> QonnxMaker:
+        """Scale and bias per channel; some negative, one zero.
+
+        Args:
+            node: a BatchNormalization; its import makes the Mul and the Add.
+            extreme: one channel with a huge gain, so that thresholds coincide, one with a tiny
+                gain and one with a large bias, so that thresholds are out of reach.
+        """
+        channels = self.now.channels
         spread = float(self.now.data.std()) + 1e-9
         gain = self.random.uniform(0.5, 2.0, channels) * self.random.choice([1, 1, -1], channels)
+        bias = self.random.normal(0, 0.5 * spread, channels)
         if channels > 3:
             gain[self.random.integers(channels)] = 0.0
-        bias = self.random.normal(0, 0.5 * spread, channels)
+            self.features.add("channels of zero gain")
+        if extreme:
+            places = self.random.permutation(channels)
+            gain[places[0]] = np.sign(gain[places[0]] + 0.5) * HUGE
+            gain[places[1 % channels]] /= HUGE
+            bias[places[2 % channels]] += self.random.choice([-8, 8]) * spread
+        if node:
+            return self._batch_norm(gain, bias)
         if self.powers:
-            gain, bias = np.sign(gain) * 2.0 ** np.round(np.log2(np.abs(gain) + 1e-9)), bias * 0
-        for op, values in (("Mul", gain), ("Add", bias)):
-            self._channelwise(op, values)
+            gain = np.sign(gain) * 2.0 ** np.round(np.log2(np.abs(gain) + 1e-9))
+            bias = np.round(8 * bias / self.step(spread)) * self.step(spread) / 8
+        self.channelwise("Mul", gain)
+        self.channelwise("Add", bias)
+        return self
+
+    def times(self, factor: float) -> QonnxMaker:
+        """One factor for all channels, as behind a residual sum."""
+        scale = self.now.scale * factor
+        self.channelwise("Mul", np.array([factor]))
+        self.now.scale = scale
         return self
 
     def relu(self) -> QonnxMaker:
-        self.now = self._node("Relu", self._name("relu"), [self.now], self.now.data.clamp(min=0))
+        self.now = self.node("Relu", self.name("relu"), [self.now], self.now.data.clamp(min=0))
         return self
 
-    def act(self, bits: int = 2, signed: bool = False, scale: float | None = None) -> QonnxMaker:
+    def act(
+        self,
+        bits: int = 2,
+        signed: bool = False,
+        scale: float | None = None,
+        narrow: bool = False,
+    ) -> QonnxMaker:
+        """A quantizer whose scale spreads the codes of an ordinary channel, unless it is given."""
         levels = 2 ** (bits - 1) if signed else 2**bits
-        step = scale or 2.5 * (float(self.now.data.std()) + 1e-6) / max(levels - 1, 1)
-        self.now = self._quant(self.now, self._name("act"), self._step(step), bits, signed)
+        rows = self.now.data.transpose(0, 1).reshape(self.now.channels, -1)
+        ordinary = float(rows.std(dim=1, correction=0).median()) or float(rows.std())
+        step = scale or self.step(2.5 * (ordinary + 1e-6) / max(levels - 1, 1))
+        self.now = self.quant(self.now, self.name("act"), step, bits, signed, narrow)
+        self.features.add(f"activations of {bits} bits")
+        if signed:
+            self.features.add("signed activations")
         return self
 
     def max_pool(
-        self, kernel: tuple[int, int] = (2, 2), stride: tuple[int, int] = (2, 2)
+        self,
+        kernel: tuple[int, int] = (2, 2),
+        stride: tuple[int, int] = (2, 2),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> QonnxMaker:
-        out = F.max_pool2d(self.now.data, kernel, stride)
-        scale = self.now.scale
-        self.now = self._node(
+        top, left, bottom, right = pads
+        padded = F.pad(self.now.data, (left, right, top, bottom), value=-float("inf"))
+        before, out = self.now, F.max_pool2d(padded, kernel, stride)
+        self.now = self.node(
             "MaxPool",
-            self._name("pool"),
+            self.name("pool"),
             [self.now],
             out,
             kernel_shape=list(kernel),
             strides=list(stride),
+            pads=list(pads),
         )
-        self.now.scale = scale
+        self.now.scale, self.now.signed = before.scale, before.signed
+        self.features.add("max-pool")
+        if kernel > stride:
+            self.features.add("max-pool with overlap")
+        if any(pads):
+            self.features.add("max-pool with padding")
         return self
 
     def mark(self) -> Value:
+        """The tensor made last, to come back to."""
         return self.now
 
     def back_to(self, value: Value) -> QonnxMaker:
+        """Go on from an earlier tensor: a fork."""
         self.now = value
         return self
 
     def join(self, other: Value) -> QonnxMaker:
         """Residual addition of two tensors on one grid."""
-        self.now = self._node(
-            "Add", self._name("add"), [self.now, other], self.now.data + other.data
-        )
+        scale = self.now.scale
+        total = self.now.data + other.data
+        self.now = self.node("Add", self.name("add"), [self.now, other], total)
+        self.now.scale, self.now.signed = scale, True
+        self.features.add("residual")
         return self
 
     def pool_all(self) -> QonnxMaker:
         mean = self.now.data.mean((2, 3), keepdim=True)
-        self.now = self._node("GlobalAveragePool", self._name("mean"), [self.now], mean)
+        self.now = self.node("GlobalAveragePool", self.name("mean"), [self.now], mean)
+        self.features.add("global average")
         return self.flatten()
 
     def flatten(self) -> QonnxMaker:
-        self.now = self._node(
-            "Flatten", self._name("flatten"), [self.now], self.now.data.flatten(1), axis=1
-        )
+        before = self.now
+        flat = before.data.flatten(1)
+        self.now = self.node("Flatten", self.name("flatten"), [before], flat, axis=1)
+        self.now.scale, self.now.signed = before.scale, before.signed
         return self
 
-    def save(self, path: Path) -> Path:
-        """Write the file; the last tensor is the output."""
-        graph = helper.make_graph(
-            self.nodes,
-            path.stem,
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, *self.shape])],
-            [
-                helper.make_tensor_value_info(
-                    self.now.name, TensorProto.FLOAT, [1, *self.now.data.shape[1:]]
-                )
-            ],
-            [numpy_helper.from_array(a, name) for name, a in self.constants.items()],
-        )
-        domains = [
-            helper.make_opsetid("", 13),
-            helper.make_opsetid("qonnx.custom_op.general", 1),
-        ]
-        onnx.save(helper.make_model(graph, opset_imports=domains, ir_version=9), path)
-        return path
+    def _bias(self, name: str, channels: int, out: torch.Tensor) -> Value:
+        """A bias of a layer; in powers of two where ties are wanted."""
+        spread = float(out.std()) + 1e-6
+        bias = self.random.normal(0, 0.5 * spread, channels)
+        if self.powers:
+            bias = np.round(8 * bias / self.step(spread)) * self.step(spread) / 8
+        self.features.add("bias of a layer")
+        return self.constant(name, bias)
 
-    def _step(self, step: float) -> float:
-        return float(np.float32(2.0 ** np.round(np.log2(step)) if self.powers else step))
-
-    def _name(self, kind: str) -> str:
-        return f"{kind}{len(self.nodes)}"
-
-    def _node(
-        self, op: str, name: str, inputs: list[Value], data: torch.Tensor, **attributes: Any
-    ) -> Value:
-        out = Value(f"{name}_out", data)
-        sources = [value.name for value in inputs]
-        self.nodes.append(helper.make_node(op, sources, [out.name], name=name, **attributes))
-        return out
-
-    def _channelwise(self, op: str, values: np.ndarray) -> None:
-        name = self._name(op.lower())
+    def _batch_norm(self, gain: np.ndarray, bias: np.ndarray) -> QonnxMaker:
+        name, channels = self.name("norm"), self.now.channels
+        var = self.random.uniform(0.5, 2.0, channels)
+        mean = self.random.normal(0, 0.1, channels)
+        values = {"gamma": gain * np.sqrt(var + EPSILON), "beta": bias, "mean": mean, "var": var}
+        inputs = [self.constant(f"{name}.{key}", value) for key, value in values.items()]
+        parameters = [value.data.numpy() for value in inputs]
+        scale, shift = affine_of_batch_norm(*parameters, np.float32(EPSILON))
         shape = (1, -1, 1, 1) if self.now.data.dim() == 4 else (1, -1)
-        constant = values.astype(np.float32).reshape(shape)
-        self.constants[f"{name}.value"] = constant
-        other = torch.from_numpy(constant.astype(np.float64))
-        data = self.now.data * other if op == "Mul" else self.now.data + other
-        self.now = self._node(op, name, [self.now, Value(f"{name}.value", other)], data)
+        wide = [torch.from_numpy(v.astype(np.float64)).reshape(shape) for v in (scale, shift)]
+        data = self.now.data * wide[0] + wide[1]
+        self.now = self.node("BatchNormalization", name, [self.now, *inputs], data, epsilon=EPSILON)
+        self.features.add("batch norm node")
+        return self
 
-    def _weight(self, name: str, shape: tuple[int, ...], bits: int) -> Value:
-        top = 2 ** (bits - 1) - 1
-        scale = self._step(float(self.random.uniform(0.05, 0.5)) / top)
-        codes = self.random.integers(-top, top + 1, shape)
-        self.constants[name] = (codes * scale).astype(np.float32)
-        value = Value(name, torch.from_numpy(self.constants[name].astype(np.float64)))
-        return self._quant(value, f"{name}.quant", scale, bits, signed=True, narrow=True)
-
-    def _quant(
+    def _note_conv(
         self,
         source: Value,
-        name: str,
-        scale: float,
-        bits: int,
-        signed: bool,
-        narrow: bool = False,
-    ) -> Value:
-        for part, value in (("scale", scale), ("zero", 0.0), ("bits", float(bits))):
-            self.constants[f"{name}.{part}"] = np.float32(value)
-        low = -(2 ** (bits - 1)) + int(narrow) if signed else 0
-        high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
-        data = torch.clamp(torch.round(source.data / scale), low, high) * scale
-        out = Value(f"{name}_out", data, scale)
-        self.nodes.append(
-            helper.make_node(
-                "Quant",
-                [source.name, *(f"{name}.{part}" for part in ("scale", "zero", "bits"))],
-                [out.name],
-                name=name,
-                domain="qonnx.custom_op.general",
-                signed=int(signed),
-                narrow=int(narrow),
-                rounding_mode="ROUND",
-            )
-        )
-        return out
+        shape: tuple[int, ...],
+        stride: tuple[int, int],
+        pads: tuple[int, int, int, int],
+        dilation: tuple[int, int],
+        groups: int,
+    ) -> None:
+        notes = {
+            "depthwise": 1 < groups == source.channels == shape[0],
+            "groups": groups > 1 and not groups == source.channels == shape[0],
+            "dilation": any(d > 1 and k > 1 for d, k in zip(dilation, shape[2:], strict=True)),
+            "stride": max(stride) > 1,
+            "stride 3": max(stride) == 3,
+            "asymmetric padding": pads[:2] != pads[2:],
+            "prime channels": shape[0] in (2, 3, 5, 7, 11, 13),
+            "1xN map": source.sizes[0] == 1 and source.sizes[1] > 1,
+        }
+        self.features |= {name for name, holds in notes.items() if holds}
