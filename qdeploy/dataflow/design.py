@@ -30,6 +30,8 @@ class Stream:
     Args:
         name: prefix of the port's signals (`s_axis`, `m_axis`, or a tap's `tap0`).
         tensor: the integer graph's tensor it carries.
+        shape: (F,) for a vector; (H, W, C) for a map, such as the logits (H', W', classes) of a
+            segmentation network; (1,) or (H', W', 1) for classes found in hardware.
     """
 
     name: str

@@ -14,6 +14,7 @@ from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.registry import load_dataset
+from qdeploy.errors import RecipeError
 from qdeploy.networks.registry import build_network
 from qdeploy.progress import say
 from qdeploy.quant.short_scales import shorten_scales
@@ -53,9 +54,11 @@ def train(
     Raises:
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         DataError: when the data set is missing or damaged.
+        RecipeError: when the network decides for every pixel and the data set does not.
         TrainingError: when numbers are no longer finite.
     """
     dataset = load_dataset(recipe.data.name, data_dir)
+    _check_labels(recipe, dataset)
     start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
     if start is Start.FINISHED:
         say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
@@ -63,6 +66,17 @@ def train(
     with _deterministic(recipe.seed, recipe.training.threads):
         _train(recipe, run_dir, dataset, checkpoint)
     return run_dir
+
+
+def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
+    if recipe.network.type == "deeplab" and dataset.train_labels.dim() == 1:
+        raise RecipeError(
+            f"a segmentation network cannot be trained on `{recipe.data.name}`",
+            where="network.type: deeplab",
+            why="it learns from a label for every pixel, and this data set has one for each image",
+            do="choose another kind of network; a segmentation network trained elsewhere becomes "
+            "hardware with `qdeploy export NETWORK.qonnx.onnx`",
+        )
 
 
 def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoint | None) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from qdeploy.data.dataset import network_input
-from qdeploy.errors import CheckpointError, TrainingError
+from qdeploy.errors import CheckpointError, RecipeError, TrainingError
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.networks import DeeplabNetwork
 from qdeploy.training.run import MODEL, load_run, read_metrics
 from qdeploy.training.train import train
 
@@ -176,6 +177,15 @@ def test_a_folder_with_other_files_is_not_touched(recipe, tmp_path):
         train(recipe, tmp_path)
     train(recipe, tmp_path, force=True)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_segmentation_network_without_labels_for_pixels_is_refused_before_it_starts(
+    recipe, tmp_path
+):
+    network = DeeplabNetwork(type="deeplab", stem_stride=1)
+    with pytest.raises(RecipeError, match="segmentation network cannot be trained on `digits`"):
+        train(recipe.model_copy(update={"network": network}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_model_is_refused(recipe, unbroken):
