@@ -85,11 +85,11 @@ def train(
 
 def _check_supported(recipe: Recipe) -> None:
     """Refuse a network that cannot become hardware before hours go into its training."""
-    from qdeploy.lowering.supported import check_network
+    from qdeploy.dataflow.supported import check_hardware
     from qdeploy.networks.registry import build_network
 
     network = build_network(recipe, quantized=True)
-    check_network(network, input_bits=recipe.quantization.input_bits)
+    check_hardware(network, input_bits=recipe.quantization.input_bits)
 
 
 def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> list[str]:

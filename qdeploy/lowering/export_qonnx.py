@@ -69,13 +69,16 @@ def freeze_batch_norm(network: nn.Module) -> nn.Module:
     return frozen
 
 
-def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+def export_qonnx_file(
+    network: nn.Module, input_shape: tuple[int, ...], path: Path, *, centre: bool = True
+) -> None:
     """Write a quantized network as a QONNX file with inferred shapes, atomically.
 
     Args:
         network: a Brevitas network; it is not changed. Node names in the file follow its modules.
         input_shape: without the batch axis, such as (C, H, W).
         path: the file to write. Its metadata holds the versions that made it.
+        centre: move biases to where float rounding changes no code; a trial does without.
 
     Raises:
         UnsupportedLayerError: the network cannot become hardware.
@@ -98,7 +101,8 @@ def export_qonnx_file(network: nn.Module, input_shape: tuple[int, ...], path: Pa
         model = onnx.load(temporary)
         _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
         model = run_passes(infer_shapes(model), PASSES, probe=False).model
-        model = CentreMargins()(model, probe=False).model
+        if centre:
+            model = CentreMargins()(model, probe=False).model
         model.graph.name = type(network).__name__.lower()
         model.producer_name = "qdeploy"
         onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(provenance.record())})

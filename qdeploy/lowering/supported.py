@@ -1,7 +1,8 @@
-"""Whether a network can become hardware, asked in seconds, before any training.
+"""Whether a network can become integers, asked in seconds, before any training.
 
-The untrained network is calibrated on random codes, exported and lowered; what is thrown away is
-the result, what is kept is the refusal.
+The untrained network is calibrated on a few random codes, exported and lowered, without the passes
+that only matter for trained numbers. What counts is the refusal; the graph is for whoever asks
+further (`dataflow/supported.py`).
 """
 
 from __future__ import annotations
@@ -10,27 +11,32 @@ import copy
 import tempfile
 from pathlib import Path
 
+import onnx
 import torch
 from torch import nn
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.export_qonnx import export_qonnx_file
-from qdeploy.lowering.import_qonnx import canonical
+from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.lowering.lower import lower_model
 
-CALIBRATION_FRAMES = 16
+# Batch norm needs more than one value a channel, and scales some input that is not zero.
+CALIBRATION_FRAMES = 4
 CALIBRATION_STEPS = 2
 
 
 def check_network(
     network: nn.Module, input_shape: tuple[int, ...] | None = None, *, input_bits: int = 8
-) -> None:
+) -> IntegerGraph:
     """Refuse a quantized network that cannot be lowered.
 
     Args:
         network: a Brevitas network; it is not changed.
         input_shape: without the batch axis; by default the network's attribute `input_shape`.
         input_bits: width of the input codes.
+
+    Returns:
+        The integer graph of the untrained network.
 
     Raises:
         UnsupportedLayerError: names the layer, the reason and what is accepted.
@@ -49,5 +55,5 @@ def check_network(
             trial(codes.float() * 2.0**-input_bits)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.qonnx.onnx"
-        export_qonnx_file(trial, shape, path)
-        lower_model(canonical(path, probe=False))
+        export_qonnx_file(trial, shape, path, centre=False)
+        return lower_model(onnx.load(path)).graph
