@@ -46,7 +46,7 @@ def test_a_dumped_recipe_reads_back_equal(tmp_path):
     assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
 
 
-@pytest.mark.parametrize("name", ["digits_fcdnn_w2a2", "fashion_convnet_w2a2"])
+@pytest.mark.parametrize("name", ["digits_fcdnn_w2a2", "fashion_convnet_w2a2", "fashion_mlp_w2a2"])
 def test_the_quickstart_recipes_are_valid_and_named_like_their_files(name):
     assert load_recipe(resource(f"models/quickstart/{name}.yaml")).name == name
 
