@@ -19,6 +19,7 @@ from qdeploy.dataflow.fifo_depths import set_fifo_depths
 from qdeploy.dataflow.finn_graph import to_finn
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
+from qdeploy.dataflow.requantization import plan_requantization
 from qdeploy.dataflow.specialize import despecialize, specialize
 from qdeploy.dataflow.stitch import stitch
 from qdeploy.errors import FoldingError
@@ -47,6 +48,7 @@ def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
     from qonnx.transformation.infer_datatypes import InferDataTypes
 
     model = specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
+    model = plan_requantization(model, graph)
     return model.transform(InferDataTypes())  # FINN's own operators know no exact sums
 
 

@@ -13,13 +13,21 @@ from math import ceil
 LUT_PER_PLANE_PAIR = 2.1  # one bit of weight times one bit of activation, AND + popcount
 LUT_PER_PRODUCT_BIT = 1.9  # a multiplier's LUTs per product of operand widths
 LUT_PER_COMPARE_BIT = 0.6  # one threshold comparator, per accumulator bit
+LUT_PER_SEARCH_BIT = 0.5  # one comparison of a search, per accumulator bit
+LUT_SEARCH_STEP = 9
+LUT_PER_SUM_BIT = 1.3  # requantization: multiplier, sum and saturation, per bit of the sum
+LUT_PER_STAGE_BIT = 1.5  # multiplication in tables: one bit of the multiplier, per accumulator bit
+LUT_REQUANT_BASE = 50
 LUT_PER_ROM_BIT = 1 / 64  # constant memory in LUTs
+LUT_ROM_WORDS = 1024  # deeper memories of a search are block RAM
 LUT_MVU_BASE = 90
 LUT_PER_STREAM_BIT = 2.0  # FIFO, width conversion and skid registers, per bit of stream width
 LUT_WINDOW_BASE = 120
 BRAM36_BITS = 36 * 1024
 BRAM36_WIDTH = 72
 BRAM36_DEPTH = 512
+# Multipliers this narrow are smaller in tables than a DSP block is dear.
+MAX_TABLE_MULTIPLIER = 2
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,11 @@ def matrix_unit(
     weight_bits: int,
     activation_bits: int,
     accumulator_bits: int,
-    levels: int,
     planes: bool,
     dsp: bool,
     block_rom: bool,
 ) -> Cost:
-    """A matrix-vector unit of `lanes` = PE·SIMD with weights `depth` words deep."""
+    """A matrix-vector unit of `lanes` = PE·SIMD with weights `depth` words deep, sums only."""
     product = weight_bits * activation_bits
     if planes:
         lut = lanes * product * LUT_PER_PLANE_PAIR
@@ -61,16 +68,50 @@ def matrix_unit(
         bram = ceil(width / (BRAM36_WIDTH / 2)) / 2 * ceil(depth / BRAM36_DEPTH)
     else:
         lut += width * depth * LUT_PER_ROM_BIT
-    lut += thresholds(pe=pe, bits=accumulator_bits, levels=levels).lut
     lut += pe * accumulator_bits * 2 + LUT_MVU_BASE
     return Cost(lut, bram, lanes if dsp else 0)
 
 
-def thresholds(*, pe: int, bits: int, levels: int) -> Cost:
+def thresholds(*, pe: int, bits: int, levels: int, channels: int = 1) -> Cost:
     """`levels` thresholds on PE lanes of `bits` bits: side by side, or a search beyond 15."""
     if levels <= 15:
         return Cost(pe * levels * bits * LUT_PER_COMPARE_BIT)
-    return Cost(pe * (bits + 8) * levels.bit_length() * 1.5)
+    steps = levels.bit_length()
+    lut, halves = steps * (bits * LUT_PER_SEARCH_BIT + LUT_SEARCH_STEP), 0
+    for step in range(steps):
+        words = ceil(channels / pe) << step
+        if words < LUT_ROM_WORDS:
+            lut += words * bits * LUT_PER_ROM_BIT
+        else:
+            halves += ceil(words * bits / (BRAM36_BITS // 2))
+    return Cost(pe * lut, pe * halves / 2)
+
+
+def requantizer(
+    *,
+    pe: int,
+    channels: int,
+    accumulator_bits: int,
+    multiplier_bits: int,
+    bias_bits: int,
+    out_bits: int,
+) -> Cost:
+    """Fixed-point requantization on PE lanes."""
+    total = max(accumulator_bits + multiplier_bits, bias_bits) + 1
+    lane, dsp = total * LUT_PER_SUM_BIT + 2 * out_bits, 0
+    if multiplies_in_dsp(multiplier_bits):
+        # hw/rtl/qd_product.v: what is too wide for one block's 25 x 18 signed bits takes two.
+        dsp = 1 + (multiplier_bits > (24 if accumulator_bits <= 18 else 17))
+        dsp *= 1 + (accumulator_bits > 25)
+    else:
+        lane += multiplier_bits * accumulator_bits * LUT_PER_STAGE_BIT
+    rom = channels * (multiplier_bits + bias_bits) * LUT_PER_ROM_BIT
+    return Cost(pe * lane + rom + LUT_REQUANT_BASE, 0.0, pe * dsp)
+
+
+def multiplies_in_dsp(multiplier_bits: int) -> bool:
+    """Whether a requantizer's multiplier is worth a DSP block."""
+    return multiplier_bits > MAX_TABLE_MULTIPLIER
 
 
 def window_unit(*, width: int, words: int, distributed: bool) -> Cost:

@@ -9,10 +9,11 @@ that is fast enough. "As fast as fits" bisects the number of cycles against the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow import cost
+from qdeploy.dataflow.requantization import REQUANTIZE, thresholds_of
 from qdeploy.errors import DoesNotFitError, FoldingError
 
 if TYPE_CHECKING:
@@ -47,11 +48,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Choice:
-    """One legal folding of one layer: attributes to set, cycles a frame, estimated cost."""
+    """One legal folding of one layer: attributes to set, cycles a frame, estimated cost.
+
+    `searched` is the same folding with thresholds searched for, where this one multiplies.
+    """
 
     attributes: dict[str, int]
     cycles: int
     cost: cost.Cost
+    searched: Choice | None = None
 
 
 def divisors(number: int) -> list[int]:
@@ -80,7 +85,7 @@ def fold(
         cycles = _fewest_cycles(menu, groups, budget)
     else:
         _refuse_hopeless(menu, groups, budget, cycles)
-    picked = _assign(menu, groups, cycles)
+    picked = _assign(menu, groups, budget, cycles)
     for node in model.graph.node:
         inst = getCustomOp(node)
         for key, value in picked[node.name].attributes.items():
@@ -119,7 +124,9 @@ def _groups(model: ModelWrapper) -> list[_Group]:
     return groups
 
 
-def _assign(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) -> dict[str, Choice]:
+def _assign(
+    menu: dict[str, list[Choice]], groups: list[_Group], budget: Budget, cycles: int
+) -> dict[str, Choice]:
     """The smallest choice of each layer that is fast enough, movers in step with their consumer."""
     picked = {name: _smallest(name, options, cycles) for name, options in menu.items()}
     for group in groups:
@@ -133,7 +140,24 @@ def _assign(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) ->
         size = wanted if wanted in common else common[0]
         for name, sizes in zip(members, by_size, strict=True):
             picked[name] = sizes[size]
-    return picked
+    return _spare_dsp(picked, budget)
+
+
+def _spare_dsp(picked: dict[str, Choice], budget: Budget) -> dict[str, Choice]:
+    """Search instead of multiplying where DSP blocks run out, the most DSP blocks first."""
+    spared = dict(picked)
+    total = sum(choice.cost.dsp for choice in picked.values())
+    gains = {
+        name: choice.cost.dsp - choice.searched.cost.dsp
+        for name, choice in picked.items()
+        if choice.searched is not None
+    }
+    for name in sorted(gains, key=lambda name: -gains[name]):
+        searched = picked[name].searched
+        if total > MEMORY_SHARE * budget.dsp and gains[name] and searched is not None:
+            spared[name] = searched
+            total -= gains[name]
+    return spared
 
 
 def _smallest(name: str, options: list[Choice], cycles: int) -> Choice:
@@ -153,7 +177,7 @@ def _fewest_cycles(menu: dict[str, list[Choice]], groups: list[_Group], budget: 
     steps = {o.cycles for options in menu.values() for o in options if o.cycles >= floor}
     candidates = sorted(steps | {floor})
     low, high = 0, len(candidates) - 1
-    slowest = _total(menu, groups, candidates[high])
+    slowest = _total(menu, groups, budget, candidates[high])
     if not budget.holds(slowest):
         raise FoldingError(
             "not even the slowest folding is estimated to fit the board",
@@ -162,7 +186,7 @@ def _fewest_cycles(menu: dict[str, list[Choice]], groups: list[_Group], budget: 
         )
     while low < high:
         middle = (low + high) // 2
-        if budget.holds(_total(menu, groups, candidates[middle])):
+        if budget.holds(_total(menu, groups, budget, candidates[middle])):
             high = middle
         else:
             low = middle + 1
@@ -173,8 +197,8 @@ def _refuse_hopeless(
     menu: dict[str, list[Choice]], groups: list[_Group], budget: Budget, cycles: int
 ) -> None:
     """Say so before synthesis spends its time on a design far larger than the board."""
-    picked = _assign(menu, groups, cycles)
-    need = _total(menu, groups, cycles)
+    picked = _assign(menu, groups, budget, cycles)
+    need = _total(menu, groups, budget, cycles)
     if need.lut <= HOPELESS * budget.lut and need.dsp <= HOPELESS * budget.dsp:
         return
     biggest = sorted(picked, key=lambda name: picked[name].cost.lut, reverse=True)[:3]
@@ -188,9 +212,11 @@ def _refuse_hopeless(
     )
 
 
-def _total(menu: dict[str, list[Choice]], groups: list[_Group], cycles: int) -> cost.Cost:
+def _total(
+    menu: dict[str, list[Choice]], groups: list[_Group], budget: Budget, cycles: int
+) -> cost.Cost:
     total = cost.Cost()
-    for choice in _assign(menu, groups, cycles).values():
+    for choice in _assign(menu, groups, budget, cycles).values():
         total += choice.cost
     return total
 
@@ -206,12 +232,21 @@ def choices(model: ModelWrapper, node: NodeProto) -> list[Choice]:
     else:
         key, channels = _channels(node, inst)
         found = ({key: size} for size in divisors(channels))
-    options = []
-    for attributes in found:
-        for key, value in attributes.items():
-            inst.set_nodeattr(key, value)
-        options.append(Choice(attributes, int(inst.get_exp_cycles()), _cost(model, node, inst)))
-    return options
+    return [_choice(model, node, inst, attributes) for attributes in found]
+
+
+def _choice(model: ModelWrapper, node: NodeProto, inst: Any, attributes: dict[str, int]) -> Choice:
+    """One folding; where the layer can multiply or search for its codes, with both ways."""
+    for key, value in attributes.items():
+        inst.set_nodeattr(key, value)
+    cycles = int(inst.get_exp_cycles())
+    if not (thresholds_of(model, node) is not None and inst.has_fixed_point()):
+        return Choice(attributes, cycles, _cost(model, node, inst))
+    ways = []
+    for way in (0, 1):
+        inst.set_nodeattr(REQUANTIZE, way)
+        ways.append(Choice(attributes | {REQUANTIZE: way}, cycles, _cost(model, node, inst)))
+    return replace(ways[1], searched=ways[0])
 
 
 def _channels(node: NodeProto, inst: Any) -> tuple[str, int]:
@@ -266,57 +301,63 @@ def _cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
     if node.op_type.startswith("VVAU"):
         return between + _depthwise_cost(model, node, inst)
     if node.op_type.startswith("Thresholding"):
-        return between + _threshold_cost(model, node, inst)
+        lanes, channels = int(inst.get_nodeattr("PE")), int(inst.get_nodeattr("NumChannels"))
+        return between + _codes_cost(model, node, inst, lanes, channels)
     return between + cost.Cost(60)
 
 
 def _depthwise_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
-    from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS
-
-    weights = int(inst.get_input_datatype(1).bitwidth())
-    inputs = int(inst.get_input_datatype(0).bitwidth())
-    pe = int(inst.get_nodeattr("PE"))
+    pe, channels = int(inst.get_nodeattr("PE")), int(inst.get_nodeattr("Channels"))
     kernel = inst.get_nodeattr("Kernel")
-    levels = 0 if inst.get_nodeattr("noActivation") else model.get_tensor_shape(node.input[2])[1]
-    return cost.matrix_unit(
-        lanes=pe,
-        pe=pe,
-        depth=int(kernel[0] * kernel[1]) * int(inst.get_nodeattr("Channels")) // pe,
-        weight_bits=weights,
-        activation_bits=inputs,
-        accumulator_bits=inst.accumulator_bits(model),
-        levels=levels,
-        planes=max(weights, inputs) <= MAX_PLANE_BITS,
-        dsp=inst.uses_dsp(),
-        block_rom=False,
-    )
-
-
-def _threshold_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
-    return cost.thresholds(
-        pe=int(inst.get_nodeattr("PE")),
-        bits=int(inst.get_input_datatype(0).bitwidth()),
-        levels=model.get_tensor_shape(node.input[1])[1],
-    )
+    depth = int(kernel[0] * kernel[1]) * channels // pe
+    sums = _sums_cost(model, inst, lanes=pe, pe=pe, depth=depth, block_rom=False)
+    return sums + _codes_cost(model, node, inst, pe, channels)
 
 
 def _matrix_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
+    pe, simd = int(inst.get_nodeattr("PE")), int(inst.get_nodeattr("SIMD"))
+    rows, block_rom = int(inst.get_nodeattr("MH")), inst.ram_style() == "block"
+    depth = int(inst.get_nodeattr("MW")) * rows // (pe * simd)
+    sums = _sums_cost(model, inst, lanes=pe * simd, pe=pe, depth=depth, block_rom=block_rom)
+    return sums + _codes_cost(model, node, inst, pe, rows)
+
+
+def _sums_cost(
+    model: ModelWrapper, inst: Any, *, lanes: int, pe: int, depth: int, block_rom: bool
+) -> cost.Cost:
     from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS
 
     weights = int(inst.get_input_datatype(1).bitwidth())
     inputs = int(inst.get_input_datatype(0).bitwidth())
-    pe, simd = int(inst.get_nodeattr("PE")), int(inst.get_nodeattr("SIMD"))
-    levels = 0 if inst.get_nodeattr("noActivation") else model.get_tensor_shape(node.input[2])[1]
-    depth = int(inst.get_nodeattr("MW")) * int(inst.get_nodeattr("MH")) // (pe * simd)
     return cost.matrix_unit(
-        lanes=pe * simd,
+        lanes=lanes,
         pe=pe,
         depth=depth,
         weight_bits=weights,
         activation_bits=inputs,
         accumulator_bits=inst.accumulator_bits(model),
-        levels=levels,
         planes=max(weights, inputs) <= MAX_PLANE_BITS,
         dsp=inst.uses_dsp(),
-        block_rom=inst.ram_style() == "block",
+        block_rom=block_rom,
+    )
+
+
+def _codes_cost(
+    model: ModelWrapper, node: NodeProto, inst: Any, pe: int, channels: int
+) -> cost.Cost:
+    """What makes the codes of a layer's sums: multiplied, searched, compared, or nothing."""
+    table = thresholds_of(model, node)
+    if table is None:
+        return cost.Cost()
+    fixed = inst.fixed_point(table.shape[1])
+    bits = inst.accumulator_bits(model)
+    if fixed is None:
+        return cost.thresholds(pe=pe, bits=bits, levels=table.shape[1], channels=channels)
+    return cost.requantizer(
+        pe=pe,
+        channels=channels,
+        accumulator_bits=bits,
+        multiplier_bits=fixed.multiplier_bits,
+        bias_bits=fixed.bias_bits,
+        out_bits=int(inst.get_output_datatype().bitwidth()),
     )

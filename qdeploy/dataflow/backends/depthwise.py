@@ -28,7 +28,7 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
         channels, pe = int(self.attribute("Channels")), int(self.attribute("PE"))
         positions = prod(int(size) for size in self.attribute("Kernel"))
         inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
-        activation = self.activation(model, channels, pe)
+        activation = self.activation(model, pe)
         w_file = f"{node.name}_w.hex"
         block = Block(
             "qd_depthwise",
@@ -52,4 +52,4 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
         kernel = model.get_initializer(node.input[1]).astype(np.int64)
         words = kernel.reshape(channels // pe, pe, positions).transpose(0, 2, 1)
         memories = {w_file: hex_lines(words, bits_of(weights), pe)}
-        return chain([block, *activation.search], memories | activation.memories)
+        return chain([block, *activation.behind], memories | activation.memories)

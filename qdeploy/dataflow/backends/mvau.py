@@ -1,4 +1,4 @@
-"""Matrix-vector unit: `qd_mvu`, with `qd_threshold` behind it where there are many levels."""
+"""Matrix-vector unit: `qd_mvu`, and what makes the codes behind it where they have many levels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         node = self.onnx_node
         mw, mh, pe, simd = (int(self.attribute(key)) for key in ("MW", "MH", "PE", "SIMD"))
         inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
-        activation = self.activation(model, mh, pe)
+        activation = self.activation(model, pe)
         planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
         w_file = f"{node.name}_w.hex"
         block = Block(
@@ -61,7 +61,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         )
         matrix = model.get_initializer(node.input[1]).astype(np.int64).T
         memories = {w_file: weight_lines(matrix, pe, simd, bits_of(weights))}
-        return chain([block, *activation.search], memories | activation.memories)
+        return chain([block, *activation.behind], memories | activation.memories)
 
     def ram_style(self) -> str:
         """Kind of memory for the weights: as asked for, or by depth."""

@@ -1,0 +1,125 @@
+"""From sums to codes of many levels: multiplied (`qd_requant`) or searched (`qd_threshold`).
+
+Up to 15 levels thresholds are compared all at once, by the unit that sums where it can. Beyond, a
+binary search takes a memory of every threshold; where fixed-point numbers give the same codes
+(`dataflow/requantization.py` finds and proves them) a multiplier a lane takes its place. The
+thresholds stay the node's definition: FINN executes them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdeploy.dataflow.backends.base import QdBackend
+from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.cost import multiplies_in_dsp
+from qdeploy.dataflow.memories import threshold_files, wide_lines
+from qdeploy.dataflow.requantization import REQUANTIZE
+from qdeploy.lowering.fixed_point import FixedPoint
+from qdeploy.lowering.integer_graph import IntType
+
+if TYPE_CHECKING:
+    from qonnx.core.datatype import BaseDataType
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from qdeploy.lowering.integer_graph import IntArray
+
+_MULTIPLIERS, _BIASES = "requantMultipliers", "requantBiases"
+_SHIFT, _EVEN = "requantShift", "requantEven"
+
+
+class RequantizingBackend(QdBackend):
+    """A layer that puts out codes; its node carries the fixed-point numbers, where there are any.
+
+    The attribute `requantize` is the folding's choice: 0 searches in spite of them.
+    """
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: attributes of FINN's operator and of the requantization."""
+        return super().get_nodeattr_types() | {
+            REQUANTIZE: ("i", False, 1, {0, 1}),
+            _MULTIPLIERS: ("ints", False, []),
+            _BIASES: ("ints", False, []),
+            _SHIFT: ("i", False, 0),
+            _EVEN: ("i", False, 0, {0, 1}),
+        }
+
+    def set_fixed_point(self, found: FixedPoint) -> None:
+        """Keep fixed-point numbers with the node."""
+        self.set_nodeattr(_MULTIPLIERS, found.multiplier.tolist())
+        self.set_nodeattr(_BIASES, found.bias.tolist())
+        self.set_nodeattr(_SHIFT, found.shift)
+        self.set_nodeattr(_EVEN, int(found.even))
+
+    def has_fixed_point(self) -> bool:
+        """Whether the codes can come from a multiplication."""
+        return len(self.attribute(_MULTIPLIERS)) > 0
+
+    def fixed_point(self, levels: int) -> FixedPoint | None:
+        """The numbers to multiply with, None where thresholds are compared or searched."""
+        if not self.has_fixed_point() or not self.attribute(REQUANTIZE):
+            return None
+        return FixedPoint(
+            np.array(self.attribute(_MULTIPLIERS), dtype=np.int64),
+            np.array(self.attribute(_BIASES), dtype=np.int64),
+            int(self.attribute(_SHIFT)),
+            bool(self.attribute(_EVEN)),
+            int(self.attribute("ActVal")),
+            levels,
+        )
+
+    @abstractmethod
+    def accumulator_bits(self, model: ModelWrapper) -> int:
+        """Signed width of what becomes codes."""
+
+    def width(self, kind: BaseDataType, table: np.ndarray | None) -> int:
+        """Signed width that holds a type's range, and every threshold it is compared with."""
+        lo, hi = min(int(kind.min()), -1), int(kind.max())
+        if table is not None and self.fixed_point(table.shape[1]) is None:
+            lo, hi = min(lo, int(table.min())), max(hi, int(table.max()))
+        return IntType.holding(lo, hi).bits
+
+    def codes_block(
+        self, table: IntArray, lanes: int, bits: int, out_bits: int
+    ) -> tuple[Block, dict[str, list[str]]]:
+        """The block that makes codes of `bits` wide sums, and its memories.
+
+        Args:
+            table: thresholds (channels, levels).
+        """
+        fixed = self.fixed_point(table.shape[1])
+        name = self.onnx_node.name
+        parameters: dict[str, int | str] = {"C": len(table), "PE": lanes, "ACC": bits}
+        if fixed is None:
+            stem = f"{name}_t"
+            parameters |= {
+                "NT": table.shape[1],
+                "OB": out_bits,
+                "BASE": int(self.attribute("ActVal")),
+                "TFILE": stem,
+            }
+            memories = threshold_files(stem, table, lanes, bits)
+            block = "qd_threshold"
+        else:
+            m_file, b_file = f"{name}_m.hex", f"{name}_b.hex"
+            parameters |= {
+                "MB": fixed.multiplier_bits,
+                "BB": fixed.bias_bits,
+                "SHIFT": fixed.shift,
+                "EVEN": int(fixed.even),
+                "OB": out_bits,
+                "LO": fixed.base,
+                "HI": fixed.base + fixed.levels,
+                "USE_DSP": "yes" if multiplies_in_dsp(fixed.multiplier_bits) else "no",
+                "MFILE": m_file,
+                "BFILE": b_file,
+            }
+            memories = {
+                m_file: wide_lines(fixed.multiplier.tolist(), lanes, fixed.multiplier_bits),
+                b_file: wide_lines(fixed.bias.tolist(), lanes, fixed.bias_bits),
+            }
+            block = "qd_requant"
+        return Block(block, parameters, (lanes * bits,), (lanes * out_bits,)), memories
