@@ -16,20 +16,33 @@ class QDeployError(Exception):
         where: file, line, layer or option the sentence is about.
         why: the reason behind the rule, where it is not obvious.
         do: what the reader can do about it.
+        expected: what would have been accepted there, such as a pattern of layers.
     """
 
     exit_code = 1
 
     def __init__(
-        self, what: str, *, where: str | None = None, why: str | None = None, do: str | None = None
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        do: str | None = None,
+        expected: str | None = None,
     ) -> None:
         self.what, self.where, self.why, self.do = what, where, why, do
+        self.expected = expected
         super().__init__(self.render())
 
     def render(self) -> str:
         """The message as printed, one labelled line for each part that is present."""
         lines = [self.what]
-        for label, text in (("where", self.where), ("why", self.why), ("do this", self.do)):
+        for label, text in (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("why", self.why),
+            ("do this", self.do),
+        ):
             if text:
                 lines.append(f"  {label:<8} {text}")
         return "\n".join(lines)

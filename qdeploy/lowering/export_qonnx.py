@@ -29,7 +29,7 @@ from qdeploy import provenance
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
 from qdeploy.lowering.executor import infer_shapes
-from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm
+from qdeploy.lowering.import_qonnx import PASSES, affine_of_batch_norm, one_input_one_output
 from qdeploy.lowering.margins import CentreMargins
 from qdeploy.lowering.names import layer_of
 from qdeploy.lowering.passes import add_initializer, initializers, replace_node, run_passes
@@ -99,6 +99,8 @@ def export_qonnx_file(
                 output_names=["logits"],
             )
         model = onnx.load(temporary)
+        kind = type(network).__name__
+        one_input_one_output(model, f"the network {kind}", f"what {kind}.forward takes and returns")
         _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
         model = run_passes(infer_shapes(model), PASSES, probe=False).model
         if centre:

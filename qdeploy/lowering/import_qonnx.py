@@ -207,7 +207,11 @@ class PadIntoConv(Pass):
                     do="pad with zeros",
                 )
             if _pad_sizes(node, known) is None:
-                raise refuse(node, "a padding outside the map's two axes, or a crop", do="use pads")
+                raise refuse(
+                    node,
+                    "a padding outside the map's two axes, or a crop",
+                    do="pad height and width only: ZeroPad2d, or the convolution's own padding",
+                )
 
     def call(self, model: ModelProto) -> PassResult:
         found = [n for n in model.graph.node if n.op_type == "Pad"]
@@ -272,7 +276,7 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
             why=next(iter(str(error).splitlines()), type(error).__name__),
             do="export the network again",
         ) from error
-    _one_input_one_output(model, path)
+    one_input_one_output(model, path.name, str(path))
     return run_passes(infer_shapes(model), PASSES, probe=probe).model
 
 
@@ -291,13 +295,22 @@ def affine_of_batch_norm(
     return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
-def _one_input_one_output(model: ModelProto, path: Path) -> None:
+def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
+    """Check that a file has one input of fixed shape and one output; set its batch to one frame.
+
+    Args:
+        name, where: the file or the network, in messages.
+
+    Raises:
+        UnsupportedLayerError: it has not.
+    """
     constant = set(initializers(model))
     inputs = [item for item in model.graph.input if item.name not in constant]
     if len(inputs) != 1 or len(model.graph.output) != 1:
         raise UnsupportedLayerError(
-            f"{path.name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
-            where=str(path),
+            f"{name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
+            where=where,
+            expected="one input -> layers -> one output",
             why="a design has one stream of frames in and one stream of results out",
             do="export a network with exactly one input and one output",
         )
@@ -307,8 +320,10 @@ def _one_input_one_output(model: ModelProto, path: Path) -> None:
     dims = item.type.tensor_type.shape.dim
     if len(dims) < 2 or any(d.dim_value < 1 for d in list(dims)[1:]):
         raise UnsupportedLayerError(
-            f"the input `{item.name}` of {path.name} has no fixed shape",
-            where=str(path),
+            f"the input `{item.name}` of {name} has no fixed shape",
+            where=where,
+            expected="(N, C, H, W) or (N, features), with numbers behind the batch axis",
+            why="hardware is built for one size",
             do="export with fixed sizes behind the batch axis",
         )
     for item in (*model.graph.input, *model.graph.output):

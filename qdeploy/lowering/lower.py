@@ -33,34 +33,8 @@ from qdeploy.lowering.lower_join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.lower_linear import lower_conv, lower_matmul
 from qdeploy.lowering.lower_logits import lower_argmax, lower_logits
 from qdeploy.lowering.quantizers import MAX_BITS, quant_parameters, quantize_constant
-from qdeploy.lowering.refusal import refuse
+from qdeploy.lowering.refusal import ACCEPTED, refuse, refuse_operator
 from qdeploy.lowering.thresholds import Quantizer
-
-ACCEPTED = (
-    "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, residual sums of "
-    "quantized branches, max-pooling of codes, global average pooling and Flatten"
-)
-ENLARGE = (
-    "an output pixel would have to be repeated or mixed in the stream, which is not built",
-    "end the network at the logits of each pixel and let the host enlarge them or their classes",
-)
-REFUSALS = {
-    "Softmax": (
-        "the largest logit decides",
-        "end the network at the logits; the host can compute probabilities from them",
-    ),
-    "ArgMax": (
-        "the index is computed behind the integer logits, not in the file",
-        "end the network at the logits and ask for the class on export",
-    ),
-    "Resize": ENLARGE,
-    "Upsample": ENLARGE,
-    "ConvTranspose": ENLARGE,
-    "Concat": (
-        "streams are added, not joined side by side",
-        "use a residual sum of two branches of one shape",
-    ),
-}
 
 
 def lower(path: Path, *, argmax: bool = False) -> IntegerGraph:
@@ -119,8 +93,7 @@ class _Lowering:
         for node in self.model.graph.node:
             handler = self.handlers.get(node.op_type)
             if handler is None:
-                why, do = REFUSALS.get(node.op_type, (None, f"build the network from {ACCEPTED}"))
-                raise refuse(node, f"{node.op_type} has no hardware here", why=why, do=do)
+                raise refuse_operator(node)
             self.values[node.output[0]] = handler(node)
             if node.output[0] == self.model.graph.output[0].name:
                 last = node
@@ -128,6 +101,9 @@ class _Lowering:
         if last is None or not isinstance(value, Activation):
             raise UnsupportedLayerError(
                 "the file's output is not computed from its quantized input",
+                where=f"output `{self.model.graph.output[0].name}`",
+                expected="input -> quantizer -> layers -> output",
+                why="what does not depend on the frame needs no hardware",
                 do=f"build the network from {ACCEPTED}",
             )
         source = self.model.graph.output[0].name
@@ -154,7 +130,7 @@ class _Lowering:
                 node,
                 f"a {node.op_type} of {len(found)} branches",
                 why="branches are joined by adding them, and in no other way",
-                do="build the network from " + ACCEPTED,
+                do="replace gates and products of branches by residual sums",
             )
         return found[0]
 

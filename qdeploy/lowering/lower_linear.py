@@ -135,16 +135,21 @@ def _inputs(
         raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
     if isinstance(weights, Constant):
         raise refuse(
-            node, "its weights are not quantized", do="use QuantConv2d or QuantLinear (Quant node)"
+            node,
+            "its weights are not quantized",
+            why="weights are integers of a few bits in the hardware",
+            do="use QuantConv2d or QuantLinear (in the file: a Quant node behind the weights)",
         )
     if not isinstance(weights, QuantizedConstant):
         raise refuse(
             node, "its weights are not constant", do=f"a {node.op_type} needs constant weights"
         )
     if builder.is_accumulator(x.tensor) or x.rectified:
+        producer = builder.producer(x.tensor)
+        sums = f": it is the sums of layer `{producer.layer}`" if producer else ""
         raise refuse(
             node,
-            "its input is not quantized",
+            f"its input is not quantized{sums}",
             why="a layer multiplies codes of a few bits",
             do="put a quantized activation (QuantReLU, QuantIdentity) in front of it",
         )

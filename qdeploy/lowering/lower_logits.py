@@ -18,28 +18,45 @@ from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
 from qdeploy.lowering.integer_graph import ArgMax, Bias, IntType, Tensor
 from qdeploy.lowering.intervals import Intervals
 from qdeploy.lowering.names import layer_of
-from qdeploy.lowering.refusal import refuse
+from qdeploy.lowering.refusal import LOGITS, refuse
 
 
 def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: str) -> float:
     """Absorb the last offset, name the tensor `logits` and return the scale."""
     if value.rectified:
-        raise refuse(node, "the network ends in a ReLU without quantizer", do="use QuantReLU")
+        raise refuse(
+            node,
+            "the network ends in a ReLU without quantizer",
+            expected=LOGITS,
+            do="use QuantReLU, or end at the sums of the last layer",
+        )
     value = builder.oriented(value)
     scale = single(value.gain)
     if scale is None or scale == 0:
         raise refuse(
             node,
             "the last layer has one scale per output channel",
+            expected=LOGITS,
             why="integer logits are only comparable on one scale",
-            do="use weight scaling per layer for the last layer",
+            do="use weight scaling per layer for the last layer, and no batch norm behind it",
         )
     if builder.tensors[value.tensor].name == "input":
-        raise refuse(node, "the network has no layers", do="add one")
+        raise refuse(
+            node,
+            "the network has no layers",
+            expected=LOGITS,
+            do="put a quantized Conv2d or Linear behind the input's quantizer",
+        )
     channels = builder.tensors[value.tensor].shape[0]
     if scale < 0:
         if not builder.can_negate(value.tensor):
-            raise refuse(node, "the codes are negated at the end", do="drop the negation")
+            raise refuse(
+                node,
+                "the codes are negated at the end",
+                expected=LOGITS,
+                why="the sign goes into the weights of a last layer, and codes have none",
+                do="drop the negation, or end in a Linear or Conv2d",
+            )
         builder.negate_channels(value.tensor, frozenset(range(channels)))
         scale = -scale
     output = value.tensor
@@ -82,7 +99,13 @@ def _last_bias(builder: Builder, node: NodeProto, value: Activation, scale: Frac
     )
     bits = IntType.holding(*interval.bounds).bits
     if bits > ACCUMULATOR_BITS:
-        raise refuse(node, f"its logits need {bits} bits", do="use a smaller bias")
+        raise refuse(
+            node,
+            f"its logits need {bits} bits",
+            expected=LOGITS,
+            why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
+            do="use a smaller bias, or fewer bits or inputs in the last layer",
+        )
     output = builder.accumulator(layer, source.shape, interval, node.output[0], kind="biased")
     builder.nodes.append(
         Bias(builder.node_name(layer, "bias"), layer, (value.tensor,), output, np.array(bias))

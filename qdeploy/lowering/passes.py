@@ -3,6 +3,7 @@
 A pass gets a copy of the model; `requires` refuses what it cannot take, `call` rewrites, `ensures`
 checks what it promised. A pass that rewrote something is also run on probe frames by the official
 executor before and after: the outputs must agree within the pass's `tolerance` (0: bit for bit).
+Passes run to a fixpoint, with a bound on the rounds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from qdeploy.errors import PassError
 from qdeploy.lowering.executor import execute, probe_frame
+
+# A round may uncover work for the next; a file of any depth needs two or three.
+MAX_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,25 @@ class Pass(ABC):
 
 
 def run_passes(model: ModelProto, passes: Iterable[Pass], *, probe: bool = True) -> PassResult:
-    """Run passes one after the other."""
-    modified = False
-    for step in passes:
-        result = step(model, probe=probe)
-        model, modified = result.model, modified or result.modified
-    return PassResult(model, modified)
+    """Run passes one after the other, again and again, until none of them changes anything.
+
+    Raises:
+        PassError: some still do after `MAX_ROUNDS` rounds.
+    """
+    steps = tuple(passes)
+    for count in range(MAX_ROUNDS):
+        busy = []
+        for step in steps:
+            result = step(model, probe=probe)
+            model = result.model
+            if result.modified:
+                busy.append(type(step).__name__)
+        if not busy:
+            return PassResult(model, count > 0)
+    raise PassError(
+        f"{', '.join(busy)} did not come to rest within {MAX_ROUNDS} rounds",
+        why="one pass undoes what another does, or finds its own result again",
+    )
 
 
 def initializers(model: ModelProto) -> dict[str, np.ndarray]:

@@ -43,7 +43,12 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
     constants = [values.get(name) for name in node.input[1:4]]
     arrays = [item.array for item in constants if isinstance(item, Constant)]
     if len(arrays) != 3:
-        raise refuse(node, "its scale, zero point or width is computed at run time")
+        raise refuse(
+            node,
+            "its scale, zero point or width is computed at run time",
+            why="thresholds are computed once, before the hardware is built",
+            do="export the network in evaluation mode, with constants in their place",
+        )
     scale, zero, bits = arrays
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     rounding = attributes.get("rounding_mode", b"ROUND").decode().upper()
@@ -112,7 +117,7 @@ def _is_signed_bit(node: NodeProto, values: Mapping[str, Value]) -> bool:
 def _bipolar(node: NodeProto, values: Mapping[str, Value], constant: Constant) -> QuantizedConstant:
     scale = values.get(node.input[1])
     if not isinstance(scale, Constant):
-        raise refuse(node, "its scale is computed at run time", do="export constants")
+        raise refuse(node, "its scale is computed at run time", do="export a constant scale")
     _check_scale(node, scale.array)
     if not np.isfinite(constant.array).all():
         raise refuse(node, "its weights are not finite numbers", do="train the network again")

@@ -246,7 +246,7 @@ REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
             helper.make_node("Mul", ["a", "b"], ["sum"], "join"),
         ],
         "layer `join` cannot.*a Mul of 2 branches",
-        "build the network from",
+        "residual sums",
     ),
     "falling": (
         lambda quant: [
