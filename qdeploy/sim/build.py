@@ -39,7 +39,12 @@ CXX_FLAGS = (
 # Our own vl_fatal, vl_warn, vl_stop and vl_finish throw instead of ending the process.
 HOOKS = ("-DVL_USER_FATAL", "-DVL_USER_WARN", "-DVL_USER_STOP", "-DVL_USER_FINISH")
 VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
+# The compiler's time grows faster than a function's length: long functions are cut. Files are put
+# together: reading Verilator's headers takes longer than compiling what most of them hold.
 SPLIT_STATEMENTS = 20000
+SPLIT_FUNCTIONS = 2000
+# Above this much C++ the files are compiled one by one, so that memory stays bounded.
+ONE_FILE_BYTES = 24_000_000
 COMPILE_TIMEOUT = 1800.0
 
 
@@ -72,6 +77,7 @@ def _build(spec: SimSpec, out: Path, build_dir: Path, logs: Path) -> None:
             *("--cc", "--top-module", spec.top, "--prefix", "Vdut", "--Mdir", model),
             *VERILATOR_FLAGS,
             *("--output-split", str(SPLIT_STATEMENTS)),
+            *("--output-split-cfuncs", str(SPLIT_FUNCTIONS)),
             *("-CFLAGS", " ".join((*CXX_FLAGS, *HOOKS))),
             *(f"-Wno-{warning}" for warning in spec.waive),
             *(f"-G{name}={_literal(value)}" for name, value in spec.parameters.items()),
@@ -84,11 +90,13 @@ def _build(spec: SimSpec, out: Path, build_dir: Path, logs: Path) -> None:
     )
     header = (model / "Vdut.h").read_text(encoding="utf-8")
     (model / "bind.cpp").write_text(bind.bind_source(spec, header), encoding="utf-8")
+    generated = sum(source.stat().st_size for source in model.glob("*.cpp"))
     run_tool(
         [
             find_tool("make"),
             *("-s", "-f", "Vdut.mk", f"-j{_jobs()}", "Vdut__ALL.a"),
             *(f"OPT_FAST={spec.optimize}", "OPT_SLOW=-O1"),
+            f"VM_PARALLEL_BUILDS={int(generated > ONE_FILE_BYTES)}",
         ],
         cwd=model,
         log_path=logs / "make.log",
@@ -151,6 +159,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _recipe() -> str:
     """Everything outside the spec that shapes a library."""
     texts = [tool_version("verilator"), tool_version("g++"), *CXX_FLAGS, *HOOKS, *VERILATOR_FLAGS]
+    texts += [str(SPLIT_STATEMENTS), str(SPLIT_FUNCTIONS), str(ONE_FILE_BYTES)]
     texts += [resource(f"hw/sim/{name}").read_text() for name in ("driver.cpp", "model.h")]
     texts.append(Path(bind.__file__).read_text(encoding="utf-8"))
     return "\0".join(texts)

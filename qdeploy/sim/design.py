@@ -140,7 +140,7 @@ def simulate_design(
     design: Design,
     build_dir: Path,
     taps: bool = True,
-    optimize: str = "-O3",
+    optimize: str = "-O1",
 ) -> DesignSimulator:
     """Build the model of a design folder, or take it from `build_dir` when nothing changed.
 

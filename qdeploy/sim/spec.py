@@ -56,7 +56,8 @@ class SimSpec:
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
-        optimize: level for the C++ compiler.
+        optimize: level for the C++ compiler. "-O2" takes twice the time of "-O1" for a model that
+            is a fifth faster.
     """
 
     top: str
@@ -71,7 +72,7 @@ class SimSpec:
     clock: str = "clk"
     reset: str = "rst_n"
     waive: Sequence[str] = ()
-    optimize: str = "-O3"
+    optimize: str = "-O1"
 
     def digest(self, *extra: str) -> str:
         """Hex digest of all that shapes the model; not of the folder, nor of memory contents."""
