@@ -34,6 +34,7 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
+from qdeploy.lowering.refusal import ACCEPTED, refuse_layer
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -69,6 +70,10 @@ def to_finn(graph: IntegerGraph) -> ModelWrapper:
         UnsupportedLayerError: for a node that has no hardware unit yet.
     """
     return _Emitter(graph).model()
+
+
+def _refused(node: Node, found: str, *, do: str, why: str | None = None) -> UnsupportedLayerError:
+    return refuse_layer(node.layer, node.name, type(node).__name__, found, why=why, do=do)
 
 
 class _Emitter:
@@ -168,19 +173,16 @@ class _Emitter:
                 self.initializers[one] = (np.array([1], np.int64), None)
                 self._on_last_axis("TopK", node, [one], f"{node.output}.value")
             case _:
-                raise UnsupportedLayerError(
-                    f"layer `{node.layer}` ({type(node).__name__}) has no hardware unit",
-                    do="remove the layer, or express it with convolution, fully connected layers, "
-                    "max-pooling and quantized activations",
-                )
+                raise _refused(node, "it has no hardware unit", do=f"build it from {ACCEPTED}")
 
     def _conv(self, node: Conv) -> None:
         channels = self.graph.tensors[node.inputs[0]].shape[0]
         if node.groups not in (1, channels) or (
             node.groups > 1 and node.weights.shape[0] != channels
         ):
-            raise UnsupportedLayerError(
-                f"layer `{node.layer}` is a grouped convolution ({node.groups} groups of "
+            raise _refused(
+                node,
+                f"a grouped convolution ({node.groups} groups of "
                 f"{channels // node.groups} channels to {node.weights.shape[0]})",
                 why="there are hardware units for one group, and for one channel a group",
                 do="use groups: 1, or a depthwise convolution with as many groups as channels",
@@ -343,8 +345,13 @@ class _Emitter:
     def _initializer(self, name: str, values: np.ndarray, dtype: IntType | None = None) -> str:
         array = np.ascontiguousarray(values, dtype=np.float32)
         if not np.array_equal(array.astype(np.int64), values):
-            raise UnsupportedLayerError(
-                f"`{name}` holds integers beyond 24 bits",
+            node, _, kind = name.rpartition(".")
+            raise refuse_layer(
+                node.rpartition(".")[0],
+                node,
+                kind,
+                f"its {kind} hold integers beyond 24 bits",
+                expected=f"{kind} below 2^24",
                 why="FINN keeps parameters in float32, which is exact up to 2^24",
                 do="lower the bit widths or the fan-in of this layer",
             )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow import finn_env
-from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.refusal import ACCEPTED, refuse_layer
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -56,12 +57,22 @@ def specialize(model: ModelWrapper) -> ModelWrapper:
             continue
         target = f"{node.op_type}{SUFFIX}"
         if target not in rtl.custom_op:
-            raise UnsupportedLayerError(
-                f"`{node.name}`: FINN's operator {node.op_type} has no RTL here",
-                do="see docs for the layers that can become hardware",
+            layer = str(node.doc_string).rpartition(".")[0] or node.name
+            raise refuse_layer(
+                layer,
+                node.name,
+                node.op_type,
+                f"FINN's operator {node.op_type} has no RTL here",
+                expected=f"one of {', '.join(sorted(_operators(rtl.custom_op)))}",
+                why="each hardware layer is built from Verilog of this project",
+                do=f"build the network from {ACCEPTED}",
             )
         node.op_type, node.domain = target, RTL_DOMAIN
     return model
+
+
+def _operators(table: Iterable[str]) -> list[str]:
+    return [operator(name) for name in table if name.endswith(SUFFIX)]
 
 
 def despecialize(model: ModelWrapper) -> ModelWrapper:

@@ -21,8 +21,8 @@ from qdeploy.dataflow.backends.unit import Unit
 from qdeploy.dataflow.boundaries import boundary_of, owner_of
 from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
 from qdeploy.dataflow.finn_graph import stream_shape
-from qdeploy.dataflow.hw_layers import identifier
 from qdeploy.dataflow.library import closure
+from qdeploy.dataflow.names import identifier
 from qdeploy.dataflow.specialize import operator
 from qdeploy.dataflow.top_module import Ports, Wiring, top_module
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
