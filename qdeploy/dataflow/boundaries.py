@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.hw_layers import layer_of
+from qdeploy.dataflow.hw_layers import INPUT, layer_of
 from qdeploy.errors import PassError
 from qdeploy.lowering.integer_graph import IntegerGraph, Node, Threshold
 
@@ -27,7 +27,7 @@ def owner_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> Node:
 
 def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> str | None:
     """Tensor name of the boundary a hardware layer puts out, None when it puts out none."""
-    if node.op_type.startswith(_MOVERS):
+    if node.op_type.startswith(_MOVERS) or layer_of(model, node) == INPUT:
         return None
     owner = owner_of(model, node, graph)
     users = graph.consumers(owner.output)

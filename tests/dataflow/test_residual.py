@@ -8,6 +8,7 @@ import numpy as np
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker, small_resnet
 
+from qdeploy.dataflow.boundaries import boundary_of
 from qdeploy.dataflow.compile import connect, hardware_layers
 from qdeploy.dataflow.execute import DataflowExecutor
 from qdeploy.dataflow.folding import Budget, fold
@@ -103,3 +104,18 @@ def test_the_branch_that_is_ahead_gets_the_deep_fifo() -> None:
     assert short == 32
     # Two 3x3 windows on 8x8 pixels of 4 channels: at least 2·(2·8 + 3) pixels are under way.
     assert long >= 2 * (2 * 8 + 3) * 4
+
+
+def test_a_network_may_end_in_the_sums_over_its_pixels() -> None:
+    maker = GraphMaker(11, (2, 4, 5)).conv(3).threshold(bits=3)
+    assert_same_codes(maker.global_sum())
+
+
+def test_the_fork_of_the_input_is_no_boundary_of_the_output() -> None:
+    maker = GraphMaker(13, (2, 4, 4), bits=3)
+    start = maker.mark()
+    graph = maker.threshold(bits=3).add(start).global_sum().graph()
+    model = hardware_layers(graph)
+    assert model.graph.node[0].op_type.startswith("DuplicateStreams")
+    boundaries = [boundary_of(model, node, graph) for node in model.graph.node]
+    assert [name for name in boundaries if name] == graph.boundaries()

@@ -125,7 +125,7 @@ def _pointwise(draw: Draw, maker: QonnxMaker, channels: int, *bits: int) -> Qonn
 
 
 def _step(draw: Draw, maker: QonnxMaker) -> None:
-    if len(maker.nodes) > 3 and _chance(draw, 2):
+    if _chance(draw, 2 if len(maker.nodes) > 3 else 8):  # now and then the input forks
         blocks = (_residual, _residual, _inverted, _preactivated, _three_ways)
         blocks[draw.integer(0, len(blocks) - 1)](draw, maker)
         return
