@@ -22,6 +22,7 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
+from qdeploy.lowering.intervals import node_intervals
 
 
 @dataclass
@@ -55,21 +56,17 @@ class GraphMaker:
         for axis in range(2):
             padded = self.now.shape[1 + axis] + pads[axis] + pads[axis + 2]
             sizes.append((padded - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1)
-        out = self._accumulator(f"{name}.acc", (channels, *sizes), weights)
-        self.nodes.append(
-            Conv(
-                f"{name}.conv",
-                name,
-                (self.now.name,),
-                out.name,
-                weights=weights,
-                stride=stride,
-                pads=pads,
-                dilation=dilation,
-            )
+        node = Conv(
+            f"{name}.conv",
+            name,
+            (self.now.name,),
+            f"{name}.acc",
+            weights=weights,
+            stride=stride,
+            pads=pads,
+            dilation=dilation,
         )
-        self.now = out
-        return self
+        return self._accumulate(node, (channels, *sizes))
 
     def depthwise(
         self,
@@ -84,12 +81,9 @@ class GraphMaker:
         self.conv(channels, kernel, stride, pads, dilation, weight_bits)
         wide = self.nodes.pop()
         assert isinstance(wide, Conv)
-        weights = self._weights((channels, 1, *kernel), weight_bits)
-        shape = self.now.shape
+        weights, shape = self._weights((channels, 1, *kernel), weight_bits), self.now.shape
         self.now = self.source
-        self.now = self._accumulator(wide.output, shape, weights)
-        self.nodes.append(replace(wide, weights=weights, groups=channels))
-        return self
+        return self._accumulate(replace(wide, weights=weights, groups=channels), shape)
 
     def mark(self) -> Tensor:
         """The tensor made last, to come back to."""
@@ -104,7 +98,7 @@ class GraphMaker:
         """Join with another branch."""
         source, name = self.now, self._name("add")
         lo, hi = source.lo + other.lo, source.hi + other.hi
-        out = self._tensor(f"{name}.sum", source.shape, IntType.holding(min(lo, -1), hi), lo, hi)
+        out = self._tensor(f"{name}.sum", source.shape, IntType.holding(lo, hi), lo, hi)
         self.nodes.append(Add(f"{name}.add", name, (source.name, other.name), out.name))
         self.now = out
         return self
@@ -121,10 +115,8 @@ class GraphMaker:
     def dense(self, features: int, weight_bits: int = 2) -> GraphMaker:
         name = self._name("fc")
         weights = self._weights((features, self.now.size), weight_bits)
-        out = self._accumulator(f"{name}.acc", (features,), weights)
-        self.nodes.append(Dense(f"{name}.dense", name, (self.now.name,), out.name, weights=weights))
-        self.now = out
-        return self
+        node = Dense(f"{name}.dense", name, (self.now.name,), f"{name}.acc", weights=weights)
+        return self._accumulate(node, (features,))
 
     def threshold(self, bits: int = 2, base: int = 0) -> GraphMaker:
         """Ascending thresholds over the accumulator's interval, some out of reach."""
@@ -218,14 +210,11 @@ class GraphMaker:
         top = 2 ** (bits - 1) - 1
         return self.random.integers(-top, top + 1, shape)
 
-    def _accumulator(self, name: str, shape: tuple[int, ...], weights: np.ndarray) -> Tensor:
-        rows = weights.reshape(weights.shape[0], -1)
-        low = min(self.now.lo, 0), max(self.now.hi, 0)
-        up, down = np.clip(rows, 0, None).sum(1), np.clip(rows, None, 0).sum(1)
-        lo = int((up * low[0] + down * low[1]).min())
-        hi = int((up * low[1] + down * low[0]).max())
-        signed = IntType.holding(min(lo, -1), hi)
-        return self._tensor(name, shape, signed, lo, hi)
+    def _accumulate(self, node: Conv | Dense, shape: tuple[int, ...]) -> GraphMaker:
+        lo, hi = node_intervals(node, self.now).bounds
+        self.nodes.append(node)
+        self.now = self._tensor(node.output, shape, IntType.holding(lo, hi), lo, hi)
+        return self
 
 
 def small_convnet(seed: int = 0) -> GraphMaker:
