@@ -1,14 +1,15 @@
 """The ladder for every kind of network: the same frames through every level, counted.
 
-    python bench/ladder.py [--only PATTERN] [--board-folding]
+    python bench/ladder.py [--only PATTERN ...] [--board-folding]
 
 Each network of ladder_networks.py gets random weights; its batch norm and scales are calibrated so
 that every layer's codes are spread. It is exported and taken down to RTL at a folding chosen for
 simulation speed, or with --board-folding as fast as the board holds. Writes
 bench/results/ladder.json with the rows `int_mismatches`, `dataflow_mismatches`, `rtl_mismatches`,
-`rtl_frames`, `torch_mismatches` and `qonnx_mismatches` a network; rows of networks left out with
---only are kept. Ends with 1 when a
-rung does not hold.
+`rtl_frames`, `torch_mismatches` and `qonnx_mismatches` a network, and how far its codes are spread:
+`classes_seen`, `fewest_codes` (different codes of the boundary that has the fewest) and
+`largest_code_share`. Rows of networks left out with --only are kept. Ends with 1 when a rung does
+not hold, a network cannot be built or its codes collapsed.
 """
 
 from __future__ import annotations
@@ -20,23 +21,42 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ladder_networks import LADDER, Entry
-from record import RESULTS, figure, save
+from record import RESULTS, figure, rounded, save
+from spread import Spread, spread_of_build
 
 ROOT = Path(__file__).resolve().parent.parent
+BOARD = " (board's folding)"
 COUNTED = ("torch", "qonnx", "int", "dataflow", "rtl")
 
 
-def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
-    """Build one network; the records of its rungs by name."""
+@dataclass(frozen=True)
+class Climb:
+    """What one network gave: records of the rungs by name, spread of codes, measured cycles."""
+
+    rungs: dict[str, Any]
+    spread: Spread
+    cycles_per_frame: int
+
+    def failures(self) -> list[str]:
+        """What does not hold."""
+        found = [name for name in COUNTED if not self.rungs[name]["passed"]]
+        collapsed = self.spread.collapsed()
+        return [*found, collapsed] if collapsed else found
+
+
+def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
+    """Build one network and compare all levels."""
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
     from qdeploy.targets.build import build
     from qdeploy.targets.options import Options
     from qdeploy.targets.source import NetworkSource
+    from qdeploy.verify.results import PERFORMANCE_FILE
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
@@ -52,20 +72,31 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> dict[str, Any]:
         cache=folder / "cache",
     )
     made = build(options, folder / entry.name, source=source)
-    return {rung.name: rung.record() for rung in made.rungs}
+    performance = json.loads((made.folder / PERFORMANCE_FILE).read_text(encoding="utf-8"))
+    return Climb(
+        {rung.name: rung.record() for rung in made.rungs},
+        spread_of_build(made.folder, entry.argmax),
+        performance["cycles_per_frame"],
+    )
 
 
-def rows_of(entry: Entry, rungs: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_of(name: str, made: Climb) -> list[dict[str, Any]]:
     """The rows of one network."""
     rows = [
-        figure(entry.name, f"{name}_mismatches", rungs[name]["mismatches"], "codes")
-        for name in COUNTED
+        figure(name, f"{rung}_mismatches", made.rungs[rung]["mismatches"], "codes")
+        for rung in COUNTED
     ]
     rows += [
-        figure(entry.name, f"{name}_frames", rungs[name]["frames"], "frames") for name in COUNTED
+        figure(name, f"{rung}_frames", made.rungs[rung]["frames"], "frames") for rung in COUNTED
     ]
-    rows.append(figure(entry.name, "boundaries", rungs["int"]["boundaries"], "tensors"))
-    return rows
+    return [
+        *rows,
+        figure(name, "boundaries", made.rungs["int"]["boundaries"], "tensors"),
+        figure(name, "classes_seen", made.spread.classes, "classes"),
+        figure(name, "fewest_codes", made.spread.fewest_codes, "codes"),
+        figure(name, "largest_code_share", rounded(100 * made.spread.code_share), "%"),
+        figure(name, "cycles_per_frame", made.cycles_per_frame, "cycles"),
+    ]
 
 
 def kept(done: Callable[[str], bool]) -> list[dict[str, Any]]:
@@ -80,23 +111,33 @@ def kept(done: Callable[[str], bool]) -> list[dict[str, Any]]:
 def main() -> None:
     """Climb the ladder with every network asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="*", help="pattern of network names")
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of network names")
     parser.add_argument("--board-folding", action="store_true", help="as fast as the board holds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    chosen = [entry for entry in LADDER if fnmatch.fnmatch(entry.name, arguments.only)]
-    failed, suffix = [], " (board's folding)" if arguments.board_folding else ""
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for entry in chosen:
-            rungs = climb(entry, Path(folder), None if arguments.board_folding else entry.fps)
-            named = Entry(entry.name + suffix, entry.recipe)
-            names = {named.name}
-            save("ladder", [*kept(names.__contains__), *rows_of(named, rungs)])
-            failed += [f"{named.name}: {name}" for name in COUNTED if not rungs[name]["passed"]]
-            found = ", ".join(f"{name} {rungs[name]['mismatches']}" for name in COUNTED)
-            print(f"{named.name}: mismatches {found}", flush=True)
+        for entry in LADDER:
+            if any(fnmatch.fnmatch(entry.name, pattern) for pattern in arguments.only):
+                failed += one(entry, Path(folder), board=arguments.board_folding)
     if failed:
-        sys.exit("not exact: " + "; ".join(failed))
+        sys.exit("not as it must be:\n" + "\n".join(failed))
+
+
+def one(entry: Entry, folder: Path, *, board: bool) -> list[str]:
+    """Climb with one network and store its rows; what does not hold."""
+    from qdeploy.errors import QDeployError
+
+    name = entry.name + BOARD if board else entry.name
+    try:
+        made = climb(entry, folder, None if board else entry.fps)
+    except QDeployError as error:
+        print(f"{name}: {error}", flush=True)
+        return [f"{name}: {error.what}"]
+    save("ladder", [*kept({name}.__contains__), *rows_of(name, made)])
+    found = ", ".join(f"{rung} {made.rungs[rung]['mismatches']}" for rung in COUNTED)
+    print(f"{name}: mismatches {found}; {made.spread.classes} classes", flush=True)
+    return [f"{name}: {what}" for what in made.failures()]
 
 
 if __name__ == "__main__":
