@@ -24,8 +24,6 @@ module qd_dwc #(
   localparam WIDE  = (IN_WIDTH > OUT_WIDTH) ? IN_WIDTH : OUT_WIDTH;
   localparam SMALL = (IN_WIDTH > OUT_WIDTH) ? OUT_WIDTH : IN_WIDTH;
   localparam RATIO = WIDE / SMALL;
-  localparam CB    = (RATIO > 1) ? $clog2(RATIO) : 1;
-  localparam [31:0] LAST = RATIO - 1;
 
   reg [WIDE-1:0] word;
   reg            full;  // up: all of `word` is there; down: some of it is left
@@ -42,12 +40,9 @@ module qd_dwc #(
         else        full <= take | (full & ~give);
       always @(posedge clk) if (take) word <= s_tdata;
     end else begin : g_convert
-      reg  [CB-1:0] count;  // narrow beats of the word passed so far
-      wire          last = (count == LAST[CB-1:0]);
-      wire          step = (IN_WIDTH < OUT_WIDTH) ? take : give;
-      always @(posedge clk)
-        if (!rst_n)    count <= {CB{1'b0}};
-        else if (step) count <= last ? {CB{1'b0}} : count + 1'b1;
+      wire last;  // the narrow beat now due is the last of its word
+      wire step = (IN_WIDTH < OUT_WIDTH) ? take : give;
+      qd_cycle #(.N(RATIO)) position (.clk(clk), .rst_n(rst_n), .step(step), .last(last));
       if (IN_WIDTH < OUT_WIDTH) begin : g_up
         assign s_tready = ~full | m_tready;
         assign m_tdata  = word;
@@ -61,9 +56,10 @@ module qd_dwc #(
         always @(posedge clk)
           if (!rst_n) full <= 1'b0;
           else        full <= take | (full & ~(give & last));
+        // What is not valid may be loaded: `full` says so. That keeps the choice to two registers.
         always @(posedge clk)
-          if (take)      word <= s_tdata;
-          else if (give) word <= {{SMALL{1'b0}}, word[WIDE-1:SMALL]};
+          if (~full | m_tready)
+            word <= (~full | last) ? s_tdata : {{SMALL{1'b0}}, word[WIDE-1:SMALL]};
       end
     end
   endgenerate

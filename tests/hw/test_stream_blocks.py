@@ -36,7 +36,9 @@ def test_fifo_keeps_order_and_never_holds_more_than_its_depth(block_sim, depth, 
 )
 def test_width_converter_keeps_elements_in_order(block_sim, in_elements, out_elements, bits):
     parameters = {"IN_WIDTH": in_elements * bits, "OUT_WIDTH": out_elements * bits}
-    sim = block_sim("qd_dwc", parameters, in_elements * bits, out_elements * bits)
+    sim = block_sim(
+        "qd_dwc", parameters, in_elements * bits, out_elements * bits, libraries=("qd_cycle",)
+    )
     half = bits > 32  # wider than a code can be: as two codes each
     code_bits, factor = (bits // 2, 2) if half else (bits, 1)
     count = 240 * factor * max(in_elements, out_elements)

@@ -17,7 +17,7 @@ BLOCKS = [
     ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 2}, "FDRE"),
     ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 32}, "RAM32M|RAM64M"),
     ("qd_fifo", (), {"WIDTH": 16, "DEPTH": 2048}, "RAMB"),
-    ("qd_dwc", (), {"IN_WIDTH": 8, "OUT_WIDTH": 24}, "FDRE"),
+    ("qd_dwc", ("qd_cycle",), {"IN_WIDTH": 8, "OUT_WIDTH": 24}, "FDRE"),
     ("qd_tlast", (), {"BEATS": 100}, "FDRE"),
     ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 3}, "CARRY4"),
     ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 31}, "CARRY4"),

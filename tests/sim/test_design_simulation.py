@@ -51,7 +51,7 @@ SHAPE = (3, 4, 2)  # height, width, channels: 24 elements
 
 @pytest.fixture
 def design(tmp_path: Path) -> Design:
-    blocks = ["qd_fifo.v", "qd_dwc.v", "qd_tlast.v"]
+    blocks = ["qd_cycle.v", "qd_fifo.v", "qd_dwc.v", "qd_tlast.v"]
     for name in blocks:
         shutil.copy(resource(f"hw/rtl/{name}"), tmp_path / name)
     (tmp_path / "tiny_top.v").write_text(TOP, encoding="utf-8")
