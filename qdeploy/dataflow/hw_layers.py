@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow import finn_env
 from qdeploy.dataflow.channels_last import channels_last
-from qdeploy.errors import UnsupportedLayerError
+from qdeploy.dataflow.names import distinct, identifier
+from qdeploy.lowering.refusal import ACCEPTED, refuse_layer
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -41,6 +42,26 @@ _SUFFIX = {
     "StreamingDataWidthConverter": "dwc",
     "StreamingFIFO": "fifo",
 }
+
+# What FINN may leave over: the pattern that was expected, why, and what to change.
+_LEFT_OVER = {
+    "Flatten": (
+        "codes of a feature map -> Flatten -> Linear",
+        "a map leaves pixel by pixel, so a vector made of it would leave in another order",
+        "end the network with the map itself or with a Linear layer behind the Flatten",
+    ),
+    "Transpose": (
+        "feature maps as (N, C, H, W) from the first layer to the last",
+        "pixels stream row by row with their channels together; other orders need a whole frame",
+        "take out what changes the order of the axes",
+    ),
+}
+_NO_UNIT = (
+    "convolutions, fully connected layers, sums, pools and thresholds of integers, one behind the "
+    "other",
+    "FINN has no conversion for this operator between its neighbours",
+    "build the network from " + ACCEPTED,
+)
 
 
 def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
@@ -136,11 +157,16 @@ def _ensure_hardware_only(model: ModelWrapper) -> None:
 
     for node in model.graph.node:
         if not is_fpgadataflow_node(node):
-            raise UnsupportedLayerError(
-                f"node `{node.name}` ({node.op_type}) did not become a hardware layer",
-                where=f"between tensors `{', '.join(node.input)}` and `{', '.join(node.output)}`",
-                why="FINN has no conversion for this operator in this position",
-                do="use convolution, max-pool, flatten and fully connected layers in a chain",
+            expected, why, do = _LEFT_OVER.get(node.op_type, _NO_UNIT)
+            name = str(node.name) or layer_of(model, node)
+            raise refuse_layer(
+                name.rpartition(".")[0] or name,
+                name,
+                node.op_type,
+                f"no hardware unit takes a {node.op_type} in this place",
+                expected=expected,
+                why=why,
+                do=do,
             )
 
 
@@ -160,19 +186,16 @@ def layer_of(model: ModelWrapper, node: NodeProto) -> str:
             match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
             if match and model.get_initializer(name) is not None:
                 return match.group(1)
-        if current.op_type.startswith(("Pool", "LabelSelect", "GlobalAccPool", "ElementwiseAdd")):
-            return re.sub(r"^(Pool|LabelSelect)_", "", current.name)
+        if current.op_type.startswith(("GlobalAccPool", "ElementwiseAdd")):
+            return str(current.name)
+        for kind in ("Pool", "LabelSelect"):
+            if current.op_type.startswith(kind):
+                return str(current.name).removeprefix(f"{kind}_")
         if current.op_type.startswith("DuplicateStreams"):
             producer = model.find_producer(current.input[0])
             return INPUT if producer is None else layer_of(model, producer)
         current = model.find_consumer(current.output[0])
     return "output"
-
-
-def identifier(text: str) -> str:
-    """`text` as a Verilog identifier: dots and other signs become underscores."""
-    plain = re.sub(r"\W+", "_", text).strip("_")
-    return plain if plain and not plain[0].isdigit() else f"n_{plain}"
 
 
 def name_nodes(model: ModelWrapper) -> None:
@@ -183,6 +206,5 @@ def name_nodes(model: ModelWrapper) -> None:
     for node in model.graph.node:
         kind = next((s for op, s in _SUFFIX.items() if node.op_type.startswith(op)), "node")
         wanted.append(f"{identifier(layer_of(model, node))}_{kind}")
-    for index, (node, name) in enumerate(zip(model.graph.node, wanted, strict=True)):
-        seen = wanted[:index].count(name)
-        node.name = name if seen == 0 else f"{name}_{seen}"
+    for node, name in zip(model.graph.node, distinct(wanted), strict=True):
+        node.name = name
