@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_path, write_json
@@ -26,11 +26,15 @@ STORED_AS = "qd_module"
 
 @dataclass(frozen=True)
 class Netlist:
-    """A synthesized module: its netlist (of a module called `STORED_AS`), its cells, the log."""
+    """A synthesized module: its netlist (of a module called `STORED_AS`), its cells, the log.
+
+    `parts` are the cells of the modules in it that have `keep_hierarchy`, by module.
+    """
 
     verilog: Path
     cells: dict[str, int]
     log: Path
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def text(self, module: str) -> str:
         """The netlist as Verilog of a module called `module`."""
@@ -67,10 +71,11 @@ class Yosys:
         try:
             data = json.loads(record.read_text(encoding="utf-8"))
             cells = {str(kind): int(number) for kind, number in data["cells"].items()}
+            parts = {str(name): dict(found) for name, found in data.get("parts", {}).items()}
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return None
         netlist = self.store / f"{key}.v"
-        return Netlist(netlist, cells, self._log(key)) if netlist.is_file() else None
+        return Netlist(netlist, cells, self._log(key), parts) if netlist.is_file() else None
 
     def _log(self, key: str) -> Path:
         return self.store / f"{key}.log"
@@ -126,19 +131,26 @@ class Yosys:
                 where=str(log),
                 do="look at the end of the log; a Yosys from PyPI may do this, Debian's does not",
             )
-        cells = _cells(scratch / "stat.json", module, log)
+        parts = _cells(scratch / "stat.json", module, log)
+        cells = parts.pop(STORED_AS)
         with atomic_path(self.store / f"{key}.v") as path:
             path.write_text(text, encoding="utf-8")
         # Last: the record says that the netlist beside it is whole.
-        write_json(self.store / f"{key}.json", {"module": module, "cells": cells})
-        return Netlist(self.store / f"{key}.v", cells, log)
+        write_json(self.store / f"{key}.json", {"module": module, "cells": cells, "parts": parts})
+        return Netlist(self.store / f"{key}.v", cells, log, parts)
 
 
-def _cells(stat: Path, module: str, log: Path) -> dict[str, int]:
+def _cells(stat: Path, module: str, log: Path) -> dict[str, dict[str, int]]:
+    """Cells of `STORED_AS` and of the modules kept in it, by name."""
     try:
-        data = json.loads(stat.read_text(encoding="utf-8"))
-        found = data["modules"][f"\\{STORED_AS}"]["num_cells_by_type"]
-        return {str(kind): int(number) for kind, number in found.items()}
+        modules = json.loads(stat.read_text(encoding="utf-8"))["modules"]
+        found = {
+            name.removeprefix("\\"): {
+                str(kind): int(n) for kind, n in one["num_cells_by_type"].items()
+            }
+            for name, one in modules.items()
+        }
+        return {STORED_AS: found.pop(STORED_AS), **found}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolFailedError(
             f"Yosys gave no readable figures for `{module}`",
