@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.boards import Board
+from qdeploy.dataflow.binary_units import mark_binary_units
 from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.exact_types import set_exact_types
 from qdeploy.dataflow.fifo_depths import set_fifo_depths
@@ -48,7 +49,7 @@ def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
     from qonnx.transformation.infer_datatypes import InferDataTypes
 
     model = specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
-    model = plan_requantization(model, graph)
+    model = plan_requantization(mark_binary_units(model), graph)
     return model.transform(InferDataTypes())  # FINN's own operators know no exact sums
 
 

@@ -325,18 +325,14 @@ def _matrix_cost(model: ModelWrapper, node: NodeProto, inst: Any) -> cost.Cost:
 def _sums_cost(
     model: ModelWrapper, inst: Any, *, lanes: int, pe: int, depth: int, block_rom: bool
 ) -> cost.Cost:
-    from qdeploy.dataflow.backends.mvau import MAX_PLANE_BITS
-
-    weights = int(inst.get_input_datatype(1).bitwidth())
-    inputs = int(inst.get_input_datatype(0).bitwidth())
     return cost.matrix_unit(
         lanes=lanes,
         pe=pe,
         depth=depth,
-        weight_bits=weights,
-        activation_bits=inputs,
+        weight_bits=inst.weight_bits(model),
+        activation_bits=int(inst.get_input_datatype(0).bitwidth()),
         accumulator_bits=inst.accumulator_bits(model),
-        planes=max(weights, inputs) <= MAX_PLANE_BITS,
+        planes=inst.dot(model) != "mult",
         dsp=inst.uses_dsp(),
         block_rom=block_rom,
     )
@@ -349,7 +345,7 @@ def _codes_cost(
     table = thresholds_of(model, node)
     if table is None:
         return cost.Cost()
-    fixed = inst.fixed_point(table.shape[1])
+    fixed = inst.fixed_point(model)
     bits = inst.accumulator_bits(model)
     if fixed is None:
         return cost.thresholds(pe=pe, bits=bits, levels=table.shape[1], channels=channels)

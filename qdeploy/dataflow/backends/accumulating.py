@@ -44,7 +44,7 @@ class AccumulatingBackend(RequantizingBackend):
     def activation(self, model: ModelWrapper, lanes: int) -> Activation:
         """Thresholds inside the block up to 15 levels, codes made behind it beyond, or none."""
         out_bits = bits_of(self.get_output_datatype())
-        if self.attribute("noActivation"):
+        if not self.makes_codes():
             return Activation(_raw(out_bits), out_bits, (), {})
         table = self.table(model)
         accumulator = self.accumulator_bits(model)
@@ -59,11 +59,11 @@ class AccumulatingBackend(RequantizingBackend):
             }
             memories = threshold_files(name, table, lanes, accumulator)
             return Activation(parameters, out_bits, (), memories)
-        block, memories = self.codes_block(table, lanes, accumulator, out_bits)
+        block, memories = self.codes_block(model, lanes, out_bits)
         return Activation(_raw(accumulator), accumulator, (block,), memories)
 
     def table(self, model: ModelWrapper) -> IntArray:
-        """Thresholds (channels, levels)."""
+        """See the base class."""
         table: IntArray = model.get_initializer(self.onnx_node.input[2]).astype(np.int64)
         return table
 
@@ -72,10 +72,22 @@ class AccumulatingBackend(RequantizingBackend):
         operands = bits_of(self.get_input_datatype(0)) + bits_of(self.get_input_datatype(1))
         return operands >= MIN_DSP_BITS and self.attribute("resType") != "lut"
 
-    def accumulator_bits(self, model: ModelWrapper) -> int:
+    def sums(self, model: ModelWrapper) -> tuple[int, int]:
         """See the base class."""
-        table = None if self.attribute("noActivation") else self.table(model)
-        return self.width(self.get_accumulator_datatype(), table)
+        kind = self.get_accumulator_datatype()
+        return int(kind.min()), int(kind.max())
+
+    def makes_codes(self) -> bool:
+        """See the base class."""
+        return not self.attribute("noActivation")
+
+    def dot(self, model: ModelWrapper) -> str:
+        """How products are summed: the block's parameter DOT."""
+        return "mult"
+
+    def weight_bits(self, model: ModelWrapper) -> int:
+        """Width of a weight in its memory."""
+        return bits_of(self.get_input_datatype(1))
 
 
 def _raw(bits: int) -> dict[str, int | str]:

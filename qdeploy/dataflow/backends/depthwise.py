@@ -40,7 +40,7 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
                 "AB": bits_of(inputs),
                 "ASIGNED": int(inputs.signed()),
                 # One product a lane: a multiplier is smaller than planes at every width.
-                "DOT": "mult",
+                "DOT": self.dot(model),
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
                 **activation.parameters,

@@ -1,8 +1,17 @@
-"""Matrix-vector unit: `qd_mvu`, and what makes the codes behind it where they have many levels."""
+"""Matrix-vector unit: `qd_mvu`, and what makes the codes behind it where they have many levels.
+
+Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
+
+    2·Σ w·a - Σ w = Σ w·s        so  Σ w·a >= T  where  Σ w·s >= 2·T - Σ w
+
+and the code 0 of a padded pixel is s = -1, as the formula has it. M·Σ w·a + B, which makes codes of
+many levels, is half of M·Σ w·s + (2·B + M·Σ w).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU
@@ -16,10 +25,14 @@ from qdeploy.dataflow.memories import weight_lines
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
+    from qdeploy.lowering.fixed_point import FixedPoint
+    from qdeploy.lowering.integer_graph import IntArray
+
 # Bit planes pay up to 3 x 3 bits; beyond, multipliers are smaller.
 MAX_PLANE_BITS = 3
 # Deeper weight memories go to block RAM.
 MAX_LUT_ROM_DEPTH = 128
+_ROW_SUMS = "binaryRowSums"
 
 
 @register_custom_op
@@ -36,9 +49,12 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         """See the base class."""
         node = self.onnx_node
         mw, mh, pe, simd = (int(self.attribute(key)) for key in ("MW", "MH", "PE", "SIMD"))
-        inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
+        inputs, weight_bits, dot = (
+            self.get_input_datatype(0),
+            self.weight_bits(model),
+            self.dot(model),
+        )
         activation = self.activation(model, pe)
-        planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
         w_file = f"{node.name}_w.hex"
         block = Block(
             "qd_mvu",
@@ -47,10 +63,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
                 "MH": mh,
                 "PE": pe,
                 "SIMD": simd,
-                "WB": bits_of(weights),
+                "WB": weight_bits,
                 "AB": bits_of(inputs),
                 "ASIGNED": int(inputs.signed()),
-                "DOT": "planes" if planes else "mult",
+                "DOT": dot,
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
                 "WRAM_STYLE": self.ram_style(),
@@ -60,8 +76,54 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             (pe * activation.bits,),
         )
         matrix = model.get_initializer(node.input[1]).astype(np.int64).T
-        memories = {w_file: weight_lines(matrix, pe, simd, bits_of(weights))}
+        words = (matrix + 1) // 2 if dot == "xnor" else matrix
+        memories = {w_file: weight_lines(words, pe, simd, weight_bits)}
         return chain([block, *activation.behind], memories | activation.memories)
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: attributes of FINN's operator and those of this backend."""
+        return super().get_nodeattr_types() | {_ROW_SUMS: ("ints", False, [])}
+
+    def set_row_sums(self, sums: IntArray) -> None:
+        """Make it an XNOR unit: Σ w of each row, all w -1 or +1, the inputs' codes 0 and 1."""
+        self.set_nodeattr(_ROW_SUMS, sums.tolist())
+
+    def dot(self, model: ModelWrapper) -> str:
+        """See the base class."""
+        if self._is_binary():
+            return "xnor"
+        inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
+        planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
+        return "planes" if planes else "mult"
+
+    def weight_bits(self, model: ModelWrapper) -> int:
+        """See the base class."""
+        return 1 if self._is_binary() else super().weight_bits(model)
+
+    def table(self, model: ModelWrapper) -> IntArray:
+        """See the base class."""
+        table = super().table(model)
+        return 2 * table - self._row_sums()[:, None] if self._is_binary() else table
+
+    def sums(self, model: ModelWrapper) -> tuple[int, int]:
+        """See the base class."""
+        if not self._is_binary():
+            return super().sums(model)
+        return -int(self.attribute("MW")), int(self.attribute("MW"))
+
+    def fixed_point(self, model: ModelWrapper) -> FixedPoint | None:
+        """See the base class."""
+        found = super().fixed_point(model)
+        if found is None or not self._is_binary():
+            return found
+        bias = 2 * found.bias + found.multiplier * self._row_sums()
+        return replace(found, bias=bias, shift=found.shift + 1)
+
+    def _is_binary(self) -> bool:
+        return len(self.attribute(_ROW_SUMS)) > 0
+
+    def _row_sums(self) -> IntArray:
+        return np.array(self.attribute(_ROW_SUMS), dtype=np.int64)
 
     def ram_style(self) -> str:
         """Kind of memory for the weights: as asked for, or by depth."""

@@ -22,7 +22,6 @@ from qdeploy.lowering.fixed_point import FixedPoint
 from qdeploy.lowering.integer_graph import IntType
 
 if TYPE_CHECKING:
-    from qonnx.core.datatype import BaseDataType
     from qonnx.core.modelwrapper import ModelWrapper
 
     from qdeploy.lowering.integer_graph import IntArray
@@ -58,7 +57,15 @@ class RequantizingBackend(QdBackend):
         """Whether the codes can come from a multiplication."""
         return len(self.attribute(_MULTIPLIERS)) > 0
 
-    def fixed_point(self, levels: int) -> FixedPoint | None:
+    @abstractmethod
+    def table(self, model: ModelWrapper) -> IntArray:
+        """Thresholds (channels, levels) of the block's own sums."""
+
+    @abstractmethod
+    def sums(self, model: ModelWrapper) -> tuple[int, int]:
+        """The smallest and the largest sum the block makes codes of."""
+
+    def fixed_point(self, model: ModelWrapper) -> FixedPoint | None:
         """The numbers to multiply with, None where thresholds are compared or searched."""
         if not self.has_fixed_point() or not self.attribute(REQUANTIZE):
             return None
@@ -68,29 +75,27 @@ class RequantizingBackend(QdBackend):
             int(self.attribute(_SHIFT)),
             bool(self.attribute(_EVEN)),
             int(self.attribute("ActVal")),
-            levels,
+            self.table(model).shape[1],
         )
 
-    @abstractmethod
     def accumulator_bits(self, model: ModelWrapper) -> int:
-        """Signed width of what becomes codes."""
-
-    def width(self, kind: BaseDataType, table: np.ndarray | None) -> int:
-        """Signed width that holds a type's range, and every threshold it is compared with."""
-        lo, hi = min(int(kind.min()), -1), int(kind.max())
-        if table is not None and self.fixed_point(table.shape[1]) is None:
+        """Signed width that holds every sum, and every threshold it is compared with."""
+        lo, hi = self.sums(model)
+        if self.makes_codes() and self.fixed_point(model) is None:
+            table = self.table(model)
             lo, hi = min(lo, int(table.min())), max(hi, int(table.max()))
-        return IntType.holding(lo, hi).bits
+        return IntType.holding(min(lo, -1), hi).bits
+
+    def makes_codes(self) -> bool:
+        """Whether the layer has thresholds."""
+        return True
 
     def codes_block(
-        self, table: IntArray, lanes: int, bits: int, out_bits: int
+        self, model: ModelWrapper, lanes: int, out_bits: int
     ) -> tuple[Block, dict[str, list[str]]]:
-        """The block that makes codes of `bits` wide sums, and its memories.
-
-        Args:
-            table: thresholds (channels, levels).
-        """
-        fixed = self.fixed_point(table.shape[1])
+        """The block that makes codes of `accumulator_bits` wide sums, and its memories."""
+        bits, table = self.accumulator_bits(model), self.table(model)
+        fixed = self.fixed_point(model)
         name = self.onnx_node.name
         parameters: dict[str, int | str] = {"C": len(table), "PE": lanes, "ACC": bits}
         if fixed is None:

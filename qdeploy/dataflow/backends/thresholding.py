@@ -15,6 +15,8 @@ from qdeploy.dataflow.backends.unit import Block, Unit, chain
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
+    from qdeploy.lowering.integer_graph import IntArray
+
 
 @register_custom_op
 class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FINN's naming scheme)
@@ -23,20 +25,22 @@ class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FIN
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
         inputs, out_bits = self.get_input_datatype(0), bits_of(self.get_output_datatype())
-        lanes, channels = int(self.attribute("PE")), int(self.attribute("NumChannels"))
-        table = model.get_initializer(self.onnx_node.input[1]).astype(np.int64)
-        rows = np.broadcast_to(table, (channels, table.shape[1]))
-        bits = self.accumulator_bits(model)
+        lanes, bits = int(self.attribute("PE")), self.accumulator_bits(model)
         widen = Block(
             "qd_extend",
             {"PE": lanes, "IB": bits_of(inputs), "SIGNED": int(inputs.signed()), "OB": bits},
             (lanes * bits_of(inputs),),
             (lanes * bits,),
         )
-        codes, memories = self.codes_block(rows, lanes, bits, out_bits)
+        codes, memories = self.codes_block(model, lanes, out_bits)
         return chain([codes] if bits == bits_of(inputs) else [widen, codes], memories)
 
-    def accumulator_bits(self, model: ModelWrapper) -> int:
+    def table(self, model: ModelWrapper) -> IntArray:
         """See the base class."""
-        table = model.get_initializer(self.onnx_node.input[1])
-        return self.width(self.get_input_datatype(0), table)
+        table = model.get_initializer(self.onnx_node.input[1]).astype(np.int64)
+        return np.broadcast_to(table, (int(self.attribute("NumChannels")), table.shape[1]))
+
+    def sums(self, model: ModelWrapper) -> tuple[int, int]:
+        """See the base class."""
+        inputs = self.get_input_datatype(0)
+        return int(inputs.min()), int(inputs.max())
