@@ -140,7 +140,8 @@ class _Lowering:
             return quantize_constant(node, self.values, value)
         if isinstance(value, RawInput):
             return self._quantize_input(node, value)
-        value = self._activation(node)
+        if not isinstance(value, Activation):
+            value = self._activation(node)
         if node.op_type == "BipolarQuant":
             raise refuse(
                 node,
