@@ -243,7 +243,7 @@ BITS: tuple[Entry, ...] = (
         )
     ),
     *(
-        Entry(f"convnet-{name}", CONVNET, (*SMALL, *overrides), fps=2_000.0)
+        Entry(f"convnet-{name}", CONVNET, (*SMALL, *overrides), fps=10_000.0)
         for name, overrides in (
             ("w1a2", ("quantization.weight_bits=1",)),
             ("w1a1", W1A1),
