@@ -26,10 +26,15 @@ def section(name: str, data: dict[str, Any]) -> str:
         f"{machine['memory_gib']} GiB.",
         ", ".join(f"{package} {version}" for package, version in versions.items()) + ".",
         "",
-        "| " + " | ".join(HEAD) + " |",
-        "|---|---|---:|---|---|---:|---:|",
+        *(compared if any(row["peer"] for row in data["rows"]) else counted)(data["rows"]),
     ]
-    for row in data["rows"]:
+    return "\n".join(lines) + "\n"
+
+
+def compared(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each comparison with a peer."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|---:|---|---|---:|---:|"]
+    for row in rows:
         cells = (
             row["network"],
             row["metric"],
@@ -40,7 +45,24 @@ def section(name: str, data: dict[str, Any]) -> str:
             number(row["ratio"]),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def counted(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each network and a column for each figure, where there is no peer."""
+    units = {row["metric"]: row["unit"] for row in rows}
+    heads = [
+        metric.replace("_", " ") + ("" if unit in metric else f", {unit}")
+        for metric, unit in units.items()
+    ]
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row["network"], {})[row["metric"]] = number(row["value"])
+    lines = ["| network | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    for network in sorted(found):
+        cells = [found[network].get(metric, "-") for metric in units]
+        lines.append("| " + " | ".join([network, *cells]) + " |")
+    return lines
 
 
 def number(value: float | None) -> str:

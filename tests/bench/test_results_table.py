@@ -58,6 +58,27 @@ def test_table_has_a_line_for_each_row(
     assert "| net | speed | 123,000 | frames/s | peer | 2.5 | 49,400 |" in text
 
 
+def test_figures_without_a_peer_have_a_line_for_each_network(
+    bench: tuple[ModuleType, ModuleType], tmp_path: Path
+) -> None:
+    record, results_table = bench
+    figures = [("b", "rtl_frames", 20, "frames"), ("b", "rtl_mismatches", 0, "codes")]
+    rows = [record.figure(*values) for values in [*figures, ("a", "rtl_frames", 5, "frames")]]
+    data = {
+        "machine": {"processor": "P", "cores": 2, "memory_gib": 8, "system": "S"},
+        "versions": {"qdeploy": "0.1.0"},
+        "rows": rows,
+    }
+    (tmp_path / "ladder.json").write_text(json.dumps(data), encoding="utf-8")
+    lines = results_table.table(tmp_path).splitlines()
+    assert lines[-4:] == [
+        "| network | rtl frames | rtl mismatches, codes |",
+        "|---|---:|---:|",
+        "| a | 5 | - |",
+        "| b | 20 | 0 |",
+    ]
+
+
 def test_committed_page_is_what_the_committed_results_give() -> None:
     code = (
         "from pathlib import Path\n"
