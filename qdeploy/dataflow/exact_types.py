@@ -2,8 +2,8 @@
 
 FINN's inference falls back to 32 bits for accumulators, and takes the whole range of a type for
 sums. The integer graph knows the interval each accumulator and each sum can take with the real
-weights; those are the widths the hardware gets. Accumulators are signed, for thresholds are compared
-with sign; sums of codes are as they come.
+weights; those are the widths the hardware gets. Accumulators are signed, for thresholds are
+compared with sign; sums of codes are as they come.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class _Stitcher:
         texts = {}
         for node, unit in zip(self.nodes, self.units, strict=True):
             texts[f"{node.name}.v"] = unit.verilog(node.name)
-            for name, lines in unit.memories.items():
+            for name, lines in unit.memories().items():
                 texts[name] = "\n".join(lines) + "\n"
         watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
         beats = self._output().beats

@@ -9,7 +9,7 @@ import numpy as np
 
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
-from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.backends.unit import Block, Memories
 from qdeploy.dataflow.memories import MAX_PARALLEL_LEVELS, threshold_files
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Activation:
     parameters: dict[str, int | str]
     bits: int
     behind: tuple[Block, ...]
-    memories: dict[str, list[str]]
+    memories: Memories
 
 
 class AccumulatingBackend(RequantizingBackend):
@@ -45,7 +45,7 @@ class AccumulatingBackend(RequantizingBackend):
         """Thresholds inside the block up to 15 levels, codes made behind it beyond, or none."""
         out_bits = bits_of(self.get_output_datatype())
         if not self.makes_codes():
-            return Activation(_raw(out_bits), out_bits, (), {})
+            return Activation(_raw(out_bits), out_bits, (), dict)
         table = self.table(model)
         accumulator = self.accumulator_bits(model)
         if table.shape[1] <= MAX_PARALLEL_LEVELS:
@@ -57,8 +57,12 @@ class AccumulatingBackend(RequantizingBackend):
                 "BASE": int(self.attribute("ActVal")),
                 "TFILE": f"{name}.hex",
             }
-            memories = threshold_files(name, table, lanes, accumulator)
-            return Activation(parameters, out_bits, (), memories)
+            return Activation(
+                parameters,
+                out_bits,
+                (),
+                lambda: threshold_files(name, table, lanes, accumulator),
+            )
         block, memories = self.codes_block(model, lanes, out_bits)
         return Activation(_raw(accumulator), accumulator, (block,), memories)
 

@@ -68,4 +68,4 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's na
             (lanes * in_bits,),
             (lanes * out_bits,),
         )
-        return single(block, {name: threshold_lines(bias, lanes, bias_bits)})
+        return single(block, lambda: {name: threshold_lines(bias, lanes, bias_bits)})

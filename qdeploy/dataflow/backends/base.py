@@ -34,7 +34,7 @@ class QdBackend(RTLBackend):
         top = self.get_verilog_top_module_name()
         unit = self.unit(model)
         (folder / f"{top}.v").write_text(unit.verilog(top), encoding="utf-8")
-        for name, lines in unit.memories.items():
+        for name, lines in unit.memories().items():
             (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
         for name in unit.files:
             shutil.copy(resource(f"hw/rtl/{name}"), folder / name)

@@ -48,8 +48,11 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
             (pe * bits_of(inputs),),
             (pe * activation.bits,),
         )
-        # FINN keeps (channels, 1, height, width); a word is one position of PE channels.
-        kernel = model.get_initializer(node.input[1]).astype(np.int64)
-        words = kernel.reshape(channels // pe, pe, positions).transpose(0, 2, 1)
-        memories = {w_file: hex_lines(words, bits_of(weights), pe)}
-        return chain([block, *activation.behind], memories | activation.memories)
+
+        def memories() -> dict[str, list[str]]:
+            # FINN keeps (channels, 1, height, width); a word is one position of PE channels.
+            kernel = model.get_initializer(node.input[1]).astype(np.int64)
+            words = kernel.reshape(channels // pe, pe, positions).transpose(0, 2, 1)
+            return {w_file: hex_lines(words, bits_of(weights), pe), **activation.memories()}
+
+        return chain([block, *activation.behind], memories)

@@ -75,10 +75,14 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             (simd * bits_of(inputs),),
             (pe * activation.bits,),
         )
-        matrix = model.get_initializer(node.input[1]).astype(np.int64).T
-        words = (matrix + 1) // 2 if dot == "xnor" else matrix
-        memories = {w_file: weight_lines(words, pe, simd, weight_bits)}
-        return chain([block, *activation.behind], memories | activation.memories)
+
+        def memories() -> dict[str, list[str]]:
+            matrix = model.get_initializer(node.input[1]).astype(np.int64).T
+            words = (matrix + 1) // 2 if dot == "xnor" else matrix
+            lines = weight_lines(words, pe, simd, weight_bits)
+            return {w_file: lines, **activation.memories()}
+
+        return chain([block, *activation.behind], memories)
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes of FINN's operator and those of this backend."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdeploy.dataflow.backends.base import QdBackend
-from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.backends.unit import Block, Memories
 from qdeploy.dataflow.cost import multiplies_in_dsp
 from qdeploy.dataflow.memories import threshold_files, wide_lines
 from qdeploy.dataflow.requantization import REQUANTIZE
@@ -90,9 +90,7 @@ class RequantizingBackend(QdBackend):
         """Whether the layer has thresholds."""
         return True
 
-    def codes_block(
-        self, model: ModelWrapper, lanes: int, out_bits: int
-    ) -> tuple[Block, dict[str, list[str]]]:
+    def codes_block(self, model: ModelWrapper, lanes: int, out_bits: int) -> tuple[Block, Memories]:
         """The block that makes codes of `accumulator_bits` wide sums, and its memories."""
         bits, table = self.accumulator_bits(model), self.table(model)
         fixed = self.fixed_point(model)
@@ -106,8 +104,11 @@ class RequantizingBackend(QdBackend):
                 "BASE": int(self.attribute("ActVal")),
                 "TFILE": stem,
             }
-            memories = threshold_files(stem, table, lanes, bits)
             block = "qd_threshold"
+
+            def memories() -> dict[str, list[str]]:
+                return threshold_files(stem, table, lanes, bits)
+
         else:
             m_file, b_file = f"{name}_m.hex", f"{name}_b.hex"
             parameters |= {
@@ -122,9 +123,12 @@ class RequantizingBackend(QdBackend):
                 "MFILE": m_file,
                 "BFILE": b_file,
             }
-            memories = {
-                m_file: wide_lines(fixed.multiplier.tolist(), lanes, fixed.multiplier_bits),
-                b_file: wide_lines(fixed.bias.tolist(), lanes, fixed.bias_bits),
-            }
             block = "qd_requant"
+
+            def memories() -> dict[str, list[str]]:
+                return {
+                    m_file: wide_lines(fixed.multiplier.tolist(), lanes, fixed.multiplier_bits),
+                    b_file: wide_lines(fixed.bias.tolist(), lanes, fixed.bias_bits),
+                }
+
         return Block(block, parameters, (lanes * bits,), (lanes * out_bits,)), memories

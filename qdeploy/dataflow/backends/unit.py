@@ -8,12 +8,14 @@ no logic of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from qdeploy.dataflow.library import closure
 from qdeploy.errors import InternalError
+
+Memories = Callable[[], Mapping[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class Unit:
 
     Args:
         instances: blocks with their connections.
-        memories: file name to lines (hexadecimal words) of the memory files.
+        memories: gives file name to lines (hexadecimal words) of the memory files; made when asked
+            for, since a folding looks at thousands of units and writes one.
     """
 
     instances: tuple[Instance, ...]
-    memories: Mapping[str, list[str]] = field(default_factory=dict)
+    memories: Memories = dict
 
     @property
     def files(self) -> list[str]:
@@ -143,21 +146,21 @@ class Unit:
             yield f"  assign {name}_tready = {port}_TREADY;"
 
 
-def single(block: Block, memories: Mapping[str, list[str]] | None = None) -> Unit:
+def single(block: Block, memories: Memories = dict) -> Unit:
     """A unit of one block, its streams the wrapper's."""
     sources = tuple(f"in{index}" for index in range(len(block.in_bits)))
     sinks = tuple(f"out{index}" for index in range(len(block.out_bits)))
-    return Unit((Instance(block, sources, sinks),), memories or {})
+    return Unit((Instance(block, sources, sinks),), memories)
 
 
-def chain(blocks: Sequence[Block], memories: Mapping[str, list[str]] | None = None) -> Unit:
+def chain(blocks: Sequence[Block], memories: Memories = dict) -> Unit:
     """A unit of blocks one behind the other, each with one input and one output."""
     names = ["in0", *(f"link{index}" for index in range(1, len(blocks))), "out0"]
     instances = tuple(
         Instance(block, (source,), (sink,))
         for block, (source, sink) in zip(blocks, pairwise(names), strict=True)
     )
-    return Unit(instances, memories or {})
+    return Unit(instances, memories)
 
 
 def padded(bits: int) -> int:
