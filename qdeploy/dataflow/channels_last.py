@@ -8,7 +8,8 @@
                    MultiThreshold    -> on the last axis
                    Transpose         -> nothing: it stands between a map and its twin
                    Flatten, MatMul   -> the vector in stream order, weights' rows to match
-    ensures    no transpose is left, but in front of an operator that is not known here
+    ensures    no transpose is left, but in front of an operator that is not known here, and of a
+               Flatten for anything but a MatMul: that vector would be a boundary in another order
 
 FINN and qonnx have passes that move one transpose at a time and look at the whole model after each
 move; the walk needs no rounds and takes milliseconds for a hundred layers.
@@ -62,7 +63,6 @@ class _Walk:
             return
         node.input[:] = [self.copies.get(name, name) for name in node.input]
         mapped = [name for name in node.input if name in self.twins]
-        ordered = [name for name in node.input if name in self.orders]
         if mapped and node.op_type == "Conv":
             self._conv(node)
         elif mapped and node.op_type == "MultiThreshold":
@@ -70,17 +70,11 @@ class _Walk:
             self._onto_twins(node)
         elif node.op_type == "Add" and len(mapped) == 2:
             self._onto_twins(node)
-        elif mapped and node.op_type == "Flatten":
+        elif mapped and node.op_type == "Flatten" and self._any_order_will_do(node):
             self._flatten(node)
-        elif ordered and node.op_type == "MatMul":
-            self._permute_rows(node.input[1], self.orders[node.input[0]])
-            self.nodes.append(node)
-        elif ordered and node.op_type == "MultiThreshold":
-            self.orders[node.output[0]] = self.orders[node.input[0]]
-            self._permute_rows(node.input[1], self.orders[node.input[0]])
-            self.nodes.append(node)
-        elif len(ordered) == 2 and node.op_type == "Add":
-            self.orders[node.output[0]] = self.orders[node.input[0]]
+        elif node.op_type == "MatMul" and node.input[0] in self.orders:
+            rows = self.model.get_initializer(node.input[1])
+            self._set_constant(node.input[1], rows[self.orders[node.input[0]]])
             self.nodes.append(node)
         else:
             for name in dict.fromkeys(mapped):
@@ -160,8 +154,12 @@ class _Walk:
         if not any(name in node.output for node in self.nodes):
             self._add("Transpose", [self.twins[name]], name, perm=TO_FIRST)
 
-    def _permute_rows(self, constant: str, order: np.ndarray) -> None:
-        self._set_constant(constant, self.model.get_initializer(constant)[order])
+    def _any_order_will_do(self, node: NodeProto) -> bool:
+        """Whether a Flatten's readers take any order, or there is only one."""
+        _, channels, height, width = self.model.get_tensor_shape(node.input[0])
+        users = self.model.find_consumers(node.output[0])
+        products = bool(users) and all(user.op_type == "MatMul" for user in users)
+        return products or 1 in (channels, height * width)
 
     def _set_constant(self, name: str, values: np.ndarray) -> None:
         self.model.set_initializer(name, np.ascontiguousarray(values))

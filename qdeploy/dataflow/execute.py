@@ -72,6 +72,10 @@ class DataflowExecutor:
         context = dict(self.constants)
         context[self.stream] = values.reshape(shape).astype(np.float64)
         for node, inst in zip(self.model.graph.node, self.instances, strict=True):
+            for index, name in enumerate(node.input):
+                if name not in self.constants:
+                    # A vector may come from the pixels of a map: same elements, same order.
+                    context[name] = context[name].reshape(inst.get_normal_input_shape(index))
             for name in node.output:
                 context[name] = np.zeros(self.shapes[name])
             _execute(node, inst, context, self.model.graph)

@@ -140,8 +140,11 @@ class _Emitter:
             self.stream = source.name
             return source.shape
         users = self.graph.consumers(source.name)
-        if all(isinstance(user, Flatten) for user in users):
-            self.stream = users[0].output
+        vector = users[0].output
+        readers = self.graph.consumers(vector)
+        free = source.shape[0] == 1 or all(isinstance(reader, Dense) for reader in readers)
+        if all(isinstance(user, Flatten) for user in users) and free:
+            self.stream = vector
             order = np.arange(source.size).reshape(source.shape)
             self.vector_order = order.transpose(1, 2, 0).reshape(-1)
             return (source.size,)

@@ -47,8 +47,9 @@ _SUFFIX = {
 _LEFT_OVER = {
     "Flatten": (
         "codes of a feature map -> Flatten -> Linear",
-        "a map leaves pixel by pixel, so a vector made of it would leave in another order",
-        "end the network with the map itself or with a Linear layer behind the Flatten",
+        "a map travels pixel by pixel, channels together; only a Linear's weights can follow that "
+        "order",
+        "flatten right in front of the Linear, and quantize or add in front of the Flatten",
     ),
     "Transpose": (
         "feature maps as (N, C, H, W) from the first layer to the last",
@@ -155,19 +156,22 @@ def _end_at(model: ModelWrapper, name: str) -> None:
 def _ensure_hardware_only(model: ModelWrapper) -> None:
     from finn.util.fpgadataflow import is_fpgadataflow_node
 
-    for node in model.graph.node:
-        if not is_fpgadataflow_node(node):
-            expected, why, do = _LEFT_OVER.get(node.op_type, _NO_UNIT)
-            name = str(node.name) or layer_of(model, node)
-            raise refuse_layer(
-                name.rpartition(".")[0] or name,
-                name,
-                node.op_type,
-                f"no hardware unit takes a {node.op_type} in this place",
-                expected=expected,
-                why=why,
-                do=do,
-            )
+    left = [node for node in model.graph.node if not is_fpgadataflow_node(node)]
+    if not left:
+        return
+    # Transposes without a name were put in front of the node that is to blame.
+    node = next((item for item in left if item.name), left[0])
+    expected, why, do = _LEFT_OVER.get(node.op_type, _NO_UNIT)
+    name = str(node.name) or layer_of(model, node)
+    raise refuse_layer(
+        name.rpartition(".")[0] or name,
+        name,
+        node.op_type,
+        f"no hardware unit takes a {node.op_type} in this place",
+        expected=expected,
+        why=why,
+        do=do,
+    )
 
 
 def layer_of(model: ModelWrapper, node: NodeProto) -> str:
