@@ -60,7 +60,8 @@ def build(spec: SimSpec, build_dir: Path) -> Simulator:
     for name in ("verilator", "make", "g++"):
         find_tool(name)
     build_dir = build_dir.absolute()
-    folder = build_dir / f"{spec.top}-{spec.digest(_recipe())[:16]}"
+    sizes = f"{SPLIT_STATEMENTS} {SPLIT_FUNCTIONS} {ONE_FILE_BYTES}"
+    folder = build_dir / f"{spec.top}-{spec.digest(_recipe(), sizes)[:16]}"
     with _alone(folder):
         if not (folder / LIBRARY).exists():
             with atomic_folder(folder) as temporary:
@@ -157,9 +158,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _recipe() -> str:
-    """Everything outside the spec that shapes a library."""
+    """Everything outside the spec that shapes a library and the runtime in it."""
     texts = [tool_version("verilator"), tool_version("g++"), *CXX_FLAGS, *HOOKS, *VERILATOR_FLAGS]
-    texts += [str(SPLIT_STATEMENTS), str(SPLIT_FUNCTIONS), str(ONE_FILE_BYTES)]
     texts += [resource(f"hw/sim/{name}").read_text() for name in ("driver.cpp", "model.h")]
     texts.append(Path(bind.__file__).read_text(encoding="utf-8"))
     return "\0".join(texts)

@@ -13,6 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError, VerificationError
+from qdeploy.sim import build as compiler
 from qdeploy.sim.build import build
 from qdeploy.sim.errors import DeadlockError, ProtocolError
 from qdeploy.sim.simulator import Simulator
@@ -107,6 +108,19 @@ def test_beats_taps_gauges_and_cycles_are_reported(unruly: Simulator) -> None:
     assert_array_equal(result.output_cycles[0], np.arange(1, 501))
     assert result.cycles == 501
     assert result.gauge_max == result.gauge_final == {"passed": 500}
+
+
+def test_a_model_compiled_file_by_file_is_the_same(
+    spec: SimSpec, cache: Path, unruly: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "ONE_FILE_BYTES", 0)
+    monkeypatch.setattr(compiler, "SPLIT_FUNCTIONS", 2)
+    pieces = build(spec, cache)
+    assert pieces.library != unruly.library
+    sent = beats(40)
+    one, other = (sim.run([sent], [40], stall_in=0.3, seed=2) for sim in (unruly, pieces))
+    assert_array_equal(one.outputs[0], other.outputs[0])
+    assert one.cycles == other.cycles
 
 
 def test_inputs_are_repeated_for_each_frame(unruly: Simulator) -> None:
