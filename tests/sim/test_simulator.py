@@ -110,6 +110,7 @@ def test_beats_taps_gauges_and_cycles_are_reported(unruly: Simulator) -> None:
     assert result.gauge_max == result.gauge_final == {"passed": 500}
 
 
+@pytest.mark.slow
 def test_a_model_compiled_file_by_file_is_the_same(
     spec: SimSpec, cache: Path, unruly: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
