@@ -112,6 +112,37 @@ def test_a_network_that_cannot_become_hardware_is_refused_before_training(
     assert call(*words, "--any-network") == 0
 
 
+def test_a_network_that_only_the_hardware_lacks_a_unit_for_is_refused_before_training(
+    tmp_path, capsys, monkeypatch
+):
+    from qdeploy.networks.convnet import Convnet
+    from qdeploy.networks.registry import NETWORKS
+
+    class QuantizesLate(Convnet):
+        """Integers throughout, but quantized once more behind the Flatten."""
+
+        def __init__(self, network, make, input_shape, classes):
+            super().__init__(network, make, input_shape, classes)
+            self.late = make.relu("late")
+
+        def forward(self, x):
+            x = self.stage1(self.input_quant(x))
+            return self.head(self.late(self.flatten(x)))
+
+    monkeypatch.setitem(NETWORKS, "convnet", QuantizesLate)
+    recipe = tmp_path / "late.yaml"
+    network = "network: {type: convnet, stages: [{channels: 3, pool: 2}]}"
+    recipe.write_text(RECIPE.replace(RECIPE.splitlines()[1], network))
+    words = [recipe, "--out", tmp_path / "run", "--set", "training.epochs=1"]
+    words += ["--set", "quantization.layers={late: {activation_bits: 1}}"]
+    assert call(*words) == 2
+    message = capsys.readouterr().err
+    assert "layer `flatten` cannot become hardware" in message
+    assert "codes of a feature map -> Flatten -> Linear" in message
+    assert not (tmp_path / "run").exists()
+    assert call(*words, "--any-network") == 0
+
+
 def test_resume_and_force_exclude_each_other(recipe, capsys):
     assert call(recipe, "--resume", "--force") == 2
     assert "give one of them" in capsys.readouterr().err
