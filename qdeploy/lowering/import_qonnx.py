@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from qdeploy.artifacts import atomic_path
@@ -38,8 +38,10 @@ from qdeploy.lowering.passes import (
     initializers,
     replace_node,
     run_passes,
+    shape_of,
 )
 from qdeploy.lowering.refusal import refuse
+from qdeploy.lowering.window_rules import check_channels, check_windows
 
 
 class FoldConstants(Pass):
@@ -91,6 +93,14 @@ class BatchNormToAffine(Pass):
                 )
             gamma, beta, mean, var = (known[name].astype(np.float64) for name in node.input[1:5])
             epsilon = _attribute(node, "epsilon", 1e-5)
+            finite = all(np.isfinite(values).all() for values in (gamma, beta, mean, var))
+            if not finite or (var + epsilon <= 0).any():
+                raise refuse(
+                    node,
+                    "its batch norm has parameters that are not finite, or a negative variance",
+                    why="its factor is gamma / sqrt(var + epsilon)",
+                    do="train the network again",
+                )
             scale, bias = affine_of_batch_norm(gamma, beta, mean, var, epsilon)
             rank = len(shape_of(model, node.input[0]))
             shape = (-1, *([1] * (rank - 2)))
@@ -277,7 +287,10 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
             do="export the network again",
         ) from error
     one_input_one_output(model, path.name, str(path))
-    return run_passes(infer_shapes(model), PASSES, probe=probe).model
+    check_windows(model)
+    model = infer_shapes(model)
+    check_channels(model)
+    return run_passes(model, PASSES, probe=probe).model
 
 
 def import_qonnx(source: Path, target: Path) -> None:
@@ -317,6 +330,13 @@ def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
     for item in [item for item in model.graph.input if item.name in constant]:
         model.graph.input.remove(item)
     item = model.graph.input[0]
+    if item.name == model.graph.output[0].name:
+        raise UnsupportedLayerError(
+            f"the output of {name} is its input `{item.name}`",
+            where=where,
+            expected="one input -> layers -> one output",
+            do="export a network with a layer",
+        )
     dims = item.type.tensor_type.shape.dim
     if len(dims) < 2 or any(d.dim_value < 1 for d in list(dims)[1:]):
         raise UnsupportedLayerError(
@@ -331,18 +351,6 @@ def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
         if dim:
             dim[0].ClearField("dim_param")
             dim[0].dim_value = 1
-
-
-def shape_of(model: ModelProto, name: str) -> tuple[int, ...]:
-    """The shape of a tensor with its batch axis, () where it is unknown."""
-    items = (*model.graph.value_info, *model.graph.input, *model.graph.output)
-    for item in items:
-        if item.name == name:
-            return tuple(d.dim_value for d in item.type.tensor_type.shape.dim)
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            return tuple(numpy_helper.to_array(tensor).shape)
-    return ()
 
 
 def _attribute(node: NodeProto, name: str, default: float) -> float:

@@ -104,10 +104,9 @@ def convolution_intervals(
     positive, negative = (half.sum(axis=1) for half in _halves(weights))
     result: Intervals | None = None
     for rows, columns in product(*taps):
-        inside = np.ix_(range(len(weights)), rows, columns)
-        found = _extremes(
-            *(half[inside].reshape(len(weights), -1) for half in (positive, negative)), lo, hi
-        )
+        inside, shape = np.ix_(range(len(weights)), rows, columns), (len(weights), -1)
+        up, down = positive[inside].reshape(shape), negative[inside].reshape(shape)
+        found = _extremes(up, down, lo, hi)
         result = found if result is None else result.union(found)
     if result is None:
         raise PassError("a convolution without windows has no interval")

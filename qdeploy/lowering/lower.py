@@ -26,12 +26,13 @@ from qdeploy.lowering.affine import (
     fractions_of,
 )
 from qdeploy.lowering.builder import Builder, Lowered
-from qdeploy.lowering.import_qonnx import canonical, shape_of
+from qdeploy.lowering.import_qonnx import canonical
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
 from qdeploy.lowering.lower_codes import lower_flatten, lower_max_pool, lower_threshold
 from qdeploy.lowering.lower_join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.lower_linear import lower_conv, lower_matmul
 from qdeploy.lowering.lower_logits import lower_argmax, lower_logits
+from qdeploy.lowering.passes import shape_of
 from qdeploy.lowering.quantizers import MAX_BITS, quant_parameters, quantize_constant
 from qdeploy.lowering.refusal import ACCEPTED, refuse, refuse_operator
 from qdeploy.lowering.thresholds import Quantizer

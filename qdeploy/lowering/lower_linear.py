@@ -56,11 +56,11 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
     )
     source = builder.tensors[x.tensor]
     groups = int(attributes.get("group", 1))
-    if len(source.shape) != 3 or weights.codes.shape[1] * groups != source.shape[0]:
+    if len(source.shape) != 3:
         raise refuse(
             node,
-            f"a convolution of {source.shape} with weights {weights.codes.shape}",
-            do="give it (channels, height, width) with the channels its weights take",
+            f"a convolution of {source.shape}",
+            do="give it (channels, height, width)",
         )
     kernel = weights.codes.shape[2:]
     height, width = (
@@ -212,6 +212,8 @@ def _scaled(output: str, x: Activation, weights: IntArray, scales: Fractions) ->
 
 def _bias(node: NodeProto, value: Value) -> tuple[Fraction, ...]:
     if isinstance(value, Constant):
+        if not np.isfinite(value.array).all():
+            raise refuse(node, "its bias is not finite", do="train the network again")
         return fractions_of(value.array)
     if isinstance(value, QuantizedConstant):
         scale = np.broadcast_to(value.scale, value.codes.shape).reshape(-1)

@@ -70,7 +70,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
     signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
     width = float(bits.reshape(-1)[0])
     lowest = 2 if signed else 1
-    if bits.size != 1 or width != int(width) or not lowest <= width <= most:
+    if bits.size != 1 or not lowest <= width <= most or width != int(width):
         raise refuse(
             node,
             f"its quantizer has {width:g} bits{' with sign' if signed else ''}",

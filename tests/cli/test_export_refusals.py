@@ -1,0 +1,185 @@
+"""Files that cannot become hardware, as `qdeploy export` meets them: exit code and message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bad_files import SmallNetwork
+from onnx import helper
+
+from qdeploy.cli.main import qdeploy, run
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.lower import lower
+
+Change = Callable[[SmallNetwork], None]
+F = np.float32
+NAN, INFINITE = F("nan"), F("inf")
+
+
+def constant(name: str, value: object) -> Change:
+    """Another value of a constant, in its shape."""
+
+    def change(network: SmallNetwork) -> None:
+        before = np.asarray(network.constants[name])
+        network.constants[name] = np.broadcast_to(F(value), before.shape).copy()
+
+    return change
+
+
+def between(op: str, **attributes: object) -> Change:
+    """An operator between the ReLU and its quantizer."""
+
+    def change(network: SmallNetwork) -> None:
+        before = list(network.nodes.items())
+        node = helper.make_node(op, ["positive"], ["odd"], "odd", **attributes)
+        place = [name for name, _ in before].index("act")
+        network.nodes = dict([*before[:place], ("odd", node), *before[place:]])
+        network.nodes["act"].input[0] = "odd"
+
+    return change
+
+
+def attribute(node: str, name: str, value: object) -> Change:
+    return lambda network: network.attribute(node, name, value)
+
+
+def ends(*outputs: str) -> Change:
+    def change(network: SmallNetwork) -> None:
+        network.outputs = outputs
+        network.output_shape = (1, 3) if outputs == ("out",) else (1, 2, 4, 4)
+
+    return change
+
+
+def two_inputs(network: SmallNetwork) -> None:
+    network.inputs = ("x", "y")
+
+
+def other_shape(network: SmallNetwork) -> None:
+    """The long branch loses a channel."""
+    network.constants["weights"] = network.constants["weights"][:1]
+    for name in ("bias", "gamma", "beta", "average", "var"):
+        network.constants[name] = network.constants[name][:1]
+
+
+def padded_with_a_quarter(network: SmallNetwork) -> None:
+    network.constants |= {"border": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "quarter": F(0.25)}
+    before = list(network.nodes.items())
+    pad = helper.make_node("Pad", ["input", "border", "quarter"], ["wide"], "pad")
+    network.nodes = dict([*before[:2], ("pad", pad), *before[2:]])
+    network.nodes["conv"].input[0] = "wide"
+    network.attribute("conv", "pads", [0, 0, 0, 0])
+
+
+def shifted_and_padded(network: SmallNetwork) -> None:
+    """Codes that mean 1/4 and more, around them zeros that no code means."""
+    network.constants["quarter"] = F(0.25)
+    before = list(network.nodes.items())
+    shift = helper.make_node("Add", ["input", "quarter"], ["moved"], "shift")
+    network.nodes = dict([*before[:2], ("shift", shift), *before[2:]])
+    network.nodes["conv"].input[0] = "moved"
+
+
+def wide_accumulator(network: SmallNetwork) -> None:
+    """Weights of 32 bits."""
+    network.constants |= {"wide": F(32), "w.scale": F(1)}
+    network.constants["weights"] = np.full((2, 2, 3, 3), F(2.0**29))
+    network.nodes["w"].input[3] = "wide"
+
+
+def far_logits(network: SmallNetwork) -> None:
+    """A bias of the last layer that no 32 bits hold beside the sums."""
+    network.constants["far"] = np.full(3, F(1e12))
+    network.nodes["fc"].output[0] = "product"
+    network.nodes["plus"] = helper.make_node("Add", ["product", "far"], ["out"], "plus")
+
+
+REFUSED: dict[str, tuple[Change, str, str]] = {
+    # name: change, words of the first line, words of the advice
+    "an operator without hardware": (between("Sigmoid"), "layer `odd`", "QuantReLU"),
+    "branches with different scales": (
+        lambda n: n.nodes["short"].input.__setitem__(1, "other"),
+        "layer `join` cannot become hardware: its two inputs have different scales (0.25 and 0.125",
+        "the same quantizer",
+    ),
+    "branches with different shapes": (
+        other_shape,
+        "layer `join` cannot become hardware: its two inputs have different shapes (",
+        "convolution of kernel 1",
+    ),
+    "padding with another value": (padded_with_a_quarter, "layer `pad`", "pad with zeros"),
+    "padding of codes without a zero": (
+        shifted_and_padded,
+        "layer `conv` cannot become hardware: zero padding of activations whose code 0 does not",
+        "drop the offset",
+    ),
+    "a zero point": (constant("act.zero", 3), "layer `act`", "zero point 0"),
+    **{
+        f"{which} scale {value}": (
+            constant(name, value),
+            f"layer `{layer}` cannot become hardware: its quantizer has the scale {F(value)}",
+            "calibrate or retrain",
+        )
+        for which, name, layer in (
+            ("weight", "w.scale", "w"),
+            ("activation", "grid", "short"),
+            ("input", "byte", "input"),
+        )
+        for value in (0, -1, NAN, INFINITE)
+    },
+    "weights that are no numbers": (constant("weights", NAN), "layer `w`", "train"),
+    "a bias that is no number": (constant("bias", NAN), "layer `conv`", "train"),
+    "an infinite bias": (constant("bias", INFINITE), "layer `conv`", "train"),
+    "a variance that is no number": (constant("var", NAN), "layer `norm`", "train"),
+    "a negative variance": (constant("var", -1), "layer `norm`", "train"),
+    "an infinite gamma": (constant("gamma", INFINITE), "layer `norm`", "train"),
+    "a width that is no number": (constant("two", NAN), "layer `last`", "1 to 8 bits"),
+    "a width of no bits": (constant("two", 0), "layer `last`", "1 to 8 bits"),
+    "a stride of zero": (attribute("conv", "strides", [0, 1]), "layer `conv`", "moves"),
+    "a dilation of zero": (attribute("conv", "dilations", [1, 0]), "layer `conv`", "moves"),
+    "a crop": (attribute("conv", "pads", [1, -1, 1, 1]), "layer `conv`", "pad with zeros"),
+    "no groups": (attribute("conv", "group", 0), "layer `conv`", "window"),
+    "groups of different sizes": (attribute("conv", "group", 3), "layer `conv`", "of one size"),
+    "an accumulator beyond 32 bits": (
+        wide_accumulator,
+        "layer `conv` cannot become hardware: its accumulator needs 42 bits",
+        "fewer bits",
+    ),
+    "logits beyond 32 bits": (far_logits, "cannot become hardware: its logits need", "smaller"),
+    "two outputs": (ends("out", "sum"), "has 1 inputs and 2 outputs", "exactly one"),
+    "no output": (ends(), "has 1 inputs and 0 outputs", "exactly one"),
+    "two inputs": (two_inputs, "has 2 inputs and 1 outputs", "exactly one"),
+    "an output that is the input": (ends("x"), "is its input `x`", "with a layer"),
+    "an output that nothing makes": (ends("nowhere"), "cannot be read", "export the network again"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_become_hardware_exits_with_two_and_says_where_and_what_to_do(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, message, advice = REFUSED[name]
+    network = SmallNetwork()
+    change(network)
+    path = network.save(tmp_path / "network.onnx")
+    assert run(qdeploy, ["export", str(path), "--out", str(tmp_path / "build")]) == 2
+    error = capsys.readouterr().err
+    first, rest = error.split("\n", 1)
+    assert message in first
+    assert advice in " ".join(rest.split())
+    assert "do this" in rest
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("build/*"))
+    with pytest.raises(UnsupportedLayerError) as caught:
+        lower(path)
+    assert caught.value.where
+
+
+def test_the_network_behind_these_refusals_is_accepted(tmp_path: Path) -> None:
+    graph = lower(SmallNetwork().save(tmp_path / "network.onnx"))
+    assert [type(node).__name__ for node in graph.nodes] == [
+        *("Conv", "Threshold", "Threshold", "Add", "Threshold", "GlobalSum", "Dense")
+    ]
