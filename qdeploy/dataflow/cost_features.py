@@ -1,0 +1,197 @@
+"""What a block's size is made of: counts that its LUTs and flip-flops are nearly linear in.
+
+Each function takes the Verilog parameters of one module of `hw/rtl` and gives its `Features`: how
+many adder bits, comparator bits, multiplexer bits, counter bits, ROM tables, registers there are,
+from the module's own structure. `hw/costs/` holds what one of each takes, fitted to measured
+blocks; block RAMs and DSP blocks are counted exactly. Here are the blocks that move and shape
+streams; `cost_features_units` has those that multiply and compare.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp
+
+from qdeploy.dataflow.memory_mapping import Mapped, ram
+
+Parameters = Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Counts of one block, in the order of its `NAMES` entry.
+
+    Args:
+        variant: blocks of one module that are built differently have coefficients of their own.
+        lut, ff: counts that LUTs and flip-flops are linear in.
+        fixed_lut: LUTs that are known, such as LUT RAM.
+    """
+
+    variant: str
+    lut: tuple[float, ...]
+    ff: tuple[float, ...]
+    fixed_lut: int = 0
+    bram18: int = 0
+    dsp: int = 0
+
+
+@functools.lru_cache(maxsize=4096)
+def clog2(number: int) -> int:
+    """Verilog's $clog2."""
+    return (number - 1).bit_length() if number > 1 else 0
+
+
+@functools.lru_cache(maxsize=4096)
+def cycle_bits(number: int) -> int:
+    """Bits of a `qd_cycle` of `number` steps."""
+    return clog2(number) + 1 if number > 1 else 0
+
+
+def ints(parameters: Parameters, *names: str) -> list[int]:
+    """Values of integer parameters."""
+    return [int(parameters[name]) for name in names]
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def rom_columns(width: int, depth: int) -> float:
+    """Columns of a ROM that differ from one another and change: about M·(1 - e^(-width/M)) of
+    `width` drawn ones, M = 2^depth - 2."""
+    if depth <= 1:
+        return 0.0
+    if depth >= 16:
+        return float(width)
+    kinds = float((1 << depth) - 2)
+    return kinds * (1.0 - exp(-width / kinds))
+
+
+def rom_luts(width: int, depth: int) -> float:
+    """Tables of a ROM in logic: one a column up to 64 words; two words are the address itself."""
+    return rom_columns(width, depth) * (0.5 if depth == 2 else max(1.0, depth / 64))
+
+
+def switches(width: int, mapped: Mapped) -> float:
+    """LUTs that choose among the banks of a memory, about a third of a LUT for each input."""
+    return width * (mapped.banks - 1) / 3 if mapped.banks > 1 else 0.0
+
+
+def skid(p: Parameters) -> Features:
+    """`qd_skid`."""
+    (width,) = ints(p, "WIDTH")
+    return Features("", (1, width), (1, 2 * width))
+
+
+def fork(p: Parameters) -> Features:
+    """`qd_fork`."""
+    return Features("", (1,), (1,))
+
+
+def extend(p: Parameters) -> Features:
+    """`qd_extend`: wires."""
+    return Features("", (0,), (0,))
+
+
+def tlast(p: Parameters) -> Features:
+    """`qd_tlast`."""
+    (beats,) = ints(p, "BEATS")
+    return Features("", (1, clog2(beats)), (1, clog2(beats)))
+
+
+def add(p: Parameters) -> Features:
+    """`qd_add`."""
+    lanes, bits, first, second = ints(p, "PE", "OB", "B0", "B1")
+    return Features("", (1, lanes * bits, lanes * min(first, second)), (1, 2 * lanes * bits))
+
+
+def dwc(p: Parameters) -> Features:
+    """`qd_dwc`: towards narrow beats the word is shifted behind a multiplexer."""
+    narrow, wide = sorted(ints(p, "IN_WIDTH", "OUT_WIDTH"))
+    ratio = wide // narrow
+    down = ints(p, "IN_WIDTH")[0] > narrow
+    shifted = wide - narrow if down else 0
+    return Features("", (1, clog2(ratio), shifted), (1, clog2(ratio), wide))
+
+
+def fifo(p: Parameters) -> Features:
+    """`qd_fifo`: registers up to two words, else a memory."""
+    width, depth = ints(p, "WIDTH", "DEPTH")
+    if depth <= 2:
+        return Features("registers", (1, width * (depth - 1)), (1, width * depth))
+    mapped = ram(width, depth, str(p.get("RAM_STYLE", "auto")))
+    address = clog2(depth)
+    lut = (1, address, switches(width, mapped), mapped.banks - 1)
+    stored = width if mapped.kind != "block" else 0
+    return Features("memory", lut, (1, address, stored), mapped.lutram, mapped.bram18)
+
+
+def pad(p: Parameters) -> Features:
+    """`qd_pad`."""
+    width, fold = ints(p, "WIDTH", "CF")
+    height, columns, top, left, bottom, right = ints(p, "H", "W", "PT", "PL", "PB", "PR")
+    counters = cycle_bits(fold) + cycle_bits(top + height + bottom)
+    counters += cycle_bits(left + columns + right)
+    return Features("", (1, width, counters), (1, width, counters))
+
+
+def maxpool(p: Parameters) -> Features:
+    """`qd_maxpool`: comparing few bits is a table, more are a chain and a multiplexer."""
+    size, lanes, bits = ints(p, "K", "PE", "BITS")
+    compared = lanes * bits if size > 1 else 0
+    chained = compared if bits > 2 else 0
+    lut = (1, lanes * bits, compared, chained, cycle_bits(size))
+    return Features("", lut, (1, 2 * lanes * bits + compared, cycle_bits(size)))
+
+
+def global_sum(p: Parameters) -> Features:
+    """`qd_global_sum`."""
+    lanes, folds, pixels, out = ints(p, "PE", "CF", "PIXELS", "OB")
+    mapped = ram(lanes * out, folds) if folds > 1 else Mapped("logic")
+    counters = cycle_bits(folds) + cycle_bits(pixels)
+    lut = (1, lanes * out, counters, clog2(folds), switches(lanes * out, mapped))
+    stored = 2 * lanes * out + (lanes * out if mapped.kind != "block" else 0)
+    return Features("", lut, (1, stored, counters), mapped.lutram, mapped.bram18)
+
+
+def argmax(p: Parameters) -> Features:
+    """`qd_argmax`: a match for each lane but one, and one against the best so far."""
+    number, lanes, bits, index = ints(p, "N", "PE", "BITS", "IDX")
+    lut = (1, lanes * bits, lanes * index, cycle_bits(number // lanes))
+    return Features("", lut, (1, 2 * lanes * bits, lanes * index))
+
+
+def window(p: Parameters) -> Features:
+    """`qd_window`: a ring of rows; the counters of writer and reader are the logic."""
+    width, fold, height, columns = ints(p, "WIDTH", "CF", "H", "W")
+    tall, wide, down, right, dh, dw = ints(p, "KH", "KW", "SH", "SW", "DH", "DW")
+    span = dh * (tall - 1) + 1
+    ahead = int(p.get("AHEAD", 0)) or span
+    depth = (span + ahead) * columns * fold
+    mapped = ram(width, depth, str(p.get("RAM_STYLE", "auto")))
+    out_rows = (height - span) // down + 1
+    out_columns = (columns - dw * (wide - 1) - 1) // right + 1
+    address = clog2(depth)
+    counters = 2 * cycle_bits(fold) + sum(map(cycle_bits, (height, columns)))
+    counters += sum(map(cycle_bits, (wide, tall, out_columns, out_rows)))
+    level = clog2(out_columns * (span + ahead) + 1)
+    rows = address if tall > 1 else 0
+    banks = switches(width, mapped), mapped.banks - 1
+    lut = (1, address, rows, counters, level, *banks)
+    stored = width if mapped.kind != "block" else 0
+    ff = (1, address, rows, counters + level, stored)
+    return Features("", lut, ff, mapped.lutram, mapped.bram18)
+
+
+def window_parallel(p: Parameters) -> Features:
+    """`qd_window_parallel`: a line memory and the window's registers."""
+    width, height, columns = ints(p, "WIDTH", "H", "W")
+    tall, wide, dh, dw = ints(p, "KH", "KW", "DH", "DW")
+    above = dh * (tall - 1)
+    mapped = Mapped("logic")
+    if above and columns > 1:
+        mapped = ram(above * width, columns, str(p.get("RAM_STYLE", "auto")))
+    counters = cycle_bits(height) + cycle_bits(columns)
+    lut = (1, counters, clog2(columns), switches(above * width, mapped))
+    word = above * width if mapped.kind != "block" else 0
+    ff = (1, counters + 2 * clog2(columns), word, width, (dw * (wide - 1) + 1) * tall * width)
+    return Features("", lut, ff, mapped.lutram, mapped.bram18)

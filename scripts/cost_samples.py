@@ -1,0 +1,386 @@
+"""Blocks to measure: parameters drawn over the ranges networks use, memories like trained ones.
+
+Weights are normal numbers rounded to their code range, thresholds rise evenly around zero: what is
+constant, alike or rare in a memory decides what its tables cost, so uniform bits would mislead.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
+
+Memories = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A block with the contents of its memories."""
+
+    block: Block
+    memories: Memories = field(default_factory=dict)
+
+
+def _weights(rng: np.random.Generator, rows: int, columns: int, bits: int) -> np.ndarray:
+    """Narrow-range codes: normal numbers, the largest code at about two and a half sigma."""
+    if bits == 1:
+        return rng.integers(0, 2, (rows, columns))
+    top = (1 << (bits - 1)) - 1
+    scale = top / 2.5 if bits > 2 else 0.8
+    return np.clip(np.rint(rng.normal(0, scale, (rows, columns))), -top, top).astype(np.int64)
+
+
+def _thresholds(
+    rng: np.random.Generator, channels: int, levels: int, bits: int, spread: float
+) -> np.ndarray:
+    """Rising evenly, each channel with its own step and middle, as batch norm gives them."""
+    step = spread * rng.uniform(0.4, 1.2, (channels, 1)) * 2 / levels
+    middle = spread * rng.normal(0, 0.3, (channels, 1)) + spread / 2
+    table = np.rint(middle + step * (np.arange(levels) - (levels - 1) / 2)).astype(np.int64)
+    top = (1 << (bits - 1)) - 1
+    return np.clip(np.sort(table, axis=1), -top, top)
+
+
+def _divisor(rng: random.Random, number: int, most: int) -> int:
+    return rng.choice([d for d in range(1, min(number, most) + 1) if number % d == 0])
+
+
+def _stream(module: str, parameters: dict[str, int | str], bits_in: int, bits_out: int) -> Sample:
+    return Sample(Block(module, parameters, (bits_in,), (bits_out,)))
+
+
+def _fork(rng: random.Random) -> Sample:
+    bits = rng.choice([2, 16, 64])
+    return Sample(Block("qd_fork", {"WIDTH": bits}, (bits,), (bits, bits)))
+
+
+def _extend(rng: random.Random) -> Sample:
+    lanes, bits, more = rng.randint(1, 16), rng.randint(1, 8), rng.randint(1, 6)
+    p: dict[str, int | str] = {"PE": lanes, "IB": bits, "SIGNED": 0, "OB": bits + more}
+    return _stream("qd_extend", p, lanes * bits, lanes * (bits + more))
+
+
+def _add(rng: random.Random) -> Sample:
+    lanes, one, two = rng.choice([1, 2, 4, 8, 16, 32]), rng.randint(1, 9), rng.randint(1, 9)
+    out = max(one, two) + rng.choice([1, 1, 2])
+    p: dict[str, int | str] = {
+        "PE": lanes,
+        "B0": one,
+        "S0": rng.randint(0, 1),
+        "B1": two,
+        "S1": rng.randint(0, 1),
+        "OB": out,
+    }
+    return Sample(Block("qd_add", p, (lanes * one, lanes * two), (lanes * out,)))
+
+
+def _dwc(rng: random.Random) -> Sample:
+    narrow, ratio = rng.choice([1, 2, 4, 6, 8, 16, 24, 48]), rng.choice([1, 2, 3, 4, 6, 9, 16, 32])
+    widths = [narrow, narrow * min(ratio, max(1, 600 // narrow))]
+    rng.shuffle(widths)
+    p: dict[str, int | str] = {"IN_WIDTH": widths[0], "OUT_WIDTH": widths[1]}
+    return _stream("qd_dwc", p, *widths)
+
+
+def _fifo(rng: random.Random) -> Sample:
+    bits = rng.choice([1, 2, 4, 8, 16, 24, 32, 48, 64, 128])
+    depth = rng.choice([1, 2, 2, 32, 32, 32, 40, 64, 100, 140, 200, 300, 600, 1100])
+    p: dict[str, int | str] = {"WIDTH": bits, "DEPTH": depth}
+    return Sample(Block("qd_fifo", p, (bits,), (bits,), {"fill": 16}))
+
+
+def _pad(rng: random.Random) -> Sample:
+    code, lanes, size = rng.choice([1, 2, 4, 8]), rng.choice([1, 2, 3, 4, 8, 16, 32]), 0
+    size = rng.choice([4, 8, 16, 28, 32])
+    bits = code * lanes
+    p: dict[str, int | str] = {
+        "WIDTH": bits,
+        "CF": rng.choice([1, 2, 4, 8, 16]),
+        "H": size,
+        "W": size,
+        "PT": rng.choice([0, 1]),
+        "PL": 1,
+        "PB": 1,
+        "PR": rng.choice([1, 2]),
+        "BITS": code,
+        "VALUE": 0,
+    }
+    return _stream("qd_pad", p, bits, bits)
+
+
+def _maxpool(rng: random.Random) -> Sample:
+    lanes, code = rng.choice([1, 2, 4, 8, 16]), rng.choice([1, 2, 2, 3, 4, 6, 8])
+    p: dict[str, int | str] = {
+        "K": rng.choice([4, 4, 9]),
+        "PE": lanes,
+        "BITS": code,
+        "SIGNED": rng.randint(0, 1),
+    }
+    return _stream("qd_maxpool", p, lanes * code, lanes * code)
+
+
+def _global_sum(rng: random.Random) -> Sample:
+    lanes, code, pixels = (
+        rng.choice([1, 1, 2, 4, 8, 16]),
+        rng.randint(1, 8),
+        rng.choice([16, 49, 64]),
+    )
+    out = code + (pixels - 1).bit_length()
+    p: dict[str, int | str] = {
+        "PE": lanes,
+        "BITS": code,
+        "SIGNED": 0,
+        "CF": rng.choice([1, 2, 8, 16, 32, 64, 160]),
+        "PIXELS": pixels,
+        "OB": out,
+    }
+    return _stream("qd_global_sum", p, lanes * code, lanes * out)
+
+
+def _argmax(rng: random.Random) -> Sample:
+    number = rng.choice([10, 10, 10, 12, 100])
+    lanes, bits = _divisor(rng, number, 10), rng.randint(8, 20)
+    index = (number - 1).bit_length()
+    p: dict[str, int | str] = {"N": number, "PE": lanes, "BITS": bits, "IDX": index}
+    return _stream("qd_argmax", p, lanes * bits, index)
+
+
+def _tlast(rng: random.Random) -> Sample:
+    p: dict[str, int | str] = {"WIDTH": 8, "BEATS": rng.choice([1, 2, 5, 10, 100, 1000, 4096])}
+    return Sample(Block("qd_tlast", p, (8,), (8,), {"m_tlast": 1}))
+
+
+def _window(rng: random.Random) -> Sample:
+    code, lanes = rng.choice([1, 2, 2, 4, 8]), rng.choice([1, 2, 3, 4, 8, 16, 32])
+    bits, kernel, stride = code * lanes, rng.choice([1, 2, 3, 3, 3, 5]), rng.choice([1, 1, 2])
+    size = rng.choice([6, 8, 10, 18, 34])
+    dilation = rng.choice([1, 1, 1, 2]) if size > 9 else 1
+    p: dict[str, int | str] = {
+        "WIDTH": bits,
+        "H": size,
+        "W": size,
+        "KH": kernel,
+        "KW": kernel,
+        "SH": stride,
+        "SW": stride,
+        "DH": dilation,
+        "DW": dilation,
+        "CF": rng.choice([1, 1, 2, 4, 8, 16]),
+        "DEPTHWISE": rng.choice([0, 0, 1]),
+    }
+    return _stream("qd_window", p, bits, bits)
+
+
+def _window_parallel(rng: random.Random) -> Sample:
+    bits, kernel = rng.choice([2, 3, 8, 24, 32, 64]), rng.choice([3, 3, 3, 5])
+    size, stride = rng.choice([8, 18, 34]), rng.choice([1, 1, 2])
+    p: dict[str, int | str] = {
+        "WIDTH": bits,
+        "H": size,
+        "W": size,
+        "KH": kernel,
+        "KW": kernel,
+        "SH": stride,
+        "SW": stride,
+        "DH": 1,
+        "DW": 1,
+    }
+    return _stream("qd_window_parallel", p, bits, bits * kernel * kernel)
+
+
+def _bias(rng: random.Random) -> Sample:
+    channels = rng.choice([10, 16, 32, 64])
+    lanes, bits, offset = _divisor(rng, channels, 8), rng.randint(8, 18), rng.randint(6, 14)
+    out = max(bits, offset) + 1
+    p: dict[str, int | str] = {
+        "C": channels,
+        "PE": lanes,
+        "IB": bits,
+        "BB": offset,
+        "OB": out,
+        "BFILE": "b.hex",
+    }
+    numbers = [rng.randrange(-(1 << (offset - 1)), 1 << (offset - 1)) for _ in range(channels)]
+    block = Block("qd_bias", p, (lanes * bits,), (lanes * out,))
+    return Sample(block, {"b.hex": wide_lines(numbers, lanes, offset)})
+
+
+def _threshold(rng: random.Random) -> Sample:
+    draws = np.random.default_rng(rng.getrandbits(32))
+    channels = rng.choice([8, 16, 32, 64, 128])
+    lanes, bits = _divisor(rng, channels, 16), rng.randint(6, 14)
+    code = rng.choice([1, 2, 2, 3, 4, 5, 6, 8])
+    levels = (1 << code) - 1
+    if levels > 15:
+        lanes, bits = min(lanes, 4), max(bits, code + 3)
+    table = _thresholds(draws, channels, levels, bits, (1 << (bits - 1)) * rng.uniform(0.1, 0.6))
+    p: dict[str, int | str] = {
+        "C": channels,
+        "PE": lanes,
+        "ACC": bits,
+        "NT": levels,
+        "OB": code,
+        "BASE": 0,
+        "TFILE": "t",
+    }
+    block = Block("qd_threshold", p, (lanes * bits,), (lanes * code,))
+    return Sample(block, threshold_files("t", table, lanes, bits))
+
+
+def _requant(rng: random.Random) -> Sample:
+    channels = rng.choice([8, 16, 32, 64, 96])
+    lanes, acc, out = _divisor(rng, channels, 6), rng.randint(9, 19), rng.choice([5, 6, 8])
+    factor, dsp = rng.randint(4, 12), rng.choice(["yes", "no"])
+    shift = acc + factor - out - rng.randint(0, 2)
+    offset = shift + out - 1
+    p: dict[str, int | str] = {
+        "C": channels,
+        "PE": lanes,
+        "ACC": acc,
+        "MB": factor,
+        "BB": offset,
+        "SHIFT": shift,
+        "EVEN": 0,
+        "OB": out,
+        "LO": 0,
+        "HI": (1 << out) - 1,
+        "USE_DSP": dsp,
+        "MFILE": "m.hex",
+        "BFILE": "b.hex",
+    }
+    factors = [rng.randrange(1 << (factor - 2), 1 << factor) for _ in range(channels)]
+    half = 1 << (offset - 1)
+    offsets = [max(-half, min(half - 1, round(rng.gauss(0, half / 2)))) for _ in range(channels)]
+    block = Block("qd_requant", p, (lanes * acc,), (lanes * out,))
+    return Sample(
+        block,
+        {"m.hex": wide_lines(factors, lanes, factor), "b.hex": wide_lines(offsets, lanes, offset)},
+    )
+
+
+def _levels(rng: random.Random) -> tuple[int, int]:
+    """Number of thresholds and code bits: mostly as many as two-bit codes need."""
+    code = rng.choice([0, 1, 2, 2, 2, 3, 4])
+    return (1 << code) - 1, code
+
+
+def _matrix(rng: random.Random, dot: str, most: int) -> Sample:
+    weight_bits, bits = {
+        "planes": lambda: (rng.choice([2, 2, 2, 3]), rng.choice([1, 2, 2, 2, 3])),
+        "tables": lambda: (rng.choice([2, 3, 4, 4, 8]), rng.choice([4, 4, 5, 8])),
+        "dsp": lambda: (rng.choice([6, 8, 8]), rng.choice([6, 8, 8])),
+        "xnor": lambda: (1, 1),
+    }[dot]()
+    while True:
+        kernel = rng.choice([1, 1, 9])
+        columns = kernel * rng.choice([3, 8, 16, 24, 32, 64])
+        rows = rng.choice([8, 10, 16, 32, 64])
+        simd, pe = _divisor(rng, columns, 96), _divisor(rng, rows, 32)
+        words = columns * rows // (pe * simd)
+        if most // 12 <= pe * simd <= most and words <= 4608:
+            break
+    draws = np.random.default_rng(rng.getrandbits(32))
+    top = (1 << max(weight_bits - 1, 1)) - 1
+    acc = (columns * top * ((1 << bits) - 1)).bit_length() + 1
+    levels, code = _levels(rng)
+    out = code if levels else acc
+    p: dict[str, int | str] = {
+        "MW": columns,
+        "MH": rows,
+        "PE": pe,
+        "SIMD": simd,
+        "WB": weight_bits,
+        "AB": bits,
+        "ASIGNED": 0,
+        "DOT": "mult" if dot in ("tables", "dsp") else dot,
+        "USE_DSP": "yes" if dot == "dsp" else "no",
+        "WFILE": "w.hex",
+        "WRAM_STYLE": "auto" if words <= 128 else "block",
+        "ACC": acc,
+        "NT": levels,
+        "OB": out,
+        "BASE": 0,
+        "TFILE": "t.hex",
+    }
+    matrix = _weights(draws, rows, columns, weight_bits)
+    memories = {"w.hex": weight_lines(matrix, pe, simd, weight_bits)}
+    if levels:
+        spread = float(np.sqrt(columns) * (np.abs(matrix).mean() + 0.3) * ((1 << bits) - 1))
+        table = _thresholds(draws, rows, levels, acc, spread)
+        memories |= threshold_files("t", table, pe, acc)
+    return Sample(Block("qd_mvu", p, (simd * bits,), (pe * out,)), memories)
+
+
+def _depthwise(rng: random.Random) -> Sample:
+    dsp = rng.choice([False, False, False, True])
+    weight_bits, bits = rng.choice([(8, 8), (8, 6)] if dsp else [(2, 2), (2, 2), (4, 4), (3, 4)])
+    channels, positions = rng.choice([8, 16, 24, 32, 48, 96]), rng.choice([9, 9, 25])
+    pe = _divisor(rng, channels, 16)
+    draws = np.random.default_rng(rng.getrandbits(32))
+    acc = (positions * ((1 << (weight_bits - 1)) - 1) * ((1 << bits) - 1)).bit_length() + 1
+    levels, code = _levels(rng)
+    out = code if levels else acc
+    p: dict[str, int | str] = {
+        "C": channels,
+        "K": positions,
+        "PE": pe,
+        "WB": weight_bits,
+        "AB": bits,
+        "ASIGNED": 0,
+        "DOT": "mult",
+        "USE_DSP": "yes" if dsp else "no",
+        "WFILE": "w.hex",
+        "ACC": acc,
+        "NT": levels,
+        "OB": out,
+        "BASE": 0,
+        "TFILE": "t.hex",
+    }
+    kernels = _weights(draws, channels, positions, weight_bits)
+    words = kernels.reshape(channels // pe, pe, positions).transpose(0, 2, 1)
+    memories = {"w.hex": hex_lines(words, weight_bits, pe)}
+    if levels:
+        spread = float(np.sqrt(positions) * (np.abs(kernels).mean() + 0.3) * ((1 << bits) - 1))
+        memories |= threshold_files("t", _thresholds(draws, channels, levels, acc, spread), pe, acc)
+    return Sample(Block("qd_depthwise", p, (pe * bits,), (pe * out,)), memories)
+
+
+def _matrices(rng: random.Random, index: int) -> Sample:
+    """Mostly bit planes of all sizes; some multipliers, DSP blocks and XNOR."""
+    kind = ("planes", "planes", "tables", "planes", "dsp", "planes", "xnor")[index % 7]
+    most = (24, 96, 320)[index // 7 % 3]
+    return _matrix(rng, kind, most if kind in ("planes", "xnor") else min(most, 96))
+
+
+# Module -> how many to measure, and what draws the n-th.
+_DRAWN: dict[str, tuple[int, Callable[[random.Random, int], Sample]]] = {
+    "qd_fork": (2, lambda rng, _: _fork(rng)),
+    "qd_extend": (1, lambda rng, _: _extend(rng)),
+    "qd_tlast": (5, lambda rng, _: _tlast(rng)),
+    "qd_add": (9, lambda rng, _: _add(rng)),
+    "qd_dwc": (12, lambda rng, _: _dwc(rng)),
+    "qd_fifo": (18, lambda rng, _: _fifo(rng)),
+    "qd_pad": (9, lambda rng, _: _pad(rng)),
+    "qd_maxpool": (9, lambda rng, _: _maxpool(rng)),
+    "qd_global_sum": (9, lambda rng, _: _global_sum(rng)),
+    "qd_argmax": (8, lambda rng, _: _argmax(rng)),
+    "qd_bias": (7, lambda rng, _: _bias(rng)),
+    "qd_window": (20, lambda rng, _: _window(rng)),
+    "qd_window_parallel": (8, lambda rng, _: _window_parallel(rng)),
+    "qd_threshold": (20, lambda rng, _: _threshold(rng)),
+    "qd_requant": (12, lambda rng, _: _requant(rng)),
+    "qd_depthwise": (14, lambda rng, _: _depthwise(rng)),
+    "qd_mvu": (49, _matrices),
+}
+MODULES = tuple(_DRAWN)
+
+
+def samples(module: str) -> list[Sample]:
+    """The blocks of one module to measure, the same ones every time."""
+    count, draw = _DRAWN[module]
+    return [draw(random.Random(f"{module} {index}"), index) for index in range(count)]
