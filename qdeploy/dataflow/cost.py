@@ -23,9 +23,8 @@ LUT_ROM_WORDS = 1024  # deeper memories of a search are block RAM
 LUT_MVU_BASE = 90
 LUT_PER_STREAM_BIT = 2.0  # FIFO, width conversion and skid registers, per bit of stream width
 LUT_WINDOW_BASE = 120
-BRAM36_BITS = 36 * 1024
-BRAM36_WIDTH = 72
-BRAM36_DEPTH = 512
+# Half a BRAM36: bits a word and words.
+BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 # Multipliers this narrow are smaller in tables than a DSP block is dear.
 MAX_TABLE_MULTIPLIER = 2
 
@@ -65,7 +64,7 @@ def matrix_unit(
     width = lanes * weight_bits
     bram = 0.0
     if block_rom:
-        bram = ceil(width / (BRAM36_WIDTH / 2)) / 2 * ceil(depth / BRAM36_DEPTH)
+        bram = block_ram(width, depth)
     else:
         lut += width * depth * LUT_PER_ROM_BIT
     lut += pe * accumulator_bits * 2 + LUT_MVU_BASE
@@ -77,14 +76,14 @@ def thresholds(*, pe: int, bits: int, levels: int, channels: int = 1) -> Cost:
     if levels <= 15:
         return Cost(pe * levels * bits * LUT_PER_COMPARE_BIT)
     steps = levels.bit_length()
-    lut, halves = steps * (bits * LUT_PER_SEARCH_BIT + LUT_SEARCH_STEP), 0
+    lut, bram = steps * (bits * LUT_PER_SEARCH_BIT + LUT_SEARCH_STEP), 0.0
     for step in range(steps):
         words = ceil(channels / pe) << step
         if words < LUT_ROM_WORDS:
             lut += words * bits * LUT_PER_ROM_BIT
         else:
-            halves += ceil(words * bits / (BRAM36_BITS // 2))
-    return Cost(pe * lut, pe * halves / 2)
+            bram += block_ram(bits, words)
+    return Cost(pe * lut, pe * bram)
 
 
 def requantizer(
@@ -118,8 +117,12 @@ def window_unit(*, width: int, words: int, distributed: bool) -> Cost:
     """A sliding window with a line memory of `words` words of `width` bits."""
     if distributed:
         return Cost(LUT_WINDOW_BASE + width * ceil(words / 32))
-    halves = ceil(width / (BRAM36_WIDTH / 2)) * ceil(words / BRAM36_DEPTH)
-    return Cost(LUT_WINDOW_BASE, halves / 2)
+    return Cost(LUT_WINDOW_BASE, block_ram(width, words))
+
+
+def block_ram(width: int, words: int) -> float:
+    """BRAM36 of a memory, in the best of the shapes half a block has."""
+    return min(ceil(width / wide) * ceil(words / deep) for wide, deep in BRAM18_SHAPES) / 2
 
 
 def stream(bits: int) -> Cost:
