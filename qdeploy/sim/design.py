@@ -7,7 +7,7 @@ the streams they travel as (height, width, channels).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class DesignResult:
             only, its latency.
         latency_cycles: from the first input beat of frame 0 to its last output beat, both counted.
         fifo_max: the most words each FIFO held, by instance name; empty without taps.
+        tap_beats: (beats, bytes) of every tap, in the order of the model's taps.
     """
 
     outputs: IntArray
@@ -50,14 +51,26 @@ class DesignResult:
     cycles_per_frame: int
     latency_cycles: int
     fifo_max: dict[str, int]
+    tap_beats: list[Beats] = field(default_factory=list)
 
 
 class DesignSimulator:
-    """A built model of a design."""
+    """A built model of a design.
 
-    def __init__(self, simulator: Simulator, design: Design) -> None:
+    Args:
+        tensors: what each tap of the model carries, None where it is no tensor of the integer
+            graph; the design's taps when not given.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        design: Design,
+        tensors: Sequence[Stream | None] | None = None,
+    ) -> None:
         self.simulator, self.design = simulator, design
         self.tapped = bool(simulator.spec.taps)
+        self.tensors = design.taps if tensors is None else tensors
 
     def run(
         self,
@@ -103,22 +116,25 @@ class DesignSimulator:
     def _read(self, result: SimResult, frames: int) -> DesignResult:
         design = self.design
         self._check_last(result, frames)
-        taps = design.taps if self.tapped else []
+        taps = self.tensors if self.tapped else []
         ends = result.output_cycles[0].reshape(frames, -1)[:, -1]
         latency = int(ends[0] - result.input_cycles[0][0]) + 1
         return DesignResult(
-            outputs=_codes(design.output, result.outputs[0], frames),
+            outputs=codes_of(design.output, result.outputs[0], frames),
             taps={
-                tap.tensor: _codes(tap, beats, frames)
+                tap.tensor: codes_of(tap, beats, frames)
                 for tap, beats in zip(taps, result.taps, strict=True)
+                if tap is not None
             },
             cycles=result.cycles,
             cycles_per_frame=_distance(ends) if frames > 1 else latency,
             latency_cycles=latency,
             fifo_max={
                 fifo.name: result.gauge_max[fifo.fill_port]
-                for fifo in (design.fifos if self.tapped else [])
+                for fifo in design.fifos
+                if fifo.fill_port in result.gauge_max
             },
+            tap_beats=result.taps,
         )
 
     def _check_last(self, result: SimResult, frames: int) -> None:
@@ -175,7 +191,12 @@ def _graph_shape(stream: Stream) -> tuple[int, ...]:
     return stream.shape
 
 
-def _codes(stream: Stream, beats: Beats, frames: int) -> IntArray:
+def codes_of(stream: Stream, beats: Beats, frames: int) -> IntArray:
+    """Codes (frames, *shape in the integer graph) of the beats of a stream.
+
+    Raises:
+        VerificationError: they are not as many as the frames have.
+    """
     if len(beats) != stream.beats * frames:
         raise VerificationError(
             f"`{stream.tensor}` gave {len(beats)} beats in {frames} frames, "

@@ -5,9 +5,10 @@
     int        model.int.onnx in onnxruntime, every optimization level, against int64 arithmetic
     dataflow   FINN's hardware layers in Python                        against int, exact
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
+    netlist    the synthesized netlist in Verilator                    against int, exact
 
-A rung that cannot run (no Verilator, no trained network beside the file) is skipped with the
-reason, unless it is required.
+A rung that cannot run (no Verilator, no netlist, no trained network beside the file) is skipped
+with the reason, unless it is required.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from functools import partial
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
 from qdeploy.verify import rungs
 from qdeploy.verify.levels import Levels
+from qdeploy.verify.netlist import netlist_rung
 from qdeploy.verify.results import Rung
 
-RUNGS = ("torch", "qonnx", "int", "dataflow", "rtl")
+RUNGS = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
 
 
 def climb(
@@ -52,6 +54,7 @@ def climb(
         "int": partial(rungs.int_rung, levels, reference),
         "dataflow": partial(rungs.dataflow_rung, levels, reference),
         "rtl": partial(rungs.rtl_rung, levels, reference),
+        "netlist": partial(netlist_rung, levels, reference, required="netlist" in require),
     }
     results = []
     for name, run in order.items():

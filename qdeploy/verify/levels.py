@@ -22,8 +22,8 @@ class Levels:
         network: the trained network, None when only a QONNX file is at hand.
         frames: input codes (frames, *input shape) for int and dataflow.
         cache: folder of compiled models, kept by content between builds.
-        rtl_frames, qonnx_frames: how many of them the slow rungs run.
-        stall: chance that a side of the RTL stalls in a cycle.
+        rtl_frames, qonnx_frames, netlist_frames: how many of them the slow rungs run.
+        stall: chance that a side of the RTL or the netlist stalls in a cycle.
         seed: of the stalls.
     """
 
@@ -34,5 +34,6 @@ class Levels:
     cache: Path
     rtl_frames: int = 100
     qonnx_frames: int = 1000
+    netlist_frames: int = 5
     stall: float = 0.2
     seed: int = 0

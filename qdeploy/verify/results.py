@@ -20,7 +20,7 @@ class Rung:
     """Result of one rung.
 
     Args:
-        name: torch, qonnx, int, dataflow, rtl.
+        name: torch, qonnx, int, dataflow, rtl, netlist.
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
         origins: of the mismatches, those that no earlier one in their frame explains.
         must_be_exact: whether any mismatch is a failure.

@@ -1,0 +1,295 @@
+"""Simulate the synthesized netlist of a design: all of it at once, or block by block.
+
+    whole   netlist.v with the models of its cells (hw/sim/xc7), watched at every boundary
+    blocks  the netlist of the top around the layers' RTL, which records every stream between the
+            layers; then groups of layers, each layer from its netlist, fed with the beats recorded
+            at its inputs, random stalls on every port: the outputs have to be the recorded ones
+
+Both use the netlist exactly as synthesis wrote it. A vector of a netlist often runs in circles when
+taken as a whole (a carry chain, say), so Verilator is told to split all of them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qdeploy.dataflow.design import Design
+from qdeploy.errors import ToolFailedError, UserError, VerificationError
+from qdeploy.sim.build import build
+from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray
+from qdeploy.sim.netlist_text import Module, cell_sources, primitives, unmodelled
+from qdeploy.sim.simulator import Beats, Simulator
+from qdeploy.sim.spec import Port, SimSpec
+from qdeploy.sim.wiring import Wiring, watch_port, watching_name, watching_top
+
+# Below this many cycles -O0 is the fastest from sources to result: measured, 11,000 cells compile
+# in 13 s of processor time at -O0 and 25 s at -O1, and run 28,000 and 90,000 cycles a second.
+LONG_RUN = 500_000
+_REFUSED = "without_a_model"
+
+
+class UnmodelledError(UserError):
+    """The netlist has a cell, or uses a cell in a way, for which there is no simulation model."""
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A synthesized design.
+
+    Args:
+        folder: of the design's RTL.
+        design: its manifest.
+        wiring: how its top connects the layers.
+        modules: of the netlist, by name.
+        cache: folder of compiled models.
+    """
+
+    folder: Path
+    design: Design
+    wiring: Wiring
+    modules: Mapping[str, Module]
+    cache: Path
+
+    def __post_init__(self) -> None:
+        if missing := unmodelled(self.modules):
+            raise UnmodelledError(f"there is no simulation model of the cell {', '.join(missing)}")
+
+    @property
+    def cells(self) -> int:
+        """Primitive cells of the whole netlist."""
+        return sum(primitives(self.modules, self.modules).values())
+
+    @property
+    def layers(self) -> list[str]:
+        """Modules of the layers, in the design's order."""
+        return list(dict.fromkeys(layer.module for layer in self.design.layers))
+
+    def cells_of(self, module: str) -> int:
+        """Primitive cells of one module."""
+        return sum(primitives(self.modules, [module]).values())
+
+
+def level_for(cycles: int) -> str:
+    """Level for the C++ compiler of a model that runs for `cycles`."""
+    return "-O1" if cycles > LONG_RUN else "-O0"
+
+
+def simulate_whole(netlist: Netlist, optimize: str) -> DesignSimulator:
+    """Model of the whole netlist, with a tap at every boundary.
+
+    Raises:
+        UnmodelledError: a cell is used in a way there is no model for.
+        ToolMissingError: Verilator, g++ or make is not installed.
+    """
+    design, wiring = netlist.design, netlist.wiring
+    numbers = [next(n for n, one in wiring.taps.items() if one == tap) for tap in design.taps]
+    simulator = _built(
+        netlist,
+        watching_name(design),
+        list(netlist.modules),
+        extra=watching_top(design, wiring, numbers),
+        rtl=[],
+        inputs=[Port(design.input.name, design.input.width)],
+        outputs=[Port(design.output.name, design.output.width, last=True)],
+        taps=[watch_port(number, wiring) for number in numbers],
+        optimize=optimize,
+    )
+    return DesignSimulator(simulator, design)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run of the netlist's top around the layers' RTL.
+
+    Args:
+        result: outputs, and the codes at every boundary.
+        beats: every beat of every stream, by number.
+    """
+
+    result: DesignResult
+    beats: dict[int, Beats]
+
+
+def record(netlist: Netlist, frames: IntArray, stall: float, seed: int, optimize: str) -> Recording:
+    """Run the frames through the netlist's top, all layers being RTL, and record every stream.
+
+    Raises:
+        VerificationError: as `DesignSimulator.run`; or a stream did not carry whole frames.
+    """
+    design, wiring = netlist.design, netlist.wiring
+    numbers = sorted(wiring.bits)
+    top = next(name for name in design.sources if Path(name).stem == design.top)
+    simulator = _built(
+        netlist,
+        watching_name(design),
+        [design.top],
+        extra=watching_top(design, wiring, numbers),
+        rtl=[name for name in design.sources if name != top],
+        inputs=[Port(design.input.name, design.input.width)],
+        outputs=[Port(design.output.name, design.output.width, last=True)],
+        taps=[watch_port(number, wiring) for number in numbers],
+        optimize=optimize,
+    )
+    shown = DesignSimulator(simulator, design, tensors=[wiring.taps.get(n) for n in numbers])
+    result = shown.run(frames, stall_in=stall, stall_out=stall, seed=seed)
+    beats = dict(zip(numbers, result.tap_beats, strict=True))
+    for number, found in beats.items():
+        if len(found) % len(frames):
+            raise VerificationError(
+                f"stream {number} of `{design.top}` carried {len(found)} beats in {len(frames)} "
+                "frames, not the same number in each"
+            )
+    return Recording(result, beats)
+
+
+def groups(netlist: Netlist, most_cells: int) -> list[list[str]]:
+    """The layers' modules in groups of at most `most_cells` primitives, or of one module."""
+    made: list[list[str]] = []
+    room = 0
+    for module in netlist.layers:
+        cells = netlist.cells_of(module)
+        if not made or cells > room:
+            made.append([])
+            room = most_cells
+        made[-1].append(module)
+        room -= cells
+    return made
+
+
+def compile_group(netlist: Netlist, group: Sequence[str], optimize: str) -> Simulator:
+    """Model of a group of layers, side by side; ports as `group_ports` lists them."""
+    inputs, outputs = group_ports(netlist, group)
+    return _built(
+        netlist,
+        "qd_blocks",
+        list(group),
+        extra=_side_by_side(netlist, group),
+        rtl=[],
+        inputs=inputs,
+        outputs=outputs,
+        taps=[],
+        optimize=optimize,
+    )
+
+
+def group_ports(netlist: Netlist, group: Sequence[str]) -> tuple[list[Port], list[Port]]:
+    """Input and output ports of a group's model: `<module>_in0`, `<module>_out0`, …"""
+    inputs: list[Port] = []
+    outputs: list[Port] = []
+    for module in group:
+        for port, number in netlist.wiring.layers[module].items():
+            found = Port(f"{module}_{port}", netlist.wiring.bits[number])
+            (inputs if port.startswith("in") else outputs).append(found)
+    return inputs, outputs
+
+
+def replay(
+    netlist: Netlist,
+    simulator: Simulator,
+    group: Sequence[str],
+    recorded: Recording,
+    stall: float,
+    seed: int,
+) -> dict[str, Beats]:
+    """Send a group what was recorded at its inputs; what each of its output ports gave.
+
+    Raises:
+        VerificationError: a layer stands still, gives too much, or breaks a rule of AXI-Stream.
+    """
+    streams = netlist.wiring.layers
+    at = {
+        f"{module}_{port}": recorded.beats[number]
+        for module in group
+        for port, number in streams[module].items()
+    }
+    spec = simulator.spec
+    busy = 1.0 - stall
+    result = simulator.run(
+        [at[port.prefix] for port in spec.inputs],
+        [len(at[port.prefix]) for port in spec.outputs],
+        stall_in=stall,
+        stall_out=stall,
+        seed=seed,
+        idle_limit=IDLE_CYCLES + int(IDLE_FRAMES * netlist.design.cycles_per_frame / busy),
+    )
+    return {port.prefix: got for port, got in zip(spec.outputs, result.outputs, strict=True)}
+
+
+def _side_by_side(netlist: Netlist, group: Sequence[str]) -> str:
+    ports, instances = ["input wire clk", "input wire rst_n"], []
+    for module in group:
+        connections = [".ap_clk(clk)", ".ap_rst_n(rst_n)"]
+        for port, number in netlist.wiring.layers[module].items():
+            data, ready = ("input", "output") if port.startswith("in") else ("output", "input")
+            name = f"{module}_{port}"
+            ports.append(f"{data} wire [{netlist.wiring.bits[number] - 1}:0] {name}_tdata")
+            ports += [f"{data} wire {name}_tvalid", f"{ready} wire {name}_tready"]
+            for role in ("tdata", "tvalid", "tready"):
+                connections.append(f".{port}_V_{role.upper()}({name}_{role})")
+        if "fill" in netlist.modules[module].ports:
+            connections.append(".fill()")
+        instances.append(f"  {module} {module}_i (\n    " + ",\n    ".join(connections) + ");")
+    head = ",\n  ".join(ports)
+    return f"module qd_blocks (\n  {head}\n);\n" + "\n".join(instances) + "\nendmodule\n"
+
+
+def _built(
+    netlist: Netlist,
+    top: str,
+    modules: Sequence[str],
+    *,
+    extra: str,
+    rtl: Sequence[str],
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    taps: Sequence[Port],
+    optimize: str,
+) -> Simulator:
+    """Build a model of `top`, in `extra`, over modules of the netlist and files of the RTL."""
+    with tempfile.TemporaryDirectory(prefix="qdeploy-netlist-") as name:
+        scratch = Path(name)
+        texts = {
+            "netlist.vlt": _settings(modules),
+            "netlist.v": "\n".join(netlist.modules[module].text for module in modules) + "\n",
+            "netlist_top.v": extra,
+        }
+        for file, text in texts.items():
+            (scratch / file).write_text(text, encoding="utf-8")
+        spec = SimSpec(
+            top=top,
+            sources=[
+                *(scratch / file for file in texts),
+                *cell_sources(primitives(netlist.modules, modules)),
+                *(netlist.folder / file for file in rtl),
+            ],
+            folder=netlist.folder,
+            inputs=inputs,
+            outputs=outputs,
+            taps=taps,
+            optimize=optimize,
+        )
+        try:
+            return build(spec, netlist.cache)
+        except ToolFailedError as error:
+            if _REFUSED in (error.why or ""):
+                raise UnmodelledError(
+                    "a cell of the netlist is used in a way there is no simulation model for",
+                    where=error.where,
+                    why=error.why,
+                ) from error
+            raise
+
+
+def _settings(modules: Sequence[str]) -> str:
+    """Verilator's configuration: split every vector; what a netlist leaves open is not an error."""
+    lines = [
+        "`verilator_config",
+        'lint_off -rule PINMISSING -file "*netlist.v"',
+        'lint_off -rule SPLITVAR -file "*netlist*.v"',
+        'lint_off -rule WIDTH -file "*/sim/xc7/*"',  # Yosys' parameters are wider or narrower
+        *(f'split_var -module "{module}" -var "*"' for module in modules),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,187 @@
+"""The netlist rung: what synthesis made of the design, in Verilator, against the integer graph.
+
+A small netlist runs whole, watched at every boundary. A large one runs block by block: its top with
+the layers' RTL inside, then every layer from its netlist on the streams recorded there. Boundaries
+are compared as codes with the integer graph, streams that are no boundary byte for byte with the
+recording.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdeploy.dataflow.design import Design
+from qdeploy.lowering.integer_graph import IntArray
+from qdeploy.tools import find_tool
+from qdeploy.verify.compare import Comparison, compare
+from qdeploy.verify.levels import Levels
+from qdeploy.verify.results import Rung
+from qdeploy.verify.rungs import RTL_FOLDER, SIM_FOLDER
+
+if TYPE_CHECKING:
+    from qdeploy.sim.netlist import Netlist
+    from qdeploy.sim.simulator import Beats
+
+Reference = Mapping[str, IntArray]
+
+NETLIST_PATH = Path("synth") / "netlist.v"
+# A netlist of at most so many primitive cells runs whole; a group of layers has no more than that.
+WHOLE_CELLS = 20_000
+GROUP_CELLS = 12_000
+# What the rung may cost unless it was asked for by name. Compiling takes about 2 ms of processor
+# time a cell, running 3 ns (-O0) or 1 ns (-O1) a cell and cycle: seven and two minutes at most.
+MOST_CELLS = 200_000
+MOST_CELL_CYCLES = 10**11
+# Frames' worth of cycles between the first input beat and the first frame's end, generously.
+LATENCY_FRAMES = 3
+
+
+def netlist_rung(levels: Levels, reference: Reference, *, required: bool = False) -> Rung:
+    """Simulate the netlist; skipped with the reason where there is none, or no model of it.
+
+    Args:
+        required: run it however long it takes.
+    """
+    from qdeploy.sim.netlist import Netlist, UnmodelledError
+    from qdeploy.sim.netlist_text import read_netlist
+    from qdeploy.sim.wiring import read_wiring
+
+    path, folder = levels.build / NETLIST_PATH, levels.build / RTL_FOLDER
+    if not path.is_file():
+        return Rung("netlist", skipped="there is no netlist: the build was made without synthesis")
+    find_tool("verilator")
+    design, modules = Design.load(folder), read_netlist(path)
+    try:
+        wiring = read_wiring(folder, design)
+        netlist = Netlist(folder, design, wiring, modules, levels.cache / SIM_FOLDER)
+        frames = min(levels.netlist_frames, len(levels.frames))
+        if not required:
+            frames = min(frames, _affordable(netlist, levels.stall))
+        if frames < 1:
+            return Rung("netlist", skipped=_too_long(netlist))
+        run = _whole if netlist.cells <= WHOLE_CELLS else _by_block
+        return run(netlist, levels, reference, frames)
+    except UnmodelledError as error:
+        return Rung("netlist", skipped=error.what)
+
+
+def _cycles(netlist: Netlist, frames: int, stall: float) -> int:
+    """Cycles the netlist is expected to run for."""
+    return int((frames + LATENCY_FRAMES) * netlist.design.cycles_per_frame / (1.0 - stall))
+
+
+def _affordable(netlist: Netlist, stall: float) -> int:
+    """Most frames within the bounds on cells and on cell-cycles, maybe none."""
+    if netlist.cells > MOST_CELLS:
+        return 0
+    frame = netlist.design.cycles_per_frame / (1.0 - stall)
+    return int(MOST_CELL_CYCLES / (netlist.cells * frame)) - LATENCY_FRAMES
+
+
+def _too_long(netlist: Netlist) -> str:
+    return (
+        f"a netlist of {netlist.cells:,} cells at {netlist.design.cycles_per_frame:,} cycles a "
+        "frame takes long to simulate; `--require netlist` does it all the same"
+    )
+
+
+def _whole(netlist: Netlist, levels: Levels, reference: Reference, frames: int) -> Rung:
+    from qdeploy.sim.netlist import level_for, simulate_whole
+
+    names, output = levels.graph.boundaries(), levels.graph.output
+    simulator = simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, levels.stall)))
+    parts, cycles = [], {}
+    for run, stall in (("stalled", levels.stall), ("free", 0.0)):
+        found = simulator.run(
+            levels.frames[:frames], stall_in=stall, stall_out=stall, seed=levels.seed
+        )
+        actual = {**found.taps, output: found.outputs}
+        parts.append(compare(names, _first(reference, frames), actual))
+        cycles[f"cycles_{run}"] = int(found.cycles)
+    runs = ["random stalls on input and output", "back to back without stalls"]
+    details = {"mode": "whole netlist", "runs": runs, **cycles}
+    return _rung(netlist, levels, parts, len(names), details)
+
+
+def _by_block(netlist: Netlist, levels: Levels, reference: Reference, frames: int) -> Rung:
+    from qdeploy.sim.netlist import compile_group, groups, level_for, record, replay
+
+    names, output = levels.graph.boundaries(), levels.graph.output
+    expected = _first(reference, frames)
+    optimize = level_for(_cycles(netlist, frames, levels.stall))
+    recorded = record(netlist, levels.frames[:frames], levels.stall, levels.seed, optimize)
+    result = recorded.result
+    parts = [compare(names, expected, {**result.taps, output: result.outputs})]
+    made = groups(netlist, GROUP_CELLS)
+    # Compiling takes the time and is done by other programs; the short runs are one after another.
+    with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
+        compiled = pool.map(lambda group: compile_group(netlist, group, optimize), made)
+        for group, simulator in zip(made, compiled, strict=True):
+            found = replay(netlist, simulator, group, recorded, levels.stall, levels.seed)
+            for name, beats in found.items():
+                parts.append(_stream(netlist, name, beats, recorded.beats, expected))
+    details = {
+        "mode": "block by block",
+        "runs": ["the top around the layers' RTL", "each layer alone, stalls on every port"],
+        "layers": len(netlist.layers),
+        "models": len(made) + 1,
+        "cycles_stalled": int(result.cycles),
+    }
+    return _rung(netlist, levels, parts, len(names), details)
+
+
+def _stream(
+    netlist: Netlist,
+    name: str,
+    beats: Beats,
+    recorded: Mapping[int, Beats],
+    expected: Reference,
+) -> Comparison:
+    """Compare what port `name`, `<module>_<port>`, gave: codes at a boundary, else bytes."""
+    from qdeploy.sim.design import codes_of
+
+    module, port = name.rsplit("_", 1)
+    number = netlist.wiring.layers[module][port]
+    tap = netlist.wiring.taps.get(number)
+    frames = len(next(iter(expected.values())))
+    if tap is not None and tap.tensor in expected:
+        return compare([tap.tensor], expected, {tap.tensor: codes_of(tap, beats, frames)})
+
+    def bytes_of(data: Beats) -> IntArray:
+        return data.reshape(frames, -1).astype(np.int64)
+
+    return compare([name], {name: bytes_of(recorded[number])}, {name: bytes_of(beats)})
+
+
+def _rung(
+    netlist: Netlist,
+    levels: Levels,
+    parts: list[Comparison],
+    boundaries: int,
+    details: dict[str, Any],
+) -> Rung:
+    differing = [one for part in parts for one in part.found]
+    return Rung(
+        "netlist",
+        frames=parts[0].frames,
+        boundaries=boundaries,
+        codes=sum(part.codes for part in parts),
+        mismatches=sum(part.mismatches for part in parts),
+        note=differing[0].sentence() if differing else "",
+        details={
+            "cells": netlist.cells,
+            "stall": levels.stall,
+            "seed": levels.seed,
+            **details,
+        },
+    )
+
+
+def _first(reference: Reference, frames: int) -> dict[str, IntArray]:
+    return {name: codes[:frames] for name, codes in reference.items()}
