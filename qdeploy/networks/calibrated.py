@@ -15,12 +15,13 @@ from torch import nn
 from qdeploy.networks.registry import build_network
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import set_weight_scales, start_from_float
-from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.models import Quantization, Recipe
 
 CALIBRATION_FRAMES = 48
 SAMPLES = 1 << 13
 STATISTICS_PASSES = 2
 NEGATIVE_GAINS = 0.15
+HEAD_ROUNDS = 20
 
 
 def random_frames(
@@ -75,8 +76,7 @@ def calibrated_random(
         for _ in range(STATISTICS_PASSES):
             _take_statistics(network, images)
         shorten_scales(network)
-        _centre_head(network, images)
-        set_weight_scales(network.head, recipe.quantization)  # type: ignore[arg-type]
+        _centre_head(network, images, recipe.quantization)
     return network.eval()
 
 
@@ -103,8 +103,12 @@ def _take_statistics(network: nn.Module, images: torch.Tensor) -> None:
         norm.momentum = momentum
 
 
-def _centre_head(network: nn.Module, images: torch.Tensor) -> None:
-    """Take the mean of the features out of the head's weights."""
+def _centre_head(network: nn.Module, images: torch.Tensor, quantization: Quantization) -> None:
+    """Take the mean of the features out of the head's weights, and set the head's scale.
+
+    Rounded to a few bits the weights have the mean in them again: what is left of it is taken out
+    of each row until its rounded weights are as free of it as they get.
+    """
     head: nn.Module = network.head  # type: ignore[assignment]
     seen: list[torch.Tensor] = []
     hook = head.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
@@ -112,7 +116,17 @@ def _centre_head(network: nn.Module, images: torch.Tensor) -> None:
     hook.remove()
     features = seen[0]
     mean = features.mean(dim=[axis for axis in range(features.dim()) if axis != 1])
+    along = mean / mean.square().sum().clamp_min(1e-12)
     weight: torch.Tensor = head.weight  # type: ignore[assignment]
     rows = weight.flatten(1)
-    along = (rows @ mean) / mean.square().sum().clamp_min(1e-12)
-    weight.copy_((rows - along[:, None] * mean).reshape(weight.shape))
+    rows = rows - (rows @ mean)[:, None] * along
+    weight.copy_(rows.reshape(weight.shape))
+    set_weight_scales(head, quantization)
+    best, smallest = rows.clone(), torch.full((len(rows),), torch.inf)
+    for _ in range(HEAD_ROUNDS):
+        weight.copy_(rows.reshape(weight.shape))
+        left = head.quant_weight().value.flatten(1) @ mean  # type: ignore[operator]
+        better = left.abs() < smallest
+        best[better], smallest[better] = rows[better], left.abs()[better]
+        rows = rows - left[:, None] * along
+    weight.copy_(best.reshape(weight.shape))

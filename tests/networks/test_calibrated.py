@@ -35,6 +35,13 @@ QUANTIZATION = {
     "w2a2": {},
     "pow2": {"scale": "power_of_two", "residual_bits": 6},
     "w1a2": {"weight_bits": 1},
+    "w2a2-throughout": {"first_layer_bits": 2, "last_layer_bits": 2, "input_bits": 4},
+    "w1a1-throughout": {
+        "weight_bits": 1,
+        "activation_bits": 1,
+        "first_layer_bits": 1,
+        "last_layer_bits": 1,
+    },
     "w3a4": {"weight_bits": 3, "activation_bits": 4, "weight_scaling": "per_channel"},
 }
 
@@ -48,7 +55,7 @@ def recipe(network: dict, quantization: dict) -> Recipe:
 KINDS = [(network, "w2a2") for network in NETWORKS] + [
     (network, quantization)
     for network in ("basic", "mobilenetv2")
-    for quantization in ("pow2", "w1a2", "w3a4")
+    for quantization in ("pow2", "w1a2", "w3a4", "w2a2-throughout", "w1a1-throughout")
 ]
 
 
