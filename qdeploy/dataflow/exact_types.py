@@ -81,4 +81,5 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
         if inst.get_nodeattr("noActivation"):
             inst.set_nodeattr("outputDataType", exact)
             model.set_tensor_datatype(node.output[0], DataType[exact])
-    return model.transform(InferDataTypes())
+    InferDataTypes().apply(model)
+    return model

@@ -46,7 +46,7 @@ def settle(model: ModelWrapper, steps: Iterable[Transformation]) -> ModelWrapper
     Raises:
         PassError: a step still changes something after one round for each node, and two more.
     """
-    patient = _Patient(model.model)
+    patient = _Patient(model.model, fix_missing_initializer_valueinfo=False)
     for step in steps:
         rounds = len(patient.graph.node) + 2
         if not any(not step.apply(patient)[1] for _ in range(rounds)):
@@ -54,6 +54,6 @@ def settle(model: ModelWrapper, steps: Iterable[Transformation]) -> ModelWrapper
                 f"FINN's pass {type(step).__name__} did not come to rest within {rounds} rounds",
                 why="each round has to leave fewer nodes to rewrite",
             )
-    settled = ModelWrapper(patient.model)
+    settled = ModelWrapper(patient.model, fix_missing_initializer_valueinfo=False)
     InferDataTypes().apply(settled)
     return settled
