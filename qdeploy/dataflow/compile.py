@@ -7,7 +7,6 @@ integer graph -> FINN dialect -> hardware layers -> RTL backends -> folding
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +18,7 @@ from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.exact_types import set_exact_types
 from qdeploy.dataflow.fifo_depths import set_fifo_depths
 from qdeploy.dataflow.finn_graph import to_finn
-from qdeploy.dataflow.fold_file import Wish, write_folding
-from qdeploy.dataflow.folding import Budget, Folding, fold
+from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
 from qdeploy.dataflow.requantization import plan_requantization
 from qdeploy.dataflow.specialize import despecialize, specialize
@@ -33,17 +31,14 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 HARDWARE_FILE = "model.dataflow.onnx"
-FOLDING_FILE = "folding.yaml"
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """Result of `compile_graph`: the design, FINN's hardware layers it was stitched from, and how
-    they were folded."""
+    """Result of `compile_graph`: the design, and FINN's hardware layers it was stitched from."""
 
     design: Design
     hardware: ModelWrapper
-    folding: Folding
 
 
 def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
@@ -66,14 +61,12 @@ def compile_graph(
     *,
     clock_mhz: float | None = None,
     fps: float | None = None,
-    wishes: Sequence[Wish] = (),
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
     Args:
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
-        wishes: what a folding file asks of single layers.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -82,34 +75,21 @@ def compile_graph(
     """
     check_graph(graph)
     clock = clock_mhz or board.clock_mhz
-    arriving = cycles_to_arrive(graph, board)
-    cycles = None if fps is None else cycles_for(fps, clock, arriving)
+    cycles = None if fps is None else cycles_for(fps, clock)
     hardware = hardware_layers(graph)
     room = board.resources
-    budget = Budget(room.lut, int(room.bram36), room.dsp)
-    folding = fold(hardware, budget, cycles, floor=arriving, wishes=wishes)
-    write_folding(folder.parent / FOLDING_FILE, folding.attributes)
+    fold(hardware, Budget(room.lut, int(room.bram36), room.dsp), cycles)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))
     connected = connect(hardware)
-    return Compiled(stitch(connected, graph, folder, board, clock), hardware, folding)
+    return Compiled(stitch(connected, graph, folder, board, clock), hardware)
 
 
-def cycles_to_arrive(graph: IntegerGraph, board: Board) -> int:
-    """Cycles a frame takes to come in through the board's DMA, packed as tight as it can be."""
-    source = graph.tensors[graph.input]
-    return math.ceil(math.prod(source.shape) * source.dtype.bits / board.dma_bits)
-
-
-def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
+def cycles_for(fps: float, clock_mhz: float) -> int:
     """Cycles a frame may take at a rate and clock.
 
-    Args:
-        arriving: cycles a frame takes to come in.
-
     Raises:
-        FoldingError: the rate is not a positive number, above one frame a cycle, or above what the
-            input's bandwidth brings.
+        FoldingError: the rate is not a positive number, or above one frame a cycle.
     """
     if not (math.isfinite(fps) and 0 < fps <= clock_mhz * 1e6):
         raise FoldingError(
@@ -117,15 +97,7 @@ def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
             why=f"the clock is {clock_mhz:g} MHz",
             do="ask for a positive rate below the clock",
         )
-    cycles = int(clock_mhz * 1e6 / fps)
-    if cycles < arriving:
-        raise FoldingError(
-            f"{fps:g} frames per second are more than the board can bring to the accelerator",
-            why=f"a frame takes {arriving} cycles to come in, of {clock_mhz:g} MHz",
-            do=f"ask for at most {math.floor(clock_mhz * 1e6 / arriving):,} frames per second, or "
-            "take fewer bits of each input: `quantization.input_bits`",
-        )
-    return cycles
+    return int(clock_mhz * 1e6 / fps)
 
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:
