@@ -61,7 +61,7 @@ def _chance(draw: Draw, one_in: int) -> bool:
 
 
 def _weights(draw: Draw, *bits: int) -> Weights:
-    chosen = draw.pick(*(bits or (1, 2, 2, 2, 3, 4, 5, 6, 7, 8)))
+    chosen = draw.pick(*(bits or (1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8)))
     return Weights(
         chosen,
         per_channel=_chance(draw, 3),
@@ -85,7 +85,7 @@ def _quantize(draw: Draw, maker: QonnxMaker) -> None:
     if _chance(draw, 4):
         maker.act(bits=draw.integer(2, 8), signed=True, narrow=_chance(draw, 2))
     else:
-        maker.relu().act(bits=draw.pick(1, 2, 2, 3, 3, 4, 5, 6, 7, 8))
+        maker.relu().act(bits=draw.pick(1, 1, 2, 2, 3, 4, 5, 6, 7, 8))
 
 
 def _convolve(draw: Draw, maker: QonnxMaker, channels: int, *, shrink: bool) -> None:

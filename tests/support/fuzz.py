@@ -10,6 +10,7 @@ from random_qonnx import QonnxMaker
 
 from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import Compiled, compile_graph
+from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.execute import DataflowExecutor
 from qdeploy.errors import FoldingError
 from qdeploy.lowering.builder import Lowered
@@ -26,6 +27,13 @@ from qdeploy.verify.compare import compare
 ROUNDING_LSB = 1e-3
 # Frames per second at 100 MHz, from units that do one thing a cycle to unrolled ones.
 RATES = (3e3, 2e4, 1.5e5)
+# What the wrapper of a layer says where it holds one of these.
+UNITS = {
+    "requantization": "qd_requant #",
+    "search of thresholds": "qd_threshold #",
+    "binary units": '"xnor"',
+    "windows a beat": "qd_window_parallel #",
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ def check(
         run = simulator.run(codes, stall_in=stall, stall_out=stall, seed=seed)
         rtl = compare(names, exact, run.taps | {graph.output: run.outputs})
         assert rtl.first is None, rtl.first
-    features = frozenset(network.features | _of_thresholds(lowered))
-    return Outcome(len(names), rtl.codes, run.cycles_per_frame, features)
+    features = network.features | _of_thresholds(lowered) | _of_units(compiled.design, work / "rtl")
+    return Outcome(len(names), rtl.codes, run.cycles_per_frame, frozenset(features))
 
 
 def _is_rounding(difference: Difference, lowered: Lowered) -> bool:
@@ -114,3 +122,9 @@ def _of_thresholds(lowered: Lowered) -> set[str]:
         if node.thresholds.shape[1] > 15:
             found.add("more than 15 levels")
     return found
+
+
+def _of_units(design: Design, folder: Path) -> set[str]:
+    """Features of the hardware: which kinds of units a design holds."""
+    text = "".join((folder / f"{layer.module}.v").read_text() for layer in design.layers)
+    return {name for name, mark in UNITS.items() if mark in text}
