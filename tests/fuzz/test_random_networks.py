@@ -66,7 +66,7 @@ def test_seeds_draw_everything_the_maker_knows() -> None:
         *("identity shortcut", "projection", "chained joins", "fork to three", "scaled join"),
         *("shortcut of 8 bits", "inverted residual", "residual of fully connected layers"),
         *("max-pool with overlap", "max-pool with padding", "global average"),
-        *("logits per pixel", "argmax", "ends in codes"),
+        *("logits per pixel", "averages as logits", "argmax", "ends in codes"),
     }
     drawn: set[str] = set()
     for seed in range(220):

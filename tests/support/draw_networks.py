@@ -239,15 +239,18 @@ def _three_ways(draw: Draw, maker: QonnxMaker) -> None:
 
 
 def _head(draw: Draw, maker: QonnxMaker) -> None:
-    kind = draw.integer(0, 5)
+    kind = draw.integer(0, 6)
     bits = draw.pick(2, 4, 8)
     if kind == 0:
         maker.features.add("ends in codes")
     elif kind == 1:
         maker.conv(draw.integer(2, 7), (1, 1), pads=(0, 0, 0, 0), weights=Weights(bits))
         maker.features.add("logits per pixel")
+    elif kind == 2:
+        _pointwise(draw, maker, draw.integer(2, 7)).act(bits=bits, signed=True).pool_all()
+        maker.features.add("averages as logits")
     else:
-        maker.pool_all() if kind < 4 else maker.flatten()
+        maker.pool_all() if kind < 5 else maker.flatten()
         maker.dense(draw.integer(2, 7), Weights(bits), gemm=_chance(draw, 3))
     if kind and _chance(draw, 3):
         maker.features.add("argmax")
