@@ -13,6 +13,8 @@ from qdeploy.dataflow.block_costs import FEATURES
 from qdeploy.dataflow.cost_features import Features
 
 FOLDS = 5
+# How strongly coefficients are held where they are expected.
+RIDGE = 0.15
 # Errors of blocks smaller than this count as if the block were so large.
 FLOOR = 24.0
 
@@ -70,10 +72,13 @@ def _solve(
     X: npt.NDArray[Any], y: npt.NDArray[Any], known: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
     weight = 1.0 / np.maximum(y, FLOOR)
-    # A little of a ridge, towards the smaller of coefficients that nothing tells apart.
-    ridge = 1e-3 * np.diag(np.maximum(np.abs(X * weight[:, None]).max(axis=0), 1e-9))
-    A = np.vstack([X * weight[:, None], ridge])
-    b = np.concatenate([(y - known) * weight, np.zeros(X.shape[1])])
+    # Counts are made so that each stands for about one LUT or flip-flop: where the rows do not tell
+    # coefficients apart, they stay near one (the constant, which comes first, near none).
+    ridge = RIDGE * np.maximum(np.abs(X * weight[:, None]).max(axis=0), 1e-6)
+    expected = np.ones(X.shape[1])
+    expected[0] = 0.0
+    A = np.vstack([X * weight[:, None], np.diag(ridge)])
+    b = np.concatenate([(y - known) * weight, ridge * expected])
     solution: npt.NDArray[np.float64] = nnls(A, b)[0]
     return solution
 

@@ -232,10 +232,13 @@ def _threshold(rng: random.Random) -> Sample:
     return Sample(block, threshold_files("t", table, lanes, bits))
 
 
-def _requant(rng: random.Random) -> Sample:
+def _requant(rng: random.Random, *, shared: bool = False) -> Sample:
+    """With `shared`, all channels have one multiplier and one bias: constants."""
     channels = rng.choice([8, 16, 32, 64, 96])
     lanes, acc, out = _divisor(rng, channels, 6), rng.randint(9, 19), rng.choice([5, 6, 8])
     factor, dsp = rng.randint(4, 12), rng.choice(["yes", "no"])
+    if shared:
+        channels, dsp = lanes, "no"
     shift = acc + factor - out - rng.randint(0, 2)
     offset = shift + out - 1
     p: dict[str, int | str] = {
@@ -256,6 +259,8 @@ def _requant(rng: random.Random) -> Sample:
     factors = [rng.randrange(1 << (factor - 2), 1 << factor) for _ in range(channels)]
     half = 1 << (offset - 1)
     offsets = [max(-half, min(half - 1, round(rng.gauss(0, half / 2)))) for _ in range(channels)]
+    if shared:
+        factors, offsets = factors[:1] * lanes, offsets[:1] * lanes
     block = Block("qd_requant", p, (lanes * acc,), (lanes * out,))
     return Sample(
         block,
@@ -353,7 +358,7 @@ def _depthwise(rng: random.Random) -> Sample:
 def _matrices(rng: random.Random, index: int) -> Sample:
     """Mostly bit planes of all sizes; some multipliers, DSP blocks and XNOR."""
     kind = ("planes", "planes", "tables", "planes", "dsp", "planes", "xnor")[index % 7]
-    most = (24, 96, 320)[index // 7 % 3]
+    most = 320 if index == 33 else (24, 96, 48)[index // 7 % 3]
     return _matrix(rng, kind, most if kind in ("planes", "xnor") else min(most, 96))
 
 
@@ -373,9 +378,9 @@ _DRAWN: dict[str, tuple[int, Callable[[random.Random, int], Sample]]] = {
     "qd_window": (20, lambda rng, _: _window(rng)),
     "qd_window_parallel": (8, lambda rng, _: _window_parallel(rng)),
     "qd_threshold": (20, lambda rng, _: _threshold(rng)),
-    "qd_requant": (12, lambda rng, _: _requant(rng)),
+    "qd_requant": (16, lambda rng, index: _requant(rng, shared=index >= 12)),
     "qd_depthwise": (14, lambda rng, _: _depthwise(rng)),
-    "qd_mvu": (49, _matrices),
+    "qd_mvu": (35, _matrices),
 }
 MODULES = tuple(_DRAWN)
 

@@ -26,7 +26,7 @@ class Features:
     Args:
         variant: blocks of one module that are built differently have coefficients of their own.
         lut, ff: counts that LUTs and flip-flops are linear in.
-        fixed_lut: LUTs that are known, such as LUT RAM.
+        fixed_lut: LUTs that are known: LUT RAM, tables of weights.
     """
 
     variant: str
@@ -67,8 +67,8 @@ def rom_columns(width: int, depth: int) -> float:
 
 
 def rom_luts(width: int, depth: int) -> float:
-    """Tables of a ROM in logic: one a column up to 64 words; two words are the address itself."""
-    return rom_columns(width, depth) * (0.5 if depth == 2 else max(1.0, depth / 64))
+    """Tables of a ROM in logic: one a column for each 64 words; of two words half a one."""
+    return rom_columns(width, depth) * (0.5 if depth == 2 else -(-depth // 64))
 
 
 def switches(width: int, mapped: Mapped) -> float:

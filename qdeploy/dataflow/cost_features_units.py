@@ -137,8 +137,9 @@ def _unit(
     else:
         first, adders, flops = tree(simd, width)
         if kind == "dsp":
-            # Additions of the first level may go into the DSP blocks.
+            # Additions of the first level go into the DSP blocks.
             products, dsp = float(pe * first), lanes
+            adders -= first
         else:
             products = float(lanes * weight_bits * bits)
             flops += simd * width
@@ -153,7 +154,6 @@ def _unit(
         control,
         *(products if each == constant else 0.0 for each in kinds),
         *(float(pe * adders) if each == constant else 0.0 for each in kinds),
-        tables,
         switches(beat, ring) + switches(lanes * weight_bits, weights),
         *of_results,
     )
@@ -169,7 +169,7 @@ def _unit(
         "",
         lut,
         ff,
-        ring.lutram + queue.lutram,
+        ring.lutram + queue.lutram + round(tables),
         ring.bram18 + weights.bram18 + thresholds.bram18 + queue.bram18,
         dsp,
     )
@@ -193,10 +193,15 @@ def threshold(p: Parameters) -> Features:
         table = rom(width, folds, style)
         tables = rom_luts(width, folds) if table.kind == "logic" else 0.0
         constant = width if folds == 1 else 0
-        lut = (1, clog2(folds), width - constant, constant, tables, pe * (levels - 1), pe * out)
-        held = rom_columns(width, folds) if table.kind == "logic" else 0
-        ff = (1, clog2(folds), held, pe * (acc + levels), pe * out)
-        return Features("parallel", lut, ff, 0, table.bram18)
+        varying = width - constant
+        held = rom_columns(width, folds) if table.kind == "logic" else 0.0
+        return Features(
+            "parallel",
+            (1, clog2(folds), varying, constant, tables, pe * (levels - 1), pe * out),
+            (1, clog2(folds), held, pe * (acc + levels), pe * out),
+            0,
+            table.bram18,
+        )
     stages = clog2(levels + 1)
     blocks, tables, flops = 0, 0.0, 0.0
     for stage in range(stages):
@@ -239,6 +244,7 @@ def requant(p: Parameters) -> Features:
         for bits, mapped in zip((factor, offset), memories, strict=True)
         if mapped.kind == "logic"
     )
+    # With one word of numbers they are constants: half of their bits add nothing.
     steps = 0 if uses_dsp else pe * factor * (acc + 1)
     held = 0 if uses_dsp else pe * sum(acc + (factor - i) + acc + i for i in range(factor))
     control = clog2(folds)
@@ -246,7 +252,8 @@ def requant(p: Parameters) -> Features:
         1,
         control,
         clog2(latency + 6),
-        steps,
+        steps if folds > 1 else 0,
+        steps if folds == 1 else 0,
         pe * total,
         pe * quotient,
         pe * shift * even,
@@ -254,7 +261,16 @@ def requant(p: Parameters) -> Features:
         tables,
     )
     read = rom_columns(pe * factor, folds) + rom_columns(pe * offset, folds)
-    ff = (1, control, latency, held, pe * acc + read, pe * total, pe * out)
+    ff = (
+        1,
+        control,
+        latency,
+        held if folds > 1 else 0,
+        held if folds == 1 else 0,
+        pe * acc + read,
+        pe * total,
+        pe * out,
+    )
     return Features(
         "",
         lut,

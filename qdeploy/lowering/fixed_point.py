@@ -62,6 +62,12 @@ class FixedPoint:
         """Signed width of the biases."""
         return IntType.holding(min(int(self.bias.min()), -1), int(self.bias.max())).bits
 
+    @property
+    def shared(self) -> bool:
+        """Whether all channels have the same multiplier and bias."""
+        first = (self.multiplier == self.multiplier[0]) & (self.bias == self.bias[0])
+        return bool(first.all())
+
     def codes(self, n: IntArray) -> IntArray:
         """Codes of accumulators (channels, anything)."""
         value = self.multiplier[:, None] * n + self.bias[:, None]
