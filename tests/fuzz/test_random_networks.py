@@ -30,12 +30,6 @@ class HypothesisDraw:
         return self.data.draw(st.sampled_from(options))
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Verilator's runtime and the driver are compiled once for all models here."""
-    return tmp_path_factory.mktemp("models")
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_level_of_the_network_of_a_seed_agrees(
     seed: int, models: Path, tmp_path: Path
