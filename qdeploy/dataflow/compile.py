@@ -7,6 +7,7 @@ integer graph -> FINN dialect -> hardware layers -> RTL backends -> folding
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.exact_types import set_exact_types
 from qdeploy.dataflow.fifo_depths import set_fifo_depths
 from qdeploy.dataflow.finn_graph import to_finn
-from qdeploy.dataflow.folding import Budget, fold
+from qdeploy.dataflow.fold_file import Wish, write_folding
+from qdeploy.dataflow.folding import Budget, Folding, fold
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
 from qdeploy.dataflow.requantization import plan_requantization
 from qdeploy.dataflow.specialize import despecialize, specialize
@@ -31,14 +33,17 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 HARDWARE_FILE = "model.dataflow.onnx"
+FOLDING_FILE = "folding.yaml"
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """Result of `compile_graph`: the design, and FINN's hardware layers it was stitched from."""
+    """Result of `compile_graph`: the design, FINN's hardware layers it was stitched from, and how
+    they were folded."""
 
     design: Design
     hardware: ModelWrapper
+    folding: Folding
 
 
 def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
@@ -61,12 +66,14 @@ def compile_graph(
     *,
     clock_mhz: float | None = None,
     fps: float | None = None,
+    wishes: Sequence[Wish] = (),
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
     Args:
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
+        wishes: what a folding file asks of single layers.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -75,21 +82,34 @@ def compile_graph(
     """
     check_graph(graph)
     clock = clock_mhz or board.clock_mhz
-    cycles = None if fps is None else cycles_for(fps, clock)
+    arriving = cycles_to_arrive(graph, board)
+    cycles = None if fps is None else cycles_for(fps, clock, arriving)
     hardware = hardware_layers(graph)
     room = board.resources
-    fold(hardware, Budget(room.lut, int(room.bram36), room.dsp), cycles)
+    budget = Budget(room.lut, int(room.bram36), room.dsp)
+    folding = fold(hardware, budget, cycles, floor=arriving, wishes=wishes)
+    write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))
     connected = connect(hardware)
-    return Compiled(stitch(connected, graph, folder, board, clock), hardware)
+    return Compiled(stitch(connected, graph, folder, board, clock), hardware, folding)
 
 
-def cycles_for(fps: float, clock_mhz: float) -> int:
+def cycles_to_arrive(graph: IntegerGraph, board: Board) -> int:
+    """Cycles a frame takes to come in through the board's DMA, packed as tight as it can be."""
+    source = graph.tensors[graph.input]
+    return math.ceil(math.prod(source.shape) * source.dtype.bits / board.dma_bits)
+
+
+def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
     """Cycles a frame may take at a rate and clock.
 
+    Args:
+        arriving: cycles a frame takes to come in.
+
     Raises:
-        FoldingError: the rate is not a positive number, or above one frame a cycle.
+        FoldingError: the rate is not a positive number, above one frame a cycle, or above what the
+            input's bandwidth brings.
     """
     if not (math.isfinite(fps) and 0 < fps <= clock_mhz * 1e6):
         raise FoldingError(
@@ -97,7 +117,15 @@ def cycles_for(fps: float, clock_mhz: float) -> int:
             why=f"the clock is {clock_mhz:g} MHz",
             do="ask for a positive rate below the clock",
         )
-    return int(clock_mhz * 1e6 / fps)
+    cycles = int(clock_mhz * 1e6 / fps)
+    if cycles < arriving:
+        raise FoldingError(
+            f"{fps:g} frames per second are more than the board can bring to the accelerator",
+            why=f"a frame takes {arriving} cycles to come in, of {clock_mhz:g} MHz",
+            do=f"ask for at most {math.floor(clock_mhz * 1e6 / arriving):,} frames per second, or "
+            "take fewer bits of each input: `quantization.input_bits`",
+        )
+    return cycles
 
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:

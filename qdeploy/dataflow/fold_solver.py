@@ -11,13 +11,13 @@ CP-SAT (OR-tools) proves both optimal or says how far from the optimum they can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 KINDS = ("lut", "ff", "bram18", "dsp")
 # CP-SAT counts effort in seconds of a fixed machine: results do not depend on the load.
-EFFORT_S = 8.0
+EFFORT_S = 4.0
 # The second objective adds shares of the budget in parts of this.
 PARTS = 1_000_000
 
@@ -83,14 +83,15 @@ class Solution:
         picked: option of each slot.
         cycles: of the slowest slot; `bound`: no folding within the budget is faster.
         need: all slots and what connects them.
-        least: whether no folding of these cycles uses less of the budget.
+        slack: at most this share of the budget used could be saved at these cycles; 0 is proof
+            that nothing can.
     """
 
     picked: Mapping[str, Option]
     cycles: int
     bound: int
     need: Need
-    least: bool
+    slack: float
 
     @property
     def optimal(self) -> bool:
@@ -114,9 +115,9 @@ def solve(
         budget: resources there are.
         cycles: a frame may take; None asks for as few as fit.
         effort_s: seconds (of CP-SAT's deterministic clock) for each step of the bisection, and
-            three times as many for the second objective.
+            for the second objective.
     """
-    pruned = [_pruned(slot, joints) for slot in slots]
+    pruned = [_pruned(slot, joints, _figures) for slot in slots]
     floor = max(min(option.cycles for option in slot.options) for slot in pruned)
     steps = sorted({o.cycles for slot in pruned for o in slot.options if o.cycles >= floor})
     if cycles is not None:
@@ -125,7 +126,8 @@ def solve(
     best = None
     while low <= high:
         middle = (low + high) // 2
-        program = _Program(pruned, joints, budget, steps[middle])
+        fast = [_fast(slot, steps[middle], joints) for slot in pruned]
+        program = _Program(fast, joints, budget)
         answer = program.fits(effort_s)
         if answer is True:
             best, high = program, middle - 1
@@ -135,14 +137,22 @@ def solve(
                 bound = max(bound, steps[min(low, len(steps) - 1)])
     if best is None:
         return None
-    least = best.spare(3 * effort_s)
+    slack = best.spare(effort_s)
     picked = best.picked()
     reached = max(option.cycles for option in picked.values())
-    return Solution(picked, reached, min(bound, reached), best.need(), least)
+    return Solution(picked, reached, min(bound, reached), best.need(), slack)
 
 
-def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
-    """Without options that another one with the same widths beats in every respect."""
+def _fast(slot: Slot, cycles: int, joints: Sequence[Joint]) -> Slot:
+    """With only the options of at most `cycles`, of which only what they need still counts."""
+    enough = [option for option in slot.options if option.cycles <= cycles]
+    return _pruned(Slot(slot.name, enough), joints, _needs)
+
+
+def _pruned(
+    slot: Slot, joints: Sequence[Joint], figures_of: Callable[[Option], tuple[int, ...]]
+) -> Slot:
+    """Without options that another one with the same widths beats in every figure."""
     joined = {joint.stream for joint in joints if slot.name in (joint.source, joint.sink)}
     groups: dict[tuple[int | None, ...], list[Option]] = {}
     for option in slot.options:
@@ -151,8 +161,8 @@ def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
     kept: list[Option] = []
     for options in groups.values():
         front: list[tuple[int, ...]] = []
-        for option in sorted(options, key=_figures):
-            figures = _figures(option)
+        for option in sorted(options, key=figures_of):
+            figures = figures_of(option)
             if not any(all(a <= b for a, b in zip(f, figures, strict=True)) for f in front):
                 front.append(figures)
                 kept.append(option)
@@ -160,25 +170,24 @@ def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
 
 
 def _figures(option: Option) -> tuple[int, ...]:
-    return (option.cycles, *(getattr(option.need, kind) for kind in KINDS))
+    return (option.cycles, *_needs(option))
+
+
+def _needs(option: Option) -> tuple[int, ...]:
+    return tuple(getattr(option.need, kind) for kind in KINDS)
 
 
 class _Program:
-    """The integer program for at most `cycles` a frame, and the last solution found."""
+    """The integer program: one option a slot, all within the budget; and its last solution."""
 
-    def __init__(
-        self, slots: Sequence[Slot], joints: Sequence[Joint], budget: Need, cycles: int
-    ) -> None:
+    def __init__(self, slots: Sequence[Slot], joints: Sequence[Joint], budget: Need) -> None:
         from ortools.sat.python import cp_model
 
         self.cp = cp_model
         self.model = cp_model.CpModel()
         self.budget = budget
         self.solver: Any = None
-        self.options = {
-            slot.name: [option for option in slot.options if option.cycles <= cycles]
-            for slot in slots
-        }
+        self.options = {slot.name: slot.options for slot in slots}
         self.chosen = {
             name: [self.model.new_bool_var("") for _ in options]
             for name, options in self.options.items()
@@ -220,16 +229,17 @@ class _Program:
         """Whether some folding fits; None when that stays open."""
         return self._solve(effort_s, first=True)
 
-    def spare(self, effort_s: float) -> bool:
-        """Go on to the folding that uses the least shares; whether it is that for certain."""
+    def spare(self, effort_s: float) -> float:
+        """Go on to the folding that uses the least shares; which part of them it may be above."""
         for variables in self.chosen.values():
             for variable in variables:
                 self.model.add_hint(variable, self.solver.value(variable))
         before = self.solver
         if self._solve(effort_s, first=False) is not True:
             self.solver = before
-            return False
-        return bool(self.solver.status_name() == "OPTIMAL")
+            return 1.0
+        used = float(self.solver.objective_value)
+        return (used - float(self.solver.best_objective_bound)) / used if used else 0.0
 
     def _solve(self, effort_s: float, *, first: bool) -> bool | None:
         shares = []

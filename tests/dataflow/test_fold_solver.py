@@ -84,7 +84,7 @@ def test_the_solution_is_the_best_of_all(
     if not fitting:
         assert found is None
         return
-    assert found is not None and found.least
+    assert found is not None and found.slack == 0
     allowed = min(entry[0] for entry in fitting) if cycles is None else cycles
     assert found.cycles <= allowed
     within = [entry for entry in fitting if entry[0] <= allowed]

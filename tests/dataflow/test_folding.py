@@ -7,7 +7,9 @@ from qonnx.custom_op.registry import getCustomOp
 from random_graphs import small_convnet
 
 from qdeploy.dataflow.compile import cycles_for, hardware_layers
-from qdeploy.dataflow.folding import Budget, choices, fold
+from qdeploy.dataflow.block_costs import load_costs
+from qdeploy.dataflow.fold_options import menu
+from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.errors import DoesNotFitError, FoldingError
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
@@ -22,13 +24,14 @@ def slowest(model) -> int:
     return max(int(getCustomOp(node).get_exp_cycles()) for node in model.graph.node)
 
 
-def test_every_choice_divides_its_dimensions(model) -> None:
-    for node in model.graph.node:
+def test_every_option_divides_its_dimensions(model) -> None:
+    for slot in menu(model, load_costs()).slots:
+        node = next(node for node in model.graph.node if node.name == slot.name)
         inst = getCustomOp(node)
-        for choice in choices(model, node):
+        for option in slot.options:
             if node.op_type.startswith("MVAU"):
-                assert inst.get_nodeattr("MH") % choice.attributes["PE"] == 0
-                assert inst.get_nodeattr("MW") % choice.attributes["SIMD"] == 0
+                assert inst.get_nodeattr("MH") % option.attributes[node.name]["PE"] == 0
+                assert inst.get_nodeattr("MW") % option.attributes[node.name]["SIMD"] == 0
 
 
 @pytest.mark.parametrize("cycles", [700, 1500, 5000])
@@ -79,7 +82,7 @@ def test_a_board_too_small_says_what_is_needed(model) -> None:
 
 def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:
     with pytest.raises(DoesNotFitError, match="biggest layers: ") as caught:
-        fold(model, Budget(lut=3500, bram36=10, dsp=4), 650)
+        fold(model, Budget(lut=2000, bram36=4, dsp=2), 150)
     assert "cycles a frame or more" in str(caught.value)
 
 

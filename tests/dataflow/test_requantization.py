@@ -15,8 +15,9 @@ from random_graphs import GraphMaker
 from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import compile_graph, connect, hardware_layers
 from qdeploy.dataflow.execute import DataflowExecutor
+from qdeploy.dataflow.fold_file import Wish
 from qdeploy.dataflow.folding import Budget, fold
-from qdeploy.dataflow.requantization import channel_intervals
+from qdeploy.dataflow.requantization import REQUANTIZE, channel_intervals
 from qdeploy.lowering.integer_graph import IntegerGraph, IntType, Threshold
 from qdeploy.lowering.intervals import Intervals
 from qdeploy.lowering.reference import run_reference
@@ -82,19 +83,20 @@ def blocks_of(model: Any) -> dict[str, Any]:
     return found
 
 
-def without_dsp_weights(model: Any) -> Any:
-    """Weights multiplied in tables, so that all DSP blocks are there for requantization."""
-    for node in model.graph.node:
-        if node.op_type.startswith(("MVAU", "VVAU")):
-            getCustomOp(node).set_nodeattr("resType", "lut")
-    return model
+def multiplied(model: Any) -> list[Wish]:
+    """Every layer that can multiply is to do so, however dear DSP blocks are."""
+    return [
+        Wish(node.name, {REQUANTIZE: 1}, "test")
+        for node in model.graph.node
+        if getattr(getCustomOp(node), "has_fixed_point", bool)()
+    ]
 
 
 def test_every_affine_layer_is_multiplied_and_still_executes_its_thresholds() -> None:
     maker = small_network()
     graph, codes = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
-    assert fold(model, ROOM)
+    fold(model, ROOM, wishes=multiplied(model))
     blocks = blocks_of(model)
     assert len(blocks) == 7
     assert {block.module for block in blocks.values()} == {"qd_requant"}
@@ -113,22 +115,21 @@ def test_thresholds_of_no_line_are_searched() -> None:
     assert [block.module for block in blocks_of(model).values()] == ["qd_threshold"]
 
 
-@pytest.mark.parametrize(("dsp", "least"), [(220, 1), (6, 1), (0, 0)])
-def test_without_dsp_blocks_left_thresholds_are_searched(dsp: int, least: int) -> None:
-    model = without_dsp_weights(hardware_layers(small_network().graph()))
+@pytest.mark.parametrize("dsp", [220, 6, 0])
+def test_thresholds_are_searched_where_dsp_blocks_run_out(dsp: int) -> None:
+    model = hardware_layers(small_network().graph())
     fold(model, Budget(lut=53200, bram36=140, dsp=dsp))
     blocks = blocks_of(model).values()
-    multiplied = [b for b in blocks if b.parameters.get("USE_DSP") == "yes"]
-    assert sum(int(b.parameters["PE"]) for b in multiplied) <= 0.85 * dsp
-    assert least <= len(multiplied)
+    in_dsp = [b for b in blocks if b.parameters.get("USE_DSP") == "yes"]
+    assert sum(int(b.parameters["PE"]) for b in in_dsp) <= dsp
     assert dsp > 100 or any(b.module == "qd_threshold" for b in blocks)
 
 
-def test_folding_again_with_more_room_multiplies_again() -> None:
-    model = without_dsp_weights(hardware_layers(small_network().graph()))
+def test_folding_again_with_dearer_luts_multiplies_again() -> None:
+    model = hardware_layers(small_network().graph())
     fold(model, Budget(lut=53200, bram36=140, dsp=0), 5000)
     assert "qd_threshold" in {block.module for block in blocks_of(model).values()}
-    fold(model, ROOM, 5000)
+    fold(model, Budget(lut=5000, bram36=140, dsp=100_000), 5000)
     assert {block.module for block in blocks_of(model).values()} == {"qd_requant"}
 
 
@@ -150,7 +151,8 @@ def test_intervals_of_sums_are_per_channel() -> None:
 def test_the_stitched_design_gives_every_code_under_stalls(tmp_path: Path) -> None:
     maker = small_network(2)
     graph, codes = maker.graph(), maker.frames(4)
-    compiled = compile_graph(graph, load_board("pynq-z2"), tmp_path / "rtl", fps=2e4)
+    wishes = multiplied(hardware_layers(graph))
+    compiled = compile_graph(graph, load_board("pynq-z2"), tmp_path / "rtl", fps=2e4, wishes=wishes)
     assert len(list((tmp_path / "rtl").glob("*_m.hex"))) == 7
     assert blocks_of(connect(compiled.hardware))
     simulator = simulate_design(

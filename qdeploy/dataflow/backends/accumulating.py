@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from qdeploy.lowering.integer_graph import IntArray
 
-# From this sum of operand widths on a DSP block beats LUTs.
+# From this sum of operand widths on a DSP block beats LUTs; from the other a tool may take one.
 MIN_DSP_BITS = 12
+FIRST_DSP_BITS = 10
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,17 @@ class AccumulatingBackend(RequantizingBackend):
 
     def uses_dsp(self) -> bool:
         """Whether the multipliers may become DSP blocks."""
-        operands = bits_of(self.get_input_datatype(0)) + bits_of(self.get_input_datatype(1))
-        return operands >= MIN_DSP_BITS and self.attribute("resType") != "lut"
+        asked = str(self.attribute("resType"))
+        return asked == "dsp" or (asked == "auto" and self._operand_bits() >= MIN_DSP_BITS)
+
+    def _operand_bits(self) -> int:
+        return bits_of(self.get_input_datatype(0)) + bits_of(self.get_input_datatype(1))
+
+    def product_styles(self, dot: str) -> list[dict[str, int | str]]:
+        """Where products may be made; bit planes and XNORs know only LUTs."""
+        if dot != "mult" or self._operand_bits() < FIRST_DSP_BITS:
+            return [{}]
+        return [{"resType": "lut"}, {"resType": "dsp"}]
 
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
         """See the base class."""
@@ -85,7 +95,7 @@ class AccumulatingBackend(RequantizingBackend):
         """See the base class."""
         return not self.attribute("noActivation")
 
-    def dot(self, model: ModelWrapper) -> str:
+    def dot(self) -> str:
         """How products are summed: the block's parameter DOT."""
         return "mult"
 

@@ -24,9 +24,36 @@ class QdBackend(RTLBackend):
     execution of its own: the dataflow level of verification runs FINN's operator itself.
     """
 
+    _kept: dict[str, Any] | None = None
+
+    def keep_attributes(self) -> None:
+        """Remember attributes from now on: reading one is slow, and a folding reads millions.
+
+        Only while nobody changes the node but through this instance.
+        """
+        self._kept = {}
+
+    def get_nodeattr(self, name: str) -> Any:
+        """FINN's hook: a node attribute or its default."""
+        if self._kept is None:
+            return super().get_nodeattr(name)
+        if name not in self._kept:
+            self._kept[name] = super().get_nodeattr(name)
+        return self._kept[name]
+
+    def set_nodeattr(self, name: str, value: Any) -> None:
+        """FINN's hook: set a node attribute."""
+        super().set_nodeattr(name, value)
+        if self._kept is not None:
+            self._kept.pop(name, None)
+
     @abstractmethod
     def unit(self, model: ModelWrapper) -> Unit:
         """The blocks and memories of this layer at its present folding."""
+
+    def styles(self) -> list[dict[str, int | str]]:
+        """Node attributes a folding may choose from at the present PE and SIMD, one choice each."""
+        return [{}]
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """FINN's hook: write the wrapper, its memories and the library files into FINN's folder."""

@@ -40,7 +40,7 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
                 "AB": bits_of(inputs),
                 "ASIGNED": int(inputs.signed()),
                 # One product a lane: a multiplier is smaller than planes at every width.
-                "DOT": self.dot(model),
+                "DOT": self.dot(),
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
                 **activation.parameters,
@@ -56,3 +56,8 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
             return {w_file: hex_lines(words, bits_of(weights), pe), **activation.memories()}
 
         return chain([block, *activation.behind], memories)
+
+    def styles(self) -> list[dict[str, int | str]]:
+        """See the base class: also where products are made."""
+        products, codes = self.product_styles(self.dot()), super().styles()
+        return [product | code for product in products for code in codes]

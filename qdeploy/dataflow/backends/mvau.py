@@ -52,7 +52,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         inputs, weight_bits, dot = (
             self.get_input_datatype(0),
             self.weight_bits(model),
-            self.dot(model),
+            self.dot(),
         )
         activation = self.activation(model, pe)
         w_file = f"{node.name}_w.hex"
@@ -92,7 +92,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         """Make it an XNOR unit: Σ w of each row, all w -1 or +1, the inputs' codes 0 and 1."""
         self.set_nodeattr(_ROW_SUMS, sums.tolist())
 
-    def dot(self, model: ModelWrapper) -> str:
+    def dot(self) -> str:
         """See the base class."""
         if self._is_binary():
             return "xnor"
@@ -132,8 +132,24 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     def ram_style(self) -> str:
         """Kind of memory for the weights: as asked for, or by depth."""
         asked = str(self.attribute("ram_style"))
+        if asked == "distributed":
+            return "registers"  # there is no LUT RAM for what is never written: tables of logic
         if asked != "auto":
             return asked
-        depth = self.attribute("MW") * self.attribute("MH")
-        depth //= self.attribute("PE") * self.attribute("SIMD")
-        return "auto" if depth <= MAX_LUT_ROM_DEPTH else "block"
+        return "auto" if self._depth() <= MAX_LUT_ROM_DEPTH else "block"
+
+    def _depth(self) -> int:
+        """Words of the weight memory."""
+        size = self.attribute("MW") * self.attribute("MH")
+        return int(size // (self.attribute("PE") * self.attribute("SIMD")))
+
+    def styles(self) -> list[dict[str, int | str]]:
+        """See the base class: also where weights lie and where products are made."""
+        memories = ("distributed", "block") if self._depth() > 1 else ("distributed",)
+        products, codes = self.product_styles(self.dot()), super().styles()
+        return [
+            {"ram_style": memory, **product, **code}
+            for memory in memories
+            for product in products
+            for code in codes
+        ]

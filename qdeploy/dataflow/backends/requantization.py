@@ -15,7 +15,6 @@ import numpy as np
 
 from qdeploy.dataflow.backends.base import QdBackend
 from qdeploy.dataflow.backends.unit import Block, Memories
-from qdeploy.dataflow.cost import multiplies_in_dsp
 from qdeploy.dataflow.memories import threshold_files, wide_lines
 from qdeploy.dataflow.requantization import REQUANTIZE
 from qdeploy.lowering.fixed_point import FixedPoint
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
     from qdeploy.lowering.integer_graph import IntArray
 
+# Multipliers this narrow are smaller in tables than a DSP block is dear.
+MAX_TABLE_MULTIPLIER = 2
 _MULTIPLIERS, _BIASES = "requantMultipliers", "requantBiases"
 _SHIFT, _EVEN = "requantShift", "requantEven"
 
@@ -45,6 +46,10 @@ class RequantizingBackend(QdBackend):
             _SHIFT: ("i", False, 0),
             _EVEN: ("i", False, 0, {0, 1}),
         }
+
+    def styles(self) -> list[dict[str, int | str]]:
+        """See the base class: multiply or search for codes."""
+        return [{REQUANTIZE: 1}, {REQUANTIZE: 0}] if self.has_fixed_point() else [{}]
 
     def set_fixed_point(self, found: FixedPoint) -> None:
         """Keep fixed-point numbers with the node."""
@@ -94,8 +99,13 @@ class RequantizingBackend(QdBackend):
         """The block that makes codes of `accumulator_bits` wide sums, and its memories."""
         bits, table = self.accumulator_bits(model), self.table(model)
         fixed = self.fixed_point(model)
+        # What all channels share is one word, read again and again: nothing to address, and the
+        # numbers are constants, which need no multiplier.
+        shared = bool((table == table[0]).all()) and (fixed is None or fixed.shared)
+        channels = lanes if shared else len(table)
+        table = table[:channels]
         name = self.onnx_node.name
-        parameters: dict[str, int | str] = {"C": len(table), "PE": lanes, "ACC": bits}
+        parameters: dict[str, int | str] = {"C": channels, "PE": lanes, "ACC": bits}
         if fixed is None:
             stem = f"{name}_t"
             parameters |= {
@@ -111,6 +121,8 @@ class RequantizingBackend(QdBackend):
 
         else:
             m_file, b_file = f"{name}_m.hex", f"{name}_b.hex"
+            multipliers, biases = fixed.multiplier[:channels], fixed.bias[:channels]
+            in_dsp = fixed.multiplier_bits > MAX_TABLE_MULTIPLIER and not shared
             parameters |= {
                 "MB": fixed.multiplier_bits,
                 "BB": fixed.bias_bits,
@@ -119,7 +131,7 @@ class RequantizingBackend(QdBackend):
                 "OB": out_bits,
                 "LO": fixed.base,
                 "HI": fixed.base + fixed.levels,
-                "USE_DSP": "yes" if multiplies_in_dsp(fixed.multiplier_bits) else "no",
+                "USE_DSP": "yes" if in_dsp else "no",
                 "MFILE": m_file,
                 "BFILE": b_file,
             }
@@ -127,8 +139,8 @@ class RequantizingBackend(QdBackend):
 
             def memories() -> dict[str, list[str]]:
                 return {
-                    m_file: wide_lines(fixed.multiplier.tolist(), lanes, fixed.multiplier_bits),
-                    b_file: wide_lines(fixed.bias.tolist(), lanes, fixed.bias_bits),
+                    m_file: wide_lines(multipliers.tolist(), lanes, fixed.multiplier_bits),
+                    b_file: wide_lines(biases.tolist(), lanes, fixed.bias_bits),
                 }
 
         return Block(block, parameters, (lanes * bits,), (lanes * out_bits,)), memories

@@ -1,0 +1,246 @@
+"""Every legal folding of every layer, as slots of the folding solver.
+
+A layer that computes and what only moves its pixels (padding, window) are one slot: they share the
+number of channels a beat. What is listed is legal by construction:
+
+    matrix unit      PE divides MH, SIMD divides MW; its window gives SIMD channels of one kernel
+                     position a beat, or the whole window a beat where SIMD is more than a pixel;
+                     multipliers in LUTs or DSP blocks; weights in LUTs or block RAM
+    pool, depthwise  PE divides the channels and is the window's SIMD
+    anything else    PE divides the channels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import lcm, prod
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.dataflow.block_costs import BlockCosts
+from qdeploy.dataflow.fifo_depths import SHALLOW, Lag, Lags, has_output_fifo
+from qdeploy.dataflow.fold_solver import Joint, Need, Option, Slot
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+MOVERS = ("FMPadding", "ConvolutionInputGenerator")
+_CHANNELS = (
+    ("Pool", "Channels"),
+    ("LabelSelect", "Labels"),
+    ("Thresholding", "NumChannels"),
+    ("DuplicateStreams", "NumChannels"),
+    ("GlobalAccPool", "NumChannels"),
+    ("VVAU", "Channels"),
+)
+Attributes = dict[str, dict[str, int | str]]
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def parallel_cycles(
+    shape: tuple[int, int],
+    spans: tuple[int, int],
+    strides: tuple[int, int],
+    interval: int,
+) -> int:
+    """Cycles a frame of a parallel window whose windows are each taken for `interval` cycles.
+
+    The next window's pixels come in while a window is worked on, as many as lie between the two:
+    a pixel a cycle. So windows follow each other by the larger of `interval` and that distance.
+
+    Args:
+        shape: rows and columns of the padded map.
+        spans: rows and columns a window covers, dilation included.
+        strides: rows and columns from window to window.
+    """
+    rows, columns = shape
+    across = (columns - spans[1]) // strides[1] + 1
+    down = (rows - spans[0]) // strides[0] + 1
+    reach = (across - 1) * strides[1]
+    step, row = max(interval, strides[1]), max(interval, strides[0] * columns - reach)
+    frame = rows * columns - (down - 1) * strides[0] * columns - reach
+    return down * (across - 1) * step + (down - 1) * row + max(interval, frame)
+
+
+@dataclass(frozen=True)
+class Menu:
+    """Slots and joints of a model."""
+
+    slots: list[Slot]
+    joints: list[Joint]
+
+
+def menu(model: ModelWrapper, costs: BlockCosts) -> Menu:
+    """All foldings of a specialized, unfolded model; its attributes are left as they come."""
+    return _Lister(model, costs).menu()
+
+
+class _Lister:
+    def __init__(self, model: ModelWrapper, costs: BlockCosts) -> None:
+        from qonnx.custom_op.registry import getCustomOp
+
+        self.model, self.costs = model, costs
+        self.constants = {item.name for item in model.graph.initializer}
+        self.instances: dict[str, Any] = {n.name: getCustomOp(n) for n in model.graph.node}
+        for inst in self.instances.values():
+            inst.keep_attributes()
+        self.groups = [self._group(n) for n in model.graph.node if not n.op_type.startswith(MOVERS)]
+
+    def _group(self, node: NodeProto) -> list[NodeProto]:
+        """A layer behind what only moves its pixels, in the order of the stream."""
+        members = [node]
+        source = self.model.find_producer(node.input[0])
+        while source is not None and source.op_type.startswith(MOVERS):
+            members.insert(0, source)
+            source = self.model.find_producer(source.input[0])
+        return members
+
+    def menu(self) -> Menu:
+        slots = [Slot(group[-1].name, list(self._options(group))) for group in self.groups]
+        return Menu(slots, list(self._joints(slots)))
+
+    # ---- options ----
+
+    def _options(self, group: list[NodeProto]) -> Iterator[Option]:
+        for attributes in self._attributes(group):
+            for name, values in attributes.items():
+                for key, value in values.items():
+                    self.instances[name].set_nodeattr(key, value)
+            yield Option(attributes, self._cycles(group), self._need(group), self._widths(group))
+
+    def _attributes(self, group: list[NodeProto]) -> Iterator[Attributes]:
+        node, movers = group[-1], [mover.name for mover in group[:-1]]
+        if node.op_type.startswith("MVAU"):
+            yield from self._matrix(group)
+            return
+        for size in divisors(self._channels(node)):
+            for styles in self._styles(node, PE=size):
+                values = {"PE": size, **styles}
+                yield {node.name: values, **{mover: {"SIMD": size} for mover in movers}}
+
+    def _styles(self, node: NodeProto, **lanes: int) -> list[dict[str, int | str]]:
+        """What else can be chosen with so many lanes."""
+        inst = self.instances[node.name]
+        for key, value in lanes.items():
+            inst.set_nodeattr(key, value)
+        found: list[dict[str, int | str]] = inst.styles()
+        return found
+
+    def _channels(self, node: NodeProto) -> int:
+        inst = self.instances[node.name]
+        for prefix, key in _CHANNELS:
+            if node.op_type.startswith(prefix):
+                return int(inst.get_nodeattr(key))
+        return int(inst.get_nodeattr("out_shape")[-1])
+
+    def _matrix(self, group: list[NodeProto]) -> Iterator[Attributes]:
+        node = group[-1]
+        inst = self.instances[node.name]
+        rows, columns = int(inst.get_nodeattr("MH")), int(inst.get_nodeattr("MW"))
+        movers = [mover.name for mover in group[:-1]]
+        window = next((m.name for m in group if m.op_type.startswith(MOVERS[1])), None)
+        channels = self._pixel(group[0]) if movers else columns
+        for simd in divisors(columns):
+            if simd <= channels and channels % simd:
+                continue
+            whole = simd > channels
+            for pe in divisors(rows):
+                for styles in self._styles(node, PE=pe, SIMD=simd):
+                    found: Attributes = {node.name: {"PE": pe, "SIMD": simd, **styles}}
+                    found |= {mover: {"SIMD": min(simd, channels)} for mover in movers}
+                    if window is not None:
+                        found[window]["parallel_window"] = int(whole)
+                    yield found
+
+    def _pixel(self, node: NodeProto) -> int:
+        return int(self.model.get_tensor_shape(node.input[0])[-1])
+
+    # ---- what an option takes ----
+
+    def _cycles(self, group: list[NodeProto]) -> int:
+        cycles = [int(self.instances[node.name].get_exp_cycles()) for node in group]
+        for node in group[:-1]:
+            inst = self.instances[node.name]
+            if not node.op_type.startswith(MOVERS[1]) or not inst.use_parallel_window_output():
+                continue
+            kernel, strides, dilation = (
+                _pair(inst.get_nodeattr(key)) for key in ("ConvKernelDim", "Stride", "Dilation")
+            )
+            shape, out = _pair(inst.get_nodeattr("IFMDim")), _pair(inst.get_nodeattr("OFMDim"))
+            spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
+            cycles.append(parallel_cycles(shape, spans, strides, cycles[-1] // prod(out)))
+        return max(cycles)
+
+    def _need(self, group: list[NodeProto]) -> Need:
+        total = Need()
+        for node in group:
+            for instance in self.instances[node.name].unit(self.model).instances:
+                total += self.costs.of(instance.block.module, instance.block.parameters)
+        for left, right in pairwise(group):
+            bits = int(self.instances[left.name].get_outstream_width())
+            total += self._converter(bits, int(self.instances[right.name].get_instream_width(0)))
+        return total
+
+    def _widths(self, group: list[NodeProto]) -> dict[str, int]:
+        first, last = group[0], group[-1]
+        widths = {}
+        for index, name in enumerate(first.input):
+            if name not in self.constants:
+                widths[name] = int(self.instances[first.name].get_instream_width(index))
+        for index, name in enumerate(last.output):
+            widths[name] = int(self.instances[last.name].get_outstream_width(index))
+        return widths
+
+    # ---- what lies between slots ----
+
+    def _joints(self, slots: list[Slot]) -> Iterator[Joint]:
+        lags = Lags(self.model)
+        options = {slot.name: slot.options for slot in slots}
+        source = {name: group[-1] for group in self.groups for name in group[-1].output}
+        for group in self.groups:
+            for name in group[0].input:
+                if name not in source:
+                    continue
+                left, right = source[name].name, group[-1].name
+                ends = [{o.widths[name] for o in options[end]} for end in (left, right)]
+                wait = lags.wait(group[0], name)
+                table = {
+                    (a, b): self._between(source[name], name, a, b, wait)
+                    for a in ends[0]
+                    for b in ends[1]
+                }
+                yield Joint(left, right, name, table)
+
+    def _between(self, node: NodeProto, stream: str, a: int, b: int, wait: Lag | None) -> Need:
+        total = self._converter(a, b)
+        if has_output_fifo(node):
+            total += self.costs.of("qd_fifo", {"WIDTH": a, "DEPTH": SHALLOW})
+        if wait is not None:
+            bits = int(self.model.get_tensor_datatype(stream).bitwidth())
+            elements = prod(int(size) for size in self.model.get_tensor_shape(stream))
+            depth = wait.depth(elements * bits // b)
+            total += self.costs.of("qd_fifo", {"WIDTH": b, "DEPTH": depth})
+        return total
+
+    def _converter(self, a: int, b: int) -> Need:
+        """As `backends.streams` builds it."""
+        if a == b:
+            return Need()
+        middle = lcm(a, b)
+        steps = [(a, b)] if middle in (a, b) else [(a, middle), (middle, b)]
+        total = Need()
+        for left, right in steps:
+            total += self.costs.of("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right})
+        return total
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    """A node attribute of two elements, vertical and horizontal."""
+    first, second = (int(value) for value in values)
+    return first, second
