@@ -6,8 +6,8 @@ import pytest
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import small_convnet
 
-from qdeploy.dataflow.compile import cycles_for, hardware_layers
 from qdeploy.dataflow.block_costs import load_costs
+from qdeploy.dataflow.compile import cycles_for, hardware_layers
 from qdeploy.dataflow.fold_options import menu
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.errors import DoesNotFitError, FoldingError
