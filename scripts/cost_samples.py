@@ -274,7 +274,8 @@ def _levels(rng: random.Random) -> tuple[int, int]:
     return (1 << code) - 1, code
 
 
-def _matrix(rng: random.Random, dot: str, most: int) -> Sample:
+def _matrix(rng: random.Random, dot: str, most: int, *, deep: bool = False) -> Sample:
+    """With `deep`, many words of weights in tables."""
     weight_bits, bits = {
         "planes": lambda: (rng.choice([2, 2, 2, 3]), rng.choice([1, 2, 2, 2, 3])),
         "tables": lambda: (rng.choice([2, 3, 4, 4, 8]), rng.choice([4, 4, 5, 8])),
@@ -287,6 +288,8 @@ def _matrix(rng: random.Random, dot: str, most: int) -> Sample:
         rows = rng.choice([8, 10, 16, 32, 64])
         simd, pe = _divisor(rng, columns, 96), _divisor(rng, rows, 32)
         words = columns * rows // (pe * simd)
+        if deep and not 128 < words <= 1536:
+            continue
         if most // 12 <= pe * simd <= most and words <= 4608:
             break
     draws = np.random.default_rng(rng.getrandbits(32))
@@ -305,7 +308,7 @@ def _matrix(rng: random.Random, dot: str, most: int) -> Sample:
         "DOT": "mult" if dot in ("tables", "dsp") else dot,
         "USE_DSP": "yes" if dot == "dsp" else "no",
         "WFILE": "w.hex",
-        "WRAM_STYLE": "auto" if words <= 128 else "block",
+        "WRAM_STYLE": "registers" if deep else "auto" if words <= 128 else "block",
         "ACC": acc,
         "NT": levels,
         "OB": out,
@@ -357,6 +360,8 @@ def _depthwise(rng: random.Random) -> Sample:
 
 def _matrices(rng: random.Random, index: int) -> Sample:
     """Mostly bit planes of all sizes; some multipliers, DSP blocks and XNOR."""
+    if index >= 35:
+        return _matrix(rng, "planes", 12, deep=True)
     kind = ("planes", "planes", "tables", "planes", "dsp", "planes", "xnor")[index % 7]
     most = 320 if index == 33 else (24, 96, 48)[index // 7 % 3]
     return _matrix(rng, kind, most if kind in ("planes", "xnor") else min(most, 96))
@@ -380,7 +385,7 @@ _DRAWN: dict[str, tuple[int, Callable[[random.Random, int], Sample]]] = {
     "qd_threshold": (20, lambda rng, _: _threshold(rng)),
     "qd_requant": (16, lambda rng, index: _requant(rng, shared=index >= 12)),
     "qd_depthwise": (14, lambda rng, _: _depthwise(rng)),
-    "qd_mvu": (35, _matrices),
+    "qd_mvu": (40, _matrices),
 }
 MODULES = tuple(_DRAWN)
 

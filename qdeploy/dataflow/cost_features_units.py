@@ -19,6 +19,7 @@ from qdeploy.dataflow.memory_mapping import Mapped, ram, rom
 # Beyond, thresholds are searched (hw/rtl/qd_threshold.v).
 _PARALLEL_LEVELS = 15
 _DSP_A, _DSP_B, _DSP_PART = 25, 18, 17
+_SLICE_WORDS = 128
 _KINDS = ("planes", "tables", "dsp", "xnor")
 
 
@@ -146,6 +147,8 @@ def _unit(
     constant = "constant" if words == 1 else kind
     weights = rom(lanes * weight_bits, words, str(p.get("WRAM_STYLE", "auto")))
     tables = rom_luts(lanes * weight_bits, words) if weights.kind == "logic" else 0.0
+    # Beyond what one slice's multiplexers join there is more than the tables.
+    deep = tables if words > _SLICE_WORDS else 0.0
     read = rom_columns(lanes * weight_bits, words) if weights.kind == "logic" else 0.0
     of_results, ff_results, thresholds, queue = results(p, steps, folds)
     kinds = (*_KINDS, "constant")
@@ -154,6 +157,7 @@ def _unit(
         control,
         *(products if each == constant else 0.0 for each in kinds),
         *(float(pe * adders) if each == constant else 0.0 for each in kinds),
+        deep,
         switches(beat, ring) + switches(lanes * weight_bits, weights),
         *of_results,
     )
@@ -169,7 +173,7 @@ def _unit(
         "",
         lut,
         ff,
-        ring.lutram + queue.lutram + round(tables),
+        ring.lutram + queue.lutram + round(tables - deep),
         ring.bram18 + weights.bram18 + thresholds.bram18 + queue.bram18,
         dsp,
     )
