@@ -13,6 +13,7 @@ import qdeploy
 from qdeploy.lowering.reference import run_reference
 from qdeploy.networks.registry import build_network
 from qdeploy.recipe.loading import load_recipe
+from qdeploy.verify.results import Rung
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 
@@ -88,3 +89,24 @@ def test_one_class_for_every_frame_is_reported(spread: ModuleType) -> None:
     codes = run_reference(graph, frames)
     codes[graph.output] = codes[graph.output] + 10**6 * (np.arange(6) == 2)
     assert "1 classes" in spread.spread(graph, codes, False).collapsed()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "held"),
+    [
+        ("rtl", {"mismatches": 1}, False),
+        ("rtl", {}, True),
+        ("rtl", {"frames": 0}, False),
+        ("qonnx", {"mismatches": 200, "origins": 1, "class_mismatches": 1}, True),
+        ("qonnx", {"mismatches": 3, "origins": 3}, False),
+        ("torch", {"mismatches": 1, "origins": 1, "must_be_exact": True}, False),
+    ],
+)
+def test_float_rungs_may_round_at_an_edge_and_the_others_may_not(
+    monkeypatch: pytest.MonkeyPatch, name: str, changed: dict[str, int], held: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    from ladder import holds
+
+    plain = {"frames": 20, "codes": 2_000_000, "must_be_exact": False, **changed}
+    assert holds(Rung(name, **plain).record()) is held
