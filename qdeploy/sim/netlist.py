@@ -252,7 +252,7 @@ def _built(
     with tempfile.TemporaryDirectory(prefix="qdeploy-netlist-") as name:
         scratch = Path(name)
         texts = {
-            "netlist.vlt": _settings(modules),
+            "netlist.vlt": verilator_settings(modules),
             "netlist.v": "\n".join(netlist.modules[module].text for module in modules) + "\n",
             "netlist_top.v": extra,
         }
@@ -283,8 +283,8 @@ def _built(
             raise
 
 
-def _settings(modules: Sequence[str]) -> str:
-    """Verilator's configuration: split every vector; what a netlist leaves open is not an error."""
+def verilator_settings(modules: Sequence[str]) -> str:
+    """Configuration file for a netlist: split every vector; what it leaves open is no mistake."""
     lines = [
         "`verilator_config",
         'lint_off -rule PINMISSING -file "*netlist.v"',

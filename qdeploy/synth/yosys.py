@@ -2,6 +2,8 @@
 
     read_verilog -defer …; synth_xilinx -family F -flatten -noiopad -noclkbuf -top M; stat -json
 
+where synth_xilinx is mended in two places (xilinx.py).
+
 No I/O buffers and no clock buffers: the design lies inside a Zynq and has no pins of its own.
 Results are kept by content, so that an unchanged module is never synthesized twice.
 """
@@ -16,10 +18,11 @@ from pathlib import Path
 
 from qdeploy.artifacts import atomic_path, write_json
 from qdeploy.errors import ToolFailedError
+from qdeploy.synth import xilinx
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
-_RECIPE = "2"
+_RECIPE = "3"
 # The name under which every module is stored, so that two that differ in their name only are one.
 STORED_AS = "qd_module"
 
@@ -111,7 +114,7 @@ class Yosys:
                 (scratch / "stubs.v").write_text("\n".join(texts), encoding="utf-8")
                 script.append(f"read_verilog -lib {scratch}/stubs.v")
             script += [
-                f"synth_xilinx -family {self.family} -flatten -noiopad -noclkbuf -top {module}",
+                *xilinx.commands(self.family, module, _share(), scratch),
                 "check -assert",
                 f"rename {module} {STORED_AS}",
                 f"tee -o {scratch}/stat.json stat -json -top {STORED_AS}",
@@ -138,6 +141,11 @@ class Yosys:
         # Last: the record says that the netlist beside it is whole.
         write_json(self.store / f"{key}.json", {"module": module, "cells": cells, "parts": parts})
         return Netlist(self.store / f"{key}.v", cells, log, parts)
+
+
+def _share() -> Path:
+    """Yosys' folder of data files."""
+    return find_tool("yosys").resolve().parent.parent / "share" / "yosys"
 
 
 def _cells(stat: Path, module: str, log: Path) -> dict[str, dict[str, int]]:

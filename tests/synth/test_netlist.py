@@ -12,9 +12,10 @@ import toy_core
 from qdeploy.boards import load_board
 from qdeploy.dataflow.packing import pack, unpack
 from qdeploy.sim.build import build
+from qdeploy.sim.netlist import verilator_settings
+from qdeploy.sim.netlist_text import cell_sources, primitives, read_netlist
 from qdeploy.sim.spec import Port, SimSpec
 from qdeploy.synth.synthesize import synthesize
-from qdeploy.tools import find_tool
 
 _TOP = """
 module toy_top (
@@ -38,15 +39,16 @@ def test_top_and_layers_joined_into_one_netlist_compute_what_the_design_does(
     (tmp_path / "rtl/toy_top.v").write_text(_TOP, encoding="utf-8")
     design = dataclasses.replace(design, top="toy_top", sources=["toy_core.v", "toy_top.v"])
     synthesize(tmp_path / "rtl", design, tmp_path / "synth", load_board("pynq-z2"))
-    models = find_tool("yosys").resolve().parent.parent / "share/yosys/xilinx/cells_sim.v"
+    netlist, settings = tmp_path / "synth/netlist.v", tmp_path / "netlist.vlt"
+    modules = read_netlist(netlist)
+    settings.write_text(verilator_settings(list(modules)), encoding="utf-8")
     spec = SimSpec(
         top="toy_top",
-        sources=[models, tmp_path / "synth/netlist.v"],
+        sources=[settings, netlist, *cell_sources(primitives(modules, modules))],
         folder=tmp_path / "synth",
         inputs=[Port("s_axis", 24)],
         outputs=[Port("m_axis", 16, last=True)],
-        waive=["fatal"],  # Yosys' cell models and netlists are not written for the linter
-        optimize="-O1",
+        optimize="-O0",
     )
     raw = toy_core.frames(6)
     codes = 255 - raw.transpose(0, 2, 3, 1)  # the top inverts its input

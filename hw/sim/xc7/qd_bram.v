@@ -42,8 +42,10 @@ module qd_bram #(
   localparam UNIT = least(least(least(least(8, READ_A), READ_B), WRITE_A), WRITE_B);
   localparam AT = $clog2(512 * ROW);
   localparam LANES = ROW / 8;
-  reg [UNIT-1:0] data [0:512*ROW/UNIT-1];
+  // verilator lint_off MULTIDRIVEN
+  reg [UNIT-1:0] data [0:512*ROW/UNIT-1];  // both ports may write, each at its own clock
   reg parity [0:64*ROW-1];
+  // verilator lint_on MULTIDRIVEN
   integer k;
   initial begin
     for (k = 0; k < 512 * ROW / UNIT; k = k + 1) data[k] = INIT[k*UNIT +: UNIT];

@@ -1,0 +1,135 @@
+"""The netlist rung on a small network: whole, block by block, with a fault, without a netlist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdeploy.boards import load_board
+from qdeploy.dataflow.compile import compile_graph
+from qdeploy.lowering.integer_graph import Dense, IntegerGraph, IntType, Tensor, Threshold
+from qdeploy.lowering.reference import run_reference
+from qdeploy.lowering.validate import check_graph
+from qdeploy.synth.synthesize import synthesize
+from qdeploy.verify import netlist as rung_module
+from qdeploy.verify.levels import Levels
+from qdeploy.verify.netlist import NETLIST_PATH, netlist_rung
+
+BOARD = load_board("pynq-z2")
+FRAMES = np.random.default_rng(4).integers(0, 16, (8, 4))
+
+
+def tensor(name: str, size: int, lo: int, hi: int) -> Tensor:
+    return Tensor(name, (size,), IntType.holding(lo, hi), lo, hi, Fraction(1))
+
+
+def two_layers() -> IntegerGraph:
+    weights = np.array([[1, -1, 0, 1], [1, 1, 1, -1], [0, 1, -1, 1]])
+    levels = np.array([[-5, 0, 9], [3, 8, 20], [-9, 1, 8]])
+    nodes = (
+        Dense("one", "one", ("x",), "acc", weights),
+        Threshold("act", "act", ("acc",), "code", levels, 0),
+        Dense("two", "two", ("code",), "logits", np.array([[1, -1, 1], [-1, 1, 1]])),
+    )
+    tensors = [
+        tensor("x", 4, 0, 15),
+        tensor("acc", 3, -15, 45),
+        tensor("code", 3, 0, 3),
+        tensor("logits", 2, -3, 6),
+    ]
+    graph = IntegerGraph("two", "x", "logits", nodes, {one.name: one for one in tensors})
+    check_graph(graph)
+    return graph
+
+
+@pytest.fixture(scope="module")
+def levels(tmp_path_factory: pytest.TempPathFactory) -> Levels:
+    build = tmp_path_factory.mktemp("build")
+    graph = two_layers()
+    compiled = compile_graph(graph, BOARD, build / "rtl", fps=1e6)
+    synthesize(build / "rtl", compiled.design, build / "synth", BOARD)
+    return Levels(build, graph, None, FRAMES, tmp_path_factory.mktemp("cache"))
+
+
+def reference(levels: Levels) -> dict[str, np.ndarray]:
+    return dict(run_reference(levels.graph, levels.frames))
+
+
+def test_the_whole_netlist_equals_the_integer_graph(levels: Levels) -> None:
+    rung = netlist_rung(levels, reference(levels))
+    assert rung.skipped is None
+    assert (rung.frames, rung.boundaries, rung.mismatches) == (5, 2, 0)
+    assert rung.codes == 2 * 5 * (3 + 2)  # with stalls and without
+    assert rung.details["mode"] == "whole netlist"
+    assert rung.details["cycles_stalled"] > rung.details["cycles_free"]
+
+
+def test_block_by_block_every_layer_gives_what_it_gave_in_the_design(
+    levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rung_module, "WHOLE_CELLS", 0)
+    rung = netlist_rung(levels, reference(levels))
+    assert rung.mismatches == 0
+    assert rung.details["mode"] == "block by block"
+    design = (levels.build / "rtl/design.json").read_text(encoding="utf-8")
+    assert rung.details["layers"] == design.count('"module"')
+    assert rung.details["models"] == 2  # the top around RTL, and all layers in one group
+    assert rung.codes > 2 * 5 * (3 + 2)  # the boundaries twice, and streams that are none
+
+
+def faulty(levels: Levels, tmp_path: Path) -> Levels:
+    """The build with one look-up table turned over, where a weight meets a code."""
+    build = tmp_path / "build"
+    shutil.copytree(levels.build, build)
+    path = build / NETLIST_PATH
+    text = path.read_text(encoding="utf-8")
+    table = re.compile(r"  LUT2 #\(\n +\.INIT\(4'h(\w)\)\n[^;]*\\block0\.w ")
+    found = table.search(text, text.index("module two_mvau("))
+    assert found is not None
+    turned = f"{int(found[1], 16) ^ 15:x}"
+    path.write_text(text[: found.start(1)] + turned + text[found.end(1) :], encoding="utf-8")
+    return dataclasses.replace(levels, build=build)
+
+
+def test_one_wrong_look_up_table_is_found_and_its_layer_named(
+    levels: Levels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rung_module, "WHOLE_CELLS", 0)
+    wrong = faulty(levels, tmp_path)
+    rung = netlist_rung(wrong, reference(levels))
+    assert rung.mismatches > 0
+    assert not rung.passed
+    assert "`logits`" in rung.note
+
+
+def test_a_build_without_synthesis_skips_the_rung_with_the_reason(
+    levels: Levels, tmp_path: Path
+) -> None:
+    rung = netlist_rung(dataclasses.replace(levels, build=tmp_path), {})
+    assert rung.skipped == "there is no netlist: the build was made without synthesis"
+
+
+def test_a_cell_without_a_model_is_named(levels: Levels, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    shutil.copytree(levels.build, build)
+    path = build / NETLIST_PATH
+    text = path.read_text(encoding="utf-8").replace("  CARRY4 _", "  CARRY8 _", 1)
+    path.write_text(text, encoding="utf-8")
+    rung = netlist_rung(dataclasses.replace(levels, build=build), reference(levels))
+    assert rung.skipped == "there is no simulation model of the cell CARRY8"
+
+
+def test_a_netlist_that_would_run_for_long_is_left_to_those_who_ask_for_it(
+    levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rung_module, "MOST_CELLS", 10)
+    rung = netlist_rung(levels, reference(levels))
+    assert rung.skipped is not None
+    assert "`--require netlist`" in rung.skipped
+    assert netlist_rung(levels, reference(levels), required=True).skipped is None
