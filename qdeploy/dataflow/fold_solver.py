@@ -252,6 +252,7 @@ class _Program:
         solver.parameters.random_seed = 0
         solver.parameters.max_deterministic_time = effort_s
         solver.parameters.stop_after_first_solution = first
+        solver.parameters.catch_sigint_signal = False  # Python has its own way to stop
         status = solver.solve(self.model)
         if status in (self.cp.OPTIMAL, self.cp.FEASIBLE):
             self.solver = solver
