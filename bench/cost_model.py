@@ -29,6 +29,7 @@ RATES = {
     "digits-fcdnn-w2a2": (200_000.0, 3_000_000.0),
     "fashion-convnet-w2a2": (1_000.0, 4_000.0),
     "resnet8-basic": (1_000.0, 6_000.0),
+    "resnet11-depthwise": (500.0, 3_000.0),
     "resnet8-mlperf-tiny": (500.0, 3_000.0),
     "mobilenetv2-x0.25-w4a4": (300.0, 1_500.0),
 }
