@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 @click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
 @click.option("--out", type=click.Path(path_type=Path), help="Build folder [build/NAME-BOARD].")
 @click.option("--fps", type=float, help="Frames per second to fold for [as fast as fits].")
+@click.option(
+    "--folding",
+    type=click.Path(path_type=Path),
+    help="Folding file: PE, SIMD and styles of single layers [all solved for].",
+)
 @click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's].")
 @click.option("--argmax", is_flag=True, help="Put out the class instead of the logits.")
 @click.option(
@@ -65,6 +70,7 @@ def export(
     board: str,
     out: Path | None,
     fps: float | None,
+    folding: Path | None,
     clock_mhz: float | None,
     argmax: bool,
     frames: int,
@@ -90,6 +96,7 @@ def export(
         target=target,
         board=board,
         fps=fps,
+        folding=folding,
         clock_mhz=clock_mhz,
         argmax=argmax,
         frames=frames,

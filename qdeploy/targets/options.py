@@ -13,7 +13,7 @@ from qdeploy.errors import UserError
 BUILD_FILE = "build.json"
 CACHE_FOLDER = ".cache"
 # Options that are paths: stored absolute, read back as paths.
-PATHS = ("source", "data", "cache")
+PATHS = ("source", "folding", "data", "cache")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Options:
         source: run folder or QONNX file.
         target, board: names.
         fps: frames per second to fold for, None for as fast as fits.
+        folding: file with the folding of single layers; the rest is solved for.
         clock_mhz: None for the board's default.
         argmax: put out the class instead of the logits.
         frames, rtl_frames: frames for the ladder, and how many of them run in RTL.
@@ -40,6 +41,7 @@ class Options:
     target: str = "pynq"
     board: str = "pynq-z2"
     fps: float | None = None
+    folding: Path | None = None
     clock_mhz: float | None = None
     argmax: bool = False
     frames: int = 1000

@@ -17,6 +17,7 @@ from qdeploy.artifacts import sha256, write_json
 from qdeploy.boards import Board
 from qdeploy.dataflow.compile import HARDWARE_FILE, Compiled, compile_graph, hardware_layers
 from qdeploy.dataflow.design import Design
+from qdeploy.dataflow.fold_file import Wish, read_folding
 from qdeploy.errors import DoesNotFitError, ToolMissingError
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.synth.figures import Resources
@@ -70,6 +71,7 @@ class Pipeline:
             UserError: a mistake a person can mend, such as a layer without a hardware unit.
             DoesNotFitError: the design at the rate asked for is larger than the board.
         """
+        self._wishes()  # a folding file that does not read is refused before anything is done
         graph = self._lowered()
         frames = self._frames(graph)
         accuracy = self._accuracy(graph, frames)
@@ -144,10 +146,14 @@ class Pipeline:
                 self.work / RTL_FOLDER,
                 clock_mhz=self.options.clock_mhz,
                 fps=fps,
+                wishes=self._wishes(),
             )
             design = compiled.design
             say(f"{len(design.layers)} layers, {design.cycles_per_frame:,} cycles a frame expected")
         return compiled
+
+    def _wishes(self) -> list[Wish]:
+        return [] if self.options.folding is None else read_folding(self.options.folding)
 
     def _synthesized(self, design: Design) -> Resources | None:
         from qdeploy.synth.synthesize import synthesize

@@ -126,6 +126,30 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
     assert "`hidden2.act.code`" in rtl.note
 
 
+def test_a_folding_file_decides_what_it_names(built: Path, run: Path, tmp_path: Path) -> None:
+    wanted = tmp_path / "folding.yaml"
+    wanted.write_text("hidden2_fc_dense_mvau: {PE: 4, SIMD: 16}\n", encoding="utf-8")
+    skip = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
+    options = Options(run, folding=wanted, skip=skip, synthesis=False, **SMALL)
+    build(options, tmp_path / "out")
+    design = Design.load(tmp_path / "out/rtl")
+    layer = next(one for one in design.layers if one.name == "hidden2_fc_dense_mvau")
+    assert (layer.folding["PE"], layer.folding["SIMD"]) == (4, 16)
+    # The folding a build came to is such a file too.
+    again = Options(run, folding=built / "folding.yaml", skip=skip, synthesis=False, **SMALL)
+    build(again, tmp_path / "again")
+    assert Design.load(tmp_path / "again/rtl").layers == Design.load(built / "rtl").layers
+
+
+def test_an_illegal_folding_is_refused_and_leaves_no_build(run: Path, tmp_path: Path) -> None:
+    wanted = tmp_path / "folding.yaml"
+    wanted.write_text("hidden2_fc_dense_mvau: {PE: 5}\n", encoding="utf-8")
+    with pytest.raises(FoldingError, match="cannot have PE 5") as caught:
+        build(Options(run, folding=wanted, **SMALL), tmp_path / "out")
+    assert caught.value.do == "the nearest is PE 4"
+    assert not (tmp_path / "out").exists()
+
+
 def test_argmax_in_hardware_puts_out_the_class(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "argmax"
     result = build(Options(run, argmax=True, **SMALL), folder)
