@@ -1,0 +1,149 @@
+"""Frame rates and resources of whole designs on a PYNQ-Z2 (xc7z020) at 100 MHz.
+
+    python bench/hardware.py [--only PATTERN] [--cache FOLDER]
+
+Each network has random, calibrated weights; it is folded as fast as fits, verified on every rung
+and synthesized. Cycles come from RTL simulation of the stitched design and from what the DMA can
+bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
+`fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (of what 3,900 two-bit lanes would do
+at most) and `seconds` (from the network to the verified and synthesized build); rows of networks
+left out with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS, figure, row, save
+
+ROOT = Path(__file__).resolve().parent.parent
+BOARD = "pynq-z2"
+# 45,000 LUTs (85 % of the part) at 11.6 LUTs a two-bit lane.
+LANES = 3900
+RESOURCES = ("lut", "ff", "bram36", "dsp")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network, its recipe below models/, and the fastest published design on a like chip."""
+
+    name: str
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    peer: str = ""
+    peer_fps: float = 0.0
+
+
+ENTRIES = (
+    Entry(
+        "mlp-w2a2",
+        "quickstart/fashion_mlp_w2a2.yaml",
+        peer="FINN TFC-W1A1 on PYNQ-Z1",
+        peer_fps=958_413,
+    ),
+    Entry(
+        "resnet8-w2a2",
+        "mlperf_tiny/resnet8_w2a2.yaml",
+        peer="fpgaConvNet INT9 on the same chip at 143 MHz",
+        peer_fps=2_431,
+    ),
+    Entry(
+        "resnet20-w2a2",
+        "boo2020/resnet20_width16_w2a2.yaml",
+        peer="Tensil on a ZCU104",
+        peer_fps=294,
+    ),
+    Entry(
+        "mobilenetv2-w4a4",
+        "boo2020/mobilenetv2_x0.5_w2a2.yaml",
+        ("quantization.weight_bits=4", "quantization.activation_bits=4"),
+    ),
+)
+
+
+def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any]], bool]:
+    """Build one network; its rows, and whether every rung held."""
+    from qdeploy.boards import load_board
+    from qdeploy.dataflow.compile import cycles_to_arrive
+    from qdeploy.dataflow.design import Design
+    from qdeploy.lowering.lower import lower
+    from qdeploy.networks.calibrated import calibrated_random, random_frames
+    from qdeploy.recipe.loading import load_recipe
+    from qdeploy.targets.build import build
+    from qdeploy.targets.options import Options
+    from qdeploy.targets.source import NetworkSource
+    from qdeploy.verify.rungs import QONNX_FILE, RTL_FOLDER
+
+    recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
+    network = calibrated_random(recipe)
+    images = random_frames(network.input_shape, 20, seed=1).numpy()
+    source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
+    options = Options(Path(entry.recipe), board=BOARD, frames=20, rtl_frames=20, cache=cache)
+    start = time.monotonic()
+    made = build(options, folder / entry.name, source=source)
+    seconds = time.monotonic() - start
+    found = json.loads((made.folder / "performance.json").read_text(encoding="utf-8"))
+    resources = json.loads((made.folder / "resources.json").read_text(encoding="utf-8"))
+    design = Design.load(made.folder / RTL_FOLDER)
+    arriving = cycles_to_arrive(lower(made.folder / QONNX_FILE), load_board(BOARD))
+    cycles = max(found["cycles_per_frame"], arriving)
+    fps = found["clock_mhz"] * 1e6 / cycles
+    used = sum(
+        layer.folding.get("PE", 1) * layer.folding.get("SIMD", 1) * layer.cycles
+        for layer in design.layers
+        if layer.op in ("MVAU", "VVAU")
+    )
+    first = (
+        row(entry.name, "fps", fps, "frames/s", entry.peer, entry.peer_fps)
+        if entry.peer
+        else figure(entry.name, "fps", round(fps), "frames/s")
+    )
+    rows = [
+        first,
+        figure(entry.name, "cycles_per_frame", cycles, "cycles"),
+        figure(entry.name, "latency_cycles", found["latency_cycles"], "cycles"),
+        *(figure(entry.name, kind, resources[kind], kind) for kind in RESOURCES),
+        figure(entry.name, "lanes_share", round(used / (cycles * LANES), 3), "of the limit"),
+        figure(entry.name, "seconds", round(seconds), "s"),
+    ]
+    for rung in made.rungs:
+        if rung.skipped is None:
+            rows.append(figure(entry.name, f"{rung.name}_mismatches", rung.mismatches, "codes"))
+    return rows, made.failure is None and bool(resources["fits"])
+
+
+def main() -> None:
+    """Measure the networks asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="*", help="pattern of network names")
+    parser.add_argument("--cache", type=Path, help="folder of results kept by content")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    failed = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for entry in ENTRIES:
+            if not fnmatch.fnmatch(entry.name, arguments.only):
+                continue
+            rows, held = measure(entry, folder, arguments.cache or folder / "cache")
+            path = RESULTS / "hardware.json"
+            earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+            save("hardware", [*(r for r in earlier if r["network"] != entry.name), *rows])
+            figures = ", ".join(f"{one['metric']} {one['value']:,}" for one in rows)
+            print(f"{entry.name}: {figures}", flush=True)
+            failed += [] if held else [entry.name]
+    if failed:
+        sys.exit("not exact, or too large: " + ", ".join(failed))
+
+
+if __name__ == "__main__":
+    main()
