@@ -36,7 +36,7 @@ class Unit:
     @property
     def latency(self):
         """Cycles from a beat to its codes."""
-        two_products = self.MB > (24 if self.ACC <= 18 else 17)
+        two_products = (24 if self.ACC <= 18 else 17) < self.MB
         return (1 + two_products if self.USE_DSP == "yes" else self.MB) + 5
 
     def multipliers(self):
