@@ -49,7 +49,7 @@ class SmallNetwork:
             "bias": np.zeros(2, F),
             "gamma": np.ones(2, F),
             "beta": np.zeros(2, F),
-            "mean": np.zeros(2, F),
+            "average": np.zeros(2, F),
             "var": np.ones(2, F),
             **{f"{name}.zero": F(0) for name in ("input", "w", "act", "short", "v", "last")},
         }
@@ -60,7 +60,10 @@ class SmallNetwork:
                 "Conv", ["input", "w", "bias"], ["sums"], "conv", pads=[1, 1, 1, 1]
             ),
             "norm": helper.make_node(
-                "BatchNormalization", ["sums", "gamma", "beta", "mean", "var"], ["normed"], "norm"
+                "BatchNormalization",
+                ["sums", "gamma", "beta", "average", "var"],
+                ["normed"],
+                "norm",
             ),
             "relu": helper.make_node("Relu", ["normed"], ["positive"], "relu"),
             "act": _quant("positive", "act", "grid", "four", 0),
@@ -72,9 +75,6 @@ class SmallNetwork:
             "v": _quant("head", "v", "w.scale", "four", 1),
             "fc": helper.make_node("MatMul", ["flat", "v"], ["out"], "fc"),
         }
-        del self.constants["mean"]
-        self.constants["average"] = np.zeros(2, F)
-        self.nodes["norm"].input[3] = "average"
 
     def attribute(self, node: str, name: str, value: Any) -> None:
         """Set an attribute of a node."""
