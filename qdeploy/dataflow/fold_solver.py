@@ -11,15 +11,22 @@ CP-SAT (OR-tools) proves both optimal or says how far from the optimum they can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
 
 KINDS = ("lut", "ff", "bram18", "dsp")
 # CP-SAT counts effort in seconds of a fixed machine: results do not depend on the load.
 EFFORT_S = 4.0
 # The second objective adds shares of the budget in parts of this.
 PARTS = 1_000_000
+# Stands for widths that cannot be connected: more than any design needs.
+FORBIDDEN = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ def solve(
         effort_s: seconds (of CP-SAT's deterministic clock) for each step of the bisection, and
             for the second objective.
     """
-    pruned = [_pruned(slot, joints, _figures) for slot in slots]
+    pruned = [_pruned(slot, joints) for slot in slots]
+    detours = _Detours(joints)
     floor = max(min(option.cycles for option in slot.options) for slot in pruned)
     steps = sorted({o.cycles for slot in pruned for o in slot.options if o.cycles >= floor})
     if cycles is not None:
@@ -126,7 +134,7 @@ def solve(
     best = None
     while low <= high:
         middle = (low + high) // 2
-        fast = [_fast(slot, steps[middle], joints) for slot in pruned]
+        fast = [_fast(slot, steps[middle], detours) for slot in pruned]
         program = _Program(fast, joints, budget)
         answer = program.fits(effort_s)
         if answer is True:
@@ -143,15 +151,70 @@ def solve(
     return Solution(picked, reached, min(bound, reached), best.need(), slack)
 
 
-def _fast(slot: Slot, cycles: int, joints: Sequence[Joint]) -> Slot:
-    """With only the options of at most `cycles`, of which only what they need still counts."""
-    enough = [option for option in slot.options if option.cycles <= cycles]
-    return _pruned(Slot(slot.name, enough), joints, _needs)
+class _Detours:
+    """What a slot's neighbours may pay at most when it changes the width of a stream."""
+
+    def __init__(self, joints: Sequence[Joint]) -> None:
+        self.joints = joints
+        self._ends: dict[tuple[int, int], tuple[dict[int, int], IntArray]] = {}
+
+    def of(self, slot: str) -> list[tuple[str, dict[int, int], IntArray]]:
+        """Stream, index of each width, and (to, from, kind) -> what connecting costs more."""
+        found = []
+        for number, joint in enumerate(self.joints):
+            for side, name in enumerate((joint.source, joint.sink)):
+                if name == slot:
+                    key = (number, side)
+                    if key not in self._ends:
+                        self._ends[key] = _detours(joint, side)
+                    found.append((joint.stream, *self._ends[key]))
+        return found
 
 
-def _pruned(
-    slot: Slot, joints: Sequence[Joint], figures_of: Callable[[Option], tuple[int, ...]]
-) -> Slot:
+def _detours(joint: Joint, side: int) -> tuple[dict[int, int], IntArray]:
+    widths = sorted({pair[side] for pair in joint.converter})
+    others = sorted({pair[1 - side] for pair in joint.converter})
+    table = np.full((len(widths), len(others), len(KINDS)), FORBIDDEN, dtype=np.int64)
+    index = {width: number for number, width in enumerate(widths)}
+    if not joint.converter:
+        return index, np.zeros((0, 0, len(KINDS)), dtype=np.int64)
+    place = {width: number for number, width in enumerate(others)}
+    for pair, need in joint.converter.items():
+        table[index[pair[side]], place[pair[1 - side]]] = [getattr(need, k) for k in KINDS]
+    more = (table[:, None] - table[None, :]).max(axis=2)
+    return index, np.maximum(more, 0)
+
+
+def _fast(slot: Slot, cycles: int, detours: _Detours) -> Slot:
+    """With only those options of at most `cycles` that can be part of the best folding.
+
+    An option is left out when another one needs no more of anything, whatever the widths of the
+    neighbours: what connecting may cost more is added to what the other one needs.
+    """
+    found = detours.of(slot.name)
+    enough = [
+        option
+        for option in slot.options
+        if option.cycles <= cycles and all(option.widths[s] in index for s, index, _ in found)
+    ]
+    enough.sort(key=lambda option: (sum(_needs(option)), option.cycles))
+    needs = np.array([_needs(option) for option in enough], dtype=np.int64).reshape(-1, len(KINDS))
+    ends = [
+        (np.array([index[option.widths[stream]] for option in enough], dtype=np.int64), more)
+        for stream, index, more in found
+    ]
+    kept: list[int] = []
+    for number in range(len(enough)):
+        front = np.array(kept, dtype=np.int64)
+        bound = needs[front]
+        for widths, more in ends:
+            bound = bound + more[widths[front], widths[number]]
+        if not (bound <= needs[number]).all(axis=1).any():
+            kept.append(number)
+    return Slot(slot.name, [enough[number] for number in kept])
+
+
+def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
     """Without options that another one with the same widths beats in every figure."""
     joined = {joint.stream for joint in joints if slot.name in (joint.source, joint.sink)}
     groups: dict[tuple[int | None, ...], list[Option]] = {}
@@ -161,8 +224,8 @@ def _pruned(
     kept: list[Option] = []
     for options in groups.values():
         front: list[tuple[int, ...]] = []
-        for option in sorted(options, key=figures_of):
-            figures = figures_of(option)
+        for option in sorted(options, key=_figures):
+            figures = _figures(option)
             if not any(all(a <= b for a, b in zip(f, figures, strict=True)) for f in front):
                 front.append(figures)
                 kept.append(option)
