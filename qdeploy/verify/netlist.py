@@ -34,9 +34,10 @@ NETLIST_PATH = Path("synth") / "netlist.v"
 # A netlist of at most so many primitive cells runs whole; a group of layers has no more than that.
 WHOLE_CELLS = 20_000
 GROUP_CELLS = 12_000
-# What the rung may cost unless it was asked for by name. Compiling takes about 2 ms of processor
-# time a cell, running 3 ns (-O0) or 1 ns (-O1) a cell and cycle: seven and two minutes at most.
-MOST_CELLS = 200_000
+# What the rung may cost unless it was asked for by name. Compiling takes 2 ms of processor time a
+# cell, 4 in a layer of 36,000, running 3 ns (-O0) or 1 ns (-O1) a cell and cycle: about eight and
+# two minutes at most.
+MOST_CELLS = 120_000
 MOST_CELL_CYCLES = 10**11
 # Frames' worth of cycles between the first input beat and the first frame's end, generously.
 LATENCY_FRAMES = 3
