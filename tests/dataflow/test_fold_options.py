@@ -14,7 +14,6 @@ from qdeploy.dataflow.fold_options import parallel_cycles
 from qdeploy.dataflow.folding import Budget, fold
 from qdeploy.errors import FoldingError
 
-
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
 
 
