@@ -104,4 +104,5 @@ def test_biases_of_every_layer_reach_rtl_exactly(
     nodes = lower(made.folder / QONNX_FILE).nodes
     assert sum(isinstance(node, Bias) for node in nodes) == 1
     assert made.failure is None
-    assert {rung.name: rung.mismatches for rung in made.rungs} == dict.fromkeys(RUNGS, 0)
+    ran = {rung.name: rung.mismatches for rung in made.rungs if rung.skipped is None}
+    assert ran == dict.fromkeys(RUNGS, 0)
