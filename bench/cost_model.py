@@ -82,7 +82,7 @@ def predicted(model: Any, beats: int, costs: Any) -> tuple[Any, dict[str, Any]]:
     layers = {}
     for node in model.graph.node:
         blocks = [instance.block for instance in getCustomOp(node).unit(model).instances]
-        need = costs.total((block.module, block.parameters) for block in blocks)
+        need = costs.total((block.module, block.measures) for block in blocks)
         layers[node.name] = need
         total += need
     return total, layers

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
 
 Memories = dict[str, list[str]]
@@ -210,13 +211,16 @@ def _bias(rng: random.Random) -> Sample:
     return Sample(block, {"b.hex": wide_lines(numbers, lanes, offset)})
 
 
-def _threshold(rng: random.Random) -> Sample:
+def _threshold(rng: random.Random, *, search: bool = False) -> Sample:
+    """With `search`, few levels are searched."""
     draws = np.random.default_rng(rng.getrandbits(32))
     channels = rng.choice([8, 16, 32, 64, 128])
     lanes, bits = _divisor(rng, channels, 16), rng.randint(6, 14)
     code = rng.choice([1, 2, 2, 3, 4, 5, 6, 8])
+    if search:
+        code = rng.choice([3, 4, 4])
     levels = (1 << code) - 1
-    if levels > 15:
+    if levels > 15 or search:
         lanes, bits = min(lanes, 4), max(bits, code + 3)
     table = _thresholds(draws, channels, levels, bits, (1 << (bits - 1)) * rng.uniform(0.1, 0.6))
     p: dict[str, int | str] = {
@@ -226,10 +230,11 @@ def _threshold(rng: random.Random) -> Sample:
         "NT": levels,
         "OB": code,
         "BASE": 0,
+        "SEARCH": int(search),
         "TFILE": "t",
     }
     block = Block("qd_threshold", p, (lanes * bits,), (lanes * code,))
-    return Sample(block, threshold_files("t", table, lanes, bits))
+    return Sample(block, threshold_files("t", table, lanes, bits, search=search))
 
 
 def _requant(rng: random.Random, *, shared: bool = False) -> Sample:
@@ -324,6 +329,30 @@ def _matrix(rng: random.Random, dot: str, most: int, *, deep: bool = False) -> S
     return Sample(Block("qd_mvu", p, (simd * bits,), (pe * out,)), memories)
 
 
+def _unrolled(rng: random.Random, index: int) -> Sample:
+    """All weights in the logic; the last ones 8 bits wide."""
+    weight_bits, bits = (8, 8) if index >= 9 else rng.choice([(2, 2), (2, 2), (2, 1), (3, 3)])
+    rows = rng.choice([4, 8, 10, 16] if index >= 9 else [8, 10, 16, 32])
+    columns = rng.choice([9, 16, 27]) if index >= 9 else rng.choice([27, 36, 64, 72, 144])
+    draws = np.random.default_rng(rng.getrandbits(32))
+    matrix = _weights(draws, rows, columns, weight_bits)
+    top = (1 << (weight_bits - 1)) - 1
+    acc = (columns * top * ((1 << bits) - 1)).bit_length() + 1
+    levels, code = _levels(rng)
+    p: dict[str, int | str] = {
+        "ACC": acc,
+        "NT": levels,
+        "OB": code if levels else acc,
+        "BASE": 0,
+        "TFILE": "t.hex",
+    }
+    memories: Memories = {}
+    if levels:
+        spread = float(np.sqrt(columns) * (np.abs(matrix).mean() + 0.3) * ((1 << bits) - 1))
+        memories = threshold_files("t", _thresholds(draws, rows, levels, acc, spread), rows, acc)
+    return Sample(unrolled_block(matrix, bits, False, p, int(p["OB"])), memories)
+
+
 def _depthwise(rng: random.Random) -> Sample:
     dsp = rng.choice([False, False, False, True])
     weight_bits, bits = rng.choice([(8, 8), (8, 6)] if dsp else [(2, 2), (2, 2), (4, 4), (3, 4)])
@@ -382,10 +411,11 @@ _DRAWN: dict[str, tuple[int, Callable[[random.Random, int], Sample]]] = {
     "qd_bias": (7, lambda rng, _: _bias(rng)),
     "qd_window": (20, lambda rng, _: _window(rng)),
     "qd_window_parallel": (8, lambda rng, _: _window_parallel(rng)),
-    "qd_threshold": (20, lambda rng, _: _threshold(rng)),
+    "qd_threshold": (28, lambda rng, index: _threshold(rng, search=index >= 20)),
     "qd_requant": (16, lambda rng, index: _requant(rng, shared=index >= 12)),
     "qd_depthwise": (14, lambda rng, _: _depthwise(rng)),
     "qd_mvu": (40, _matrices),
+    "qd_unrolled": (12, _unrolled),
 }
 MODULES = tuple(_DRAWN)
 

@@ -69,7 +69,7 @@ def measure(batch: Sequence[Sample], yosys: Yosys) -> list[dict[str, Any]]:
         counts = count(netlist.parts[name], name)
         rows.append(
             {
-                "parameters": dict(sample.block.parameters),
+                "parameters": dict(sample.block.measures),
                 "lut": counts.lut,
                 "ff": counts.ff,
                 "bram18": int(2 * counts.bram36),
@@ -126,7 +126,7 @@ def batches(module: str) -> list[list[Sample]]:
     found: list[list[Sample]] = [[]]
     size = 0.0
     for sample in samples(module):
-        weight = sum(FEATURES[module](sample.block.parameters).lut)
+        weight = sum(FEATURES[module](sample.block.measures).lut)
         if found[-1] and (size + weight > BATCH_LUTS or len(found[-1]) >= BATCH_BLOCKS):
             found.append([])
             size = 0.0

@@ -10,7 +10,9 @@
 //        output for NF = 1; one more for NF > 1, when the outputs of further row groups follow SF
 //        cycles apart
 //   mem  WFILE: SF*NF words, bits [(p*SIMD + s)*WB +: WB] of word nf*SF + sf are
-//        W[nf*PE + p][sf*SIMD + s], two's complement;  TFILE: NF words, as qd_results says
+//        W[nf*PE + p][sf*SIMD + s], two's complement;  TFILE: NF words, as qd_results says.
+//        With WREST > 0 the upper WREST bits of each word are in WRESTFILE, which becomes tables
+//        of logic: what would start one more block RAM for a few columns
 //
 // DOT is "planes" (bit planes and counting), "mult" (multipliers, in DSP blocks if USE_DSP says
 // "yes" and the tool follows) or "xnor" (WB = AB = 1, bits 0 and 1 meaning -1 and +1 in weights and
@@ -33,7 +35,9 @@ module qd_mvu #(
   parameter USE_DSP    = "no",
   parameter WFILE      = "weights.hex",
   parameter TFILE      = "thresholds.hex",
-  parameter WRAM_STYLE = "auto"
+  parameter WRAM_STYLE = "auto",
+  parameter WREST      = 0,
+  parameter WRESTFILE  = ""
 ) (
   input  wire               clk,
   input  wire               rst_n,
@@ -53,7 +57,7 @@ module qd_mvu #(
   // Cycles in the dot product.
   localparam INSIDE = PLANES ? WB + AB - 1 + $clog2((SIMD + 8)/9)
                     : XNOR ? 2 + $clog2((SIMD + 8)/9) : 1 + $clog2(SIMD);
-  localparam unused_names = {WRAM_STYLE, USE_DSP};  // not every variant reads them
+  localparam unused_names = {WRAM_STYLE, USE_DSP, WRESTFILE};  // not every variant reads them
 
   // ---- what is due: activations and weights ----
   wire issue, room, sf_last, nf_last;
@@ -66,14 +70,27 @@ module qd_mvu #(
     .sf_last(sf_last), .nf_last(nf_last), .issue(issue), .data(a));
 
   localparam WA = (SF*NF > 1) ? $clog2(SF*NF) : 1;
-  (* ram_style = WRAM_STYLE *) reg [PE*SIMD*WB-1:0] weights [0:SF*NF-1];
+  localparam WW = PE*SIMD*WB;
+  (* ram_style = WRAM_STYLE *) reg [WW-WREST-1:0] weights [0:SF*NF-1];
   initial $readmemh(WFILE, weights);
-  reg [WA-1:0]         at;
-  reg [PE*SIMD*WB-1:0] w;
+  reg [WA-1:0]       at;
+  reg [WW-WREST-1:0] low;
+  wire [WW-1:0]      w;
   always @(posedge clk)
     if (!rst_n) at <= {WA{1'b0}};
     else if (issue) at <= (sf_last & nf_last) ? {WA{1'b0}} : at + 1'b1;
-  always @(posedge clk) w <= weights[at];
+  always @(posedge clk) low <= weights[at];
+  generate
+    if (WREST > 0) begin : g_rest
+      (* ram_style = "registers" *) reg [WREST-1:0] rest [0:SF*NF-1];
+      initial $readmemh(WRESTFILE, rest);
+      reg [WREST-1:0] high;
+      always @(posedge clk) high <= rest[at];
+      assign w = {high, low};
+    end else begin : g_whole
+      assign w = low;
+    end
+  endgenerate
 
   // ---- one row of each group ----
   wire [PE*DB-1:0] dots;

@@ -3,10 +3,10 @@
 //   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where BASE is negative
 //   rate  one beat a cycle; a stalled pipeline still closes its gaps
-//   time  NT <= 15: 3 cycles; else $clog2(NT+1) + 2
+//   time  NT <= 15: 3 cycles; else, or with SEARCH, $clog2(NT+1) + 2
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 //   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
-//         all compared at once; else a binary search, files as qd_threshold_stage says, the table
+//         all compared at once; else, or with SEARCH, a binary search, files as qd_threshold_stage says, the table
 //         padded to 2^k - 1 levels with the highest value
 `default_nettype none
 module qd_threshold #(
@@ -16,6 +16,7 @@ module qd_threshold #(
   parameter NT        = 3,
   parameter OB        = 2,
   parameter BASE      = 0,
+  parameter SEARCH    = 0,
   parameter TFILE     = "thresholds",
   // Goes into an attribute, which the linter does not look into.
   /* verilator lint_off UNUSEDPARAM */
@@ -34,7 +35,8 @@ module qd_threshold #(
   localparam FOLDS  = C / PE;
   localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
   localparam CB     = $clog2(NT + 1);
-  localparam STAGES = (NT <= 15) ? 2 : CB + 1;
+  localparam AT_ONCE = NT <= 15 && SEARCH == 0;
+  localparam STAGES = AT_ONCE ? 2 : CB + 1;
   localparam [31:0] LAST = FOLDS - 1;
 
   // Stage i takes a beat when it or one behind it is free, or the output takes one.
@@ -63,7 +65,7 @@ module qd_threshold #(
       assign enable[s] = out_ready | ~(&full[STAGES-1:s]);
     end
 
-    if (NT <= 15) begin : g_parallel
+    if (AT_ONCE) begin : g_parallel
       (* ram_style = RAM_STYLE *) reg [PE*NT*ACC-1:0] words [0:FOLDS-1];
       initial $readmemh({TFILE, ".hex"}, words);
       reg [PE*NT*ACC-1:0] thresholds;

@@ -49,6 +49,7 @@ FEATURES: dict[str, Callable[[Parameters], Features]] = {
     "qd_requant": units.requant,
     "qd_threshold": units.threshold,
     "qd_tlast": streams.tlast,
+    "qd_unrolled": units.unrolled,
     "qd_window": streams.window,
     "qd_window_parallel": streams.window_parallel,
 }
@@ -81,7 +82,7 @@ class BlockCosts:
 
         Args:
             module: of `hw/rtl`, one that a unit instantiates.
-            parameters: its Verilog parameters, as the backends give them.
+            parameters: its Verilog parameters, as the backends give them, and its facts.
 
         Raises:
             InternalError: nobody measured that module, or a variant of it.

@@ -97,6 +97,19 @@ def mvu(p: Parameters) -> Features:
     return _unit(p, pe, simd, sf, nf, sf * nf, control, ring, simd * bits)
 
 
+def unrolled(p: Parameters) -> Features:
+    """`qd_unrolled`: its sums are counted by construction (`constant_circuit`)."""
+    columns, bits, sum_lut, sum_ff = ints(p, "MW", "AB", "SUM_LUT", "SUM_FF")
+    (latency,) = ints(p, "LATENCY")
+    of_results, ff_results, _, queue = results(p, 1, 1)
+    return Features(
+        "",
+        (1, clog2(latency), sum_lut, *of_results),
+        (1, latency, sum_ff, columns * bits, *ff_results),
+        queue.lutram,
+    )
+
+
 def depthwise(p: Parameters) -> Features:
     """`qd_depthwise`."""
     channels, positions, pe, bits = ints(p, "C", "K", "PE", "AB")
@@ -145,11 +158,13 @@ def _unit(
             products = float(lanes * weight_bits * bits)
             flops += simd * width
     constant = "constant" if words == 1 else kind
-    weights = rom(lanes * weight_bits, words, str(p.get("WRAM_STYLE", "auto")))
-    tables = rom_luts(lanes * weight_bits, words) if weights.kind == "logic" else 0.0
+    rest = int(p.get("WREST", 0))
+    weights = rom(lanes * weight_bits - rest, words, str(p.get("WRAM_STYLE", "auto")))
+    columns = lanes * weight_bits if weights.kind == "logic" else rest
+    tables = rom_luts(columns, words)
     # Beyond what one slice's multiplexers join there is more than the tables.
     deep = tables if words > _SLICE_WORDS else 0.0
-    read = rom_columns(lanes * weight_bits, words) if weights.kind == "logic" else 0.0
+    read = rom_columns(columns, words)
     of_results, ff_results, thresholds, queue = results(p, steps, folds)
     kinds = (*_KINDS, "constant")
     lut = (
@@ -192,7 +207,7 @@ def threshold(p: Parameters) -> Features:
     channels, pe, acc, levels, out = ints(p, "C", "PE", "ACC", "NT", "OB")
     folds = channels // pe
     style = str(p.get("RAM_STYLE", "auto"))
-    if levels <= _PARALLEL_LEVELS:
+    if levels <= _PARALLEL_LEVELS and not p.get("SEARCH"):
         width = pe * levels * acc
         table = rom(width, folds, style)
         tables = rom_luts(width, folds) if table.kind == "logic" else 0.0

@@ -119,10 +119,25 @@ class _Lister:
         if node.op_type.startswith("MVAU"):
             yield from self._matrix(group)
             return
+        window = self._window(group)
         for size in divisors(self._channels(node)):
             for styles in self._styles(node, PE=size):
-                values = {"PE": size, **styles}
-                yield {node.name: values, **{mover: {"SIMD": size} for mover in movers}}
+                found: Attributes = {node.name: {"PE": size, **styles}}
+                found |= {mover: {"SIMD": size} for mover in movers}
+                yield from self._windows(found, window)
+
+    def _window(self, group: list[NodeProto]) -> str | None:
+        return next((m.name for m in group if m.op_type.startswith(MOVERS[1])), None)
+
+    def _windows(self, found: Attributes, window: str | None) -> Iterator[Attributes]:
+        """With each way to build the window."""
+        if window is None:
+            yield found
+            return
+        inst = self.instances[window]
+        inst.set_nodeattr("parallel_window", found[window].get("parallel_window", 0))
+        for style in inst.styles():
+            yield {**found, window: {**found[window], **style}}
 
     def _styles(self, node: NodeProto, **lanes: int) -> list[dict[str, int | str]]:
         """What else can be chosen with so many lanes."""
@@ -144,7 +159,7 @@ class _Lister:
         inst = self.instances[node.name]
         rows, columns = int(inst.get_nodeattr("MH")), int(inst.get_nodeattr("MW"))
         movers = [mover.name for mover in group[:-1]]
-        window = next((m.name for m in group if m.op_type.startswith(MOVERS[1])), None)
+        window = self._window(group)
         channels = self._pixel(group[0]) if movers else columns
         for simd in divisors(columns):
             if simd <= channels and channels % simd:
@@ -156,7 +171,7 @@ class _Lister:
                     found |= {mover: {"SIMD": min(simd, channels)} for mover in movers}
                     if window is not None:
                         found[window]["parallel_window"] = int(whole)
-                    yield found
+                    yield from self._windows(found, window)
 
     def _pixel(self, node: NodeProto) -> int:
         return int(self.model.get_tensor_shape(node.input[0])[-1])
@@ -181,7 +196,7 @@ class _Lister:
         total = Need()
         for node in group:
             for instance in self.instances[node.name].unit(self.model).instances:
-                total += self.costs.of(instance.block.module, instance.block.parameters)
+                total += self.costs.of(instance.block.module, instance.block.measures)
         for left, right in pairwise(group):
             bits = int(self.instances[left.name].get_outstream_width())
             total += self._converter(bits, int(self.instances[right.name].get_instream_width(0)))

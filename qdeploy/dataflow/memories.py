@@ -71,6 +71,16 @@ def weight_lines(W: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[str]:
     return hex_lines(folded, bits, pe * simd)
 
 
+def split_lines(lines: Iterable[str], low_bits: int) -> tuple[list[str], list[str]]:
+    """The low `low_bits` of each word, and what lies above them."""
+    low, high = [], []
+    for line in lines:
+        word = int(line, 16)
+        low.append(f"{word & ((1 << low_bits) - 1):0{(low_bits + 3) // 4}x}")
+        high.append(f"{word >> low_bits:x}")
+    return low, high
+
+
 def threshold_lines(
     T: npt.ArrayLike, pe: int, acc_bits: int, variant: Literal["parallel"] = "parallel"
 ) -> list[str]:
@@ -89,10 +99,12 @@ def threshold_lines(
     return hex_lines(table.reshape(channels // pe, pe * levels), acc_bits, pe * levels)
 
 
-def threshold_files(stem: str, T: npt.ArrayLike, pe: int, acc_bits: int) -> dict[str, list[str]]:
+def threshold_files(
+    stem: str, T: npt.ArrayLike, pe: int, acc_bits: int, *, search: bool = False
+) -> dict[str, list[str]]:
     """The memory files of a `qd_threshold` with parameter TFILE = `stem`: name to lines.
 
-    Up to 15 levels `<stem>.hex` as `threshold_lines` gives it. Beyond, one file for each stage s of
+    Up to 15 levels, unless `search` is asked for, `<stem>.hex` as `threshold_lines` gives it. Beyond, one file for each stage s of
     the binary search and lane p, `<stem>_s<s>_p<ppp>.hex`: C/pe · 2^s words; word nf·2^s + path is
     the threshold that channel nf·pe + p is compared with after the decisions `path` (first decision
     most significant). The table is padded to 2^stages - 1 levels with its highest value; the
@@ -100,7 +112,7 @@ def threshold_files(stem: str, T: npt.ArrayLike, pe: int, acc_bits: int) -> dict
     """
     table = _in_range(T, pe, acc_bits)
     channels, levels = table.shape
-    if levels <= MAX_PARALLEL_LEVELS:
+    if levels <= MAX_PARALLEL_LEVELS and not search:
         return {f"{stem}.hex": threshold_lines(table, pe, acc_bits)}
     stages = levels.bit_length()
     padding = np.full((channels, (1 << stages) - 1 - levels), (1 << (acc_bits - 1)) - 1)

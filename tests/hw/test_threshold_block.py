@@ -10,16 +10,19 @@ from qdeploy.dataflow.memories import threshold_files
 from qdeploy.dataflow.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
-# channels, PE, accumulator bits, levels, output bits, base: one level to 255, padded and exact
+# channels, PE, accumulator bits, levels, output bits, base, search: one level to 255, padded and exact
 # searches, one and several folds, signed and unsigned codes, the output wrapping around.
 CASES = [
-    (6, 2, 9, 3, 2, 0),
-    (4, 4, 6, 1, 1, 0),
-    (3, 1, 12, 15, 4, -8),
-    (5, 1, 10, 16, 5, 0),
-    (8, 4, 14, 100, 7, -50),
-    (2, 2, 20, 255, 8, 0),
-    (13, 13, 11, 31, 3, 0),
+    (6, 2, 9, 3, 2, 0, 0),
+    (4, 4, 6, 1, 1, 0, 0),
+    (3, 1, 12, 15, 4, -8, 0),
+    (5, 1, 10, 16, 5, 0, 0),
+    (8, 4, 14, 100, 7, -50, 0),
+    (2, 2, 20, 255, 8, 0, 0),
+    (13, 13, 11, 31, 3, 0, 0),
+    (12, 3, 10, 15, 4, 0, 1),
+    (4, 4, 8, 7, 3, -4, 1),
+    (6, 1, 9, 9, 4, 0, 1),
 ]
 
 
@@ -32,8 +35,10 @@ def table(rng, channels, levels, acc_bits):
     return thresholds
 
 
-@pytest.mark.parametrize("channels, pe, acc_bits, levels, out_bits, base", CASES)
-def test_codes_count_the_thresholds_met(block_sim, channels, pe, acc_bits, levels, out_bits, base):
+@pytest.mark.parametrize("channels, pe, acc_bits, levels, out_bits, base, search", CASES)
+def test_codes_count_the_thresholds_met(
+    block_sim, channels, pe, acc_bits, levels, out_bits, base, search
+):
     rng = np.random.default_rng(levels)
     thresholds = table(rng, channels, levels, acc_bits)
     parameters = {
@@ -43,9 +48,10 @@ def test_codes_count_the_thresholds_met(block_sim, channels, pe, acc_bits, level
         "NT": levels,
         "OB": out_bits,
         "BASE": base,
+        "SEARCH": search,
         "TFILE": "t",
     }
-    memories = threshold_files("t", thresholds, pe, acc_bits)
+    memories = threshold_files("t", thresholds, pe, acc_bits, search=bool(search))
     sim = block_sim(
         "qd_threshold", parameters, pe * acc_bits, pe * out_bits, memories, libraries=LIBRARIES
     )

@@ -43,13 +43,13 @@ class AccumulatingBackend(RequantizingBackend):
     """A matrix or depthwise unit; thresholds are its third input where it has any."""
 
     def activation(self, model: ModelWrapper, lanes: int) -> Activation:
-        """Thresholds inside the block up to 15 levels, codes made behind it beyond, or none."""
+        """Thresholds inside the block where all are compared, codes made behind it, or none."""
         out_bits = bits_of(self.get_output_datatype())
         if not self.makes_codes():
             return Activation(_raw(out_bits), out_bits, (), dict)
         table = self.table(model)
         accumulator = self.accumulator_bits(model)
-        if table.shape[1] <= MAX_PARALLEL_LEVELS:
+        if table.shape[1] <= MAX_PARALLEL_LEVELS and not self.searches():
             name = f"{self.onnx_node.name}_t"
             parameters: dict[str, int | str] = {
                 "ACC": accumulator,

@@ -1,4 +1,4 @@
-"""Matrix-vector unit: `qd_mvu`, and what makes the codes behind it where they have many levels.
+"""Matrix-vector unit: `qd_mvu` or `qd_unrolled`, and what makes the codes behind it where they have many levels.
 
 Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
 
@@ -6,6 +6,9 @@ Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
 
 and the code 0 of a padded pixel is s = -1, as the formula has it. M·Σ w·a + B, which makes codes of
 many levels, is half of M·Σ w·s + (2·B + M·Σ w).
+
+With PE = MH and SIMD = MW every weight is used in every cycle: then `qd_unrolled` and sums that have
+the weights in their logic take its place.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.unit import Block, Unit, chain
-from qdeploy.dataflow.memories import weight_lines
+from qdeploy.dataflow.backends.unrolled import unrolled_block
+from qdeploy.dataflow.memories import split_lines, weight_lines
+from qdeploy.dataflow.memory_mapping import rom
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -32,6 +37,11 @@ if TYPE_CHECKING:
 MAX_PLANE_BITS = 3
 # Deeper weight memories go to block RAM.
 MAX_LUT_ROM_DEPTH = 128
+# Bits that constant sums may add at most, about as many LUTs: more takes too long to plan.
+MAX_CONSTANT_BITS = 40_000
+# Columns of weights beside block RAM that may go to tables instead of one more block.
+MAX_TABLE_COLUMNS = 16
+TABLES = "tables"
 _ROW_SUMS = "binaryRowSums"
 
 
@@ -47,6 +57,8 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
+        if self._is_constant():
+            return self._constant_unit(model)
         node = self.onnx_node
         mw, mh, pe, simd = (int(self.attribute(key)) for key in ("MW", "MH", "PE", "SIMD"))
         inputs, weight_bits, dot = (
@@ -55,7 +67,8 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             self.dot(),
         )
         activation = self.activation(model, pe)
-        w_file = f"{node.name}_w.hex"
+        w_file, rest = f"{node.name}_w.hex", int(self.attribute(TABLES))
+        rest_file = f"{node.name}_r.hex" if rest else ""
         block = Block(
             "qd_mvu",
             {
@@ -70,6 +83,8 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
                 "WRAM_STYLE": self.ram_style(),
+                "WREST": rest,
+                "WRESTFILE": rest_file,
                 **activation.parameters,
             },
             (simd * bits_of(inputs),),
@@ -77,16 +92,42 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         )
 
         def memories() -> dict[str, list[str]]:
-            matrix = model.get_initializer(node.input[1]).astype(np.int64).T
+            matrix = self._matrix(model)
             words = (matrix + 1) // 2 if dot == "xnor" else matrix
             lines = weight_lines(words, pe, simd, weight_bits)
-            return {w_file: lines, **activation.memories()}
+            if not rest:
+                return {w_file: lines, **activation.memories()}
+            low, high = split_lines(lines, pe * simd * weight_bits - rest)
+            return {w_file: low, rest_file: high, **activation.memories()}
 
         return chain([block, *activation.behind], memories)
 
+    def _constant_unit(self, model: ModelWrapper) -> Unit:
+        """Every weight in the logic."""
+        inputs, activation = (
+            self.get_input_datatype(0),
+            self.activation(model, self.attribute("PE")),
+        )
+        block = unrolled_block(
+            self._matrix(model),
+            bits_of(inputs),
+            inputs.signed(),
+            activation.parameters,
+            activation.bits,
+        )
+        return chain([block, *activation.behind], activation.memories)
+
+    def _matrix(self, model: ModelWrapper) -> IntArray:
+        """Weights (MH, MW)."""
+        matrix: IntArray = model.get_initializer(self.onnx_node.input[1]).astype(np.int64).T
+        return matrix
+
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes of FINN's operator and those of this backend."""
-        return super().get_nodeattr_types() | {_ROW_SUMS: ("ints", False, [])}
+        return super().get_nodeattr_types() | {
+            _ROW_SUMS: ("ints", False, []),
+            TABLES: ("i", False, 0),
+        }
 
     def set_row_sums(self, sums: IntArray) -> None:
         """Make it an XNOR unit: Σ w of each row, all w -1 or +1, the inputs' codes 0 and 1."""
@@ -96,9 +137,21 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         """See the base class."""
         if self._is_binary():
             return "xnor"
+        return "mult" if self._is_wide() else "planes"
+
+    def _is_wide(self) -> bool:
+        """Whether operands are too wide for bit planes."""
         inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
-        planes = max(bits_of(inputs), bits_of(weights)) <= MAX_PLANE_BITS
-        return "planes" if planes else "mult"
+        return max(bits_of(inputs), bits_of(weights)) > MAX_PLANE_BITS
+
+    def _is_constant(self) -> bool:
+        """Whether the weights become logic: all of them are used at once, and not by DSP blocks."""
+        if self._depth() > 1 or (self._is_wide() and self.uses_dsp()):
+            return False
+        # About half of all ternary weights are zero; wider ones have a digit for each three bits.
+        digits = max(0.5, bits_of(self.get_input_datatype(1)) / 3)
+        size = self.attribute("MW") * self.attribute("MH")
+        return bool(size * digits * bits_of(self.get_input_datatype(0)) <= MAX_CONSTANT_BITS)
 
     def weight_bits(self, model: ModelWrapper) -> int:
         """See the base class."""
@@ -124,7 +177,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         return replace(found, bias=bias, shift=found.shift + 1)
 
     def _is_binary(self) -> bool:
-        return len(self.attribute(_ROW_SUMS)) > 0
+        return len(self.attribute(_ROW_SUMS)) > 0 and not self._is_constant()
 
     def _row_sums(self) -> IntArray:
         return np.array(self.attribute(_ROW_SUMS), dtype=np.int64)
@@ -145,11 +198,25 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
 
     def styles(self) -> list[dict[str, int | str]]:
         """See the base class: also where weights lie and where products are made."""
-        memories = ("distributed", "block") if self._depth() > 1 else ("distributed",)
         products, codes = self.product_styles(self.dot()), super().styles()
         return [
-            {"ram_style": memory, **product, **code}
-            for memory in memories
+            {**memory, **product, **code}
+            for memory in self._memory_styles()
             for product in products
             for code in codes
         ]
+
+    def _memory_styles(self) -> list[dict[str, int | str]]:
+        """Tables, block RAM, or block RAM but for a few columns that would take one more of them."""
+        depth = self._depth()
+        found: list[dict[str, int | str]] = [{"ram_style": "distributed", TABLES: 0}]
+        if depth == 1:
+            return found
+        found.append({"ram_style": "block", TABLES: 0})
+        bits = 1 if self._is_binary() else bits_of(self.get_input_datatype(1))
+        width = int(self.attribute("PE") * self.attribute("SIMD")) * bits
+        whole = rom(width, depth, "block").bram18
+        for rest in range(1, min(MAX_TABLE_COLUMNS + 1, width)):
+            if rom(width - rest, depth, "block").bram18 < whole:
+                return [*found, {"ram_style": "block", TABLES: rest}]
+        return found

@@ -1,7 +1,8 @@
 """From sums to codes of many levels: multiplied (`qd_requant`) or searched (`qd_threshold`).
 
-Up to 15 levels thresholds are compared all at once, by the unit that sums where it can. Beyond, a
-binary search takes a memory of every threshold; where fixed-point numbers give the same codes
+Up to 15 levels thresholds are compared all at once, by the unit that sums where it can, or from 7 on
+searched, as the folding chooses: a search takes a comparator for each bit of the code instead of one
+for each level, and deeper memories. Beyond, it is a search; where fixed-point numbers give the same codes
 (`dataflow/requantization.py` finds and proves them) a multiplier a lane takes its place. The
 thresholds stay the node's definition: FINN executes them.
 """
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdeploy.dataflow.backends.base import QdBackend
+from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.backends.unit import Block, Memories
-from qdeploy.dataflow.memories import threshold_files, wide_lines
+from qdeploy.dataflow.memories import MAX_PARALLEL_LEVELS, threshold_files, wide_lines
 from qdeploy.dataflow.requantization import REQUANTIZE
 from qdeploy.lowering.fixed_point import FixedPoint
 from qdeploy.lowering.integer_graph import IntType
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # Multipliers this narrow are smaller in tables than a DSP block is dear.
 MAX_TABLE_MULTIPLIER = 2
+# With fewer levels comparing all at once is always smaller.
+FIRST_SEARCHED_LEVELS = 7
+SEARCH = "search"
 _MULTIPLIERS, _BIASES = "requantMultipliers", "requantBiases"
 _SHIFT, _EVEN = "requantShift", "requantEven"
 
@@ -34,13 +38,15 @@ _SHIFT, _EVEN = "requantShift", "requantEven"
 class RequantizingBackend(QdBackend):
     """A layer that puts out codes; its node carries the fixed-point numbers, where there are any.
 
-    The attribute `requantize` is the folding's choice: 0 searches in spite of them.
+    The attributes `requantize` (0 searches in spite of them) and `search` (1 searches few levels too)
+    are the folding's choice.
     """
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes of FINN's operator and of the requantization."""
         return super().get_nodeattr_types() | {
             REQUANTIZE: ("i", False, 1, {0, 1}),
+            SEARCH: ("i", False, 0, {0, 1}),
             _MULTIPLIERS: ("ints", False, []),
             _BIASES: ("ints", False, []),
             _SHIFT: ("i", False, 0),
@@ -48,8 +54,17 @@ class RequantizingBackend(QdBackend):
         }
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: multiply or search for codes."""
-        return [{REQUANTIZE: 1}, {REQUANTIZE: 0}] if self.has_fixed_point() else [{}]
+        """See the base class: multiply or search for codes, or compare with all levels."""
+        if self.has_fixed_point():
+            return [{REQUANTIZE: 1}, {REQUANTIZE: 0}]
+        levels = (1 << bits_of(self.get_output_datatype())) - 1
+        if self.makes_codes() and FIRST_SEARCHED_LEVELS <= levels <= MAX_PARALLEL_LEVELS:
+            return [{SEARCH: 0}, {SEARCH: 1}]
+        return [{}]
+
+    def searches(self) -> bool:
+        """Whether few levels are searched, too."""
+        return bool(self.attribute(SEARCH))
 
     def set_fixed_point(self, found: FixedPoint) -> None:
         """Keep fixed-point numbers with the node."""
@@ -112,12 +127,13 @@ class RequantizingBackend(QdBackend):
                 "NT": table.shape[1],
                 "OB": out_bits,
                 "BASE": int(self.attribute("ActVal")),
+                "SEARCH": int(self.searches()),
                 "TFILE": stem,
             }
             block = "qd_threshold"
 
             def memories() -> dict[str, list[str]]:
-                return threshold_files(stem, table, lanes, bits)
+                return threshold_files(stem, table, lanes, bits, search=self.searches())
 
         else:
             m_file, b_file = f"{name}_m.hex", f"{name}_b.hex"

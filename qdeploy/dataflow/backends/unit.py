@@ -19,6 +19,24 @@ Memories = Callable[[], Mapping[str, list[str]]]
 
 
 @dataclass(frozen=True)
+class Inside:
+    """A module made for one layer that works between two ports of its block.
+
+    It has the ports clk, `given` and `back` under the block's own names for them.
+
+    Args:
+        given, back: the block's output and input, (name, bits).
+        verilog: gives the text of the module of a name.
+        modules: of `hw/rtl` that the text instantiates.
+    """
+
+    given: tuple[str, int]
+    back: tuple[str, int]
+    verilog: Callable[[str], str]
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Block:
     """A module of `hw/rtl` with its parameters.
 
@@ -28,6 +46,8 @@ class Block:
         in_bits, out_bits: unpadded widths of its streams. One stream has the ports `s_*` or `m_*`,
             several have `s0_*`, `s1_*`, … or `m0_*`, `m1_*`, ….
         extra: further output ports of the module that the wrapper passes through, with widths.
+        inside: a module of the layer's own on two of its ports.
+        facts: what the cost of the block depends on besides its parameters.
     """
 
     module: str
@@ -35,6 +55,13 @@ class Block:
     in_bits: tuple[int, ...]
     out_bits: tuple[int, ...]
     extra: Mapping[str, int] = field(default_factory=dict)
+    inside: Inside | None = None
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def measures(self) -> dict[str, int | str]:
+        """What its cost depends on."""
+        return {**self.parameters, **self.facts}
 
 
 @dataclass(frozen=True)
@@ -62,7 +89,11 @@ class Unit:
     @property
     def files(self) -> list[str]:
         """Names of the files of `hw/rtl` the unit needs."""
-        return closure(instance.block.module for instance in self.instances)
+        modules = [instance.block.module for instance in self.instances]
+        for instance in self.instances:
+            if instance.block.inside is not None:
+                modules += instance.block.inside.modules
+        return closure(modules)
 
     @property
     def in_bits(self) -> list[int]:
@@ -85,7 +116,7 @@ class Unit:
         return [found[f"{prefix}{index}"] for index in range(len(found))]
 
     def verilog(self, module: str) -> str:
-        """The wrapper's text, Verilog-2005.
+        """The wrapper's text, Verilog-2005, and that of modules made for it.
 
         Raises:
             InternalError: a stream's ends differ in width.
@@ -108,9 +139,18 @@ class Unit:
             ]
         head = ",\n".join(f"  {port}" for port in ports)
         lines = [f"module {module} (", head, ");", *self._wires()]
+        made = []
         for index, instance in enumerate(self.instances):
+            inside = instance.block.inside
             lines += _instance(instance, index)
-        return "\n".join([*lines, "endmodule", ""])
+            if inside is not None:
+                name = f"{module}_{inside.back[0]}"
+                lines.append(
+                    f"  {name} inside{index} (.clk(ap_clk), .{inside.given[0]}({inside.given[0]}), "
+                    f".{inside.back[0]}({inside.back[0]}));"
+                )
+                made.append(inside.verilog(name))
+        return "\n".join([*lines, "endmodule", "", *made])
 
     def _check(self, module: str) -> None:
         made = {f"in{index}": bits for index, bits in enumerate(self.in_bits)}
@@ -139,6 +179,9 @@ class Unit:
             for name, bits in zip(instance.sinks, instance.block.out_bits, strict=True):
                 yield f"  wire [{bits - 1}:0] {name}_tdata;"
                 yield f"  wire {name}_tvalid, {name}_tready;"
+            if instance.block.inside is not None:
+                for name, bits in (instance.block.inside.given, instance.block.inside.back):
+                    yield f"  wire [{bits - 1}:0] {name};"
         for index, bits in enumerate(self.out_bits):
             name, port = f"out{index}", f"out{index}_V"
             yield f"  assign {port}_TDATA = {_padded_value(f'{name}_tdata', bits)};"
@@ -187,5 +230,7 @@ def _instance(instance: Instance, index: int) -> list[str]:
                 f".{prefix}_{signal}({name}_{signal})" for signal in ("tdata", "tvalid", "tready")
             ]
     ports += [f".{name}({name})" for name in block.extra]
+    if block.inside is not None:
+        ports += [f".{name}({name})" for name, _ in (block.inside.given, block.inside.back)]
     joined = ",\n    ".join(ports)
     return [f"  {block.module} #({parameters}) block{index} (\n    {joined}\n  );"]

@@ -3,7 +3,7 @@ or `qd_window_parallel`, the whole window."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInputGenerator
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
@@ -14,6 +14,9 @@ from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
+
+# Rows the memory holds beside those of a window: 0 stands for as many as those.
+AHEAD = "rows_ahead"
 
 
 @register_custom_op
@@ -34,7 +37,26 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
         kernel_height, kernel_width = pair(self.attribute("ConvKernelDim"))
         positions = 1 if self.use_parallel_window_output() else kernel_height * kernel_width
         written = out_height * out_width * positions
-        return int(fold * max(height * width, written))
+        return int(fold * (max(height * width, written) + self._gap() * width))
+
+    def _gap(self) -> int:
+        """Rows of the next frame that have to come in after the last window, at most."""
+        ahead = int(self.attribute(AHEAD))
+        if not ahead or self.use_parallel_window_output():
+            return 0
+        span = pair(self.attribute("Dilation"))[0] * (pair(self.attribute("ConvKernelDim"))[0] - 1)
+        return max(span + 1 - ahead + 1, 0)
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: attributes of FINN's operator and those of this backend."""
+        return super().get_nodeattr_types() | {AHEAD: ("i", False, 0)}
+
+    def styles(self) -> list[dict[str, int | str]]:
+        """See the base class: rows for the next frame without a gap, or as few as there can be."""
+        tall = pair(self.attribute("ConvKernelDim"))[0] > 1
+        if not tall or self.use_parallel_window_output():
+            return [{AHEAD: 0}]
+        return [{AHEAD: 0}, {AHEAD: 1}]
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
@@ -65,5 +87,5 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
                 )
             wide = bits * kernel[0] * kernel[1]
             return single(Block("qd_window_parallel", parameters, (bits,), (wide,)))
-        parameters |= {"CF": fold, "DEPTHWISE": depthwise}
+        parameters |= {"CF": fold, "DEPTHWISE": depthwise, "AHEAD": int(self.attribute(AHEAD))}
         return single(Block("qd_window", parameters, (bits,), (bits,)))
