@@ -214,7 +214,8 @@ def threshold(p: Parameters) -> Features:
         if table.kind == "logic":
             tables += pe * rom_luts(acc, folds << stage)
             flops += pe * rom_columns(acc, folds << stage)
-        flops += pe * (acc + stage + 1) + clog2(folds)
+        # The registers behind the memory, and those of the beat beside it, twice.
+        flops += pe * acc + 2 * (pe * (acc + stage + 1) + clog2(folds))
     capped = pe * stages if levels + 1 != 1 << stages else 0
     lut = (1, clog2(folds), pe * acc * stages, tables, capped, pe * out)
     return Features("search", lut, (1, clog2(folds), flops, pe * out), 0, blocks)
