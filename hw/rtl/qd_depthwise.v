@@ -47,9 +47,9 @@ module qd_depthwise #(
   // By the last letter: linters mind strings of different lengths being compared.
   localparam PLANES  = DOT[7:0] == "s";
   localparam DB      = WB + AB;
-  // Cycles from an accepted beat to its products: the registers of activation and weight, and the
-  // product's own.
-  localparam LATENCY = 1 + (PLANES ? WB + AB - 1 : 1);
+  // Cycles from an accepted beat to its products: two registers of activation and weight, so that
+  // nothing else lies in the cycle of a slow memory, and the product's own.
+  localparam LATENCY = 2 + (PLANES ? WB + AB - 1 : 1);
   localparam unused_names = {WRAM_STYLE, USE_DSP};  // not every variant reads them
 
   wire room, k_last;
@@ -63,14 +63,16 @@ module qd_depthwise #(
   (* ram_style = WRAM_STYLE *) reg [PE*WB-1:0] weights [0:WORDS-1];
   initial $readmemh(WFILE, weights);
   reg [WA-1:0]    at;
-  reg [PE*WB-1:0] w;
-  reg [PE*AB-1:0] a;
+  reg [PE*WB-1:0] w_read, w;
+  reg [PE*AB-1:0] a_taken, a;
   always @(posedge clk)
     if (!rst_n) at <= {WA{1'b0}};
     else if (issue) at <= (at == LAST_WORD[WA-1:0]) ? {WA{1'b0}} : at + 1'b1;
   always @(posedge clk) begin
-    w <= weights[at];
-    a <= s_tdata;
+    w_read  <= weights[at];
+    a_taken <= s_tdata;
+    w       <= w_read;
+    a       <= a_taken;
   end
 
   wire [PE*DB-1:0] products;

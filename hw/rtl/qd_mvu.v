@@ -6,9 +6,9 @@
 //        BASE + the number of thresholds the accumulator reaches, or for NT = 0 the accumulator
 //   rate SF*NF cycles a vector, vectors back to back; the next vector is taken meanwhile, at any
 //        pace. A stalled output stops the unit only when its queue of results is full.
-//   time INSIDE + 4 cycles (below), one more with thresholds, from a vector's last beat to its first
-//        output for NF = 1; one more for NF > 1, when the outputs of further row groups follow SF
-//        cycles apart
+//   time INSIDE + READ + 3 cycles (below), one more with thresholds, from a vector's last beat to
+//        its first output for NF = 1; one more for NF > 1, when the outputs of further row groups
+//        follow SF cycles apart
 //   mem  WFILE: SF*NF words, bits [(p*SIMD + s)*WB +: WB] of word nf*SF + sf are
 //        W[nf*PE + p][sf*SIMD + s], two's complement;  TFILE: NF words, as qd_results says.
 //        With WREST > 0 the upper WREST bits of each word are in WRESTFILE, which becomes tables
@@ -57,25 +57,28 @@ module qd_mvu #(
   // Cycles in the dot product.
   localparam INSIDE = PLANES ? WB + AB - 1 + $clog2((SIMD + 8)/9)
                     : XNOR ? 2 + $clog2((SIMD + 8)/9) : 1 + $clog2(SIMD);
+  // Cycles in the weights: a memory that may be a block has a second register, so that nothing else
+  // lies in its slow cycle; tables of logic ("registers") do not need it.
+  localparam READ   = (SF*NF > 1 && WRAM_STYLE[7:0] != "s") ? 2 : 1;
   localparam unused_names = {WRAM_STYLE, USE_DSP, WRESTFILE};  // not every variant reads them
 
   // ---- what is due: activations and weights ----
   wire issue, room, sf_last, nf_last;
   wire done = issue & sf_last;
-  wire [SIMD*AB-1:0] a;
+  wire [SIMD*AB-1:0] a_read, a;
   qd_cycle #(.N(SF)) column (.clk(clk), .rst_n(rst_n), .step(issue), .last(sf_last));
   qd_cycle #(.N(NF)) row (.clk(clk), .rst_n(rst_n), .step(done), .last(nf_last));
   qd_mvu_input #(.WIDTH(SIMD*AB), .SF(SF), .NF(NF)) activations (.clk(clk), .rst_n(rst_n),
     .s_tdata(s_tdata), .s_tvalid(s_tvalid), .s_tready(s_tready), .allow(room | ~sf_last),
-    .sf_last(sf_last), .nf_last(nf_last), .issue(issue), .data(a));
+    .sf_last(sf_last), .nf_last(nf_last), .issue(issue), .data(a_read));
 
   localparam WA = (SF*NF > 1) ? $clog2(SF*NF) : 1;
   localparam WW = PE*SIMD*WB;
   (* ram_style = WRAM_STYLE *) reg [WW-WREST-1:0] weights [0:SF*NF-1];
   initial $readmemh(WFILE, weights);
-  reg [WA-1:0]       at;
-  reg [WW-WREST-1:0] low;
-  wire [WW-1:0]      w;
+  reg  [WA-1:0]       at;
+  reg  [WW-WREST-1:0] low;
+  wire [WW-1:0]       w_read, w;
   always @(posedge clk)
     if (!rst_n) at <= {WA{1'b0}};
     else if (issue) at <= (sf_last & nf_last) ? {WA{1'b0}} : at + 1'b1;
@@ -86,9 +89,9 @@ module qd_mvu #(
       initial $readmemh(WRESTFILE, rest);
       reg [WREST-1:0] high;
       always @(posedge clk) high <= rest[at];
-      assign w = {high, low};
+      assign w_read = {high, low};
     end else begin : g_whole
-      assign w = low;
+      assign w_read = low;
     end
   endgenerate
 
@@ -96,6 +99,19 @@ module qd_mvu #(
   wire [PE*DB-1:0] dots;
   genvar p, s, j;
   generate
+    if (READ == 1) begin : g_tables
+      assign w = w_read;
+      assign a = a_read;
+    end else begin : g_memory
+      reg [PE*SIMD*WB-1:0] w_late;
+      reg [SIMD*AB-1:0]    a_late;
+      assign w = w_late;
+      assign a = a_late;
+      always @(posedge clk) begin
+        w_late <= w_read;
+        a_late <= a_read;
+      end
+    end
     if (PLANES) begin : g_planes
       wire [AB*SIMD*WB-1:0] planes;
       for (j = 0; j < AB; j = j + 1) begin : g_bit
@@ -118,7 +134,7 @@ module qd_mvu #(
     end
   endgenerate
 
-  qd_results #(.K(SF), .NF(NF), .PE(PE), .DB(DB), .LATENCY(INSIDE + 1), .ACC(ACC), .NT(NT),
+  qd_results #(.K(SF), .NF(NF), .PE(PE), .DB(DB), .LATENCY(INSIDE + READ), .ACC(ACC), .NT(NT),
     .OB(OB), .BASE(BASE), .TFILE(TFILE)) results (.clk(clk), .rst_n(rst_n),
     .issue(issue), .done(done), .room(room), .dots(dots),
     .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready));

@@ -3,11 +3,11 @@
 //   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where BASE is negative
 //   rate  one beat a cycle; a stalled pipeline still closes its gaps
-//   time  NT <= 15: 3 cycles; else, or with SEARCH, $clog2(NT+1) + 2
+//   time  NT <= 15: 3 cycles; else, or with SEARCH, 2*$clog2(NT+1) + 2
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 //   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
-//         all compared at once; else, or with SEARCH, a binary search, files as qd_threshold_stage says, the table
-//         padded to 2^k - 1 levels with the highest value
+//         all compared at once; else, or with SEARCH, a binary search, files as qd_threshold_stage
+//         says, the table padded to 2^k - 1 levels with the highest value
 `default_nettype none
 module qd_threshold #(
   parameter C         = 16,
@@ -36,7 +36,7 @@ module qd_threshold #(
   localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
   localparam CB     = $clog2(NT + 1);
   localparam AT_ONCE = NT <= 15 && SEARCH == 0;
-  localparam STAGES = AT_ONCE ? 2 : CB + 1;
+  localparam STAGES  = AT_ONCE ? 2 : 2*CB + 1;
   localparam [31:0] LAST = FOLDS - 1;
 
   // Stage i takes a beat when it or one behind it is free, or the output takes one.
@@ -103,7 +103,7 @@ module qd_threshold #(
           .RAM_STYLE(RAM_STYLE)
         ) stage (
           .clk(clk),
-          .enable(enable[s]),
+          .enable(enable[2*s +: 2]),
           .in_acc(accs[s*PE*ACC +: PE*ACC]),
           .in_fold(folds[s*FB +: FB]),
           .in_heap(heaps[PE*s*(s+1)/2 +: PE*(s+1)]),
@@ -124,12 +124,12 @@ module qd_threshold #(
         wire [CB-1:0] path = heap[CB-1:0];
         reg  [CB-1:0] capped;
         if (NT + 1 == (1 << CB)) begin : g_exact
-          always @(posedge clk) if (enable[CB]) capped <= path;
+          always @(posedge clk) if (enable[2*CB]) capped <= path;
         end else begin : g_padded
           localparam [31:0] TOP = NT;
           // Padding levels are met only by an accumulator that meets all others.
           always @(posedge clk)
-            if (enable[CB]) capped <= (path > TOP[CB-1:0]) ? TOP[CB-1:0] : path;
+            if (enable[2*CB]) capped <= (path > TOP[CB-1:0]) ? TOP[CB-1:0] : path;
         end
         assign count[p*CB +: CB] = capped;
       end

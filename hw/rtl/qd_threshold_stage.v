@@ -1,7 +1,8 @@
 // One step of qd_threshold's binary search, PE lanes side by side.
 //
-//   in    an accumulator and a heap index a lane, and the beat's channel fold, taken with `enable`
-//   out   a cycle later: the accumulator, the fold, and the heap index one decision longer
+//   in    an accumulator and a heap index a lane, and the beat's channel fold, taken with `enable[0]`
+//   out   two cycles later, the second with `enable[1]`: the accumulator, the fold, and the heap
+//         index one decision longer. The first cycle is the memory's alone, which may be a slow one.
 //   heap  index 1 is the root; a decision appends a bit, 1 where acc >= threshold
 //   mem   {TFILE, "_s<STAGE>_p<lane, 3 digits>.hex"}: FOLDS * 2^STAGE words of ACC bits; word
 //         {fold, decisions so far}, first decision most significant
@@ -19,7 +20,7 @@ module qd_threshold_stage #(
   /* verilator lint_on UNUSEDPARAM */
 ) (
   input  wire                    clk,
-  input  wire                    enable,
+  input  wire [1:0]              enable,
   input  wire [PE*ACC-1:0]       in_acc,
   input  wire [FB-1:0]           in_fold,
   input  wire [PE*(STAGE+1)-1:0] in_heap,
@@ -30,11 +31,18 @@ module qd_threshold_stage #(
   localparam WORDS = FOLDS << STAGE;
   localparam [7:0] STAGE_DIGIT = 8'd48 + STAGE;
 
-  reg [PE*(STAGE+1)-1:0] heap;
-  always @(posedge clk) if (enable) begin
-    out_acc  <= in_acc;
-    out_fold <= in_fold;
-    heap     <= in_heap;
+  reg [PE*ACC-1:0]       acc_read;
+  reg [FB-1:0]           fold_read;
+  reg [PE*(STAGE+1)-1:0] heap_read, heap;
+  always @(posedge clk) if (enable[0]) begin
+    acc_read  <= in_acc;
+    fold_read <= in_fold;
+    heap_read <= in_heap;
+  end
+  always @(posedge clk) if (enable[1]) begin
+    out_acc  <= acc_read;
+    out_fold <= fold_read;
+    heap     <= heap_read;
   end
 
   genvar p;
@@ -46,14 +54,16 @@ module qd_threshold_stage #(
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
       initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
       // The heap index without its leading one behind the fold is the address.
+      reg [ACC-1:0]        read;
       reg signed [ACC-1:0] threshold;
+      always @(posedge clk) if (enable[1]) threshold <= read;
       if (STAGE == 0) begin : g_root
-        always @(posedge clk) if (enable) threshold <= words[in_fold];
+        always @(posedge clk) if (enable[0]) read <= words[in_fold];
       end else if (FOLDS == 1) begin : g_one
-        always @(posedge clk) if (enable) threshold <= words[in_heap[p*(STAGE+1) +: STAGE]];
+        always @(posedge clk) if (enable[0]) read <= words[in_heap[p*(STAGE+1) +: STAGE]];
       end else begin : g_inner
         always @(posedge clk)
-          if (enable) threshold <= words[{in_fold, in_heap[p*(STAGE+1) +: STAGE]}];
+          if (enable[0]) read <= words[{in_fold, in_heap[p*(STAGE+1) +: STAGE]}];
       end
       wire signed [ACC-1:0] acc = out_acc[p*ACC +: ACC];
       assign out_heap[p*(STAGE+2) +: STAGE+2] =

@@ -94,7 +94,9 @@ def mvu(p: Parameters) -> Features:
     control = cycle_bits(sf) + cycle_bits(nf) + clog2(sf * nf)
     if nf > 1:
         control += 4 * clog2(2 * sf + 1)
-    return _unit(p, pe, simd, sf, nf, sf * nf, control, ring, simd * bits)
+    words = sf * nf
+    twice = words > 1 and str(p.get("WRAM_STYLE", "auto")) != "registers"
+    return _unit(p, pe, simd, sf, nf, words, control, ring, simd * bits, twice)
 
 
 def unrolled(p: Parameters) -> Features:
@@ -116,7 +118,7 @@ def depthwise(p: Parameters) -> Features:
     folds = channels // pe
     control = cycle_bits(positions) + clog2(folds * positions)
     none = Mapped("logic")
-    return _unit(p, pe, 1, positions, folds, folds * positions, control, none, pe * bits)
+    return _unit(p, pe, 1, positions, folds, folds * positions, control, none, pe * bits, True)
 
 
 def _unit(
@@ -129,8 +131,11 @@ def _unit(
     control: int,
     ring: Mapped,
     beat: int,
+    twice: bool,
 ) -> Features:
     """A unit of pe dot products of simd lanes, with weights, results and what feeds it.
+
+    With `twice` there is a second register behind the weights' memory and the beat beside it.
 
     The ways to multiply share the coefficients of everything else; weights that never change
     (one word) are folded into the logic and counted for themselves.
@@ -181,7 +186,7 @@ def _unit(
         control,
         *(float(pe * flops) if each == constant else 0.0 for each in kinds),
         read,
-        beat,
+        2 * beat + lanes * weight_bits if twice else beat,
         *ff_results,
     )
     return Features(
@@ -229,7 +234,8 @@ def threshold(p: Parameters) -> Features:
         if table.kind == "logic":
             tables += pe * rom_luts(acc, folds << stage)
             flops += pe * rom_columns(acc, folds << stage)
-        flops += pe * (acc + stage + 1) + clog2(folds)
+        # The registers behind the memory, and those of the beat beside it, twice.
+        flops += pe * acc + 2 * (pe * (acc + stage + 1) + clog2(folds))
     capped = pe * stages if levels + 1 != 1 << stages else 0
     lut = (1, clog2(folds), pe * acc * stages, tables, capped, pe * out)
     return Features("search", lut, (1, clog2(folds), flops, pe * out), 0, blocks)

@@ -151,7 +151,7 @@ def test_takes_a_beat_every_cycle(case):
     assert_array_equal(np.diff(result.output_cycles[0]), unit.K)
     inside = unit.WB + unit.AB - 1 if unit.DOT == "planes" else 1
     latency = result.output_cycles[0][0] - result.input_cycles[0][unit.K - 1]
-    assert latency == 1 + inside + 3 + bool(unit.NT)
+    assert latency == 2 + inside + 3 + bool(unit.NT)
 
 
 @pytest.mark.parametrize("name", STRUCTURAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ class Unit:
     BASE: int = 0
     DOT: str = "planes"
     USE_DSP: str = "no"
+    WRAM_STYLE: str = "auto"
 
     @property
     def inputs(self) -> IntType:
@@ -82,6 +84,7 @@ class Unit:
 
 CASES = {
     "144x16, 2 bits": Unit(144, 16, 4, 8),
+    "144x16, weights in tables": Unit(144, 16, 4, 8, WRAM_STYLE="registers"),
     "one multiplier": Unit(7, 5, 1, 1),
     "all at once, primes": Unit(13, 11, 11, 13, AB=3, WB=3, NT=7),
     "one fold of inputs, raw sums": Unit(20, 6, 2, 20, NT=0),
@@ -96,6 +99,7 @@ CASES = {
 # The simulator's short cuts are replaced by what synthesis reads in these.
 STRUCTURAL = [
     "144x16, 2 bits",
+    "144x16, weights in tables",
     "signed activations",
     "signed bits",
     "8 x 8 bits, raw sums",
@@ -151,6 +155,15 @@ def test_takes_exactly_its_cycles_a_vector(case):
     _, result = run(unit, sim, unit.vectors(30, seed=1))
     ends = result.output_cycles[0].reshape(30, -1)[:, -1]
     assert_array_equal(np.diff(ends), unit.cycles)
+    # The header's latency: one more cycle where the weights may lie in a block memory.
+    groups, last_beat = math.ceil(unit.SIMD / 9), unit.MW // unit.SIMD - 1
+    inside = {
+        "planes": unit.WB + unit.AB - 1 + math.ceil(math.log2(groups)),
+        "mult": 1 + math.ceil(math.log2(unit.SIMD)),
+    }[unit.DOT]
+    read = 2 if unit.cycles > 1 and unit.WRAM_STYLE != "registers" else 1
+    latency = result.output_cycles[0][0] - result.input_cycles[0][last_beat]
+    assert latency == inside + read + 3 + bool(unit.NT) + (unit.MH > unit.PE)
 
 
 @pytest.mark.parametrize("name", STRUCTURAL)

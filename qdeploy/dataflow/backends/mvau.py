@@ -1,4 +1,4 @@
-"""Matrix-vector unit: `qd_mvu` or `qd_unrolled`, and what makes the codes behind it where they have many levels.
+"""Matrix-vector unit: `qd_mvu` or `qd_unrolled`, and what makes codes of many levels behind it.
 
 Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
 
@@ -7,8 +7,8 @@ Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
 and the code 0 of a padded pixel is s = -1, as the formula has it. M·Σ w·a + B, which makes codes of
 many levels, is half of M·Σ w·s + (2·B + M·Σ w).
 
-With PE = MH and SIMD = MW every weight is used in every cycle: then `qd_unrolled` and sums that have
-the weights in their logic take its place.
+With PE = MH and SIMD = MW every weight is used in every cycle: then `qd_unrolled` and sums
+that have the weights in their logic take its place.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         ]
 
     def _memory_styles(self) -> list[dict[str, int | str]]:
-        """Tables, block RAM, or block RAM but for a few columns that would take one more of them."""
+        """Tables, block RAM, or block RAM but for a few columns that would take one more."""
         depth = self._depth()
         found: list[dict[str, int | str]] = [{"ram_style": "distributed", TABLES: 0}]
         if depth == 1:

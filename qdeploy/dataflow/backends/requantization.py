@@ -1,9 +1,10 @@
 """From sums to codes of many levels: multiplied (`qd_requant`) or searched (`qd_threshold`).
 
-Up to 15 levels thresholds are compared all at once, by the unit that sums where it can, or from 7 on
-searched, as the folding chooses: a search takes a comparator for each bit of the code instead of one
-for each level, and deeper memories. Beyond, it is a search; where fixed-point numbers give the same codes
-(`dataflow/requantization.py` finds and proves them) a multiplier a lane takes its place. The
+Up to 15 levels thresholds are compared all at once, by the unit that sums where it can, or from 7
+on searched, as the folding chooses: a search takes a comparator for each bit of the code instead of
+one for each level, and deeper memories. Beyond, it is a search; where fixed-point numbers give the
+same codes (`dataflow/requantization.py` finds and proves them) a multiplier a lane takes its place.
+The
 thresholds stay the node's definition: FINN executes them.
 """
 
@@ -38,8 +39,8 @@ _SHIFT, _EVEN = "requantShift", "requantEven"
 class RequantizingBackend(QdBackend):
     """A layer that puts out codes; its node carries the fixed-point numbers, where there are any.
 
-    The attributes `requantize` (0 searches in spite of them) and `search` (1 searches few levels too)
-    are the folding's choice.
+    The attributes `requantize` (0 searches in spite of them) and `search` (1 searches few levels
+    too) are the folding's choice.
     """
 
     def get_nodeattr_types(self) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""The clock each block of hw/rtl reaches after place and route, and that of one whole design.
+
+    python bench/fmax.py [--only PATTERN] [--store FOLDER] [--paths]
+
+For an ECP5-85F of speed grade 6 as a conservative stand-in: no place and route for the boards' own
+parts comes with a package registry. Each block lies between registers, with the parameters that
+fmax_blocks.py says; the design is the digits network at 200,000 frames/s. Writes
+bench/results/fmax.json with the rows `fmax`; rows left out with --only are kept. Ends with 1 when
+something stays below 100 MHz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fmax_blocks import Timed, timed_blocks
+from record import RESULTS, row, save
+
+from qdeploy.dataflow.backends.unit import padded, single
+from qdeploy.dataflow.design import Design
+from qdeploy.dataflow.library import FOLDER
+from qdeploy.resources import resource
+from qdeploy.synth.nextpnr import NextPnr, Timing
+from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
+
+ROOT = Path(__file__).resolve().parent.parent
+CLOCK_MHZ = 100.0
+CORE = "core"
+DESIGN = ("quickstart/digits_fcdnn_w2a2.yaml", 200_000.0)
+
+
+def time_block(block: Timed, tool: NextPnr) -> Timing:
+    """Place and route one block in the wrapper a design has around it."""
+    unit = single(block.block, lambda: block.memories)
+    ports: list[Port] = [Port(name, bits, False) for name, bits in block.block.extra.items()]
+    for index, bits in enumerate(unit.in_bits):
+        ports += stream_ports(f"in{index}_V", padded(bits), into=True, upper=True)
+    for index, bits in enumerate(unit.out_bits):
+        ports += stream_ports(f"out{index}_V", padded(bits), into=False, upper=True)
+    files = {f"{CORE}.v": unit.verilog(CORE)}
+    files |= {f"{TOP}.v": harness(CORE, ports, clock="ap_clk", reset="ap_rst_n")}
+    files |= {name: (resource(FOLDER) / name).read_text("utf-8") for name in unit.files}
+    memories = {name: "\n".join(lines) + "\n" for name, lines in block.memories.items()}
+    with tempfile.TemporaryDirectory(prefix="qdeploy-fmax-") as scratch:
+        folder = Path(scratch)
+        for name, text in {**files, **memories}.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return tool.run(folder, list(files), TOP, dsp=block.dsp, memories=list(memories))
+
+
+def time_design(tool: NextPnr) -> Timing:
+    """Place and route a whole design, its streams between registers."""
+    from qdeploy.boards import load_board
+    from qdeploy.dataflow.compile import compile_graph
+    from qdeploy.lowering.export_qonnx import export_qonnx_file
+    from qdeploy.lowering.lower import lower
+    from qdeploy.networks.calibrated import calibrated_random
+    from qdeploy.recipe.loading import load_recipe
+
+    recipe, fps = DESIGN
+    network = calibrated_random(load_recipe(ROOT / "models" / recipe))
+    with tempfile.TemporaryDirectory(prefix="qdeploy-fmax-") as scratch:
+        folder = Path(scratch) / "rtl"
+        export_qonnx_file(network, network.input_shape, Path(scratch) / "network.onnx")
+        graph = lower(Path(scratch) / "network.onnx")
+        design = compile_graph(graph, load_board("pynq-z2"), folder, fps=fps).design
+        text = harness(design.top, design_ports(design))
+        (folder / f"{TOP}.v").write_text(text, encoding="utf-8")
+        sources = [*design.sources, f"{TOP}.v"]
+        return tool.run(folder, sources, TOP, dsp=True, memories=design.memories)
+
+
+def design_ports(design: Design) -> list[Port]:
+    """The ports of a design's top."""
+    return [
+        *stream_ports("s_axis", design.input.width, into=True),
+        *stream_ports("m_axis", design.output.width, into=False),
+        Port("m_axis_tlast", 1, False),
+    ]
+
+
+def measurements(tool: NextPnr) -> Iterator[tuple[str, Callable[[], Timing]]]:
+    """Name and measurement of every row."""
+    for block in timed_blocks():
+        yield block.name, lambda block=block: time_block(block, tool)
+    yield f"design {Path(DESIGN[0]).stem} at {DESIGN[1]:,.0f}/s", lambda: time_design(tool)
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="*", help="pattern of row names")
+    parser.add_argument("--store", type=Path, default=Path.home() / ".cache/qdeploy/nextpnr")
+    parser.add_argument("--paths", action="store_true", help="print each longest path")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    tool = NextPnr(arguments.store)
+    names, rows, slow = [], [], []
+    for name, measure in measurements(tool):
+        names.append(name)
+        if not fnmatch.fnmatch(name, arguments.only):
+            continue
+        timing = measure()
+        print(f"{timing.fmax_mhz:7.1f} MHz  {name}", flush=True)
+        if arguments.paths:
+            print("".join(f"      {step}\n" for step in timing.path), end="")
+        rows.append(row(name, "fmax", timing.fmax_mhz, "MHz", "the boards' clock", CLOCK_MHZ))
+        slow += [name] if timing.fmax_mhz < CLOCK_MHZ else []
+    path = RESULTS / "fmax.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    made = {one["network"]: one for one in (*earlier, *rows)}
+    save("fmax", [made[name] for name in names if name in made])
+    print(tool.source)
+    if slow:
+        sys.exit(f"below {CLOCK_MHZ:g} MHz: " + ", ".join(slow))
+
+
+if __name__ == "__main__":
+    main()
