@@ -9,12 +9,12 @@ to back:
     4  smaller depths, several FIFOs at once   kept where T stays, with stalls too
 
 The pace is what makes the marks of use: a source that is always ready fills whatever stands before
-the bottleneck, at any depth, while beat i offered from cycle i·T/beats on never runs ahead. A
-design of this kind (streams, units that wait for input and for room) is monotone: a word that comes
-earlier, or room that is free earlier, never delays a unit. The paced run is one schedule of interval
-T in which no FIFO holds more than its mark; so with these depths, and a source that is always ready,
-every unit is at most as late as in that schedule, and T holds. Units are no ideal actors in their
-last cycle, which is why step 3 looks.
+the bottleneck, at any depth, while beat i offered from cycle i·T/beats on never runs ahead. Designs
+of this kind (streams, units that wait for input and for room) are monotone: a word that comes
+earlier, or room that is free earlier, never delays a unit. The paced run is one schedule of
+interval T in which no FIFO holds more than its mark; so with these depths, and a source that is
+always ready, every unit is at most as late as in that schedule, and T holds. Units are no ideal
+actors in their last cycle, which is why step 3 looks.
 
 Marks are more than is needed where a unit runs ahead only because it may. Monotone also means that
 T only grows when depths shrink: step 4 takes the least depth for a group of FIFOs at once and

@@ -1,7 +1,7 @@
 """The step of a build that sizes FIFOs: simulate, choose, stitch anew, simulate again.
 
-What it found is in `fifos.json`: for each FIFO its width, the depth by the lags of the branches, the
-high-water mark with deep FIFOs, the depth chosen and the most it then held; the cycles between
+What it found is in `fifos.json`: for each FIFO its width, the depth by the lags of the branches,
+the high-water mark with deep FIFOs, the depth chosen and the most it then held; the cycles between
 frames before and after, with and without stalls.
 """
 
