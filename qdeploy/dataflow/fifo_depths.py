@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
+# What simulation leaves of the lag at a join, at most about, and of other FIFOs: measured on
+# residual networks (fold_options estimates with it before anything is simulated).
+LEFT = Fraction(1, 4)
+SMALL = 2
 # Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
 SHALLOW = 32
 
@@ -42,6 +46,10 @@ class Lag:
     def depth(self, beats: int) -> int:
         """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
         return SHALLOW + ceil(self.total * beats)
+
+    def usual_depth(self, beats: int) -> int:
+        """Words the same FIFO usually has once its depth is simulated."""
+        return max(SMALL, SHALLOW * ceil(self.total * beats * LEFT / SHALLOW))
 
 
 class Lags:

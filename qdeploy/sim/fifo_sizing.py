@@ -39,8 +39,10 @@ from qdeploy.sim.errors import DeadlockError
 REGISTERS = 2
 CELL = 32
 REPAIRS = 6
-# Runs spent on making depths smaller; with fewer FIFOs it is over before.
+# Spent on making depths smaller: runs, and simulated cycles, some minutes of them. With fewer FIFOs
+# it is over before; a design of very long frames stays with its marks.
 TRIALS = 80
+TRIAL_CYCLES = 20_000_000
 # With random stalls the smaller FIFOs may cost this much; else the depths stay as the marks say.
 STALL_LOSS = 1.01
 _SETTLED = 3
@@ -231,11 +233,15 @@ class _Search:
                 self._halve(depths, stream)
         return depths
 
+    def _spent(self) -> bool:
+        runs = self.sizer.runs
+        return runs >= TRIALS or runs * self.max_cycles >= TRIAL_CYCLES
+
     def _least(self, stream: str) -> int:
         return self.sizer.bounds[stream].least
 
     def _to_least(self, depths: dict[str, int], group: Sequence[str]) -> None:
-        if not group or self.sizer.runs >= TRIALS:
+        if not group or self._spent():
             return
         tried = depths | {stream: self._least(stream) for stream in group}
         if self.holds(tried):
@@ -246,13 +252,13 @@ class _Search:
             self._to_least(depths, group[middle:])
         elif self._least(group[0]) < REGISTERS < depths[group[0]]:
             tried = depths | {group[0]: REGISTERS}
-            if self.sizer.runs < TRIALS and self.holds(tried):
+            if not self._spent() and self.holds(tried):
                 depths |= tried
 
     def _halve(self, depths: dict[str, int], stream: str) -> None:
         """The least whole number of cells for a large FIFO, between one and what it has."""
         low, high = 0, depths[stream] // CELL
-        while high - low > max(1, high // 16) and self.sizer.runs < TRIALS:
+        while high - low > max(1, high // 16) and not self._spent():
             middle = (low + high) // 2
             if self.holds(depths | {stream: middle * CELL}):
                 high = middle
