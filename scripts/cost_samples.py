@@ -90,7 +90,7 @@ def _dwc(rng: random.Random) -> Sample:
 
 def _fifo(rng: random.Random) -> Sample:
     bits = rng.choice([1, 2, 4, 8, 16, 24, 32, 48, 64, 128])
-    depth = rng.choice([1, 2, 2, 32, 32, 32, 40, 64, 100, 140, 200, 300, 600, 1100])
+    depth = rng.choice([1, 2, 2, 2, 32, 32, 64, 64, 100, 128, 160, 256, 320, 512, 640, 1120])
     p: dict[str, int | str] = {"WIDTH": bits, "DEPTH": depth}
     return Sample(Block("qd_fifo", p, (bits,), (bits,), {"fill": 16}))
 

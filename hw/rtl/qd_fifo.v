@@ -5,9 +5,10 @@
 //   fill  words held now, output register included, at most DEPTH (up to 65535)
 //   rate  one beat a cycle in and out, at every DEPTH
 //   time  a beat into the empty FIFO is at the output one cycle later (DEPTH 1 and 2) or two
-//   ready a register compare, except DEPTH 1: there s_tready follows m_tready
+//   ready a register, except DEPTH 1: there s_tready follows m_tready
 //   size  DEPTH 1 and 2: registers; else a memory of DEPTH words (RAM_STYLE: "auto",
-//         "distributed" or "block") whose read register is the output register
+//         "distributed" or "block") whose read register is the output register; a power of two
+//         saves comparing the addresses with the last one
 `default_nettype none
 module qd_fifo #(
   parameter WIDTH     = 8,
@@ -28,7 +29,6 @@ module qd_fifo #(
   output wire [15:0]      fill
 );
   wire push = s_tvalid & s_tready;
-  wire pop  = m_tvalid & m_tready;
 
   generate
     if (DEPTH == 1) begin : g_one
@@ -38,6 +38,7 @@ module qd_fifo #(
       assign m_tdata  = word;
       assign m_tvalid = full;
       assign fill     = {15'd0, full};
+      wire pop = m_tvalid & m_tready;
       always @(posedge clk)
         if (!rst_n) full <= 1'b0;
         else        full <= push | (full & ~pop);
@@ -46,6 +47,7 @@ module qd_fifo #(
       reg [WIDTH-1:0] head, spare;
       reg             head_full, spare_full;
       assign s_tready = ~spare_full;
+      wire pop = m_tvalid & m_tready;
       assign m_tdata  = head;
       assign m_tvalid = head_full;
       assign fill     = {14'd0, spare_full, head_full & ~spare_full};
@@ -62,36 +64,41 @@ module qd_fifo #(
         if (push) spare <= s_tdata;
       end
     end else begin : g_memory
+      // A word leaves the memory for the head, so at most DEPTH - 1 of them are in there at once.
       localparam AB = $clog2(DEPTH);
-      localparam CB = $clog2(DEPTH + 1);
+      localparam WRAPS = (DEPTH != (1 << AB));
       localparam [31:0] LAST  = DEPTH - 1;
-      localparam [31:0] LIMIT = DEPTH;
+      localparam [31:0] BELOW = DEPTH - 2;
+      localparam [31:0] ONE   = 1;
       (* ram_style = RAM_STYLE *) reg [WIDTH-1:0] words [0:DEPTH-1];
       reg  [WIDTH-1:0] head;
       reg              head_full;
       reg  [AB-1:0]    write_at, read_at;
-      reg  [CB-1:0]    count;   // memory and head together
-      reg              stored;  // the memory holds a word beside the head
-      wire             fetch  = stored & (~head_full | m_tready);
-      wire [CB-1:0]    behind = count - {{(CB-1){1'b0}}, head_full};
-      assign s_tready = (count != LIMIT[CB-1:0]);
+      reg  [AB-1:0]    level;   // words in the memory
+      reg              stored;  // level > 0
+      reg              full;    // level = DEPTH - 1
+      wire             fetch = stored & (~head_full | m_tready);
+      assign s_tready = ~full;
       assign m_tdata  = head;
       assign m_tvalid = head_full;
-      assign fill     = {{(16-CB){1'b0}}, count};
+      assign fill     = {{(16-AB){1'b0}}, level} + {15'd0, head_full};
       always @(posedge clk)
         if (!rst_n) begin
           write_at  <= {AB{1'b0}};
           read_at   <= {AB{1'b0}};
-          count     <= {CB{1'b0}};
+          level     <= {AB{1'b0}};
           head_full <= 1'b0;
           stored    <= 1'b0;
+          full      <= 1'b0;
         end else begin
-          if (push)  write_at <= (write_at == LAST[AB-1:0]) ? {AB{1'b0}} : write_at + 1'b1;
-          if (fetch) read_at  <= (read_at == LAST[AB-1:0]) ? {AB{1'b0}} : read_at + 1'b1;
-          if (push & ~pop) count <= count + 1'b1;
-          if (pop & ~push) count <= count - 1'b1;
-          head_full <= fetch | (head_full & ~pop);
-          stored    <= push | (behind != {{(CB-1){1'b0}}, fetch});
+          if (push)  write_at <= (WRAPS && write_at == LAST[AB-1:0]) ? {AB{1'b0}} : write_at + 1'b1;
+          if (fetch) read_at  <= (WRAPS && read_at == LAST[AB-1:0]) ? {AB{1'b0}} : read_at + 1'b1;
+          if (push ^ fetch) begin
+            level  <= level + {{(AB-1){fetch}}, 1'b1};  // + 1 or - 1
+            stored <= push | (level != ONE[AB-1:0]);
+            full   <= push & (level == BELOW[AB-1:0]);
+          end
+          head_full <= fetch | (head_full & ~m_tready);
         end
       always @(posedge clk) if (push) words[write_at] <= s_tdata;
       always @(posedge clk) if (fetch) head <= words[read_at];

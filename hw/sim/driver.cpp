@@ -1,8 +1,9 @@
 // Drives a Verilated model with AXI-Stream ports; the loop over clock cycles runs here.
 //
 // One cycle: clock low, inputs set, evaluate, look which ports shake hands, clock high, evaluate.
-// An input holds valid until it is accepted; stalls are drawn per port from the seed. Outputs and
-// taps are checked against the AXI-Stream rule that valid, data and last stay until accepted.
+// An input holds valid until it is accepted; stalls are drawn per port from the seed, and an input
+// may have a pace. Outputs and taps are checked against the AXI-Stream rule that valid, data and last
+// stay until accepted.
 #include "model.h"
 
 #include <fcntl.h>
@@ -60,9 +61,16 @@ struct Input {
     size_t bytes = 0;
     std::vector<uint8_t> beats;
     int64_t count = 0, sent = 0, total = 0, position = 0;
+    int64_t pace_cycles = 0, pace_beats = 1;  // beat i not before cycle i * cycles / beats
     bool valid = false;
     std::vector<int64_t> cycles;
     Random random{0};
+
+    // Exact for any length: both sides are products of integers, nothing is added up.
+    bool due(int64_t cycle) const {
+        return static_cast<__int128>(cycle) * pace_beats >=
+               static_cast<__int128>(sent) * pace_cycles;
+    }
 };
 
 struct Watch {  // an output or a tap
@@ -99,6 +107,11 @@ public:
         model.eval(model.self);  // runs the initial blocks: reads the memory files
     }
     ~Driver() { model.destroy(model.self); }
+
+    void set_knob(int index, uint64_t value) {
+        const QdKnob& knob = model.knobs[index];
+        std::memcpy(knob.value, &value, knob.bytes);
+    }
 
     void start(uint64_t seed, double stall_in, double stall_out, int64_t idle, int64_t settle) {
         idle_limit = idle;
@@ -183,7 +196,8 @@ private:
     bool step() {
         *model.clock = 0;
         for (Input& in : inputs) {
-            if (!in.valid && in.sent < in.total && !in.random.below(in_threshold)) {
+            if (!in.valid && in.sent < in.total && in.due(cycle) &&
+                !in.random.below(in_threshold)) {
                 in.valid = true;
                 std::memcpy(in.port.data, &in.beats[in.position * in.bytes], in.bytes);
                 if (in.port.last) *in.port.last = in.position + 1 == in.count;
@@ -309,6 +323,14 @@ QD_API void qd_set_input(void* h, int index, const uint8_t* beats, int64_t count
     in.total = count * repeats;
     in.cycles.reserve(std::min(in.total, RESERVE));
 }
+// Beat i of the input is not offered before cycle i * cycles / beats, the first cycle being 0.
+QD_API void qd_pace(void* h, int index, int64_t cycles, int64_t beats) {
+    Input& in = driver(h).inputs[index];
+    in.pace_cycles = cycles;
+    in.pace_beats = beats;
+}
+// Before qd_start: an input port of the model that keeps one value through the run.
+QD_API void qd_set_knob(void* h, int index, uint64_t value) { driver(h).set_knob(index, value); }
 QD_API void qd_expect(void* h, int index, int64_t beats) {
     Watch& out = driver(h).outputs[index];
     out.expected = beats;

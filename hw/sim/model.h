@@ -20,6 +20,11 @@ struct QdGauge {
     int bytes;
 };
 
+struct QdKnob {
+    uint8_t* value;
+    int bytes;
+};
+
 struct QdModel {
     void* self;
     uint8_t* clock;
@@ -28,6 +33,7 @@ struct QdModel {
     void (*destroy)(void* self);
     std::vector<QdPort> inputs, outputs, taps;
     std::vector<QdGauge> gauges;
+    std::vector<QdKnob> knobs;
 };
 
 // Defined by the generated bind.cpp of each model.

@@ -52,6 +52,13 @@ if TYPE_CHECKING:
 @click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
 @click.option("--no-synthesis", is_flag=True, help="Leave Yosys and the resource figures out.")
 @click.option(
+    "--fifo-depths",
+    type=click.Choice(["simulated", "analytic"]),
+    default="simulated",
+    show_default=True,
+    help="Depths of FIFOs from RTL simulation, or from the lags of branches alone.",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path),
     envvar="QDEPLOY_DATA",
@@ -80,6 +87,7 @@ def export(
     require: tuple[str, ...],
     skip: tuple[str, ...],
     no_synthesis: bool,
+    fifo_depths: str,
     data: Path | None,
     cache: Path | None,
     as_json: bool,
@@ -106,6 +114,7 @@ def export(
         require=require,
         skip=skip,
         synthesis=not no_synthesis,
+        fifo_depths=fifo_depths,
         data=data,
         cache=cache,
     )
@@ -165,7 +174,7 @@ def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path |
     from qdeploy.report.summary import print_summary
 
     if as_json:
-        names = ("build", "verify", "resources", "performance")
+        names = ("build", "verify", "resources", "performance", "fifos")
         found = {
             name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
             for name in names

@@ -7,7 +7,7 @@ integer graph -> FINN dialect -> hardware layers -> RTL backends -> folding
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from qdeploy.boards import Board
 from qdeploy.dataflow.binary_units import mark_binary_units
 from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.exact_types import set_exact_types
-from qdeploy.dataflow.fifo_depths import set_fifo_depths
+from qdeploy.dataflow.fifo_places import Place, insert_fifos, places
 from qdeploy.dataflow.finn_graph import to_finn
 from qdeploy.dataflow.fold_file import Wish, write_folding
 from qdeploy.dataflow.folding import Budget, Folding, fold
@@ -38,12 +38,42 @@ FOLDING_FILE = "folding.yaml"
 
 @dataclass(frozen=True)
 class Compiled:
-    """Result of `compile_graph`: the design, FINN's hardware layers it was stitched from, and how
-    they were folded."""
+    """Result of `compile_graph`.
+
+    Args:
+        design: stitched, with FIFOs as deep as the lags of the branches say.
+        hardware: FINN's hardware layers it was stitched from.
+        folding: of these layers.
+        joined: the layers with width converters, without FIFOs.
+        graph, board, clock_mhz: what it was compiled from and for.
+    """
 
     design: Design
     hardware: ModelWrapper
     folding: Folding
+    joined: ModelWrapper
+    graph: IntegerGraph
+    board: Board
+    clock_mhz: float
+
+    def places(self) -> list[Place]:
+        """Where FIFOs may stand."""
+        return places(self.joined)
+
+    def stitched(self, folder: Path, depths: Mapping[str, int]) -> Design:
+        """The design once more, with FIFOs of other depths, written to `folder`.
+
+        Args:
+            depths: stream -> depth of its FIFO, 0 for none.
+        """
+        model = with_fifos(self.joined, depths)
+        return stitch(model, self.graph, folder, self.board, self.clock_mhz)
+
+    def for_sizing(self, folder: Path) -> Design:
+        """A variant for simulation only: a deep FIFO at every place, its depth limited at run time;
+        no boundary is watched."""
+        model = with_fifos(self.joined, limited=True)
+        return stitch(model, self.graph, folder, self.board, self.clock_mhz, taps=False)
 
 
 def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
@@ -91,8 +121,9 @@ def compile_graph(
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))
-    connected = connect(hardware)
-    return Compiled(stitch(connected, graph, folder, board, clock), hardware, folding)
+    joined = with_converters(hardware)
+    design = stitch(with_fifos(joined), graph, folder, board, clock)
+    return Compiled(design, hardware, folding, joined, graph, board, clock)
 
 
 def cycles_to_arrive(graph: IntegerGraph, board: Board) -> int:
@@ -130,15 +161,28 @@ def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:
     """A copy with width converters and FIFOs between the layers, all specialized and named."""
+    return with_fifos(with_converters(hardware))
+
+
+def with_converters(hardware: ModelWrapper) -> ModelWrapper:
+    """A copy with width converters between the layers, all specialized and named."""
     from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
-    from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.transformation.general import SortGraph
 
     model = ModelWrapper(hardware.model, make_deepcopy=True)
     model = specialize(model.transform(InsertDWC()))
     model = model.transform(SortGraph())
-    set_fifo_depths(model)
-    model = specialize(model.transform(InsertFIFO()))
     name_nodes(model)
     return model
+
+
+def with_fifos(
+    joined: ModelWrapper, depths: Mapping[str, int] | None = None, *, limited: bool = False
+) -> ModelWrapper:
+    """A copy with FIFOs, as `insert_fifos` takes depths and `limited`, specialized and named."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    model = ModelWrapper(joined.model, make_deepcopy=True)
+    insert_fifos(model, depths, limited=limited)
+    return specialize(model)

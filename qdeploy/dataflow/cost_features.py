@@ -120,7 +120,9 @@ def fifo(p: Parameters) -> Features:
         return Features("registers", (1, width * (depth - 1)), (1, width * depth))
     mapped = ram(width, depth, str(p.get("RAM_STYLE", "auto")))
     address = clog2(depth)
-    lut = (1, address, switches(width, mapped), mapped.banks - 1)
+    # Addresses of another depth than a power of two are compared with the last one.
+    compared = address if depth != 1 << address else 0
+    lut = (1, address, switches(width, mapped), mapped.banks - 1, compared)
     stored = width if mapped.kind != "block" else 0
     return Features("memory", lut, (1, address, stored), mapped.lutram, mapped.bram18)
 

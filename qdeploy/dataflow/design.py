@@ -64,12 +64,24 @@ class Stream:
 
 @dataclass(frozen=True)
 class Fifo:
-    """A FIFO of the design: instance name, depth in words, the top's fill port when tapped."""
+    """A FIFO of the design.
+
+    Args:
+        name: instance name.
+        depth: words.
+        width: bits a word.
+        fill_port: the top's port for its fill, when compiled with QD_TAPS.
+        stream: what it stands in front of, `<layer>.<number of its input>`; this name stays the
+            same when depths change.
+        limit_port: the top's port for the depth to behave like, of a design for sizing only.
+    """
 
     name: str
     depth: int
     width: int
     fill_port: str
+    stream: str = ""
+    limit_port: str = ""
 
 
 @dataclass(frozen=True)

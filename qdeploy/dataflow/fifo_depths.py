@@ -1,4 +1,4 @@
-"""How deep the FIFOs between layers have to be.
+"""How deep the FIFOs between layers have to be, known before simulation.
 
 A join of two branches deadlocks when the shorter one cannot hold what its fork sends ahead while
 the longer one still fills its windows. How far a branch lags is known before simulation: a window
@@ -9,20 +9,25 @@ dilated kernel. Lags are counted in frames, so they add up across strides:
 
 At a join, the branch that is ahead gets a FIFO for the difference. Windows and units also run ahead
 by what they buffer themselves, which is allowed for by one more row for each window in the longer
-branch.
+branch. Simulation of the design then says what is really needed (`qdeploy/sim/fifo_sizing.py`);
+where there is no simulator, these depths stay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
+# What simulation leaves of the lag at a join, at most about, and of other FIFOs: measured on
+# residual networks (fold_options estimates with it before anything is simulated).
+LEFT = Fraction(1, 4)
+SMALL = 2
 # Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
 SHALLOW = 32
 
@@ -41,6 +46,10 @@ class Lag:
     def depth(self, beats: int) -> int:
         """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
         return SHALLOW + ceil(self.total * beats)
+
+    def usual_depth(self, beats: int) -> int:
+        """Words the same FIFO usually has once its depth is simulated."""
+        return max(SMALL, SHALLOW * ceil(self.total * beats * LEFT / SHALLOW))
 
 
 class Lags:
@@ -75,31 +84,6 @@ class Lags:
 def has_output_fifo(node: NodeProto) -> bool:
     """Whether a FIFO follows this layer: it works in bursts, a neighbour may pause."""
     return bool(node.op_type.startswith(("MVAU", "VVAU", "Pool")))
-
-
-def set_fifo_depths(model: ModelWrapper) -> None:
-    """Set FINN's `inFIFODepths` and `outFIFODepths` of every layer, in place.
-
-    Args:
-        model: specialized, folded layers with their width converters.
-    """
-    from qonnx.custom_op.registry import getCustomOp
-
-    lags = Lags(model)
-    for node in model.graph.node:
-        inst = getCustomOp(node)
-        waits = [lags.wait(node, name) for name in node.input]
-        depths = [
-            wait.depth(prod(int(size) for size in inst.get_folded_input_shape(index)[:-1]))
-            for index, wait in enumerate(waits)
-            if wait is not None
-        ]
-        if depths:
-            inst.set_nodeattr("inFIFODepths", depths)
-        if has_output_fifo(node) and model.find_consumers(node.output[0]):
-            inst.set_nodeattr("outFIFODepths", [SHALLOW])
-    first = model.find_consumer(model.graph.input[0].name)
-    getCustomOp(first).set_nodeattr("inFIFODepths", [SHALLOW])
 
 
 def _behind_window(inst: Any, lag: Lag) -> Lag:

@@ -19,7 +19,7 @@ from math import lcm, prod
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow.block_costs import BlockCosts
-from qdeploy.dataflow.fifo_depths import SHALLOW, Lag, Lags, has_output_fifo
+from qdeploy.dataflow.fifo_depths import SMALL, Lag, Lags, has_output_fifo
 from qdeploy.dataflow.fold_solver import Joint, Need, Option, Slot
 
 if TYPE_CHECKING:
@@ -233,13 +233,14 @@ class _Lister:
                 yield Joint(left, right, name, table)
 
     def _between(self, node: NodeProto, stream: str, a: int, b: int, wait: Lag | None) -> Need:
+        """A converter and a FIFO as deep as simulation usually finds it."""
         total = self._converter(a, b)
-        if has_output_fifo(node):
-            total += self.costs.of("qd_fifo", {"WIDTH": a, "DEPTH": SHALLOW})
+        if wait is None and has_output_fifo(node):
+            total += self.costs.of("qd_fifo", {"WIDTH": a, "DEPTH": SMALL})
         if wait is not None:
             bits = int(self.model.get_tensor_datatype(stream).bitwidth())
             elements = prod(int(size) for size in self.model.get_tensor_shape(stream))
-            depth = wait.depth(elements * bits // b)
+            depth = wait.usual_depth(elements * bits // b)
             total += self.costs.of("qd_fifo", {"WIDTH": b, "DEPTH": depth})
         return total
 

@@ -1,4 +1,4 @@
-"""Which files of `hw/rtl` a block needs: its own and those of the modules inside it.
+"""Which Verilog files a block needs: its own and those of the modules inside it.
 
 One module a file, both of one name, so a word that is the name of a file is an instance of it.
 """
@@ -8,17 +8,30 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from qdeploy.resources import resource
 
 FOLDER = "hw/rtl"
+# Stand-ins for simulation; nothing of a design that is synthesized names them.
+SIM_FOLDER = "hw/sim"
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def library_file(name: str) -> Path:
+    """Path of a file of the library.
+
+    Raises:
+        InternalError: there is none of that name.
+    """
+    stand_in = resource(SIM_FOLDER) / name
+    return stand_in if stand_in.exists() else resource(f"{FOLDER}/{name}")
 
 
 @functools.cache
 def _needs(module: str) -> frozenset[str]:
     folder = resource(FOLDER)
-    text = _COMMENT.sub("", (folder / f"{module}.v").read_text(encoding="utf-8"))
+    text = _COMMENT.sub("", library_file(f"{module}.v").read_text(encoding="utf-8"))
     words = set(re.findall(r"\bqd_\w+", text)) - {module}
     return frozenset(word for word in words if (folder / f"{word}.v").exists())
 
@@ -34,7 +47,7 @@ def closure(modules: Iterable[str]) -> list[str]:
     while waiting:
         module = waiting.pop()
         if module not in found:
-            resource(f"{FOLDER}/{module}.v")
+            library_file(f"{module}.v")
             found.add(module)
             waiting.extend(_needs(module))
     return sorted(f"{module}.v" for module in found)

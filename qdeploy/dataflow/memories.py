@@ -105,10 +105,11 @@ def threshold_files(
     """The memory files of a `qd_threshold` with parameter TFILE = `stem`: name to lines.
 
     Up to 15 levels, unless `search` is asked for, `<stem>.hex` as `threshold_lines` gives it.
-    Beyond, one file for each stage s of the binary search and lane p, `<stem>_s<s>_p<ppp>.hex`: C/pe · 2^s words; word nf·2^s + path is
-    the threshold that channel nf·pe + p is compared with after the decisions `path` (first decision
-    most significant). The table is padded to 2^stages - 1 levels with its highest value; the
-    block cuts the count off at NT.
+    Beyond, one file for each stage s of the binary search and lane p, `<stem>_s<s>_p<ppp>.hex`:
+    C/pe · 2^s words; word nf·2^s + path is the threshold that channel nf·pe + p is compared with
+    after the decisions `path` (first decision most significant). The table is padded to
+    2^stages - 1 levels with its highest value; the block
+    cuts the count off at NT.
     """
     table = _in_range(T, pe, acc_bits)
     channels, levels = table.shape

@@ -20,13 +20,13 @@ from qdeploy.boards import Board
 from qdeploy.dataflow.backends.unit import Unit
 from qdeploy.dataflow.boundaries import boundary_of, owner_of
 from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
+from qdeploy.dataflow.fifo_places import stream_name
 from qdeploy.dataflow.finn_graph import stream_shape
-from qdeploy.dataflow.library import closure
+from qdeploy.dataflow.library import closure, library_file
 from qdeploy.dataflow.names import identifier
 from qdeploy.dataflow.specialize import operator
 from qdeploy.dataflow.top_module import Ports, Wiring, top_module
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
-from qdeploy.resources import resource
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -36,26 +36,35 @@ FOLDING_KEYS = ("PE", "SIMD")
 
 
 def stitch(
-    model: ModelWrapper, graph: IntegerGraph, folder: Path, board: Board, clock_mhz: float
+    model: ModelWrapper,
+    graph: IntegerGraph,
+    folder: Path,
+    board: Board,
+    clock_mhz: float,
+    *,
+    taps: bool = True,
 ) -> Design:
     """Write the design into `folder` (replaced as a whole) and return it.
+
+    Args:
+        taps: whether boundaries can be watched.
 
     Raises:
         PassError: a stream lacks an end, or its ends differ in width.
     """
-    stitcher = _Stitcher(model, graph)
+    stitcher = _Stitcher(model, graph, taps)
     with atomic_folder(folder) as temporary:
         design = stitcher.design(board, clock_mhz)
         for name, text in stitcher.files().items():
             (temporary / name).write_text(text, encoding="utf-8")
         for name in stitcher.libraries():
-            shutil.copy(resource(f"hw/rtl/{name}"), temporary / name)
+            shutil.copy(library_file(name), temporary / name)
         design.save(temporary)
     return design
 
 
 class _Stitcher:
-    def __init__(self, model: ModelWrapper, graph: IntegerGraph) -> None:
+    def __init__(self, model: ModelWrapper, graph: IntegerGraph, taps: bool) -> None:
         from qonnx.custom_op.registry import getCustomOp
 
         self.model, self.graph = model, graph
@@ -65,7 +74,7 @@ class _Stitcher:
         self.top = identifier(f"{graph.name}_top")
         self.wiring = self._wiring()
         self.wiring.check()
-        self.taps = self._taps()
+        self.taps = self._taps() if taps else []
         self.fifos = self._fifos()
 
     def _wiring(self) -> Wiring:
@@ -78,8 +87,9 @@ class _Stitcher:
                 tuple(name for name in node.input if name not in constants),
                 tuple(node.output),
                 f"{node.name}_fill" if operator(node.op_type) == "StreamingFIFO" else None,
+                _limit(node, inst) or None,
             )
-            for node, unit in zip(self.nodes, self.units, strict=True)
+            for node, inst, unit in zip(self.nodes, self.instances, self.units, strict=True)
         ]
         graph = self.model.graph
         return Wiring(ports, graph.input[0].name, graph.output[0].name)
@@ -184,7 +194,16 @@ class _Stitcher:
                 depth=int(inst.get_nodeattr("depth")),
                 width=int(inst.get_instream_width()),
                 fill_port=f"{node.name}_fill",
+                stream=stream_name(self.model.find_consumer(node.output[0]), node.output[0]),
+                limit_port=_limit(node, inst),
             )
             for node, inst in zip(self.nodes, self.instances, strict=True)
             if operator(node.op_type) == "StreamingFIFO"
         ]
+
+
+def _limit(node: NodeProto, inst: Any) -> str:
+    """The top's port for the depth a FIFO has to behave like; empty where its depth is fixed."""
+    if operator(node.op_type) != "StreamingFIFO" or not inst.get_nodeattr("limited"):
+        return ""
+    return f"{node.name}_limit"

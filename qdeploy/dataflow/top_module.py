@@ -2,7 +2,7 @@
 
 Every stream becomes three wires named after its number; a layer's instance is `<layer>_i`. With the
 macro QD_TAPS the module has further ports: `<tap>_tdata/_tvalid/_tready` for each watched stream,
-and one fill for each FIFO.
+and one fill for each FIFO. A FIFO of limited depth, for simulation, has a port for its limit.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Ports:
         unit: what it consists of.
         inputs, outputs: names of the streams.
         fill: name of the top's port for a FIFO's fill, None for what is no FIFO.
+        limit: name of the top's port for its limit, None where the depth is fixed.
     """
 
     module: str
@@ -34,6 +35,7 @@ class Ports:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fill: str | None = None
+    limit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ def top_module(
         f"  input  wire [{source - 1}:0] s_axis_tdata,",
         "  input  wire s_axis_tvalid,",
         "  output wire s_axis_tready,",
+        *(
+            f"  input  wire [{FILL_BITS - 1}:0] {item.limit},"
+            for item in wiring.layers
+            if item.limit
+        ),
         "`ifdef QD_TAPS",
     ]
     for tap in watched.values():
@@ -150,6 +157,8 @@ def _instance(layer: Ports, number: Mapping[str, int]) -> list[str]:
     if layer.fill:
         lines.append(f"  wire [{FILL_BITS - 1}:0] {layer.fill}_w;")
         connections.append(f".fill({layer.fill}_w)")
+    if layer.limit:
+        connections.append(f".limit({layer.limit})")
     joined = ",\n    ".join(connections)
     return [*lines, f"  {layer.module} {layer.module}_i (\n    {joined}\n  );"]
 

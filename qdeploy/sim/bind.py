@@ -51,6 +51,7 @@ def bind_source(spec: SimSpec, header: str) -> str:
     gauges = [
         f"{{{at(name, 'OUT', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.gauges
     ]
+    knobs = [f"{{{at(name, 'IN', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.knobs]
     return f"""\
 #include "model.h"
 #include "Vdut.h"
@@ -81,6 +82,7 @@ QdModel qd_bind() {{
         {listed([port(p, "OUT", "IN") for p in spec.outputs])},
         {listed([port(p, "OUT", "OUT") for p in spec.taps])},
         {listed(gauges)},
+        {listed(knobs)},
     }};
 }}
 """
@@ -88,5 +90,7 @@ QdModel qd_bind() {{
 
 def _container_bytes(bits: int) -> int:
     if bits > 64:
-        raise InternalError(f"a gauge of {bits} bits", why="gauges have at most 64")
+        raise InternalError(
+            f"a gauge or knob of {bits} bits", why="gauges and knobs have at most 64"
+        )
     return next(size for size in (1, 2, 4, 8) if bits <= 8 * size)

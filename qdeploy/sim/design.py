@@ -6,8 +6,9 @@ the streams they travel as (height, width, channels).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class DesignResult:
         latency_cycles: from the first input beat of frame 0 to its last output beat, both counted.
         fifo_max: the most words each FIFO held, by instance name; empty without taps.
         tap_beats: (beats, bytes) of every tap, in the order of the model's taps.
+        ends: (frames,) the cycle of each frame's last output beat.
     """
 
     outputs: IntArray
@@ -52,6 +54,7 @@ class DesignResult:
     latency_cycles: int
     fifo_max: dict[str, int]
     tap_beats: list[Beats] = field(default_factory=list)
+    ends: Cycles = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 class DesignSimulator:
@@ -78,6 +81,10 @@ class DesignSimulator:
         stall_in: float = 0.0,
         stall_out: float = 0.0,
         seed: int = 0,
+        *,
+        pace: Fraction = Fraction(0),
+        limits: Mapping[str, int] | None = None,
+        max_cycles: int | None = None,
     ) -> DesignResult:
         """Send frames back to back and collect what comes out.
 
@@ -86,9 +93,13 @@ class DesignSimulator:
             stall_in: chance, each cycle, that the next input beat is held back.
             stall_out: chance, each cycle, that the output is not ready.
             seed: of the stalls.
+            pace: cycles a frame: input beat i is not offered before cycle i·pace / beats a frame.
+            limits: limit port -> depth that FIFO behaves like, of a design for sizing.
+            max_cycles: most cycles to run; without end when None.
 
         Raises:
-            DeadlockError: the design stands still; names every FIFO's fill.
+            DeadlockError: the design stands still, or is not done after `max_cycles`; names every
+                FIFO's fill.
             ProtocolError: a stream broke a rule of AXI-Stream, or too many beats came.
             VerificationError: TLAST is not exactly at the ends of frames, or a tap did not carry
                 whole frames.
@@ -110,6 +121,9 @@ class DesignSimulator:
             idle_limit=IDLE_CYCLES + int(IDLE_FRAMES * design.cycles_per_frame / busy),
             # Pixels that no later window needs are still under way when the last output is out.
             settle=SETTLE_CYCLES + 2 * design.cycles_per_frame if self.tapped else SETTLE_CYCLES,
+            max_cycles=max_cycles,
+            pace=[pace / design.input.beats],
+            knobs=limits,
         )
         return self._read(result, len(frames))
 
@@ -135,6 +149,7 @@ class DesignSimulator:
                 if fifo.fill_port in result.gauge_max
             },
             tap_beats=result.taps,
+            ends=ends,
         )
 
     def _check_last(self, result: SimResult, frames: int) -> None:
@@ -169,6 +184,7 @@ def simulate_design(
         ToolFailedError: the design does not compile, or not without a warning.
     """
     watched: Sequence[Stream] = design.taps if taps else []
+    limits = [fifo.limit_port for fifo in design.fifos if fifo.limit_port]
     spec = SimSpec(
         top=design.top,
         sources=[folder / name for name in design.sources],
@@ -178,6 +194,7 @@ def simulate_design(
         defines={TAPS_MACRO: ""} if taps else {},
         taps=[Port(tap.name, tap.width) for tap in watched],
         gauges=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
+        knobs=[(port, FILL_BITS) for port in limits],
         optimize=optimize,
     )
     return DesignSimulator(build(spec, build_dir), design)

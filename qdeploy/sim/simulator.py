@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ class Simulator:
         idle_limit: int = 20_000,
         max_cycles: int | None = None,
         settle: int = 32,
+        pace: Sequence[Fraction] = (),
+        knobs: Mapping[str, int] | None = None,
     ) -> SimResult:
         """Send all inputs and take all expected outputs.
 
@@ -82,6 +85,10 @@ class Simulator:
             seed: of the stalls.
             idle_limit: cycles without a handshake on any port or tap that count as a deadlock.
             max_cycles: most cycles to run; without end when None.
+            pace: cycles a beat of each input: beat i is not offered before cycle i·pace, counted
+                from the first cycle after reset; exact, however long the run. As fast as the model
+                takes them when empty.
+            knobs: value of every knob of the spec.
 
         Raises:
             DeadlockError: idle for too long, or `max_cycles` passed.
@@ -89,6 +96,7 @@ class Simulator:
             VerificationError: the model stopped by itself ($fatal, a missing memory file).
         """
         self._check(inputs, expected, frames, stall_in, stall_out)
+        settings = self._settings(pace, knobs or {})
         lib = self._lib
         handle = lib.qd_new(str(Path(self.spec.folder).absolute()).encode())
         if not handle:
@@ -101,6 +109,10 @@ class Simulator:
             for index, beats in enumerate(inputs):
                 data = np.ascontiguousarray(beats, dtype=np.uint8)
                 lib.qd_set_input(handle, index, data.ctypes.data, len(data), frames)
+            for index, one in enumerate(pace):
+                lib.qd_pace(handle, index, one.numerator, one.denominator)
+            for index, value in enumerate(settings):
+                lib.qd_set_knob(handle, index, value)
             for index, count in enumerate(expected):
                 lib.qd_expect(handle, index, count * frames)
             lib.qd_start(handle, seed, stall_in, stall_out, idle_limit, settle)
@@ -221,6 +233,17 @@ class Simulator:
                 "stalls from 0 to below 1"
             )
 
+    def _settings(self, pace: Sequence[Fraction], knobs: Mapping[str, int]) -> list[int]:
+        spec = self.spec
+        if len(pace) not in (0, len(spec.inputs)) or any(one < 0 for one in pace):
+            raise InternalError(f"`{spec.top}` has {len(spec.inputs)} inputs, paces: {list(pace)}")
+        if set(knobs) != {name for name, _ in spec.knobs}:
+            raise InternalError(f"the knobs of `{spec.top}` are {spec.knobs}, not {sorted(knobs)}")
+        for name, bits in spec.knobs:
+            if not 0 <= knobs[name] < 1 << bits:
+                raise InternalError(f"knob `{name}` has {bits} bits, its value is {knobs[name]}")
+        return [knobs[name] for name, _ in spec.knobs]
+
 
 def _copy(address: int | None, count: int) -> Beats:
     """Bytes at a C address, copied."""
@@ -239,6 +262,8 @@ def _load(library: Path) -> ctypes.CDLL:
         "qd_delete": (None, [pointer]),
         "qd_set_input": (None, [pointer, i32, pointer, i64, i64]),
         "qd_expect": (None, [pointer, i32, i64]),
+        "qd_pace": (None, [pointer, i32, i64, i64]),
+        "qd_set_knob": (None, [pointer, i32, u64]),
         "qd_start": (None, [pointer, u64, real, real, i64, i64]),
         "qd_run": (i32, [pointer, i64]),
         "qd_fault": (text, [pointer]),

@@ -53,6 +53,8 @@ class SimSpec:
         outputs: ports the simulation takes from.
         taps: ports of which data, valid and ready are all outputs of the module: only watched.
         gauges: (output port, bits) of unsigned values up to 64 bits, such as the fill of a FIFO.
+        knobs: (input port, bits) of unsigned values up to 64 bits that each run sets once, such as
+            the depth a FIFO has to behave like.
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
@@ -69,6 +71,7 @@ class SimSpec:
     defines: Mapping[str, str] = field(default_factory=dict)
     taps: Sequence[Port] = ()
     gauges: Sequence[tuple[str, int]] = ()
+    knobs: Sequence[tuple[str, int]] = ()
     clock: str = "clk"
     reset: str = "rst_n"
     waive: Sequence[str] = ()
@@ -86,6 +89,7 @@ class SimSpec:
                 for ports in (self.inputs, self.outputs, self.taps)
             ],
             "gauges": [list(gauge) for gauge in self.gauges],
+            "knobs": [list(knob) for knob in self.knobs],
             "clock": [self.clock, self.reset],
             "waive": list(self.waive),
             "optimize": self.optimize,

@@ -32,6 +32,7 @@ class Options:
         require, skip: rungs that must run or are left out.
         synthesis: whether Yosys counts the resources; without it "as fast as fits" rests on the
             estimate alone.
+        fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the lags of branches.
         data: folder of the data sets.
         cache: folder of results kept by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
@@ -51,6 +52,7 @@ class Options:
     require: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     synthesis: bool = True
+    fifo_depths: str = "simulated"
     data: Path | None = None
     cache: Path | None = None
 

@@ -1,6 +1,6 @@
 """The steps of a build, in order, inside one folder.
 
-QONNX -> integer graph -> FINN and RTL -> synthesis -> ladder -> package
+QONNX -> integer graph -> FINN and RTL -> FIFO depths -> synthesis -> ladder -> package
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from qdeploy.dataflow.fold_file import Wish, read_folding
 from qdeploy.errors import DoesNotFitError, ToolMissingError
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.synth.figures import Resources
+from qdeploy.targets.fifos import ANALYTIC, FIFOS_FILE, SIMULATED, size_fifos
 from qdeploy.targets.frames import Frames, save_frames
 from qdeploy.targets.observer import Observer
 from qdeploy.targets.options import BUILD_FILE, Options
@@ -35,6 +36,8 @@ SYNTH_FOLDER = "synth"
 # Each further try of "as fast as fits" allows this much more time a frame.
 SLOWER = 1.3
 TRIES = 4
+# Frames the FIFOs are sized with; what takes time in a design does not depend on the codes.
+SIZING_FRAMES = 8
 
 
 def lower_file(folder: Path, argmax: bool) -> IntegerGraph:
@@ -75,7 +78,7 @@ class Pipeline:
         graph = self._lowered()
         frames = self._frames(graph)
         accuracy = self._accuracy(graph, frames)
-        compiled, resources = self._design(graph)
+        compiled, resources = self._design(graph, frames)
         proven = frames.first(self.options.frames)
         save_frames(self.work, proven)
         rungs = self._ladder(graph, proven)
@@ -116,13 +119,14 @@ class Pipeline:
             say(f"{accuracy:.2%} of {frames.tested:,} frames")
         return accuracy
 
-    def _design(self, graph: IntegerGraph) -> tuple[Compiled, Resources | None]:
-        """Compile and synthesize; "as fast as fits" folds slower until synthesis agrees."""
+    def _design(self, graph: IntegerGraph, frames: Frames) -> tuple[Compiled, Resources | None]:
+        """Compile, size FIFOs and synthesize; "as fast as fits" folds slower until synthesis
+        agrees."""
         from qdeploy.synth.fit import check_fit
 
         fps, tries = self.options.fps, TRIES if self.options.fps is None else 1
         while True:
-            compiled = self._compiled(graph, fps)
+            compiled = self._sized(self._compiled(graph, fps), frames)
             resources = self._synthesized(compiled.design)
             if resources is None:
                 return compiled, None
@@ -151,6 +155,29 @@ class Pipeline:
             design = compiled.design
             say(f"{len(design.layers)} layers, {design.cycles_per_frame:,} cycles a frame expected")
         return compiled
+
+    def _sized(self, compiled: Compiled, frames: Frames) -> Compiled:
+        """The design with FIFOs sized by simulation, where that is asked for and possible."""
+        options = self.options
+        (self.work / FIFOS_FILE).unlink(missing_ok=True)  # of an earlier try
+        if options.fifo_depths != SIMULATED:
+            return compiled
+        with self.watch.during("FIFO depths from RTL simulation") as say:
+            try:
+                sized = size_fifos(
+                    compiled,
+                    self.work / RTL_FOLDER,
+                    frames.codes[:SIZING_FRAMES],
+                    self.cache,
+                    stall=options.stall,
+                    seed=options.seed,
+                )
+            except ToolMissingError as error:
+                say(f"{error.what}: depths by the lags of branches")
+                return compiled
+            sized.save(self.work)
+            say(sized.sentence())
+        return dataclasses.replace(compiled, design=sized.design)
 
     def _wishes(self) -> list[Wish]:
         return [] if self.options.folding is None else read_folding(self.options.folding)
@@ -213,6 +240,7 @@ class Pipeline:
                 "frames": frames.source,
                 "accuracy_int": accuracy,
                 "synthesized": resources is not None,
+                "fifo_depths": SIMULATED if (self.work / FIFOS_FILE).exists() else ANALYTIC,
                 "logit_scale": float(graph.logit_scale),
                 "files": {
                     name: sha256(self.work / name) for name in (QONNX_FILE, INT_FILE, HARDWARE_FILE)

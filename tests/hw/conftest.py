@@ -10,9 +10,10 @@
         assert_array_equal(unpack(result.outputs[0], 5, 2, signed=False), 2 * x)
 
 `memories` maps a file name, as a parameter of the block names it, to its lines. `libraries` names
-further modules of hw/rtl the block instantiates, `defines` macros. A block with more ports than
-`s` and `m` gets `inputs` and `outputs`, (prefix, bits) each, in place of the two widths. Models are
-kept in pytest's cache folder, so only a changed block or a new set of parameters is compiled (about
+further modules of hw/rtl the block instantiates, `defines` macros, `knobs` input ports that keep a
+value through a run. A block with more ports than `s` and `m` gets `inputs` and `outputs`, (prefix,
+bits) each, in place of the two widths. Models are kept in pytest's cache folder, so only a changed
+block or a new set of parameters is compiled (about
 two seconds).
 Without Verilator, g++ or make the fixture fails with the name of the Debian package: these tests
 are never skipped.
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.resources import resource
+from qdeploy.dataflow.library import library_file
 from qdeploy.sim.build import build
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import Port, SimSpec
@@ -53,19 +54,21 @@ def block_sim(
         defines: Mapping[str, str] | None = None,
         inputs: Sequence[tuple[str, int]] = (),
         outputs: Sequence[tuple[str, int]] = (),
+        knobs: Sequence[tuple[str, int]] = (),
     ) -> Simulator:
         folder = tmp_path_factory.mktemp(top)
         for name, lines in (memories or {}).items():
             (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
         spec = SimSpec(
             top=top,
-            sources=[resource(f"hw/rtl/{name}.v") for name in (top, *libraries)],
+            sources=[library_file(f"{name}.v") for name in (top, *libraries)],
             folder=folder,
             parameters=parameters,
             defines=defines or {},
             inputs=[Port(*port) for port in inputs or [("s", in_bits)]],
             outputs=[Port(*port) for port in outputs] or [Port("m", out_bits, last=last)],
             gauges=gauges,
+            knobs=knobs,
             optimize="-O1",  # tests are short: compiling takes longer than running
         )
         return build(spec, cache)

@@ -26,8 +26,10 @@ from qdeploy.lowering.simulator import IntSimulator
 from qdeploy.resources import resource
 from qdeploy.targets.build import build
 from qdeploy.targets.frames import load_frames
+from qdeploy.targets.observer import Observer
 from qdeploy.targets.options import BUILD_FILE, Options
 from qdeploy.targets.reverify import verify
+from qdeploy.verify.ladder import RUNGS
 
 SMALL: dict[str, Any] = {"frames": 60, "rtl_frames": 20, "fps": 500_000.0}
 
@@ -70,6 +72,27 @@ def test_every_rung_ran_and_no_exact_one_differs(built: Path) -> None:
     assert rungs["netlist"]["frames"] == 5
     assert rungs["rtl"]["boundaries"] == rungs["netlist"]["boundaries"] == 3
     assert rungs["rtl"]["details"]["cycles_stalled"] > rungs["rtl"]["details"]["cycles_free"]
+
+
+def test_fifos_are_sized_by_simulation_and_the_rate_stays(built: Path) -> None:
+    found = read(built, "fifos")
+    cycles = found["cycles_per_frame"]
+    assert cycles["sized"] <= cycles["deep"]
+    assert read(built, "performance")["cycles_per_frame"] <= cycles["deep"]
+    assert found["words"] < found["words_analytic"]
+    depths = {fifo.stream: fifo.depth for fifo in Design.load(built / "rtl").fifos}
+    assert depths == {one["stream"]: one["depth"] for one in found["fifos"] if one["depth"]}
+    assert read(built, "build")["fifo_depths"] == "simulated"
+
+
+def test_depths_by_the_lags_alone_may_be_asked_for(run: Path, tmp_path: Path) -> None:
+    said: dict[str, str] = {}
+    watch = Observer(done=lambda name, _, result: said.update({name: result}))
+    options = Options(run, fifo_depths="analytic", synthesis=False, skip=RUNGS, **SMALL)
+    build(options, tmp_path / "out", watch)
+    assert not any(name.startswith("FIFO") for name in said)
+    assert {fifo.depth for fifo in Design.load(tmp_path / "out/rtl").fifos} == {32}
+    assert read(tmp_path / "out", "build")["fifo_depths"] == "analytic"
 
 
 def test_performance_is_measured_and_meets_the_folding(built: Path) -> None:
@@ -177,6 +200,8 @@ def test_without_verilator_the_rest_works_and_says_what_was_skipped(
     assert "netlist" in skipped["netlist"]
     assert not (tmp_path / "out/resources.json").exists()
     assert not (tmp_path / "out/performance.json").exists()
+    assert not (tmp_path / "out/fifos.json").exists()
+    assert read(tmp_path / "out", "build")["fifo_depths"] == "analytic"
     assert (tmp_path / "out/package/bundle.json").is_file()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import lcm
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDataWidthConverter
@@ -21,13 +21,25 @@ FILL_BITS = 16
 
 @register_custom_op
 class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
-    """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside."""
+    """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside.
+
+    With the attribute `limited` it is a stand-in for simulation with a port `limit`: any depth up
+    to its own is tried without compiling anew.
+    """
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: attributes and their defaults."""
+        return super().get_nodeattr_types() | {"limited": ("i", False, 0, {0, 1})}
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
         bits = int(self.get_instream_width())
         parameters: dict[str, int | str] = {"WIDTH": bits, "DEPTH": int(self.attribute("depth"))}
-        return single(Block("qd_fifo", parameters, (bits,), (bits,), {"fill": FILL_BITS}))
+        fill = {"fill": FILL_BITS}
+        if self.attribute("limited"):
+            limit = {"limit": FILL_BITS}
+            return single(Block("qd_fifo_limited", parameters, (bits,), (bits,), fill, limit))
+        return single(Block("qd_fifo", parameters, (bits,), (bits,), fill))
 
 
 @register_custom_op

@@ -46,6 +46,7 @@ class Block:
         in_bits, out_bits: unpadded widths of its streams. One stream has the ports `s_*` or `m_*`,
             several have `s0_*`, `s1_*`, … or `m0_*`, `m1_*`, ….
         extra: further output ports of the module that the wrapper passes through, with widths.
+        knobs: the same for input ports.
         inside: a module of the layer's own on two of its ports.
         facts: what the cost of the block depends on besides its parameters.
     """
@@ -55,6 +56,7 @@ class Block:
     in_bits: tuple[int, ...]
     out_bits: tuple[int, ...]
     extra: Mapping[str, int] = field(default_factory=dict)
+    knobs: Mapping[str, int] = field(default_factory=dict)
     inside: Inside | None = None
     facts: Mapping[str, int] = field(default_factory=dict)
 
@@ -130,6 +132,8 @@ class Unit:
                 f"input  wire in{index}_V_TVALID",
                 f"output wire in{index}_V_TREADY",
             ]
+        knobs = {name: bits for i in self.instances for name, bits in i.block.knobs.items()}
+        ports += [f"input  wire [{bits - 1}:0] {name}" for name, bits in knobs.items()]
         ports += [f"output wire [{bits - 1}:0] {name}" for name, bits in extras.items()]
         for index, bits in enumerate(self.out_bits):
             ports += [
@@ -229,7 +233,7 @@ def _instance(instance: Instance, index: int) -> list[str]:
             ports += [
                 f".{prefix}_{signal}({name}_{signal})" for signal in ("tdata", "tvalid", "tready")
             ]
-    ports += [f".{name}({name})" for name in block.extra]
+    ports += [f".{name}({name})" for name in (*block.knobs, *block.extra)]
     if block.inside is not None:
         ports += [f".{name}({name})" for name, _ in (block.inside.given, block.inside.back)]
     joined = ",\n    ".join(ports)
