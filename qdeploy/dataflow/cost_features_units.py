@@ -103,7 +103,7 @@ def unrolled(p: Parameters) -> Features:
     """`qd_unrolled`: its sums are counted by construction (`constant_circuit`)."""
     columns, bits, sum_lut, sum_ff = ints(p, "MW", "AB", "SUM_LUT", "SUM_FF")
     (latency,) = ints(p, "LATENCY")
-    of_results, ff_results, _, queue = results(p, 1, 1)
+    of_results, ff_results, _, queue = results({**p, "PE": p["MH"]}, 1, 1)
     return Features(
         "",
         (1, clog2(latency), sum_lut, *of_results),

@@ -5,9 +5,12 @@ number of channels a beat. What is listed is legal by construction:
 
     matrix unit      PE divides MH, SIMD divides MW; its window gives SIMD channels of one kernel
                      position a beat, or the whole window a beat where SIMD is more than a pixel;
-                     multipliers in LUTs or DSP blocks; weights in LUTs or block RAM
+                     multipliers in LUTs or DSP blocks; weights in LUTs or block RAM, or both; with
+                     PE = MH and SIMD = MW weights become the logic of their sums
     pool, depthwise  PE divides the channels and is the window's SIMD
     anything else    PE divides the channels
+    window           rows for a next frame without a gap, or one row ahead
+    codes            of 3 and 4 bits: compared with all thresholds, or searched
 """
 
 from __future__ import annotations
