@@ -90,12 +90,12 @@ def _matrices() -> Iterator[Timed]:
     yield _mvu("planes", (144, 16), (48, 2), (2, 2), 3, "registers")
     yield _mvu("planes", (288, 64), (32, 2), (2, 2), 3, "block")
     yield _mvu("planes", (64, 64), (16, 1), (2, 2), 3, "registers")
-    yield _mvu("planes", (48, 48), (12, 1), (4, 4), 15)
+    yield _mvu("planes", (48, 48), (12, 1), (4, 4), 15, "block")
     yield _mvu("xnor", (144, 16), (144, 2), (1, 1), 1)
-    yield _mvu("mult", (27, 16), (9, 1), (8, 8), 3)
+    yield _mvu("mult", (27, 16), (9, 1), (8, 8), 3, "registers")
     yield _mvu("mult", (64, 10), (1, 1), (8, 8), 0, "registers")
-    yield _mvu("mult", (48, 48), (6, 2), (4, 4), 15)
-    yield _mvu("mult", (27, 16), (9, 2), (8, 8), 3, dsp=True)
+    yield _mvu("mult", (48, 48), (6, 2), (4, 4), 15, "block")
+    yield _mvu("mult", (27, 16), (9, 2), (8, 8), 3, "registers", dsp=True)
     yield _mvu("mult", (64, 10), (16, 1), (8, 8), 0, "block", dsp=True)
 
 

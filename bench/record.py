@@ -49,10 +49,17 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def save(bench: str, rows: list[dict[str, Any]]) -> Path:
-    """Write `results/<bench>.json` with the machine and the versions, return its path."""
+def save(
+    bench: str, rows: list[dict[str, Any]], more_versions: Mapping[str, str] | None = None
+) -> Path:
+    """Write `results/<bench>.json` with the machine and the versions, return its path.
+
+    Args:
+        more_versions: of programs that only this bench uses.
+    """
     path = RESULTS / f"{bench}.json"
-    write_json(path, {"machine": machine(), "versions": provenance.versions(), "rows": rows})
+    versions = {**provenance.versions(), **(more_versions or {})}
+    write_json(path, {"machine": machine(), "versions": versions, "rows": rows})
     return path
 
 

@@ -65,7 +65,9 @@ class NextPnr:
     def source(self) -> str:
         """Tools, versions and options."""
         options = " ".join(self._options())
-        return f"{tool_version('yosys')}: synth_ecp5 -abc9; {PROGRAM} {_version()}: {options}"
+        return (
+            f"{tool_version('yosys')}: synth_ecp5 -abc9; {PROGRAM} {nextpnr_version()}: {options}"
+        )
 
     def _options(self) -> list[str]:
         return [*ecp5.DEVICE, "--freq", f"{self.target_mhz:g}", "--seed", str(self.seed)]
@@ -136,7 +138,8 @@ def find_nextpnr() -> Path:
     return Path(found).absolute()
 
 
-def _version() -> str:
+def nextpnr_version() -> str:
+    """Version of the installed package."""
     try:
         return version(PROGRAM)
     except PackageNotFoundError:
