@@ -1,12 +1,13 @@
 """Predicted and synthesized sizes of whole designs, and what FINN's own estimate says.
 
-    python bench/cost_model.py [--only PATTERN] [--store FOLDER]
+    python bench/cost_model.py [--only PATTERN] [--store FOLDER] [--cycles-only]
 
 Networks of ladder_networks.py that no block of hw/costs was measured from, with random weights, are
 compiled at two foldings. The prediction is the sum over all blocks of the design, FIFOs and width
 converters included, with the costs of hw/costs; the truth is Yosys on the whole design. Writes
 bench/results/cost_model.json: `lut_predicted`, `lut`, and so on, with FINN's estimate of the same
 layers as the peer. FINN has no figures for some operators (their number is `finn_without`).
+Cycles a frame are those of the slowest layer against RTL simulation back to back: `cycles_ratio`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ladder_networks import LADDER, Entry
 from record import RESULTS, figure, row, save
 
 ROOT = Path(__file__).resolve().parent.parent
+# Frames in RTL simulation; cycles a frame are the median distance between their ends.
+FRAMES = 5
 # Frames per second of the foldings; the boards' clock is 100 MHz.
 RATES = {
     "digits-fcdnn-w2a2": (200_000.0, 3_000_000.0),
@@ -35,8 +39,10 @@ RATES = {
 }
 
 
-def compared(entry: Entry, fps: float, folder: Path, store: Path) -> dict[str, Any]:
-    """Predicted, synthesized and FINN's figures of one network at one rate."""
+def compared(
+    entry: Entry, fps: float, folder: Path, store: Path, synthesis: bool = True
+) -> dict[str, Any]:
+    """Predicted, measured and FINN's figures of one network at one rate."""
     from qdeploy.boards import load_board
     from qdeploy.dataflow.block_costs import load_costs
     from qdeploy.dataflow.compile import compile_graph, connect
@@ -52,6 +58,13 @@ def compared(entry: Entry, fps: float, folder: Path, store: Path) -> dict[str, A
     graph = lower(folder / "network.onnx", argmax=entry.argmax)
     board = load_board("pynq-z2")
     compiled = compile_graph(graph, board, folder / "rtl", fps=fps)
+    source = graph.tensors[graph.input]
+    codes = np.random.default_rng(0).integers(
+        source.lo, source.hi + 1, size=(FRAMES, *source.shape)
+    )
+    counted = cycles(compiled.design, folder, codes)
+    if not synthesis:
+        return {"cycles": counted}
     connected = connect(compiled.hardware)
     found = synthesize(folder / "rtl", compiled.design, folder / "synth", board, store=store)
     need, per_node = predicted(connected, compiled.design.output.beats, load_costs())
@@ -71,69 +84,53 @@ def compared(entry: Entry, fps: float, folder: Path, store: Path) -> dict[str, A
         "bram36": (need.bram18 / 2, found.total.bram36),
         "dsp": (need.dsp, found.total.dsp),
         "finn": finn_estimate(connected, board.part),
+        "cycles": counted,
     }
 
 
 def predicted(model: Any, beats: int, costs: Any) -> tuple[Any, dict[str, Any]]:
     """What the blocks of a connected design cost: all together, and by layer."""
-    from qonnx.custom_op.registry import getCustomOp
+    from qdeploy.dataflow.estimates import block_needs
 
+    layers = block_needs(model, costs)
     total = costs.of("qd_tlast", {"WIDTH": 8, "BEATS": beats})
-    layers = {}
-    for node in model.graph.node:
-        blocks = [instance.block for instance in getCustomOp(node).unit(model).instances]
-        need = costs.total((block.module, block.measures) for block in blocks)
-        layers[node.name] = need
+    for need in layers.values():
         total += need
     return total, layers
 
 
 def finn_estimate(model: Any, part: str) -> dict[str, float]:
     """FINN's figures for its own hardware of the same layers and foldings, RTL before HLS."""
-    from onnx import NodeProto
-    from qonnx.custom_op.registry import getCustomOp
+    from qdeploy.dataflow.estimates import finn_estimates
 
-    total: dict[str, float] = {"lut": 0, "bram36": 0, "dsp": 0, "without": 0}
-    for node in model.graph.node:
-        operator = node.op_type.removesuffix("_qd_rtl")
-        estimate = None
-        for kind in ("rtl", "hls"):
-            twin = NodeProto()
-            twin.CopyFrom(node)
-            twin.op_type, twin.domain = f"{operator}_{kind}", f"finn.custom_op.fpgadataflow.{kind}"
-            known = getattr(_table(kind), "custom_op", {})
-            if twin.op_type not in known or not _estimates(known[twin.op_type]):
-                continue
-            try:
-                estimate = getCustomOp(twin).node_res_estimation(part)
-                break
-            except Exception as error:  # noqa: BLE001 (FINN raises bare ones for what it lacks)
-                print(f"  FINN on {twin.op_type}: {type(error).__name__}: {error}")
-        if estimate is None:
-            total["without"] += 1
-            continue
-        total["lut"] += estimate["LUT"]
-        total["bram36"] += estimate["BRAM_18K"] / 2
-        total["dsp"] += estimate["DSP"]
-    return total
+    found = finn_estimates(model, part).values()
+    known = [one for one in found if one is not None]
+    return {
+        "lut": sum(one.lut for one in known),
+        "bram36": sum(one.bram36 for one in known),
+        "dsp": sum(one.dsp for one in known),
+        "without": len(found) - len(known),
+    }
 
 
-def _table(kind: str) -> Any:
-    from importlib import import_module
+def cycles(design: Any, folder: Path, frames: Any) -> tuple[int, int]:
+    """Cycles a frame: of the slowest layer, and in RTL simulation of frames back to back."""
+    from qdeploy.sim.design import simulate_design
 
-    return import_module(f"finn.custom_op.fpgadataflow.{kind}")
-
-
-def _estimates(operator: type) -> bool:
-    """Whether an operator says anything of its own; FINN's default is zero for everything."""
-    from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
-
-    return operator.lut_estimation is not HWCustomOp.lut_estimation  # type: ignore[attr-defined]
+    simulator = simulate_design(folder / "rtl", design, folder / "sim", taps=False)
+    return design.cycles_per_frame, int(simulator.run(frames).cycles_per_frame)
 
 
 def rows_of(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one design."""
-    rows, finn = [], figures["finn"]
+    guess, truth = figures["cycles"]
+    rows = [
+        figure(name, "cycles", truth, "cycles"),
+        row(name, "cycles_ratio", guess, "cycles", "RTL simulation", truth),
+    ]
+    if "finn" not in figures:
+        return rows
+    finn = figures["finn"]
     for kind in ("lut", "ff", "bram36", "dsp"):
         guess, truth = figures[kind]
         rows.append(figure(name, kind, truth, kind))
@@ -145,13 +142,18 @@ def rows_of(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def kept(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of an earlier run whose networks are not in this one."""
+def kept(names: Sequence[str], synthesis: bool = True) -> list[dict[str, Any]]:
+    """Rows of an earlier run that this one does not make anew."""
     path = RESULTS / "cost_model.json"
     if not path.exists():
         return []
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return [item for item in rows if item["network"] not in names]
+    made = [] if synthesis else ["cycles", "cycles_ratio"]
+    return [
+        item
+        for item in rows
+        if item["network"] not in names or (made and item["metric"] not in made)
+    ]
 
 
 def main() -> None:
@@ -159,7 +161,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of network names")
     parser.add_argument("--store", type=Path, default=Path.home() / ".cache/qdeploy/modules")
+    parser.add_argument("--cycles-only", action="store_true", help="leave synthesis out")
     arguments = parser.parse_args()
+    synthesis = not arguments.cycles_only
     warnings.simplefilter("ignore")
     for entry in LADDER:
         for fps in RATES.get(entry.name, ()):
@@ -168,13 +172,16 @@ def main() -> None:
                 continue
             print(name, flush=True)
             with tempfile.TemporaryDirectory() as folder:
-                figures = compared(entry, fps, Path(folder), arguments.store)
-            save("cost_model", [*kept([name]), *rows_of(name, figures)])
-            for kind in ("lut", "ff", "bram36", "dsp"):
+                figures = compared(entry, fps, Path(folder), arguments.store, synthesis)
+            save("cost_model", [*kept([name], synthesis), *rows_of(name, figures)])
+            for kind in ("cycles", "lut", "ff", "bram36", "dsp"):
+                if kind not in figures:
+                    continue
                 guess, truth = figures[kind]
                 ratio = f" ({guess / truth - 1:+.1%})" if truth else ""
-                finn = f", FINN {figures['finn'][kind]:,.0f}" if kind in figures["finn"] else ""
-                print(f"  {kind}: predicted {guess:,g}, Yosys {truth:,g}{ratio}{finn}", flush=True)
+                theirs = figures.get("finn", {})
+                finn = f", FINN {theirs[kind]:,.0f}" if kind in theirs else ""
+                print(f"  {kind}: predicted {guess:,g}, is {truth:,g}{ratio}{finn}", flush=True)
 
 
 if __name__ == "__main__":

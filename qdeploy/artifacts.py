@@ -62,3 +62,25 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+SEAL = "seal.json"
+
+
+def seal(folder: Path) -> None:
+    """Write the SHA-256 of every file of `folder` into it, so that `sealed` knows them again."""
+    digests = {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
+    write_json(folder / SEAL, digests)
+
+
+def sealed(folder: Path) -> bool:
+    """Whether `folder` holds just what it did when it was sealed: nothing cut, lost or changed."""
+    try:
+        digests: dict[str, str] = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        return digests == {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
+    except (OSError, ValueError):
+        return False
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL]

@@ -90,6 +90,10 @@ class ToolFailedError(QDeployError):
     """A program outside Python ran and failed, or ended without its result."""
 
 
+class OutOfMemoryError(ToolFailedError):
+    """A program outside Python was ended for its memory, or could get no more."""
+
+
 class VerificationError(QDeployError):
     """Two levels that must be bit-identical are not."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,9 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError
+from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError, ToolMissingError
 
 TAIL_LINES = 20
+# What programs, and the shell on behalf of those they start, say when memory runs out.
+_NO_MEMORY = re.compile(
+    r"std::bad_alloc|out of memory|cannot allocate memory|virtual memory exhausted"
+    r"|memory allocation failed|killed signal|return code 137|\bKilled\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,8 @@ def run_tool(
         env: variables added to the environment.
 
     Raises:
+        OutOfMemoryError: it was killed (SIGKILL, as Linux does when memory runs out), or failed and
+            its last lines say that it got no more memory.
         ToolFailedError: exit status other than zero, time over, or the program cannot be started;
             the message holds the log's last lines and says where the log is.
     """
@@ -154,6 +163,13 @@ def run_tool(
         except BaseException:
             _end(process)
             raise
+    if status != 0 and _lacked_memory(status, log_path):
+        raise OutOfMemoryError(
+            f"`{name}` ran out of memory ({_ended(status)})",
+            where=f"log: {log_path}",
+            why=_tail(log_path),
+            do="end other programs, or run on a machine with more memory",
+        )
     if status != 0:
         raise ToolFailedError(
             f"`{name}` failed with exit status {status}",
@@ -170,11 +186,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _lacked_memory(status: int, log_path: Path) -> bool:
+    return status == -signal.SIGKILL or bool(_NO_MEMORY.search("\n".join(_last_lines(log_path))))
+
+
+def _ended(status: int) -> str:
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def _last_lines(log_path: Path) -> list[str]:
+    text = log_path.read_text(encoding="utf-8", errors="replace")
+    return text.splitlines()[-TAIL_LINES:]
+
+
 def _tail(log_path: Path) -> str:
-    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _last_lines(log_path)
     if not lines:
         return "it printed nothing"
-    return "the log's last lines:\n" + "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+    return "the log's last lines:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _tool(name: str) -> Tool:

@@ -171,8 +171,11 @@ class _Status:
 
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:
     """Print the summary of a build, then raise what its ladder found, if anything."""
+    from qdeploy.report.design_report import read_design
+    from qdeploy.report.html import write_report
     from qdeploy.report.summary import print_summary
 
+    write_report(folder, read_design(folder))
     if as_json:
         names = ("build", "verify", "resources", "performance", "fifos")
         found = {

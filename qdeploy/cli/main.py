@@ -42,6 +42,9 @@ COMMANDS: dict[str, Entry] = {
     "verify": Entry(
         "qdeploy.cli.verify:verify", "Run the same frames through every level of a build."
     ),
+    "report": Entry(
+        "qdeploy.cli.report:report", "Show a build layer by layer, and write its HTML report."
+    ),
     "doctor": Entry(
         "qdeploy.cli.doctor:doctor", "List what is installed, what is missing and how to get it."
     ),

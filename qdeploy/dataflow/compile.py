@@ -117,7 +117,7 @@ def compile_graph(
     hardware = hardware_layers(graph)
     room = board.resources
     budget = Budget(room.lut, int(room.bram36), room.dsp)
-    folding = fold(hardware, budget, cycles, floor=arriving, wishes=wishes)
+    folding = fold(hardware, budget, cycles, floor=arriving, wishes=wishes, clock_mhz=clock)
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))

@@ -95,6 +95,7 @@ class Layer:
         module: Verilog module name of the wrapper.
         cycles: expected cycles a frame at steady state.
         folding: PE, SIMD and the like.
+        macs: multiplications a frame the network asks of this layer; 0 where it has no weights.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Layer:
     module: str
     cycles: int
     folding: dict[str, int] = field(default_factory=dict)
+    macs: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEEPEST = 32_768
 # A FIFO that is meant never to fill holds at least this, or a frame.
 DEEP = 512
+_CONVERTER = "StreamingDataWidthConverter"
 _MOVERS = ("FMPadding", "ConvolutionInputGenerator")
 
 
@@ -118,13 +119,25 @@ def _depths(model: ModelWrapper, lags: Lags, node: NodeProto, index: int) -> tup
         return wait.depth(_beats(getCustomOp(node), index)), 2
     if has_output_fifo(producer):
         # Its output is a register whose ready signal goes no further.
-        return SHALLOW, 0
+        return None if _widens(node) else (SHALLOW, 0)
     starts = node.op_type.startswith(_MOVERS) and not producer.op_type.startswith(_MOVERS)
     behind = model.find_producer(producer.input[0])
-    converted = producer.op_type.startswith("StreamingDataWidthConverter")
+    converted = producer.op_type.startswith(_CONVERTER)
+    if converted and behind is not None and has_output_fifo(behind) and _widens(producer):
+        # Whole pixels wait here: a window wants them at once, not at the narrow side's pace.
+        return SHALLOW, 0
     if starts and not (converted and behind is not None and has_output_fifo(behind)):
         return 0, 0
     return None
+
+
+def _widens(node: NodeProto) -> bool:
+    from qonnx.custom_op.registry import getCustomOp
+
+    if not node.op_type.startswith(_CONVERTER):
+        return False
+    inst = getCustomOp(node)
+    return bool(inst.get_outstream_width() > inst.get_instream_width())
 
 
 def _beats(inst: Any, index: int) -> int:

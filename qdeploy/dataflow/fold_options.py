@@ -51,6 +51,8 @@ def parallel_cycles(
     spans: tuple[int, int],
     strides: tuple[int, int],
     interval: int,
+    *,
+    ahead: bool = False,
 ) -> int:
     """Cycles a frame of a parallel window whose windows are each taken for `interval` cycles.
 
@@ -61,14 +63,33 @@ def parallel_cycles(
         shape: rows and columns of the padded map.
         spans: rows and columns a window covers, dilation included.
         strides: rows and columns from window to window.
+        ahead: whether who takes the windows keeps the next one while it works on one, as a matrix
+            unit of more than one row group does: the time is then used to get over a gap.
     """
     rows, columns = shape
     across = (columns - spans[1]) // strides[1] + 1
     down = (rows - spans[0]) // strides[0] + 1
     reach = (across - 1) * strides[1]
-    step, row = max(interval, strides[1]), max(interval, strides[0] * columns - reach)
+    row = strides[0] * columns - reach
     frame = rows * columns - (down - 1) * strides[0] * columns - reach
-    return down * (across - 1) * step + (down - 1) * row + max(interval, frame)
+    gaps = [(across - 1, strides[1]), (1, row)] * (down - 1) + [
+        (across - 1, strides[1]),
+        (1, frame),
+    ]
+    lead, total = 0, 0
+    for counting in (False, True):  # a frame until the lead is what it is in the long run
+        for number, distance in gaps:
+            taken = max(number * interval, number * distance - lead)
+            total += taken if counting else 0
+            # A window is taken the cycle after the work on the one before has begun, at best.
+            gained = lead + number * (interval - distance)
+            lead = min(max(gained, 0), interval - 1) if ahead and number else lead
+    return total
+
+
+def keeps_next(unit: Any) -> bool:
+    """Whether a matrix unit takes the next vector while it works on one (`qd_mvu_input`)."""
+    return int(unit.get_nodeattr("MH")) > int(unit.get_nodeattr("PE"))
 
 
 @dataclass(frozen=True)
@@ -192,7 +213,8 @@ class _Lister:
             )
             shape, out = _pair(inst.get_nodeattr("IFMDim")), _pair(inst.get_nodeattr("OFMDim"))
             spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
-            cycles.append(parallel_cycles(shape, spans, strides, cycles[-1] // prod(out)))
+            interval, ahead = cycles[-1] // prod(out), keeps_next(self.instances[group[-1].name])
+            cycles.append(parallel_cycles(shape, spans, strides, interval, ahead=ahead))
         return max(cycles)
 
     def _need(self, group: list[NodeProto]) -> Need:
@@ -239,7 +261,7 @@ class _Lister:
         """A converter and a FIFO as deep as simulation usually finds it."""
         total = self._converter(a, b)
         if wait is None and has_output_fifo(node):
-            total += self.costs.of("qd_fifo", {"WIDTH": a, "DEPTH": SMALL})
+            total += self.costs.of("qd_fifo", {"WIDTH": max(a, b), "DEPTH": SMALL})
         if wait is not None:
             bits = int(self.model.get_tensor_datatype(stream).bitwidth())
             elements = prod(int(size) for size in self.model.get_tensor_shape(stream))

@@ -16,6 +16,7 @@ from qdeploy.dataflow.block_costs import BlockCosts, load_costs
 from qdeploy.dataflow.fold_file import Value, Wish, restrict
 from qdeploy.dataflow.fold_options import Menu, menu
 from qdeploy.dataflow.fold_solver import KINDS, Need, Slot, Solution, solve
+from qdeploy.dataflow.overshoot import advice, biggest, nearest, overshoot
 from qdeploy.errors import DoesNotFitError, FoldingError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ SHARE = 0.9
 # An estimate this far above the board is beyond doubt; nearer, synthesis has the last word.
 HOPELESS = 1.5
 FF_PER_LUT = 2
-_TITLES = {"lut": "LUTs", "ff": "flip-flops", "bram18": "BRAM18s", "dsp": "DSPs"}
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,33 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class _About:
+    """What messages are about."""
+
+    model: ModelWrapper
+    costs: BlockCosts
+    clock_mhz: float | None
+
+    def rate(self, cycles: int) -> str:
+        """`cycles` a frame as a rate."""
+        if self.clock_mhz is None:
+            return f"one frame in {cycles:,} cycles"
+        return f"{self.clock_mhz * 1e6 / cycles:,.0f} frames/s ({cycles:,} cycles a frame)"
+
+
+@dataclass(frozen=True)
 class Folding:
     """The folding of a model.
 
     Args:
         attributes: layer name -> node attributes.
         solution: cycles, the bound that was proved, estimated resources.
+        legal: what there was to choose from.
     """
 
     attributes: Mapping[str, Mapping[str, Value]]
     solution: Solution
+    legal: Menu
 
 
 def fold(
@@ -71,6 +88,7 @@ def fold(
     floor: int = 1,
     wishes: Sequence[Wish] = (),
     costs: BlockCosts | None = None,
+    clock_mhz: float | None = None,
 ) -> Folding:
     """Set the folding of every layer, in place.
 
@@ -80,6 +98,7 @@ def fold(
         floor: cycles a frame takes anyway, to come in: a faster folding only takes more room.
         wishes: what single layers have to be like.
         costs: measured costs of blocks; those of Series 7 when None.
+        clock_mhz: for rates in messages, which are in cycles when None.
 
     Raises:
         FoldingError: a wish is not legal, no folding is that fast, or not even the slowest fits.
@@ -87,9 +106,13 @@ def fold(
     """
     from qonnx.custom_op.registry import getCustomOp
 
-    full = menu(model, costs or load_costs())
+    about = _About(model, costs or load_costs(), clock_mhz)
+    full = menu(model, about.costs)
     legal = Menu(restrict(full.slots, wishes), full.joints)
-    solution = _fastest(legal, budget, floor) if cycles is None else _least(legal, budget, cycles)
+    if cycles is None:
+        solution = _fastest(legal, budget, floor, about)
+    else:
+        solution = _least(legal, budget, cycles, about)
     attributes: dict[str, Mapping[str, Value]] = {}
     for option in solution.picked.values():
         attributes |= option.attributes
@@ -98,51 +121,59 @@ def fold(
         for key, value in attributes[node.name].items():
             inst.set_nodeattr(key, value)
     ordered = {node.name: attributes[node.name] for node in model.graph.node}
-    return Folding(ordered, solution)
+    return Folding(ordered, solution, legal)
 
 
-def _fastest(legal: Menu, budget: Budget, floor: int) -> Solution:
+def _fastest(legal: Menu, budget: Budget, floor: int, about: _About) -> Solution:
     found = solve(legal.slots, legal.joints, budget.room())
     if found is None:
         slowest = max(option.cycles for slot in legal.slots for option in slot.options)
-        need = _smallest(legal, slowest).need
+        least, room = _nearest(legal, budget, slowest), budget.room()
         raise FoldingError(
             "not even the slowest folding is estimated to fit the board",
-            why=_overshoot(need, budget),
-            do="choose a larger board, fewer bits or a smaller network",
+            where=biggest(least, room),
+            why=overshoot(least.need, room),
+            do=advice(about.model, about.costs, least, room),
         )
     if found.cycles >= floor:
         return found
     return solve(legal.slots, legal.joints, budget.room(), floor) or found
 
 
-def _least(legal: Menu, budget: Budget, cycles: int) -> Solution:
+def _least(legal: Menu, budget: Budget, cycles: int, about: _About) -> Solution:
     for slot in legal.slots:
         fastest = min(option.cycles for option in slot.options)
         if fastest > cycles:
             raise FoldingError(
                 f"layer `{slot.name}` cannot finish a frame within {cycles} cycles",
                 why=f"its most parallel folding takes {fastest}",
-                do="ask for fewer frames per second, or leave the rate out: as fast as fits",
+                do=f"ask for at most {about.rate(fastest)}, or leave the rate out: as fast as fits",
             )
     for factor in (1.0, HOPELESS / LUT_SHARE):
         found = solve(legal.slots, legal.joints, budget.room(factor), cycles)
         if found is not None:
             return found
-    smallest = _smallest(legal, cycles)
-    fitting = solve(legal.slots, legal.joints, budget.room())
-    advice = "choose a larger board, fewer bits or a smaller network"
+    least, room = _nearest(legal, budget, cycles), budget.room()
+    fitting = solve(legal.slots, legal.joints, room)
+    help_ = advice(about.model, about.costs, least, room)
     if fitting is not None:
-        advice = (
-            f"ask for {fitting.cycles} cycles a frame or more, or leave the rate out: as fast as "
-            "fits"
-        )
+        rate = about.rate(fitting.cycles)
+        help_ = f"ask for at most {rate}, or leave the rate out: as fast as fits; {help_}"
     raise DoesNotFitError(
         f"at {cycles} cycles a frame the design is far larger than the board",
-        where="biggest layers: " + "; ".join(_biggest(smallest)),
-        why=_overshoot(smallest.need, budget),
-        do=advice,
+        where=biggest(least, room),
+        why=overshoot(least.need, room),
+        do=help_,
     )
+
+
+def _nearest(legal: Menu, budget: Budget, cycles: int) -> Solution:
+    """The folding of at most `cycles` that exceeds the board by least."""
+
+    def solved(factor: float) -> Solution | None:
+        return solve(legal.slots, legal.joints, budget.room(factor), cycles, effort_s=1.0)
+
+    return nearest(solved) or _smallest(legal, cycles)
 
 
 def _smallest(legal: Menu, cycles: int) -> Solution:
@@ -153,21 +184,3 @@ def _smallest(legal: Menu, cycles: int) -> Solution:
     found = solve(slots, legal.joints, endless, cycles, effort_s=1.0)
     assert found is not None
     return found
-
-
-def _overshoot(need: Need, budget: Budget) -> str:
-    room = budget.room()
-    over = [
-        f"about {getattr(need, kind):,} {_TITLES[kind]} where {getattr(room, kind):,} may be taken"
-        for kind in KINDS
-        if getattr(need, kind) > getattr(room, kind)
-    ]
-    return "the least folding needs " + " and ".join(over or ["more of several kinds at once"])
-
-
-def _biggest(solution: Solution) -> list[str]:
-    by_lut = sorted(solution.picked.items(), key=lambda item: -item[1].need.lut)
-    return [
-        f"{name} {dict(option.attributes[name])} with {option.need.lut:,} LUTs"
-        for name, option in by_lut[:3]
-    ]

@@ -19,6 +19,7 @@ from qdeploy.artifacts import atomic_folder
 from qdeploy.boards import Board
 from qdeploy.dataflow.backends.unit import Unit
 from qdeploy.dataflow.boundaries import boundary_of, owner_of
+from qdeploy.dataflow.cycles import UNITS, frame_cycles, macs_of
 from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
 from qdeploy.dataflow.fifo_places import stream_name
 from qdeploy.dataflow.finn_graph import stream_shape
@@ -135,13 +136,15 @@ class _Stitcher:
         layers = []
         for node, inst in zip(self.nodes, self.instances, strict=True):
             keys = inst.get_nodeattr_types()
+            owner = owner_of(self.model, node, self.graph)
             layers.append(
                 Layer(
                     name=node.name,
-                    layer=owner_of(self.model, node, self.graph).layer,
+                    layer=owner.layer,
                     op=operator(node.op_type),
                     module=node.name,
-                    cycles=int(inst.get_exp_cycles()),
+                    cycles=frame_cycles(self.model, node),
+                    macs=macs_of(owner, self.graph) if operator(node.op_type) in UNITS else 0,
                     folding={k: int(inst.get_nodeattr(k)) for k in FOLDING_KEYS if k in keys},
                 )
             )

@@ -6,13 +6,15 @@ skipped, is said in its place.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from qdeploy.errors import UserError
+from qdeploy.dataflow.design import DESIGN_FILE
+from qdeploy.report.design_report import read_design
+from qdeploy.report.layers import print_short
+from qdeploy.report.read import read_object
 from qdeploy.report.tables import Cells, print_table
 
 # Key in resources.json -> what it is called, in the order of a data sheet.
@@ -39,29 +41,13 @@ def print_summary(build: Path, run: Path | None = None, console: Console | None 
     """
     console = console or Console()
     if run is not None:
-        _accuracy(_read(run / "summary.json"), console)
-    _speed(_read(build / "performance.json"), console)
-    _resources(_read(build / "resources.json"), console)
-    _ladder(_read(build / "verify.json"), console)
+        _accuracy(read_object(run / "summary.json"), console)
+    _speed(read_object(build / "performance.json"), console)
+    _resources(read_object(build / "resources.json"), console)
+    if (build / "rtl" / DESIGN_FILE).exists():
+        print_short(read_design(build), console)
+    _ladder(read_object(build / "verify.json"), console)
     console.print(f"Build folder: {build}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`, None when there is no such file."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"`{path.name}` cannot be read",
-            where=str(path),
-            why=str(error),
-            do="run `qdeploy export` again",
-        ) from error
-    if not isinstance(data, dict):
-        raise UserError(f"`{path.name}` holds no JSON object", where=str(path))
-    return data
 
 
 def _missing(title: str, data: dict[str, Any] | None, console: Console) -> bool:
@@ -117,6 +103,9 @@ def _resources(data: dict[str, Any] | None, console: Console) -> None:
     title = _titled(f"{board}: {fits}" if fits else board, data.get("source"))
     head = ("resource", "used", "available", "share")
     print_table(title, head, rows, right=(1, 2, 3), console=console)
+    for note in data.get("notes", []):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        console.print()
 
 
 def _ladder(data: dict[str, Any] | None, console: Console) -> None:

@@ -5,7 +5,8 @@
     driver.cpp       hw/sim: the clock loop, the same for every model, compiled once
     link             model + bind + driver + Verilator's runtime = sim.so
 
-Built libraries are kept under the digest of everything that shaped them.
+Built libraries are kept under the digest of everything that shaped them, sealed with their own: one
+that was cut off would end the process that loads it, and is built again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from qdeploy.artifacts import atomic_folder
+from qdeploy.artifacts import atomic_folder, seal, sealed
 from qdeploy.errors import ToolFailedError
 from qdeploy.resources import resource
 from qdeploy.sim import bind
@@ -63,9 +64,10 @@ def build(spec: SimSpec, build_dir: Path) -> Simulator:
     sizes = f"{SPLIT_STATEMENTS} {SPLIT_FUNCTIONS} {ONE_FILE_BYTES}"
     folder = build_dir / f"{spec.top}-{spec.digest(_recipe(), sizes)[:16]}"
     with _alone(folder):
-        if not (folder / LIBRARY).exists():
+        if not sealed(folder):
             with atomic_folder(folder) as temporary:
                 _build(spec, temporary, build_dir, build_dir / "logs" / folder.name)
+                seal(temporary)
     return Simulator(folder / LIBRARY, spec)
 
 
@@ -126,7 +128,7 @@ def _runtime(build_dir: Path) -> Path:
     """Folder with the objects all models share: the driver and Verilator's own runtime."""
     folder = build_dir / f"runtime-{hashlib.sha256(_recipe().encode()).hexdigest()[:16]}"
     with _alone(folder):
-        if not folder.exists():
+        if not sealed(folder):
             _build_runtime(folder, build_dir / "logs" / "runtime.log")
     return folder
 
@@ -146,6 +148,7 @@ def _build_runtime(folder: Path, log: Path) -> None:
             log_path=log,
             timeout=COMPILE_TIMEOUT,
         )
+        seal(temporary)
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class Resources:
         total: everything, `outside` included.
         outside: what lies in no layer: FIFOs, width converters and the wiring between layers.
         source: the tool, its version and its command.
+        notes: what was done otherwise than usual, in sentences.
     """
 
     board: str
@@ -51,6 +52,7 @@ class Resources:
     source: str
     limit: float = USABLE
     netlist: str = field(default="netlist.v")
+    notes: tuple[str, ...] = ()
 
     @property
     def over(self) -> dict[str, tuple[float, float]]:
@@ -80,6 +82,7 @@ class Resources:
             "limit": self.limit,
             "fits": self.fits,
             "source": self.source,
+            "notes": list(self.notes),
             "netlist": self.netlist,
             "outside": dataclasses.asdict(self.outside),
             "layers": [

@@ -4,6 +4,9 @@ Each layer is flattened inside and kept as a module, so its figures are its own.
 synthesized with the layers as black boxes; what it holds beside them (FIFOs, width converters) is
 `outside`, and the total is outside + Σ instances · layer. Modules come from a store keyed by their
 content: a design in which one layer changed costs that layer and the top, an unchanged one nothing.
+
+Where memory is short, a layer that lacked it runs again alone, then with its dot products mapped
+one by one; `notes` of the result say so.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design
-from qdeploy.errors import InternalError
+from qdeploy.errors import InternalError, OutOfMemoryError
+from qdeploy.progress import say
 from qdeploy.synth.cells import Counts, count
 from qdeploy.synth.figures import LayerResources, Resources, available
 from qdeploy.synth.sources import SourceTree
@@ -46,6 +50,7 @@ def synthesize(
 
     Raises:
         ToolMissingError: when there is no Yosys.
+        OutOfMemoryError: when a layer does not fit into memory even with its rows one by one.
         ToolFailedError: when Yosys fails, ends without a netlist, or infers a latch.
         InternalError: when the design does not instantiate its layers as plain modules.
     """
@@ -61,15 +66,15 @@ def synthesize(
         for module, closure in closures.items()
     }
 
-    def run(module: str) -> Netlist:
-        done = yosys.run(keys[module], module, folder, closures[module].sources)
+    def run(module: str, by_rows: bool = False) -> Netlist:
+        sources = closures[module].sources
+        done = yosys.run(keys[module], module, folder, sources, by_rows=by_rows)
         tell(module)
         return done
 
-    # One process a core, as Yosys itself uses one; modules that are alike run once.
+    # Modules that are alike run once.
     first = {key: module for module, key in reversed(keys.items())}
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        made = dict(zip(first, pool.map(run, first.values()), strict=True))
+    made = dict(zip(first, _all(list(first.values()), run), strict=True))
     netlists = {module: made[keys[module]] for module in modules}
     counts = {module: count(one.cells, module) for module, one in netlists.items()}
     top = _top(yosys, tree, folder, design, netlists)
@@ -97,6 +102,49 @@ def synthesize(
         available=available(board),
         source=yosys.source,
         netlist=f"{work.name}/{NETLIST_FILE}",
+        notes=_notes(netlists),
+    )
+
+
+def _all(modules: list[str], run: Callable[..., Netlist]) -> list[Netlist]:
+    """Run every module, one process a core; one that lacks memory again, with all of it to itself.
+
+    Raises:
+        OutOfMemoryError: even with its rows one by one.
+    """
+
+    def attempt(module: str) -> Netlist | None:
+        try:
+            return run(module)
+        except OutOfMemoryError as error:
+            say(f"note: {module}: {error.what}; it will run again alone")
+            return None
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(attempt, modules))
+    return [
+        one if one is not None else _alone(module, run)
+        for module, one in zip(modules, found, strict=True)
+    ]
+
+
+def _alone(module: str, run: Callable[..., Netlist]) -> Netlist:
+    """Synthesize a module while nothing else runs, by rows if that is still too much."""
+    try:
+        return run(module)
+    except OutOfMemoryError as error:
+        say(f"note: {module}: {error.what}; its dot products are now mapped one by one")
+    return run(module, by_rows=True)
+
+
+def _notes(netlists: dict[str, Netlist]) -> tuple[str, ...]:
+    rows = [module for module, one in netlists.items() if one.by_rows]
+    if not rows:
+        return ()
+    return (
+        "memory was short: the dot products of "
+        + ", ".join(f"`{module}`" for module in rows)
+        + " were mapped one by one and their figures added up, which takes some LUTs more",
     )
 
 

@@ -11,38 +11,50 @@ Results are kept by content, so that an unchanged module is never synthesized tw
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qdeploy.artifacts import atomic_path, write_json
+from qdeploy.artifacts import atomic_path, sha256, write_json
 from qdeploy.errors import ToolFailedError
 from qdeploy.synth import xilinx
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
-_RECIPE = "3"
+_RECIPE = "4"
 # The name under which every module is stored, so that two that differ in their name only are one.
 STORED_AS = "qd_module"
+# Modules mapped one by one where memory is short: a row's dot product holds most of a layer.
+_ROWS = "*qd_dot_*"
+_KEEP = "keep_hierarchy"
+_PORTS = re.compile(r"\s*(module|input|output|endmodule)\b")
 
 
 @dataclass(frozen=True)
 class Netlist:
     """A synthesized module: its netlist (of a module called `STORED_AS`), its cells, the log.
 
-    `parts` are the cells of the modules in it that have `keep_hierarchy`, by module.
+    `parts` are the cells of the modules in it that have `keep_hierarchy`, by module. `by_rows`: its
+    dot products were mapped one by one, for want of memory.
     """
 
     verilog: Path
     cells: dict[str, int]
     log: Path
     parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_rows: bool = False
 
     def text(self, module: str) -> str:
         """The netlist as Verilog of a module called `module`."""
         stored = self.verilog.read_text(encoding="utf-8")
         return stored.replace(f"module {STORED_AS}(", f"module {module}(", 1)
+
+    def stub(self, module: str) -> str:
+        """Its ports only, as Verilog: what a black box needs, in a fraction of the memory."""
+        lines = [line for line in self.text(module).splitlines() if _PORTS.match(line)]
+        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -69,16 +81,19 @@ class Yosys:
         return (_RECIPE, self.source)
 
     def stored(self, key: str) -> Netlist | None:
-        """A result from the store, None when there is none or it does not read."""
+        """A result from the store; None when there is none, it does not read, or its netlist is not
+        the one that was stored (a disk that was full, a copy that was cut off)."""
         record = self.store / f"{key}.json"
         try:
             data = json.loads(record.read_text(encoding="utf-8"))
             cells = {str(kind): int(number) for kind, number in data["cells"].items()}
-            parts = {str(name): dict(found) for name, found in data.get("parts", {}).items()}
+            parts = {str(name): dict(found) for name, found in data["parts"].items()}
+            by_rows = bool(data["by_rows"])
+            whole = sha256(self.store / f"{key}.v") == data["sha256"]
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return None
         netlist = self.store / f"{key}.v"
-        return Netlist(netlist, cells, self._log(key), parts) if netlist.is_file() else None
+        return Netlist(netlist, cells, self._log(key), parts, by_rows) if whole else None
 
     def _log(self, key: str) -> Path:
         return self.store / f"{key}.log"
@@ -90,6 +105,8 @@ class Yosys:
         folder: Path,
         sources: Sequence[str],
         stubs: Mapping[str, Netlist] | None = None,
+        *,
+        by_rows: bool = False,
     ) -> Netlist:
         """Synthesize `module` of the design in `folder` and store the result under `key`.
 
@@ -97,9 +114,12 @@ class Yosys:
             sources: Verilog files relative to `folder`, which is the working directory so that
                 memory files with relative names are found.
             stubs: module -> netlist of those that are taken as black boxes.
+            by_rows: map each dot product for itself and put them together at the end: takes a
+                fraction of the memory, and a few LUTs more.
 
         Raises:
             ToolMissingError: when there is no Yosys.
+            OutOfMemoryError: when its memory did not suffice.
             ToolFailedError: when it fails, or ends well without a netlist or figures.
         """
         done = self.stored(key)
@@ -110,11 +130,18 @@ class Yosys:
             scratch = Path(name)
             script = [f'read_verilog -defer "{source}"' for source in sources]
             if stubs:
-                texts = [made.text(name) for name, made in stubs.items()]
+                texts = [made.stub(name) for name, made in stubs.items()]
                 (scratch / "stubs.v").write_text("\n".join(texts), encoding="utf-8")
                 script.append(f"read_verilog -lib {scratch}/stubs.v")
+            if by_rows:
+                script += [
+                    f"hierarchy -check -top {module}",
+                    f"setattr -mod -set {_KEEP} 1 {_ROWS}",
+                ]
+            script += xilinx.commands(self.family, module, _share(), scratch)
+            if by_rows:
+                script += [f"setattr -mod -unset {_KEEP} {_ROWS}", "flatten", "clean"]
             script += [
-                *xilinx.commands(self.family, module, _share(), scratch),
                 "check -assert",
                 f"rename {module} {STORED_AS}",
                 f"tee -o {scratch}/stat.json stat -json -top {STORED_AS}",
@@ -123,24 +150,28 @@ class Yosys:
             (scratch / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
             command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
             run_tool(command, cwd=folder, log_path=self._log(key), timeout=self.timeout_s)
-            return self._keep(key, module, scratch)
+            return self._keep(key, module, scratch, by_rows)
 
-    def _keep(self, key: str, module: str, scratch: Path) -> Netlist:
+    def _keep(self, key: str, module: str, scratch: Path, by_rows: bool) -> Netlist:
         netlist, log = scratch / "netlist.v", self._log(key)
         text = netlist.read_text(encoding="utf-8") if netlist.is_file() else ""
-        if f"\nmodule {STORED_AS}(" not in text:
+        if f"\nmodule {STORED_AS}(" not in text or not text.endswith("endmodule\n"):
+            missing = "with half a netlist" if text else "without a netlist"
             raise ToolFailedError(
-                f"Yosys ended without an error and without a netlist of `{module}`",
+                f"Yosys ended without an error and {missing} of `{module}`",
                 where=str(log),
-                do="look at the end of the log; a Yosys from PyPI may do this, Debian's does not",
+                do="look at the end of the log, and whether the disk is full; a Yosys from PyPI "
+                "may do this, Debian's does not",
             )
         parts = _cells(scratch / "stat.json", module, log)
         cells = parts.pop(STORED_AS)
         with atomic_path(self.store / f"{key}.v") as path:
             path.write_text(text, encoding="utf-8")
-        # Last: the record says that the netlist beside it is whole.
-        write_json(self.store / f"{key}.json", {"module": module, "cells": cells, "parts": parts})
-        return Netlist(self.store / f"{key}.v", cells, log, parts)
+        # Last: the record says what the netlist beside it has to be.
+        record = {"module": module, "cells": cells, "parts": parts, "by_rows": by_rows}
+        stored = self.store / f"{key}.v"
+        write_json(self.store / f"{key}.json", {**record, "sha256": sha256(stored)})
+        return Netlist(stored, cells, log, parts, by_rows)
 
 
 def _share() -> Path:

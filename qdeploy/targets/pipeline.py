@@ -15,9 +15,12 @@ import numpy as np
 from qdeploy import provenance
 from qdeploy.artifacts import sha256, write_json
 from qdeploy.boards import Board
+from qdeploy.dataflow.block_costs import load_costs
 from qdeploy.dataflow.compile import HARDWARE_FILE, Compiled, compile_graph, hardware_layers
 from qdeploy.dataflow.design import Design
+from qdeploy.dataflow.estimates import write_estimates
 from qdeploy.dataflow.fold_file import Wish, read_folding
+from qdeploy.dataflow.next_boards import write_boards
 from qdeploy.errors import DoesNotFitError, ToolMissingError
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.synth.figures import Resources
@@ -79,6 +82,7 @@ class Pipeline:
         frames = self._frames(graph)
         accuracy = self._accuracy(graph, frames)
         compiled, resources = self._design(graph, frames)
+        self._look_ahead(graph, compiled)
         proven = frames.first(self.options.frames)
         save_frames(self.work, proven)
         rungs = self._ladder(graph, proven)
@@ -202,6 +206,14 @@ class Pipeline:
             total = resources.total
             say(f"{total.lut:,} LUT, {total.ff:,} FF, {total.bram36:g} BRAM36, {total.dsp} DSP")
         return resources
+
+    def _look_ahead(self, graph: IntegerGraph, compiled: Compiled) -> None:
+        """Estimates of every layer, and what larger boards would give."""
+        source = graph.tensors[graph.input]
+        with self.watch.during("estimates, larger boards") as say:
+            write_estimates(self.work, compiled.hardware, self.board.part, load_costs())
+            bits = source.size * source.dtype.bits
+            say(write_boards(self.work, compiled.folding, bits, self.board))
 
     def _ladder(self, graph: IntegerGraph, frames: Frames) -> list[Rung]:
         levels = Levels(

@@ -18,20 +18,26 @@ ROOM = Budget(lut=53200, bram36=140, dsp=220)
 
 
 def walked(
-    shape: tuple[int, int], spans: tuple[int, int], strides: tuple[int, int], interval: int
+    shape: tuple[int, int],
+    spans: tuple[int, int],
+    strides: tuple[int, int],
+    interval: int,
+    ahead: bool,
 ) -> int:
     """Cycles of a frame in the long run, pixel by pixel."""
     now, ends = 0, []
-    for _ in range(3):
+    for _ in range(4):
         for y in range(shape[0]):
             for x in range(shape[1]):
                 now += 1
                 down, across = y - spans[0] + 1, x - spans[1] + 1
                 if min(down, across) < 0 or down % strides[0] or across % strides[1]:
                     continue
-                now = max(now, ends[-1] + interval) if ends else now
-                ends.append(now)
-    windows = len(ends) // 3
+                begun = max(now, ends[-1] + interval) if ends else now
+                # Taken when the work on it begins, or already a cycle after that on the last did.
+                now = max(now, ends[-1] + 1) if ahead and ends else begun
+                ends.append(begun)
+    windows = len(ends) // 4
     return ends[-1] - ends[-1 - windows]
 
 
@@ -44,8 +50,10 @@ def test_cycles_of_a_parallel_window_are_those_of_a_walk_over_its_pixels(
     shape = tuple(span + data.draw(st.integers(0, 9)) for span in spans)
     strides = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
     interval = data.draw(st.integers(1, 20))
-    wanted = walked((shape[0], shape[1]), spans, strides, interval)
-    assert parallel_cycles((shape[0], shape[1]), spans, strides, interval) == wanted
+    ahead = data.draw(st.booleans())
+    wanted = walked((shape[0], shape[1]), spans, strides, interval, ahead)
+    map_ = shape[0], shape[1]
+    assert parallel_cycles(map_, spans, strides, interval, ahead=ahead) == wanted
 
 
 def test_a_rate_above_the_inputs_bandwidth_is_refused_with_the_highest_there_is() -> None:

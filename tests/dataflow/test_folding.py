@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from qonnx.custom_op.registry import getCustomOp
-from random_graphs import small_convnet
+from random_graphs import GraphMaker, small_convnet
 
 from qdeploy.dataflow.block_costs import load_costs
 from qdeploy.dataflow.compile import cycles_for, hardware_layers
 from qdeploy.dataflow.fold_options import menu
+from qdeploy.dataflow.fold_solver import Need, solve
 from qdeploy.dataflow.folding import Budget, fold
+from qdeploy.dataflow.overshoot import fitting_bits
 from qdeploy.errors import DoesNotFitError, FoldingError
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
@@ -76,14 +81,50 @@ def test_an_impossible_rate_names_the_layer_and_its_best(model) -> None:
 
 
 def test_a_board_too_small_says_what_is_needed(model) -> None:
-    with pytest.raises(FoldingError, match="not even the slowest folding"):
+    with pytest.raises(FoldingError, match="not even the slowest folding") as caught:
         fold(model, Budget(lut=100, bram36=1, dsp=0))
+    text = str(caught.value)
+    assert re.search(r"about [\d,]+ LUTs where 80 may be taken \([\d.]+ times\)", text)
+    assert "biggest layers: " in text
+    assert "estimated to fit on: aup-zu3" in text
+
+
+def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> None:
+    """Just below the least board that holds some folding, the message is about that folding."""
+    low, high = 100, 20_000
+    while high - low > 200:
+        middle = (low + high) // 2
+        try:
+            fold(model, Budget(lut=middle, bram36=0, dsp=0))
+            high = middle
+        except FoldingError:
+            low = middle
+    with pytest.raises(FoldingError) as caught:
+        fold(model, Budget(lut=int(high * 0.95), bram36=0, dsp=0))
+    ratio = float(re.search(r"\(([\d.]+) times\)", str(caught.value))[1])
+    assert 1.0 < ratio < 1.2
+
+
+def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:
+    maker = GraphMaker(4, (2, 6, 6)).conv(16, weight_bits=8).threshold().conv(8, weight_bits=8)
+    wide = hardware_layers(maker.threshold().graph())
+    found = menu(wide, load_costs())
+    least = solve(found.slots, found.joints, Need(10**6, 10**6, 0, 0), 10**9)
+    bits = fitting_bits(wide, load_costs(), least, replace(least.need, lut=least.need.lut - 50))
+    assert bits is not None
+    assert 2 <= bits < 8
+    # Narrower weights are looked at, not set.
+    units = [getCustomOp(n) for n in wide.graph.node if n.op_type.startswith("MVAU")]
+    assert [unit.get_nodeattr("weightDataType") for unit in units] == ["INT8", "INT8"]
+    assert fitting_bits(wide, load_costs(), least, Need(1, 1, 0, 0)) is None
 
 
 def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:
     with pytest.raises(DoesNotFitError, match="biggest layers: ") as caught:
         fold(model, Budget(lut=2000, bram36=4, dsp=2), 150)
-    assert "cycles a frame or more" in str(caught.value)
+    assert "ask for at most one frame in" in str(caught.value)
+    with pytest.raises(DoesNotFitError, match=r"ask for at most [\d,]+ frames/s"):
+        fold(model, Budget(lut=2000, bram36=4, dsp=2), 150, clock_mhz=100.0)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 2e8])

@@ -251,3 +251,29 @@ def test_without_verilator_the_error_names_the_package(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="apt-get install verilator"):
         build(spec, tmp_path / "build")
+
+
+@pytest.mark.parametrize("cut", ["sim.so", "seal.json"])
+def test_a_stored_library_that_was_cut_off_is_built_again(
+    spec: SimSpec, tmp_path: Path, cut: str
+) -> None:
+    """Loading it would end this very process."""
+    store = tmp_path / "store"
+    first = build(spec, store)
+    library = first.library
+    del first
+    whole = library.read_bytes()
+    damaged = library.with_name(cut)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    build(spec, store)
+    assert library.stat().st_size == len(whole)
+
+
+def test_a_runtime_that_was_cut_off_is_built_again(spec: SimSpec, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    build(spec, store)
+    driver = next(store.glob("runtime-*/driver.o"))
+    size = driver.stat().st_size
+    driver.write_bytes(driver.read_bytes()[:100])
+    build(dataclasses.replace(spec, optimize="-O0"), store)
+    assert driver.stat().st_size == size

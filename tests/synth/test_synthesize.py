@@ -11,7 +11,7 @@ import pytest
 
 from qdeploy.boards import load_board
 from qdeploy.dataflow.design import Design, Layer
-from qdeploy.errors import InternalError, ToolFailedError
+from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError
 from qdeploy.synth.synthesize import synthesize
 
 Small = tuple[Path, Design]
@@ -113,6 +113,74 @@ def test_a_yosys_that_ends_well_without_a_netlist_is_an_error(
         synthesize(folder, design, tmp_path / "synth", BOARD)
 
 
+def test_a_netlist_that_lost_its_tail_is_an_error(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    cut = 'file=$(sed -n "s/^write_verilog .* //p" "$2"); head -c -40 "$file" > "$file.cut"'
+    _wrap_yosys(tmp_path, monkeypatch, f'{_yosys()} "$@" && {cut} && mv "$file.cut" "$file"')
+    with pytest.raises(ToolFailedError, match="with half a netlist"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
+def test_a_yosys_that_fails_names_its_status_and_its_log(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    _wrap_yosys(tmp_path, monkeypatch, "echo ERROR: it went wrong; exit 3")
+    with pytest.raises(ToolFailedError, match="exit status 3") as caught:
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+    assert not isinstance(caught.value, OutOfMemoryError)
+    assert "ERROR: it went wrong" in str(caught.value)
+    assert ".log" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".v", ".json"])
+def test_a_stored_result_that_was_cut_off_is_made_again(
+    small: Small, tmp_path: Path, suffix: str
+) -> None:
+    folder, design = small
+    store = tmp_path / "store"
+    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
+    whole = (tmp_path / "a/netlist.v").read_text(encoding="utf-8")
+    for path in store.glob(f"*{suffix}"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    again = synthesize(folder, design, tmp_path / "b", BOARD, store=store)
+    assert again.total == first.total
+    assert (tmp_path / "b/netlist.v").read_text(encoding="utf-8") == whole
+
+
+def test_a_layer_too_large_for_memory_is_synthesized_row_by_row(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """With a real limit: 64 dot products at once take more than 175 MB, one by one less."""
+    folder, design = small
+    (folder / "toy_one.v").write_text(_MANY_ROWS, encoding="utf-8")
+    limited = f'ulimit -v 175000; exec {_yosys()} "$@"'
+    with monkeypatch.context() as patch:
+        _wrap_yosys(tmp_path, patch, limited)
+        found = synthesize(folder, design, tmp_path / "synth", BOARD)
+    said = capsys.readouterr().err
+    assert "toy_one: `yosys` ran out of memory" in said
+    assert "it will run again alone" in said
+    assert "one by one" in said
+    assert "`toy_one`" in found.notes[0]
+    assert "toy_two" not in found.notes[0]
+    assert found.as_dict()["notes"] == list(found.notes)
+    # 64 rows of 8 flip-flops each.
+    assert found.layers[0].counts.ff == 64 * 8
+    assert "qd_dot" not in (tmp_path / "synth/netlist.v").read_text(encoding="utf-8").split("(")[0]
+
+
+def test_a_yosys_that_is_killed_every_time_is_an_error_about_memory(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    _wrap_yosys(tmp_path, monkeypatch, "kill -9 $$")
+    with pytest.raises(OutOfMemoryError, match=r"ran out of memory \(ended by SIGKILL\)"):
+        synthesize(folder, design, tmp_path / "synth", BOARD)
+
+
 def test_a_latch_is_refused(small: Small, tmp_path: Path) -> None:
     folder, design = small
     path = folder / "toy_two.v"
@@ -153,6 +221,43 @@ def test_an_ultrascale_board_is_synthesized_for_its_family(small: Small, tmp_pat
     found = synthesize(folder, design, tmp_path / "synth", load_board("zcu104"))
     assert "-family xcup" in found.source
     assert found.available["uram"] == 96
+
+
+# 64 rows of logic that shares nothing, one behind the other.
+_MANY_ROWS = """
+module qd_dot_toy (input wire clk, input wire [31:0] a, input wire [31:0] b, output wire [31:0] y);
+  wire [31:0] m = (a + (b ^ {a[15:0], a[31:16]})) ^ (b + {a[7:0], a[31:8]});
+  wire [31:0] n = (m + (b & {m[11:0], m[31:12]})) ^ (a - m);
+  reg  [7:0]  kept;
+  always @(posedge clk) kept <= n[7:0] + m[15:8];
+  assign y = {kept, n[31:8]};
+endmodule
+module toy_one (
+  input wire clk, input wire rst_n,
+  input wire [7:0] in_data, output wire [7:0] out_data
+);
+  localparam N = 64;
+  wire [32*N+31:0] c;
+  assign c[31:0]  = {4{in_data}};
+  assign out_data = ^c ? c[32*N+24 +: 8] : 8'd0;
+  genvar i;
+  generate
+    for (i = 0; i < N; i = i + 1) begin : g_row
+      qd_dot_toy unit (.clk(clk), .a(c[32*i +: 32]), .b({in_data, 24'd5}), .y(c[32*i+32 +: 32]));
+    end
+  endgenerate
+endmodule
+"""
+
+
+def _wrap_yosys(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A `yosys` first on the PATH that tells the real version, and does `body` else."""
+    tools = folder / "tools"
+    tools.mkdir()
+    script = tools / "yosys"
+    script.write_text(f'#!/bin/bash\n[ "$1" = -V ] && exec {_yosys()} -V\n{body}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
 
 def _spare(folder: Path, design: Design) -> Layer:

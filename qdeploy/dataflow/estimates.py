@@ -1,0 +1,89 @@
+"""What each hardware layer is estimated to take: by the measured costs of its blocks, and by FINN.
+
+FINN's figures are for its own hardware of the same layers and foldings, RTL before HLS; it has none
+for some operators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.artifacts import write_json
+from qdeploy.dataflow.specialize import operator
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from qdeploy.dataflow.block_costs import BlockCosts
+    from qdeploy.dataflow.fold_solver import Need
+
+ESTIMATES_FILE = "estimates.json"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Resources as both tools count them: LUTs, blocks of 36 kbit (halves too), DSP blocks."""
+
+    lut: float
+    bram36: float
+    dsp: float
+
+
+def block_needs(model: ModelWrapper, costs: BlockCosts) -> dict[str, Need]:
+    """What the blocks of each layer cost, by node name."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    return {
+        node.name: costs.total(
+            (instance.block.module, instance.block.measures)
+            for instance in getCustomOp(node).unit(model).instances
+        )
+        for node in model.graph.node
+    }
+
+
+def finn_estimates(model: ModelWrapper, part: str) -> dict[str, Estimate | None]:
+    """FINN's figures by node name, None where it has none."""
+    return {node.name: _finn(node, part) for node in model.graph.node}
+
+
+def _finn(node: NodeProto, part: str) -> Estimate | None:
+    from onnx import NodeProto
+    from qonnx.custom_op.registry import getCustomOp
+
+    for kind in ("rtl", "hls"):
+        twin = NodeProto()
+        twin.CopyFrom(node)
+        twin.op_type = f"{operator(node.op_type)}_{kind}"
+        twin.domain = f"finn.custom_op.fpgadataflow.{kind}"
+        known = getattr(import_module(twin.domain), "custom_op", {})
+        if twin.op_type not in known or not _estimates(known[twin.op_type]):
+            continue
+        try:
+            found = getCustomOp(twin).node_res_estimation(part)
+        except Exception:  # noqa: BLE001 (FINN raises bare ones for what it lacks)
+            continue
+        return Estimate(float(found["LUT"]), found["BRAM_18K"] / 2, float(found["DSP"]))
+    return None
+
+
+def _estimates(kind: type) -> bool:
+    """Whether an operator says anything of its own; FINN's default is zero for everything."""
+    from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+
+    return kind.lut_estimation is not HWCustomOp.lut_estimation  # type: ignore[attr-defined]
+
+
+def write_estimates(folder: Path, model: ModelWrapper, part: str, costs: BlockCosts) -> None:
+    """Write `estimates.json` into `folder`: both estimates of every layer of a folded model."""
+    finn = finn_estimates(model, part)
+    layers: dict[str, Any] = {}
+    for name, need in block_needs(model, costs).items():
+        ours = Estimate(need.lut, need.bram18 / 2, need.dsp)
+        theirs = finn[name]
+        layers[name] = {"qdeploy": asdict(ours), "finn": theirs and asdict(theirs)}
+    write_json(folder / ESTIMATES_FILE, {"part": part, "layers": layers})

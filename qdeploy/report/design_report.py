@@ -1,0 +1,219 @@
+"""A build's design layer by layer: what each takes and does, and where the board's LUTs go.
+
+Reads the JSON files of a build folder, and nothing else.
+
+    lanes       products a cycle: PE · SIMD
+    efficiency  useful multiplications a frame / (lanes · cycles a frame of the whole design)
+    limit       two-bit lanes that `USABLE` of the board's LUTs would hold at `LUT_PER_LANE` each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from qdeploy.dataflow.design import Design, Layer
+from qdeploy.report.read import read_object
+
+# Measured for a lane of 2 by 2 bits with its share of the adder tree; 85 % of an xc7z020 (45,000
+# LUTs) hold 3,900 of them.
+LUT_PER_LANE = 11.6
+USABLE = 0.85
+UNITS = ("MVAU", "VVAU")
+# Operator -> the part of a design it is counted as.
+PARTS = {
+    "MVAU": "matrix units",
+    "VVAU": "matrix units",
+    "ConvolutionInputGenerator": "windows and padding",
+    "FMPadding": "windows and padding",
+    "StreamingFIFO": "FIFOs",
+    "StreamingDataWidthConverter": "width converters",
+    "Thresholding": "thresholds",
+    "DuplicateStreams": "forks and additions",
+    "ElementwiseAdd": "forks and additions",
+    "Pool": "pools",
+    "GlobalAccPool": "pools",
+    "LabelSelect": "argmax",
+}
+OUTSIDE = "wiring and TLAST"
+FIGURES = ("lut", "ff", "bram36", "dsp")
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One hardware layer.
+
+    Args:
+        part: of the design it is counted as.
+        lanes, macs: products a cycle, and those a frame needs; 0 where it has no weights.
+        efficiency: None where it has no weights.
+        used: figures of synthesis, empty where there was none.
+        estimate, finn: estimated LUTs, BRAM36s and DSPs; empty where there are none.
+    """
+
+    name: str
+    layer: str
+    op: str
+    part: str
+    folding: Mapping[str, int]
+    cycles: int
+    lanes: int
+    macs: int
+    efficiency: float | None
+    bottleneck: bool
+    used: Mapping[str, float] = field(default_factory=dict)
+    estimate: Mapping[str, float] = field(default_factory=dict)
+    finn: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FifoRow:
+    """A FIFO: words it holds, bits of each, and the most it held in simulation (None: not run)."""
+
+    name: str
+    depth: int
+    width: int
+    high_water: int | None
+
+    @property
+    def fill(self) -> float | None:
+        """Share of the words that was ever used."""
+        return None if self.high_water is None else self.high_water / self.depth
+
+
+@dataclass(frozen=True)
+class DesignReport:
+    """Everything a report shows; the dictionaries are the build's own files, {} where absent.
+
+    Args:
+        cycles: a frame at steady state; `measured` in RTL simulation, else as expected.
+        parts: LUTs by part of the design.
+        lane_limit: two-bit lanes the board would hold; `lane_share` of what they would do in
+            `cycles` is useful here. None without synthesis figures.
+    """
+
+    name: str
+    board: str
+    part: str
+    clock_mhz: float
+    cycles: int
+    measured: bool
+    layers: list[LayerRow]
+    fifos: list[FifoRow]
+    parts: dict[str, float]
+    lane_limit: float | None
+    lane_share: float | None
+    performance: dict[str, Any]
+    resources: dict[str, Any]
+    verify: dict[str, Any]
+    boards: dict[str, Any]
+    build: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def bottleneck(self) -> LayerRow:
+        """The slowest layer."""
+        return next(row for row in self.layers if row.bottleneck)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second at the clock."""
+        return self.clock_mhz * 1e6 / self.cycles
+
+
+def read_design(build: Path) -> DesignReport:
+    """Read a build folder.
+
+    Raises:
+        UserError: it holds no complete design, or a file of it is damaged.
+    """
+    design = Design.load(build / "rtl")
+    files = {
+        name: read_object(build / f"{name}.json") or {}
+        for name in ("performance", "resources", "verify", "boards", "build", "estimates")
+    }
+    cycles = int(files["performance"].get("cycles_per_frame", design.cycles_per_frame))
+    layers = _layers(design, cycles, files["resources"], files["estimates"].get("layers", {}))
+    luts = files["resources"].get("available", {}).get("lut")
+    limit = luts * USABLE / LUT_PER_LANE if luts else None
+    useful = sum(row.macs for row in layers)
+    return DesignReport(
+        name=design.name,
+        board=design.board,
+        part=design.part,
+        clock_mhz=design.clock_mhz,
+        cycles=cycles,
+        measured="cycles_per_frame" in files["performance"],
+        layers=layers,
+        fifos=_fifos(design, files["verify"]),
+        parts=_parts(layers, files["resources"]),
+        lane_limit=limit,
+        lane_share=None if limit is None else useful / (cycles * limit),
+        performance=files["performance"],
+        resources=files["resources"],
+        verify=files["verify"],
+        boards=files["boards"],
+        build=files["build"],
+        summary=_summary(files["build"]),
+    )
+
+
+def _summary(build: Mapping[str, Any]) -> dict[str, Any]:
+    """The training run's summary, where the build came from one that is still there."""
+    source = (build.get("options") or {}).get("source")
+    return (read_object(Path(source) / "summary.json") if source else None) or {}
+
+
+def _layers(
+    design: Design, cycles: int, resources: Mapping[str, Any], estimates: Mapping[str, Any]
+) -> list[LayerRow]:
+    used = {one["name"]: one for one in resources.get("layers", [])}
+    slowest = max(design.layers, key=lambda layer: layer.cycles).name
+    rows = []
+    for layer in design.layers:
+        lanes = _lanes(layer)
+        guess = estimates.get(layer.name, {})
+        found = used.get(layer.name, {})
+        rows.append(
+            LayerRow(
+                name=layer.name,
+                layer=layer.layer,
+                op=layer.op,
+                part=PARTS.get(layer.op, "other"),
+                folding=layer.folding,
+                cycles=layer.cycles,
+                lanes=lanes,
+                macs=layer.macs,
+                efficiency=layer.macs / (lanes * cycles) if lanes and layer.macs else None,
+                bottleneck=layer.name == slowest,
+                used={key: found[key] for key in FIGURES if key in found},
+                estimate=guess.get("qdeploy") or {},
+                finn=guess.get("finn") or {},
+            )
+        )
+    return rows
+
+
+def _lanes(layer: Layer) -> int:
+    return prod(layer.folding.values()) if layer.op in UNITS else 0
+
+
+def _fifos(design: Design, verify: Mapping[str, Any]) -> list[FifoRow]:
+    rung: dict[str, Any] = next(
+        (one for one in verify.get("rungs", []) if one.get("name") == "rtl"), {}
+    )
+    high = rung.get("details", {}).get("fifo_high_water", {})
+    return [FifoRow(one.name, one.depth, one.width, high.get(one.name)) for one in design.fifos]
+
+
+def _parts(layers: list[LayerRow], resources: Mapping[str, Any]) -> dict[str, float]:
+    """LUTs by part of the design, largest first; empty without synthesis figures."""
+    if "layers" not in resources:
+        return {}
+    found: dict[str, float] = {OUTSIDE: resources.get("outside", {}).get("lut", 0)}
+    for row in layers:
+        found[row.part] = found.get(row.part, 0) + row.used.get("lut", 0)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -1,0 +1,64 @@
+"""The HTML report of a build: one file without anything outside of it, plots as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qdeploy.artifacts import write_text
+from qdeploy.report.design_report import DesignReport, LayerRow
+from qdeploy.report.summary import verdict
+from qdeploy.resources import resource
+
+REPORT_FILE = "report.html"
+TEMPLATE = "export/report/report.html.j2"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a plot: `share` of the longest in [0, 1], `text` beside it."""
+
+    name: str
+    share: float
+    text: str
+    marked: bool = False
+
+
+def write_report(build: Path, report: DesignReport) -> Path:
+    """Write `report.html` into the build folder; its path."""
+    path = build / REPORT_FILE
+    write_text(path, render(build, report))
+    return path
+
+
+def render(build: Path, report: DesignReport) -> str:
+    """The report as HTML, every text from a file escaped."""
+    import jinja2
+
+    # What a file of the build does not say is left out: an undefined value is false, not an error.
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8"))
+    recipe = build / "recipe.yaml"
+    return template.render(
+        report=report,
+        verdict=verdict,
+        cycles=_bars([(r.name, r.cycles, r.bottleneck) for r in report.layers if r.cycles]),
+        luts=_bars([(r.name, r.used.get("lut", 0), False) for r in _by_luts(report)]),
+        parts=_bars([(name, luts, False) for name, luts in report.parts.items()]),
+        fifos=[
+            Bar(f.name, f.fill, f"{f.high_water:,} of {f.depth:,} words", f.fill >= 1)
+            for f in report.fifos
+            if f.fill is not None
+        ],
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+    )
+
+
+def _by_luts(report: DesignReport) -> list[LayerRow]:
+    return [row for row in report.layers if row.used.get("lut")]
+
+
+def _bars(rows: Sequence[tuple[str, float, bool]]) -> list[Bar]:
+    longest = max((value for _, value, _ in rows), default=0) or 1
+    return [Bar(name, value / longest, f"{value:,g}", marked) for name, value, marked in rows]

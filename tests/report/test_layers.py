@@ -1,0 +1,230 @@
+"""The report of a design: its figures follow from the build's files, on paper and on a screen."""
+
+from __future__ import annotations
+
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from qdeploy.cli.report import report as command
+from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
+from qdeploy.errors import UserError
+from qdeploy.report.design_report import read_design
+from qdeploy.report.html import render, write_report
+from qdeploy.report.layers import print_full, print_short
+
+LAYERS = [
+    Layer("conv_pad", "conv", "FMPadding", "conv_pad", 100, {"SIMD": 2}),
+    Layer("conv_mvau", "conv", "MVAU", "conv_mvau", 400, {"PE": 4, "SIMD": 8}, 12_800),
+    Layer("head_fifo", "head", "StreamingFIFO", "head_fifo", 0),
+    Layer("head_mvau", "head", "MVAU", "head_mvau", 200, {"PE": 1, "SIMD": 2}, 400),
+]
+FILES: dict[str, dict[str, Any]] = {
+    "resources": {
+        "lut": 1_000,
+        "ff": 500,
+        "bram36": 1.5,
+        "dsp": 2,
+        "available": {"lut": 53_200, "ff": 106_400, "bram36": 140, "dsp": 220},
+        "fits": True,
+        "source": "Yosys 0.23",
+        "notes": ["memory was <short>"],
+        "outside": {"lut": 50},
+        "layers": [
+            {"name": "conv_pad", "lut": 100, "ff": 10, "bram36": 0.0, "dsp": 0},
+            {"name": "conv_mvau", "lut": 700, "ff": 300, "bram36": 1.5, "dsp": 0},
+            {"name": "head_fifo", "lut": 60, "ff": 10, "bram36": 0.0, "dsp": 0},
+            {"name": "head_mvau", "lut": 90, "ff": 180, "bram36": 0.0, "dsp": 2},
+        ],
+    },
+    "performance": {"cycles_per_frame": 500, "latency_cycles": 900, "clock_mhz": 100.0},
+    "verify": {
+        "rungs": [
+            {
+                "name": "rtl",
+                "frames": 20,
+                "boundaries": 2,
+                "codes": 400,
+                "mismatches": 0,
+                "details": {"fifo_high_water": {"head_fifo": 24}},
+            },
+            {"name": "netlist", "skipped": "`yosys` is not installed"},
+        ]
+    },
+    "boards": {
+        "source": "solved",
+        "boards": [
+            {
+                "board": "kv260",
+                "clock_mhz": 150.0,
+                "cycles_per_frame": 100,
+                "fps": 1_500_000.0,
+                "lut": 9_000,
+                "bram36": 4.5,
+                "dsp": 0,
+                "dma_bound": True,
+            }
+        ],
+    },
+    "estimates": {
+        "layers": {
+            "conv_mvau": {
+                "qdeploy": {"lut": 720, "bram36": 1.5, "dsp": 0},
+                "finn": {"lut": 1_234, "bram36": 2.0, "dsp": 8},
+            },
+            "head_mvau": {"qdeploy": {"lut": 91, "bram36": 0, "dsp": 2}, "finn": None},
+        }
+    },
+    "build": {"versions": {"qdeploy": "0.1.0"}, "options": {"seed": 7, "source": "nowhere"}},
+}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "build"
+    (folder / "rtl").mkdir(parents=True)
+    port = Stream("s_axis", "x", (4,), 8, False, 1)
+    Design(
+        name="net",
+        top="net_top",
+        board="pynq-z2",
+        part="xc7z020clg400-1",
+        clock_mhz=100.0,
+        sources=[],
+        memories=[],
+        input=port,
+        output=port,
+        taps=[],
+        fifos=[Fifo("head_fifo", 32, 8, "head_fifo_fill")],
+        layers=LAYERS,
+    ).save(folder / "rtl")
+    for name, data in FILES.items():
+        (folder / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder
+
+
+def shown(build: Path, *, full: bool) -> str:
+    out = io.StringIO()
+    (print_full if full else print_short)(read_design(build), Console(file=out, width=100))
+    return out.getvalue()
+
+
+def test_efficiency_is_useful_products_over_lanes_and_the_cycles_of_the_design(build: Path) -> None:
+    found = read_design(build)
+    conv, head = (row for row in found.layers if row.lanes)
+    assert conv.lanes == 32
+    assert conv.efficiency == 12_800 / (32 * 500)
+    assert head.efficiency == 400 / (2 * 500)
+    assert found.bottleneck is conv
+    assert found.fps == 200_000
+    assert found.lane_limit == pytest.approx(3_898, abs=1)
+    assert found.lane_share == pytest.approx(13_200 / (500 * found.lane_limit))
+
+
+def test_every_lut_is_in_one_part_of_the_design(build: Path) -> None:
+    parts = read_design(build).parts
+    assert parts == {
+        "matrix units": 790,
+        "windows and padding": 100,
+        "FIFOs": 60,
+        "wiring and TLAST": 50,
+    }
+    assert sum(parts.values()) == FILES["resources"]["lut"]
+
+
+def test_the_short_table_names_the_bottleneck_and_fits_100_columns(build: Path) -> None:
+    text = shown(build, full=False)
+    lines = text.splitlines()
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= 100
+    conv = next(line for line in table if "conv_mvau" in line)
+    assert conv.split() == ["conv_mvau", "4", "8", "400", "32", "80%", "700", "1.5", "0", "slowest"]
+    assert "bottleneck: conv_mvau; 500 cycles a frame (measured in RTL simulation)" in text
+    assert "FIFOs (1)" in text
+
+
+def test_the_full_report_has_both_estimates_fifos_and_larger_boards(build: Path) -> None:
+    rows = [line.split() for line in shown(build, full=True).splitlines()]
+    assert ["conv_mvau", "700", "720", "1,234", "1.5", "1.5", "2", "0", "0", "8"] in rows
+    assert ["head_mvau", "90", "91", "-", "0", "0", "-", "2", "2", "-"] in rows
+    assert ["head_fifo", "32", "8", "24", "75%"] in rows
+    assert ["kv260", "150", "100", "1,500,000", "9,000", "4.5", "0", "input"] in rows
+
+
+def test_what_was_not_measured_is_said(build: Path) -> None:
+    for name in FILES:
+        (build / f"{name}.json").unlink()
+    text = shown(build, full=True)
+    assert "400 cycles a frame (expected, not simulated)" in text
+    assert "Larger boards: not estimated in this build" in text
+    html = render(build, read_design(build))
+    assert html.count("Not measured in this build") == 1
+    assert "Not verified in this build" in html
+
+
+def test_a_board_without_a_larger_one_says_so(build: Path) -> None:
+    note = "no known board is larger"
+    (build / "boards.json").write_text(json.dumps({"boards": [], "note": note}), encoding="utf-8")
+    assert f"Larger boards: {note}" in shown(build, full=True)
+    assert note in render(build, read_design(build))
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.bars = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+        self.links += [str(value) for key, value in attrs if key in ("src", "href")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.bars += tag == "rect"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_html_report_is_one_whole_file_that_needs_nothing_else(build: Path) -> None:
+    (build / "recipe.yaml").write_text("name: <net>\n", encoding="utf-8")
+    text = write_report(build, read_design(build)).read_text(encoding="utf-8")
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.links == []
+    # Three layers with cycles, four with LUTs, four parts, one FIFO.
+    assert page.bars == 12
+    assert "memory was &lt;short&gt;" in text
+    assert "name: &lt;net&gt;" in text
+    assert "skipped: `yosys` is not installed" in text
+    assert "400 ◀" in text
+
+
+def test_accuracy_is_shown_while_the_run_is_there(build: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    phases = {"phases": [{"name": "finetune", "accuracy": 0.9123}]}
+    (run / "summary.json").write_text(json.dumps(phases), encoding="utf-8")
+    (build / "build.json").write_text(json.dumps({"options": {"source": str(run)}}))
+    assert "91.23%" in render(build, read_design(build))
+
+
+def test_the_command_prints_json_and_writes_the_report(build: Path) -> None:
+    done = CliRunner().invoke(command, [str(build), "--json"], catch_exceptions=False)
+    data = json.loads(done.output)
+    assert data["layers"][1]["efficiency"] == 0.8
+    assert (build / "report.html").exists()
+
+
+def test_a_folder_that_is_no_build_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no complete design"):
+        read_design(tmp_path)
