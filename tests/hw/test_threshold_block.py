@@ -11,7 +11,7 @@ from qdeploy.dataflow.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
 # channels, PE, accumulator bits, levels, output bits, base: one level to 255, padded and exact
-# searches, one and several folds, signed and unsigned codes, the output wrapping around.
+# searches, one, several and many folds, signed and unsigned codes, the output wrapping around.
 CASES = [
     (6, 2, 9, 3, 2, 0),
     (4, 4, 6, 1, 1, 0),
@@ -20,6 +20,7 @@ CASES = [
     (8, 4, 14, 100, 7, -50),
     (2, 2, 20, 255, 8, 0),
     (13, 13, 11, 31, 3, 0),
+    (34, 2, 9, 7, 3, 0),
 ]
 
 
@@ -58,7 +59,8 @@ def test_codes_count_the_thresholds_met(block_sim, channels, pe, acc_bits, level
         got = unpack(result.outputs[0], out_bits, pe, signed=False).reshape(codes.shape)
         assert_array_equal(got, wrapped)
         if stall_in == stall_out == 0:
-            latency = 3 if levels <= 15 else 2 * levels.bit_length() + 2
+            parallel = 3 + (channels // pe > 16)
+            latency = parallel if levels <= 15 else 2 * levels.bit_length() + 2
             assert_array_equal(result.output_cycles[0], result.input_cycles[0] + latency)
     assert len(np.unique(codes)) > min(levels, 40) // 2
 
