@@ -19,7 +19,7 @@ from qdeploy.dataflow.memory_mapping import Mapped, ram, rom
 # Beyond, thresholds are searched (hw/rtl/qd_threshold.v).
 _PARALLEL_LEVELS = 15
 # Folds beyond which a register follows the memory of thresholds (qd_threshold.v, qd_results.v).
-DEEP = 16
+_DEEP = 16
 _DSP_A, _DSP_B, _DSP_PART = 25, 18, 17
 _SLICE_WORDS = 128
 _KINDS = ("planes", "tables", "dsp", "xnor")
