@@ -94,7 +94,7 @@ def _matrices() -> Iterator[Timed]:
     yield _mvu("xnor", (144, 16), (144, 2), (1, 1), 1)
     yield _mvu("mult", (27, 16), (9, 1), (8, 8), 3, "registers")
     yield _mvu("mult", (64, 10), (1, 1), (8, 8), 0, "registers")
-    yield _mvu("mult", (48, 48), (6, 2), (4, 4), 15, "block")
+    yield _mvu("mult", (12, 288), (6, 1), (4, 4), 15, "block")
     yield _mvu("mult", (27, 16), (9, 2), (8, 8), 3, "registers", dsp=True)
     yield _mvu("mult", (64, 10), (16, 1), (8, 8), 0, "block", dsp=True)
 
@@ -121,7 +121,7 @@ def _depthwise() -> Iterator[Timed]:
 
 
 def _after_sums() -> Iterator[Timed]:
-    for channels, pe, acc, levels in ((64, 4, 12, 3), (32, 1, 14, 15), (96, 2, 14, 31)):
+    for channels, pe, acc, levels in ((64, 4, 12, 3), (288, 1, 16, 15), (96, 2, 14, 31)):
         yield _threshold(channels, pe, acc, levels)
     yield _threshold(64, 2, 18, 255)
     for kind, pe, acc, factor, out in (

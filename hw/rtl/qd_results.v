@@ -87,14 +87,26 @@ module qd_results #(
     end else begin : g_levels
       localparam FA = (NF > 1) ? $clog2(NF) : 1;
       localparam [31:0] LAST_FOLD = NF - 1;
+      // A deep memory may be a block RAM, whose cycle is long: it is read a cycle ahead, into a
+      // register of its own.
+      localparam DEEP = NF > 16;
       reg [PE*NT*ACC-1:0] thresholds [0:NF-1];
       initial $readmemh(TFILE, thresholds);
       reg [FA-1:0]        fold;
       reg [PE*NT*ACC-1:0] level;
+      wire                step = DEEP ? completed[LATENCY-2] : done_now;
       always @(posedge clk)
         if (!rst_n) fold <= {FA{1'b0}};
-        else if (done_now) fold <= (fold == LAST_FOLD[FA-1:0]) ? {FA{1'b0}} : fold + 1'b1;
-      always @(posedge clk) level <= thresholds[fold];
+        else if (step) fold <= (fold == LAST_FOLD[FA-1:0]) ? {FA{1'b0}} : fold + 1'b1;
+      if (DEEP) begin : g_ahead
+        reg [PE*NT*ACC-1:0] read;
+        always @(posedge clk) begin
+          read  <= thresholds[fold];
+          level <= read;
+        end
+      end else begin : g_now
+        always @(posedge clk) level <= thresholds[fold];
+      end
       always @(posedge clk) push <= rst_n & result;
       for (p = 0; p < PE; p = p + 1) begin : g_count
         qd_mvu_levels #(.NT(NT), .ACC(ACC), .OB(OB), .BASE(BASE)) count (.clk(clk),

@@ -3,7 +3,11 @@
 //   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where BASE is negative
 //   rate  one beat a cycle; a stalled pipeline still closes its gaps
+<<<<<<< HEAD
 //   time  NT <= 15: 3 cycles; else, or with SEARCH, 2*$clog2(NT+1) + 2
+=======
+//   time  NT <= 15: 3 cycles, 4 where C/PE > 16; else 2*$clog2(NT+1) + 2
+>>>>>>> fmax
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 //   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
 //         all compared at once; else, or with SEARCH, a binary search, files as qd_threshold_stage
@@ -35,8 +39,14 @@ module qd_threshold #(
   localparam FOLDS  = C / PE;
   localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
   localparam CB     = $clog2(NT + 1);
+<<<<<<< HEAD
   localparam AT_ONCE = NT <= 15 && SEARCH == 0;
   localparam STAGES  = AT_ONCE ? 2 : 2*CB + 1;
+=======
+  // A deep memory may be a block RAM, whose cycle is long: a register of its own follows it.
+  localparam LATE   = (FOLDS > 16) ? 1 : 0;
+  localparam STAGES = (NT <= 15) ? 2 + LATE : 2*CB + 1;
+>>>>>>> fmax
   localparam [31:0] LAST = FOLDS - 1;
 
   // Stage i takes a beat when it or one behind it is free, or the output takes one.
@@ -71,15 +81,30 @@ module qd_threshold #(
       reg [PE*NT*ACC-1:0] thresholds;
       reg [PE*ACC-1:0]    accs;
       reg [PE*NT-1:0]     met;
-      always @(posedge clk) if (enable[0]) begin
-        thresholds <= words[fold];
-        accs       <= s_tdata;
+      wire [PE*NT*ACC-1:0] word;
+      wire [PE*ACC-1:0]    taken;
+      if (LATE != 0) begin : g_deep
+        reg [PE*NT*ACC-1:0] read;
+        reg [PE*ACC-1:0]    beside;
+        always @(posedge clk) if (enable[0]) begin
+          read   <= words[fold];
+          beside <= s_tdata;
+        end
+        assign word  = read;
+        assign taken = beside;
+      end else begin : g_shallow
+        assign word  = words[fold];
+        assign taken = s_tdata;
+      end
+      always @(posedge clk) if (enable[LATE]) begin
+        thresholds <= word;
+        accs       <= taken;
       end
       for (p = 0; p < PE; p = p + 1) begin : g_lane
         wire signed [ACC-1:0] acc = accs[p*ACC +: ACC];
         for (t = 0; t < NT; t = t + 1) begin : g_level
           wire signed [ACC-1:0] threshold = thresholds[(p*NT+t)*ACC +: ACC];
-          always @(posedge clk) if (enable[1]) met[p*NT+t] <= (acc >= threshold);
+          always @(posedge clk) if (enable[LATE+1]) met[p*NT+t] <= (acc >= threshold);
         end
         reg [CB-1:0] ones;
         integer      k;

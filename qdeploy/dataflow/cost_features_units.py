@@ -18,6 +18,8 @@ from qdeploy.dataflow.memory_mapping import Mapped, ram, rom
 
 # Beyond, thresholds are searched (hw/rtl/qd_threshold.v).
 _PARALLEL_LEVELS = 15
+# Folds beyond which a register follows the memory of thresholds (qd_threshold.v, qd_results.v).
+_DEEP = 16
 _DSP_A, _DSP_B, _DSP_PART = 25, 18, 17
 _SLICE_WORDS = 128
 _KINDS = ("planes", "tables", "dsp", "xnor")
@@ -82,6 +84,8 @@ def results(
     added = lanes * acc if steps > 1 else 0
     lut = (added, compared - constant, constant, tables, lanes * max(levels - 1, 0), lanes * out)
     held = rom_columns(compared, folds) if table.kind != "block" else 0
+    if folds > _DEEP:
+        held += held or compared
     return lut, (lanes * acc, held, lanes * levels, lanes * out), table, queue
 
 
@@ -219,10 +223,13 @@ def threshold(p: Parameters) -> Features:
         constant = width if folds == 1 else 0
         varying = width - constant
         held = rom_columns(width, folds) if table.kind == "logic" else 0.0
+        beat = pe * (acc + levels)
+        if folds > _DEEP:
+            held, beat = held + (held or width), beat + pe * acc
         return Features(
             "parallel",
             (1, clog2(folds), varying, constant, tables, pe * (levels - 1), pe * out),
-            (1, clog2(folds), held, pe * (acc + levels), pe * out),
+            (1, clog2(folds), held, beat, pe * out),
             0,
             table.bram18,
         )

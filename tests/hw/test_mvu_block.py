@@ -88,6 +88,8 @@ CASES = {
     "one multiplier": Unit(7, 5, 1, 1),
     "all at once, primes": Unit(13, 11, 11, 13, AB=3, WB=3, NT=7),
     "one fold of inputs, raw sums": Unit(20, 6, 2, 20, NT=0),
+    "many folds of rows": Unit(12, 34, 2, 6),
+    "many folds of rows, one of inputs": Unit(5, 17, 1, 5),
     "one fold of rows": Unit(24, 3, 3, 4, AB=1, NT=1),
     "signed activations": Unit(22, 4, 2, 11, AB=3, ASIGNED=1, WB=2, NT=6, BASE=-3),
     "signed bits": Unit(30, 4, 1, 10, AB=1, ASIGNED=1, WB=3, NT=15, BASE=-8),

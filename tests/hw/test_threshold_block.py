@@ -11,7 +11,7 @@ from qdeploy.dataflow.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
 # channels, PE, accumulator bits, levels, output bits, base, search: one level to 255, padded and
-# exact searches, one and several folds, signed and unsigned codes, the output wrapping around.
+# exact searches, one, several and many folds, signed and unsigned codes, the output wrapping around.
 CASES = [
     (6, 2, 9, 3, 2, 0, 0),
     (4, 4, 6, 1, 1, 0, 0),
@@ -20,6 +20,7 @@ CASES = [
     (8, 4, 14, 100, 7, -50, 0),
     (2, 2, 20, 255, 8, 0, 0),
     (13, 13, 11, 31, 3, 0, 0),
+    (34, 2, 9, 7, 3, 0, 0),
     (12, 3, 10, 15, 4, 0, 1),
     (4, 4, 8, 7, 3, -4, 1),
     (6, 1, 9, 9, 4, 0, 1),
@@ -64,8 +65,9 @@ def test_codes_count_the_thresholds_met(
         got = unpack(result.outputs[0], out_bits, pe, signed=False).reshape(codes.shape)
         assert_array_equal(got, wrapped)
         if stall_in == stall_out == 0:
+            parallel = 3 + (channels // pe > 16)
             at_once = levels <= 15 and not search
-            latency = 3 if at_once else 2 * levels.bit_length() + 2
+            latency = parallel if at_once else 2 * levels.bit_length() + 2
             assert_array_equal(result.output_cycles[0], result.input_cycles[0] + latency)
     assert len(np.unique(codes)) > min(levels, 40) // 2
 
