@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, in_memory
 from qdeploy.errors import DataError, InternalError
 
 HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -88,12 +88,10 @@ def load(folder: Path | None) -> Dataset:
     batches = [_batch(raw / name) for name, _ in FILES]
     images = [torch.from_numpy(images) for images, _ in batches]
     labels = [torch.from_numpy(labels) for _, labels in batches]
-    return Dataset(
-        name="cifar10",
-        train_images=torch.cat(images[:-1]),
-        train_labels=torch.cat(labels[:-1]),
-        test_images=images[-1],
-        test_labels=labels[-1],
+    return in_memory(
+        "cifar10",
+        (torch.cat(images[:-1]), torch.cat(labels[:-1])),
+        (images[-1], labels[-1]),
         classes=CLASSES,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, in_memory
 from qdeploy.data.idx import IdxError, read_idx
 from qdeploy.errors import DataError, InternalError
 
@@ -78,8 +78,8 @@ def load(folder: Path | None) -> Dataset:
             array[:, None] if len(shape) == 3 else array.astype(np.int64)
         )
     train_images, train_labels, test_images, test_labels = (arrays[stem] for stem, _, _ in FILES)
-    return Dataset(
-        "fashion-mnist", train_images, train_labels, test_images, test_labels, classes=CLASSES
+    return in_memory(
+        "fashion-mnist", (train_images, train_labels), (test_images, test_labels), classes=CLASSES
     )
 
 

@@ -2,7 +2,17 @@
 
 import torch
 
-from qdeploy.data.augment import crop_and_flip
+from qdeploy.data.augment import Crop
+
+
+def crop_and_flip(
+    images: torch.Tensor, generator: torch.Generator, padding: int = 4
+) -> torch.Tensor:
+    crop = Crop(padding, padding)
+    labels = torch.arange(len(images))
+    out, same = crop.apply(images, labels, crop.draw(len(images), generator))
+    assert torch.equal(same, labels)
+    return out
 
 
 def generator(seed: int = 0) -> torch.Generator:
