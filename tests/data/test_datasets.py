@@ -85,8 +85,8 @@ def test_without_a_folder_the_message_says_how_to_give_one(monkeypatch):
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    with pytest.raises(UserError, match="digits, fashion-mnist, cifar10"):
-        load_dataset("imagenet")
+    with pytest.raises(UserError, match="digits, synthetic2d, fashion-mnist, cifar10"):
+        load_dataset("cifar100")
 
 
 def test_missing_files_are_named_with_source_layout_and_checksum(fashion):
@@ -139,7 +139,7 @@ def test_a_damaged_gzip_file_is_named(fashion, kind):
 def test_labels_above_nine_are_damage(fashion):
     path = fashion / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     path.write_bytes(idx(np.full(10000, 10, np.uint8)))
-    with pytest.raises(DataError, match="label 10, above 9"):
+    with pytest.raises(DataError, match="image 0 has the label 10, above 9"):
         load_dataset("fashion-mnist", fashion)
 
 
