@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -62,25 +64,46 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         # belongs to the training.
         generator=torch.Generator().manual_seed(0),
     )
-    iterator = iter(loader)
+    iterator = _started(loader)
     while True:
         try:
             batch = next(iterator)
         except StopIteration:
             return
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            # A batch lies in memory that its worker hands over when asked.
+            raise _killed("it left before it had handed over a batch") from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
-            raise DataError(
-                "a process that decodes images was killed",
-                where="data.workers",
-                why=str(error).splitlines()[0],
-                do="see whether the machine ran out of memory or of shared memory (/dev/shm), and "
-                "set data.workers lower",
-            ) from error
+            raise _killed(str(error).splitlines()[0]) from error
         if isinstance(batch, _Trouble):
             raise batch.error()
         yield batch
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's iterator, with its workers running.
+
+    The first one installs a handler of SIGCHLD that raises, wherever the program is, when a worker
+    dies. It is taken back: the iterator itself finds out within seconds, where it is expected.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    iterator = iter(loader)
+    signal.signal(signal.SIGCHLD, before)
+    return iterator
+
+
+def _killed(why: str) -> DataError:
+    return DataError(
+        "a process that decodes images was killed",
+        where="data.workers",
+        why=why,
+        do="see whether the machine ran out of memory or of shared memory (/dev/shm), and set "
+        "data.workers lower",
+    )
 
 
 class _Trouble:
