@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -170,6 +171,13 @@ def place(
     if wish == "auto" and (device.type == "cpu" or size > free // 4):
         return dataset
     return replace(dataset, train=dataset.train.to(device), test=dataset.test.to(device))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def input_codes(images: torch.Tensor, bits: int) -> torch.Tensor:

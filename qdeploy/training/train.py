@@ -12,7 +12,7 @@ from torch import nn
 
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, free_bytes, place
 from qdeploy.data.registry import data_spec, load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.networks.registry import build_network
@@ -60,6 +60,8 @@ def train(
     """
     _check_task(recipe)
     dataset = load_dataset(recipe.data, data_dir)
+    device = torch.device("cpu")
+    dataset = place(dataset, device, recipe.data.on_device, free_bytes(device))
     start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
     if start is Start.FINISHED:
         say(f"{run_dir} holds the finished run of this very recipe: nothing to do")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from data_trees import write_voc
 
-from qdeploy.data.dataset import place
+from qdeploy.data.dataset import free_bytes, place
 from qdeploy.data.registry import load_dataset
 from qdeploy.errors import DataError, InternalError
 
@@ -31,3 +31,7 @@ def test_a_wish_that_cannot_be_had_is_refused(tmp_path):
         place(streamed, OTHER, "yes", free=2**40)
     with pytest.raises(InternalError, match="asked for as a whole"):
         _ = streamed.train_images
+
+
+def test_free_memory_is_that_of_the_machine():
+    assert 2**20 < free_bytes(CPU) < 2**50

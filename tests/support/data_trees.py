@@ -115,6 +115,8 @@ def write_imagenet(folder: Path, classes: int = 3, train: int = 5, val: int = 2)
             for index in range(count):
                 path = root / part / name / f"{name}_{index}.JPEG"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                size = (40 + 10 * index, 60 - 5 * index)
-                Image.new("RGB", size, (60 * (label + 1), 128, 10 * index)).save(path, quality=95)
+                size = (40 + 10 * (index % 5), 60 - 5 * (index % 5))
+                Image.new("RGB", size, (60 * (label + 1), 128, 10 * (index % 5))).save(
+                    path, quality=95
+                )
     return root
