@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from qdeploy.recipe.data import Data
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.section import Section
 
@@ -68,21 +69,6 @@ class Quantization(Section):
         default="mse",
         description="starting scale of the weights: least squared error, or the largest magnitude",
     )
-
-
-class Data(Section):
-    """Data set and how batches are made."""
-
-    name: Literal["digits", "fashion-mnist", "cifar10"] = Field(
-        default="digits", description="data set"
-    )
-    augment: Literal["none", "crop-flip"] = Field(
-        default="none", description="random crop after zero padding, and random horizontal flip"
-    )
-    crop_padding: int = Field(
-        default=4, ge=0, le=16, description="zeros on each side before cropping"
-    )
-    batch_size: int = Field(default=128, ge=1, le=65536, description="images in a training step")
 
 
 class Optimizer(Section):

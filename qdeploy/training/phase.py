@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from qdeploy.data.dataset import Dataset
@@ -17,8 +16,9 @@ from qdeploy.progress import Meter, meter, say
 from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.training.batches import steps_per_epoch, training_batches
 from qdeploy.training.checkpoints import CheckpointFolder, Position
-from qdeploy.training.evaluate import accuracy
+from qdeploy.training.evaluate import measure
 from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.objective import tally, task_loss
 from qdeploy.training.run import CHECKPOINTS, recipe_digest, write_metrics
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
@@ -52,7 +52,7 @@ class PhaseTrainer:
 
     def __post_init__(self) -> None:
         self._phase = self.recipe.phases[self.index]
-        self._steps = steps_per_epoch(len(self.dataset.train_labels), self.recipe.data.batch_size)
+        self._steps = steps_per_epoch(len(self.dataset.train), self.recipe.data.batch_size)
         self._optimizer = make_optimizer(self.network, self._phase.optimizer)
 
     def run(self, done: int = 0, tensors: dict[str, torch.Tensor] | None = None) -> None:
@@ -64,7 +64,7 @@ class PhaseTrainer:
         epochs = self.recipe.epochs_of(self._phase)
         if tensors is not None:
             restore_training(self.network, self._optimizer, tensors)
-        batch = min(self.recipe.data.batch_size, len(self.dataset.train_labels))
+        batch = min(self.recipe.data.batch_size, len(self.dataset.train))
         images = self._steps * batch
         with meter(self._phase.name, epochs * images, "images") as bar:
             bar.begin_at(done * images)
@@ -79,7 +79,7 @@ class PhaseTrainer:
         self.network.train()
         began = time.monotonic()
         loss_sum = lipschitz = 0.0
-        correct = seen = 0
+        counted, seen = tally(self.dataset), 0
         rate = 0.0
         batches = training_batches(self.dataset, self.recipe, self.index, epoch)
         for index, (inputs, labels) in enumerate(batches):
@@ -88,7 +88,7 @@ class PhaseTrainer:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             logits = self.network(inputs)
-            loss = F.cross_entropy(logits, labels)
+            loss = task_loss(self.dataset, logits, labels)
             value = loss.item()
             if self._phase.lipschitz > 0:
                 term = lipschitz_term(self.network)
@@ -102,7 +102,7 @@ class PhaseTrainer:
             loss.backward()
             self._optimizer.step()
             loss_sum += value * len(labels)
-            correct += int((logits.detach().argmax(1) == labels).sum())
+            counted.add(logits, labels)
             seen += len(labels)
             bar.advance(len(labels), f"loss {loss_sum / seen:.3f}")
         if not all_finite(self.network):
@@ -120,10 +120,8 @@ class PhaseTrainer:
             "lr": rate,
             "loss": loss_sum / seen,
             "lipschitz": lipschitz,
-            "train_accuracy": correct / seen,
-            "accuracy": accuracy(
-                self.network, self.dataset.test_images, self.dataset.test_labels, self.recipe
-            ),
+            **{f"train_{name}": value for name, value in counted.metrics().items()},
+            **measure(self.network, self.dataset, self.recipe),
             "images_per_second": seen / max(trained, 1e-9),
             "seconds": time.monotonic() - began,
         }
@@ -151,8 +149,9 @@ class PhaseTrainer:
 
 
 def _sentence(row: dict[str, Any]) -> str:
+    overlap = f" (mIoU {row['miou']:.2%})" if "miou" in row else ""
     return (
-        f"{row['phase']} {row['epoch']}/{row['epochs']}: loss {row['loss']:.4f}, "
-        f"train {row['train_accuracy']:.2%}, test {row['accuracy']:.2%}, lr {row['lr']:.3g}, "
+        f"{row['phase']} {row['epoch']}/{row['epochs']}: loss {row['loss']:.4f}, train "
+        f"{row['train_accuracy']:.2%}, test {row['accuracy']:.2%}{overlap}, lr {row['lr']:.3g}, "
         f"L_Lip {row['lipschitz']:.4g}, {row['images_per_second']:,.0f} images/s"
     )

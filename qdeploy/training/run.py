@@ -56,12 +56,18 @@ class Run:
 
     def dataset(self, data_dir: Path | None = None) -> Dataset:
         """The recipe's data set; `data_dir` as in `load_dataset`."""
-        return load_dataset(self.recipe.data.name, data_dir)
+        return load_dataset(self.recipe.data, data_dir)
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Hash of the resolved recipe: two runs with the same digest train the same weights."""
-    return hashlib.sha256(dump_recipe(recipe).encode()).hexdigest()
+    """Hash of the resolved recipe: two runs with the same digest train the same weights.
+
+    How batches are loaded decides nothing about weights, so a run may go on with other `workers`.
+    """
+    loading = {"workers": None, "on_device": "auto"}
+    data = recipe.data.model_copy(update=loading)
+    text = dump_recipe(recipe.model_copy(update={"data": data}))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_run(run_dir: Path | str) -> Run:

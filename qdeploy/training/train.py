@@ -12,23 +12,24 @@ from torch import nn
 
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
-from qdeploy.data.dataset import Dataset
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.dataset import Dataset, free_bytes, place
+from qdeploy.data.registry import data_spec, load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.networks.registry import build_network
 from qdeploy.progress import say
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import epoch_generator, prepared
+from qdeploy.training.batches import epoch_generator, sample
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors
-from qdeploy.training.evaluate import accuracy
+from qdeploy.training.evaluate import measure
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, read_metrics, recipe_digest
 from qdeploy.training.state import restore_network
 
 CALIBRATION_IMAGES = 1024
+METRICS = ("accuracy", "train_accuracy", "miou", "train_miou")
 
 
 def train(
@@ -57,8 +58,10 @@ def train(
         RecipeError: when the network decides for every pixel and the data set does not.
         TrainingError: when numbers are no longer finite.
     """
-    dataset = load_dataset(recipe.data.name, data_dir)
-    _check_labels(recipe, dataset)
+    _check_task(recipe)
+    dataset = load_dataset(recipe.data, data_dir)
+    device = torch.device("cpu")
+    dataset = place(dataset, device, recipe.data.on_device, free_bytes(device))
     start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
     if start is Start.FINISHED:
         say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
@@ -68,14 +71,22 @@ def train(
     return run_dir
 
 
-def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
-    if recipe.network.type == "deeplab" and dataset.train_labels.dim() == 1:
+def _check_task(recipe: Recipe) -> None:
+    pixels = data_spec(recipe.data).task == "segmentation"
+    if recipe.network.type == "deeplab" and not pixels:
         raise RecipeError(
             f"a segmentation network cannot be trained on `{recipe.data.name}`",
             where="network.type: deeplab",
             why="it learns from a label for every pixel, and this data set has one for each image",
             do="choose another kind of network; a segmentation network trained elsewhere becomes "
             "hardware with `qdeploy export NETWORK.qonnx.onnx`",
+        )
+    if recipe.network.type != "deeplab" and pixels:
+        raise RecipeError(
+            f"a network of type `{recipe.network.type}` cannot be trained on `{recipe.data.name}`",
+            where=f"network.type: {recipe.network.type}",
+            why="the data set has a label for every pixel, and the network one for each image",
+            do="choose network.type: deeplab, or another data set",
         )
 
 
@@ -106,7 +117,7 @@ def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoin
         trainer.run(begun, tensors)
         path = trainer.checkpoint
     shorten_scales(network)
-    measured = accuracy(network, dataset.test_images, dataset.test_labels, recipe)
+    measured = measure(network, dataset, recipe)
     _finish(recipe, folder, network, metrics, measured)
 
 
@@ -114,8 +125,10 @@ def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn
     """The quantized network with the float network's weights and scales that fit them."""
     network = _channels_last(build_network(recipe, quantized=True))
     generator = epoch_generator(recipe.seed, -1, 0)
-    chosen = torch.randperm(len(dataset.train_labels), generator=generator)[:CALIBRATION_IMAGES]
-    images = prepared(dataset.train_images[chosen], recipe)
+    # Fewer where images are large: what counts is the number of activations.
+    _, height, width = dataset.shape
+    count = min(CALIBRATION_IMAGES, max(16, CALIBRATION_IMAGES * 4096 // (height * width)))
+    images = sample(dataset.train, recipe, count, generator)
     start_from_float(network, float_network, images, recipe.quantization)
     return network
 
@@ -125,11 +138,11 @@ def _finish(
     folder: Path,
     network: nn.Module,
     metrics: list[dict[str, Any]],
-    measured: float,
+    measured: dict[str, float],
 ) -> None:
     """Write the model, then the summary that marks the run as finished.
 
-    `measured` is the accuracy of the network as it is written, which the last phase gets.
+    `measured` are the metrics of the network as it is written, which the last phase gets.
     """
     phases = []
     for index, phase in enumerate(recipe.phases):
@@ -139,14 +152,13 @@ def _finish(
                 "name": phase.name,
                 "kind": phase.kind,
                 "epochs": recipe.epochs_of(phase),
-                "accuracy": rows[-1]["accuracy"],
-                "train_accuracy": rows[-1]["train_accuracy"],
+                **{name: rows[-1][name] for name in METRICS if name in rows[-1]},
                 "loss": rows[-1]["loss"],
                 "lipschitz": rows[-1]["lipschitz"],
                 "seconds": sum(row["seconds"] for row in rows),
             }
         )
-    phases[-1]["accuracy"] = measured
+    phases[-1].update(measured)
     common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
     write_tensors(folder / MODEL, network.state_dict(), {"name": recipe.name, **common})
     CheckpointFolder(folder / CHECKPOINTS).prune(0)
@@ -155,7 +167,7 @@ def _finish(
         {
             "name": recipe.name,
             "phases": phases,
-            "accuracy": measured,
+            **measured,
             "seconds": sum(phase["seconds"] for phase in phases),
             **common,
         },

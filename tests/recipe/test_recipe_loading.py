@@ -155,3 +155,19 @@ def test_a_bad_override_is_quoted(tmp_path):
     )
     assert "not of the form" in refusal(tmp_path, GOOD, "training.epochs").what
     assert "plain value" in refusal(tmp_path, GOOD, "name.first=1").what
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("name: cifar10, augment: scale-crop-flip", "is for `camvid` and `voc2012`, not for"),
+        ("name: camvid, augment: crop-flip", "choose scale-crop-flip or none"),
+        ("name: imagenet, augment: shift", "choose resized-crop-flip or none"),
+        ("name: synthetic2d, augment: crop-flip", "choose none"),
+        ("name: cifar10, image_size: 64", "the images of `cifar10` have a fixed size"),
+        ("name: voc2012, classes: 5", "the classes of `voc2012` are fixed"),
+    ],
+)
+def test_a_data_option_that_does_not_fit_the_set_is_refused(tmp_path, data, what):
+    error = refusal(tmp_path, GOOD + f"data: {{{data}}}\n")
+    assert what in error.what
