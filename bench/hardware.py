@@ -7,9 +7,9 @@ and synthesized. Cycles come from RTL simulation of the stitched design and from
 bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
 `fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
 many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
-`seconds` and `memory` (from the network to the verified and synthesized build), `simulation` (cycles of the
-whole design a second in Verilator, everything watched); rows of networks left out with --only are
-kept. Ends with 1 when a rung does not hold or a design does not fit.
+`seconds` and `memory` (from the network to the verified and synthesized build), `simulation`
+(cycles of the whole design a second in Verilator, everything watched); rows of networks left out
+with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
 """
 
 from __future__ import annotations
