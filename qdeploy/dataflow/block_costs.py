@@ -99,7 +99,11 @@ class BlockCosts:
             ) from error
         lut = features.fixed_lut + sum(map(mul, found.lut, features.lut))
         return Need(
-            round(lut), round(sum(map(mul, found.ff, features.ff))), features.bram18, features.dsp
+            round(lut),
+            round(sum(map(mul, found.ff, features.ff))),
+            features.bram18,
+            features.dsp,
+            features.lutram,
         )
 
     def total(self, blocks: Iterable[tuple[str, Parameters]]) -> Need:

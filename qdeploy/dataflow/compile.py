@@ -115,9 +115,9 @@ def compile_graph(
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
     hardware = hardware_layers(graph)
-    room = board.resources
-    budget = Budget(room.lut, int(room.bram36), room.dsp)
-    folding = fold(hardware, budget, cycles, floor=arriving, wishes=wishes, clock_mhz=clock)
+    folding = fold(
+        hardware, Budget.of(board), cycles, floor=arriving, wishes=wishes, clock_mhz=clock
+    )
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))

@@ -26,15 +26,21 @@ class Features:
     Args:
         variant: blocks of one module that are built differently have coefficients of their own.
         lut, ff: counts that LUTs and flip-flops are linear in.
-        fixed_lut: LUTs that are known: LUT RAM, tables of weights.
+        lutram: LUTs that are memory; `tables`: LUTs of tables of weights. Both are known.
     """
 
     variant: str
     lut: tuple[float, ...]
     ff: tuple[float, ...]
-    fixed_lut: int = 0
+    lutram: int = 0
     bram18: int = 0
     dsp: int = 0
+    tables: int = 0
+
+    @property
+    def fixed_lut(self) -> int:
+        """LUTs that need no fit."""
+        return self.lutram + self.tables
 
 
 @functools.lru_cache(maxsize=4096)

@@ -197,9 +197,10 @@ def _unit(
         "",
         lut,
         ff,
-        ring.lutram + queue.lutram + round(tables - deep),
+        ring.lutram + queue.lutram,
         ring.bram18 + weights.bram18 + thresholds.bram18 + queue.bram18,
         dsp,
+        round(tables - deep),
     )
 
 

@@ -1,7 +1,8 @@
 """The fastest folding that fits, as an integer program.
 
 Each slot (a layer, or a layer with what moves its pixels) picks one option. Options cost LUTs, FFs,
-BRAM18, and DSPs; where two slots meet at different widths a converter costs LUTs and FFs as well.
+BRAM18, DSPs and LUT RAM; where two slots meet at different widths a converter costs LUTs and FFs as
+well.
 
     first    minimize T     with cycles(slot) <= T for each slot, costs within the budget
     second   minimize the sum of the shares of the budget used, with T as found
@@ -20,7 +21,9 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 
-KINDS = ("lut", "ff", "bram18", "dsp")
+KINDS = ("lut", "ff", "bram18", "dsp", "lutram")
+# LUTs that are memory are among the LUTs already.
+_SHARED = KINDS[:4]
 # CP-SAT counts effort in seconds of a fixed machine: results do not depend on the load.
 EFFORT_S = 4.0
 # The second objective adds shares of the budget in parts of this.
@@ -31,12 +34,14 @@ FORBIDDEN = 1 << 40
 
 @dataclass(frozen=True)
 class Need:
-    """Resources: slice LUTs, flip-flops, BRAM18 (half a BRAM36), DSP blocks; whole numbers."""
+    """Resources: slice LUTs, flip-flops, BRAM18 (half a BRAM36), DSP blocks, and those of the LUTs
+    that are memory; whole numbers."""
 
     lut: int = 0
     ff: int = 0
     bram18: int = 0
     dsp: int = 0
+    lutram: int = 0
 
     def __add__(self, other: Need) -> Need:
         return Need(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
@@ -315,7 +320,7 @@ class _Program:
 
     def _solve(self, effort_s: float, *, first: bool) -> bool | None:
         shares = []
-        for kind in KINDS:
+        for kind in _SHARED:
             part = PARTS // max(1, getattr(self.budget, kind))
             shares.append(part * self._sum(kind))
         self.model.minimize(sum(shares))

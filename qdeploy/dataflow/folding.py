@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qdeploy.boards import Board
 from qdeploy.dataflow.block_costs import BlockCosts, load_costs
 from qdeploy.dataflow.fold_file import Value, Wish, restrict
 from qdeploy.dataflow.fold_options import Menu, menu
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 # Share of the board a design may take by estimate: what lies around it and place and route need
 # room, and an estimate may be off.
 LUT_SHARE = 0.8
-SHARE = 0.9
+FF_SHARE = 0.8
+# Block RAMs and DSP blocks are estimated exactly; the DMA takes a few.
+BLOCK_SHARE = 0.95
 # An estimate this far above the board is beyond doubt; nearer, synthesis has the last word.
 HOPELESS = 1.5
 FF_PER_LUT = 2
@@ -33,20 +36,28 @@ FF_PER_LUT = 2
 
 @dataclass(frozen=True)
 class Budget:
-    """What a board offers: slice LUTs with two flip-flops each, BRAM36, DSP blocks."""
+    """What a board offers: slice LUTs with two flip-flops each, BRAM36, DSP blocks, and how many of
+    the LUTs can be memory (all when None)."""
 
     lut: int
     bram36: int
     dsp: int
+    lutram: int | None = None
+
+    @staticmethod
+    def of(board: Board) -> Budget:
+        """What a board has."""
+        has = board.resources
+        return Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
 
     def room(self, factor: float = 1.0) -> Need:
         """What a design may take by estimate, times `factor`."""
-        lut, other = LUT_SHARE * factor, SHARE * factor
         return Need(
-            int(self.lut * lut),
-            int(self.lut * FF_PER_LUT * other),
-            int(self.bram36 * 2 * other),
-            int(self.dsp * other),
+            int(self.lut * LUT_SHARE * factor),
+            int(self.lut * FF_PER_LUT * FF_SHARE * factor),
+            int(self.bram36 * 2 * BLOCK_SHARE * factor),
+            int(self.dsp * BLOCK_SHARE * factor),
+            int((self.lut if self.lutram is None else self.lutram) * LUT_SHARE * factor),
         )
 
 

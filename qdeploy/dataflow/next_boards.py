@@ -65,8 +65,7 @@ def look_ahead(folding: Folding, input_bits: int, board: Board) -> list[Outlook]
 
     found = []
     for one in larger_boards(board):
-        room = one.resources
-        budget = Budget(room.lut, int(room.bram36), room.dsp).room()
+        budget = Budget.of(one).room()
         arriving = math.ceil(input_bits / one.dma_bits)
         legal = folding.legal
         solution = solve(legal.slots, legal.joints, budget, effort_s=EFFORT_S)

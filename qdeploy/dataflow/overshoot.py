@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-TITLES = {"lut": "LUTs", "ff": "flip-flops", "bram18": "BRAM18s", "dsp": "DSPs"}
+TITLES = {
+    "lut": "LUTs",
+    "ff": "flip-flops",
+    "bram18": "BRAM18s",
+    "dsp": "DSPs",
+    "lutram": "LUTs as memory",
+}
 # Multiples of the board beyond this are not told apart, and a multiple is found to this part.
 MOST = 1024.0
 PRECISION = 1.02
@@ -106,9 +112,7 @@ def fitting_boards(need: Need) -> list[str]:
 
     found = []
     for name in list_boards():
-        has = load_board(name).resources
-        room = Budget(has.lut, int(has.bram36), has.dsp).room()
-        if not over(need, room):
+        if not over(need, Budget.of(load_board(name)).room()):
             found.append(name)
     return found
 

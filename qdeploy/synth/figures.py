@@ -11,12 +11,20 @@ from qdeploy.artifacts import write_json
 from qdeploy.boards import Board
 from qdeploy.synth.cells import Counts
 
-# Share of each resource a design may take. The rest is for the DMA, the interconnect and the shell,
-# and for routing: above about 85 % of the LUTs place and route often fails or misses its clock.
+# Share of LUTs and flip-flops a design may take. The rest is for the DMA, the interconnect and the
+# shell, and for routing: above about 85 % of the LUTs place and route often fails or misses its
+# clock. Of block RAMs and DSP blocks the DMA and its FIFOs take a few.
 USABLE = 0.85
+USABLE_BLOCKS = 0.95
+_BLOCKS = ("bram36", "uram", "dsp")
 RESOURCES_FILE = "resources.json"
 # What is compared with the board; `carry` follows from the LUTs.
 COMPARED = ("lut", "lutram", "ff", "bram36", "uram", "dsp")
+
+
+def usable(name: str) -> float:
+    """Share of a resource of `COMPARED` that a design may take."""
+    return USABLE_BLOCKS if name in _BLOCKS else USABLE
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,6 @@ class Resources:
     layers: tuple[LayerResources, ...]
     available: dict[str, float]
     source: str
-    limit: float = USABLE
     netlist: str = field(default="netlist.v")
     notes: tuple[str, ...] = ()
 
@@ -61,7 +68,7 @@ class Resources:
         pairs = {
             name: (
                 float(needed["lutram"] + needed["srl"] if name == "lutram" else needed[name]),
-                self.available[name] * self.limit,
+                self.available[name] * usable(name),
             )
             for name in COMPARED
         }
@@ -69,7 +76,7 @@ class Resources:
 
     @property
     def fits(self) -> bool:
-        """Whether every resource is within `limit` of what the part has."""
+        """Whether every resource is within its `usable` share of what the part has."""
         return not self.over
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,7 +86,8 @@ class Resources:
             "part": self.part,
             **dataclasses.asdict(self.total),
             "available": self.available,
-            "limit": self.limit,
+            "limit": USABLE,
+            "limits": {name: usable(name) for name in COMPARED},
             "fits": self.fits,
             "source": self.source,
             "notes": list(self.notes),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from qdeploy.boards import Board, list_boards, load_board
 from qdeploy.errors import DoesNotFitError
-from qdeploy.synth.figures import LayerResources, Resources, available
+from qdeploy.synth.figures import LayerResources, Resources, available, usable
 
 # What does not shrink when a unit is folded.
 _FIXED = {"lut": 250, "ff": 230, "dsp": 0}
@@ -53,14 +53,14 @@ def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None
     worst = max(over, key=lambda name: over[name][0] / max(over[name][1], 1e-9))
     exceeded = ", ".join(
         f"{need:,.0f} of {resources.available[name]:,.0f} {_UNITS[name]}"
-        f" ({resources.limit:.0%} = {usable:,.0f} are usable)"
-        for name, (need, usable) in over.items()
+        f" ({usable(name):.0%} = {room:,.0f} are usable)"
+        for name, (need, room) in over.items()
     )
     raise DoesNotFitError(
         f"the design does not fit the board `{board.name}` ({board.part}): {exceeded}",
         where="biggest layers: "
         + "; ".join(_describe(one, worst) for one in _biggest(resources, worst)),
-        why=f"the other {1 - resources.limit:.0%} is for the DMA, the interconnect and routing",
+        why="the rest is for the DMA, the interconnect and routing",
         do=_advice(resources, board, clock_mhz or board.clock_mhz),
     )
 
@@ -70,11 +70,11 @@ def propose(resources: Resources) -> Proposal | None:
     need = {name: pair[0] for name, pair in resources.over.items()}
     if not need or not set(need) <= set(_FIXED):
         return None
-    usable = {name: resources.available[name] * resources.limit for name in _FIXED}
+    room = {name: resources.available[name] * usable(name) for name in _FIXED}
     totals = {name: float(getattr(resources.total, name)) for name in _FIXED}
     layers = [_Layer(one) for one in resources.layers]
-    while any(totals[name] > usable[name] for name in _FIXED):
-        tight = max(_FIXED, key=lambda name: totals[name] / max(usable[name], 1e-9))
+    while any(totals[name] > room[name] for name in _FIXED):
+        tight = max(_FIXED, key=lambda name: totals[name] / max(room[name], 1e-9))
         foldable = [one for one in layers if one.can_fold(tight)]
         if not foldable:
             return None

@@ -1,6 +1,8 @@
 """The Yosys commands for a Xilinx part: `synth_xilinx` with two of its mistakes mended.
 
 Both were found by simulating the netlist, in Yosys 0.23; neither changes what a design takes.
+What does is one more step: ABC gives each flip-flop an inverter of the reset of its own, which
+`opt_merge` makes one.
 
     xilinx_srl -fixed   makes shift registers of FDRE chains and drops their clock enable: it marks
                         them as having none (ENPOL 2). FDRE's enable is active high, which is
@@ -48,6 +50,7 @@ def commands(family: str, module: str, share: Path, scratch: Path) -> list[str]:
         f"{synth} -run {start}:map_luts",
         "opt_expr -mux_undef -noclkinv",
         "abc -luts 2:2,3,6:5,10,20",
+        "opt_merge",
         "clean",
         "techmap -map +/xilinx/ff_map.v",
         "xilinx_srl -fixed -minlen 3",

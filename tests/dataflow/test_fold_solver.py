@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qdeploy.dataflow.fold_solver import KINDS, Joint, Need, Option, Slot, solve
 
-FREE = Need(10**6, 10**6, 10**6, 10**6)
+FREE = Need(10**6, 10**6, 10**6, 10**6, 10**6)
 
 
 def option(cycles: int, lut: int, dsp: int = 0, **widths: int) -> Option:
@@ -124,3 +124,12 @@ def test_the_same_program_gives_the_same_folding() -> None:
     ]
     first, second = (solve(slots, [], Need(4_000, 0, 0, 30)) for _ in range(2))
     assert first is not None and first == second
+
+
+def test_memory_in_luts_is_a_budget_of_its_own() -> None:
+    logic = Option({"a": {"PE": 1}}, 10, Need(lut=50, lutram=0))
+    memory = Option({"a": {"PE": 2}}, 5, Need(lut=40, lutram=40))
+    slots = [Slot("a", [logic, memory])]
+    wide, tight = Need(100, 100, 10, 10, 50), Need(100, 100, 10, 10, 30)
+    assert solve(slots, [], wide).cycles == 5
+    assert solve(slots, [], tight).cycles == 10

@@ -109,7 +109,7 @@ def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:
     maker = GraphMaker(4, (2, 6, 6)).conv(16, weight_bits=8).threshold().conv(8, weight_bits=8)
     wide = hardware_layers(maker.threshold().graph())
     found = menu(wide, load_costs())
-    least = solve(found.slots, found.joints, Need(10**6, 10**6, 0, 0), 10**9)
+    least = solve(found.slots, found.joints, Need(10**6, 10**6, 0, 0, 10**6), 10**9)
     bits = fitting_bits(wide, load_costs(), least, replace(least.need, lut=least.need.lut - 50))
     assert bits is not None
     assert 2 <= bits < 8
