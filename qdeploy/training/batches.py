@@ -126,10 +126,14 @@ def evaluation_batches(
         yield _moved(images, labels, recipe, device)
 
 
-def sample(split: Split, recipe: Recipe, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Network input of up to `count` images, drawn without replacement and not augmented."""
+def sample(
+    split: Split, recipe: Recipe, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Network input of up to `count` images, drawn without replacement and not augmented, and
+    their int64 labels."""
     chosen = torch.randperm(len(split), generator=generator)[:count]
-    return prepared(split.read(chosen.tolist())[0], recipe)
+    images, labels = split.read(chosen.tolist())
+    return prepared(images, recipe), labels.to(torch.int64)
 
 
 def check_shards(recipe: Recipe, world: int) -> None:

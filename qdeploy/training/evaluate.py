@@ -7,10 +7,12 @@ from torch import nn
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import WHOLE, Shard, evaluation_batches, prepared
+from qdeploy.training.batches import evaluation_batches, prepared
 from qdeploy.training.objective import Tally, tally
+from qdeploy.training.workers import Workers
 
 BATCH = 500
+ALONE = Workers()
 
 
 def accuracy(
@@ -33,8 +35,8 @@ def accuracy(
     return correct / len(labels)
 
 
-def count(network: nn.Module, dataset: Dataset, recipe: Recipe, shard: Shard = WHOLE) -> Tally:
-    """Tally of the test set, or of one rank's part of it.
+def count(network: nn.Module, dataset: Dataset, recipe: Recipe, workers: Workers = ALONE) -> Tally:
+    """Tally of the test set, which all processes share.
 
     The network is evaluated in evaluation mode and left in the mode it was in.
     """
@@ -43,14 +45,19 @@ def count(network: nn.Module, dataset: Dataset, recipe: Recipe, shard: Shard = W
     counted = tally(dataset)
     try:
         with torch.no_grad():
-            for inputs, labels in evaluation_batches(dataset, recipe, shard):
+            for inputs, labels in evaluation_batches(
+                dataset, recipe, workers.shard, workers.device
+            ):
                 counted.add(network(inputs), labels)
     finally:
         network.train(was_training)
+    counted.counts.copy_(workers.add(counted.counts))
     return counted
 
 
-def measure(network: nn.Module, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
+def measure(
+    network: nn.Module, dataset: Dataset, recipe: Recipe, workers: Workers = ALONE
+) -> dict[str, float]:
     """`accuracy` on the test set and, for segmentation, `miou`, both in [0, 1]; accuracy then is
     that of pixels."""
-    return count(network, dataset, recipe).metrics()
+    return count(network, dataset, recipe, workers).metrics()

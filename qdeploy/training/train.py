@@ -1,4 +1,4 @@
-"""Training a recipe: pretrain in float, retrain quantized from there, fine-tune."""
+"""Training a recipe: pretrain in float, quantize, retrain from there, fine-tune."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset, free_bytes, place
 from qdeploy.data.registry import data_spec, load_dataset
 from qdeploy.errors import RecipeError
-from qdeploy.networks.registry import build_network
 from qdeploy.progress import say
 from qdeploy.quant.short_scales import shorten_scales
-from qdeploy.quant.starting_scales import start_from_float
-from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import epoch_generator, sample
-from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors
+from qdeploy.recipe.models import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS, Recipe
+from qdeploy.training.batches import check_shards
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors, writing
 from qdeploy.training.evaluate import measure
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.prepare import Start, prepare
-from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, read_metrics, recipe_digest
+from qdeploy.training.quantize import quantized_from, trainable
+from qdeploy.training.run import (
+    CHECKPOINTS,
+    MODEL,
+    SUMMARY,
+    read_metrics,
+    recipe_digest,
+    write_metrics,
+)
 from qdeploy.training.state import restore_network
+from qdeploy.training.steps import run_step, sentence
+from qdeploy.training.workers import Workers, joined
 
-CALIBRATION_IMAGES = 1024
 METRICS = ("accuracy", "train_accuracy", "miou", "train_miou")
 
 
@@ -40,7 +47,9 @@ def train(
     force: bool = False,
 ) -> Path:
     """Train `recipe` into `run_dir`; the same recipe gives the same weights bit for bit on a CPU
-    with the same number of threads, also when it was interrupted and resumed.
+    with the same number of threads and processes, also when it was interrupted and resumed.
+
+    Under `torchrun` every process calls this, and all train one network.
 
     Args:
         recipe: resolved.
@@ -56,18 +65,22 @@ def train(
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         DataError: when the data set is missing or damaged.
         RecipeError: when the network decides for every pixel and the data set does not.
-        TrainingError: when numbers are no longer finite.
+        TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
     _check_task(recipe)
-    dataset = load_dataset(recipe.data, data_dir)
-    device = torch.device("cpu")
-    dataset = place(dataset, device, recipe.data.on_device, free_bytes(device))
-    start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
-    if start is Start.FINISHED:
-        say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
-        return run_dir
-    with _deterministic(recipe.seed, recipe.training.threads):
-        _train(recipe, run_dir, dataset, checkpoint)
+    with joined(recipe.training) as workers:
+        check_shards(recipe, workers.world)
+        dataset = load_dataset(recipe.data, data_dir)
+        free = free_bytes(workers.device)
+        dataset = place(dataset, workers.device, recipe.data.on_device, free)
+        start, checkpoint = workers.first_does(
+            lambda: prepare(run_dir, recipe, resume=resume, force=force, say=say)
+        )
+        if start is Start.FINISHED:
+            say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
+            return run_dir
+        with _deterministic(recipe.seed, recipe.training.threads):
+            _train(recipe, run_dir, dataset, checkpoint, workers)
     return run_dir
 
 
@@ -90,8 +103,14 @@ def _check_task(recipe: Recipe) -> None:
         )
 
 
-def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoint | None) -> None:
-    network = _channels_last(build_network(recipe, quantized=False))
+def _train(
+    recipe: Recipe,
+    folder: Path,
+    dataset: Dataset,
+    checkpoint: Checkpoint | None,
+    workers: Workers,
+) -> None:
+    network = floating = trainable(recipe, quantized=False)
     metrics: list[dict[str, Any]] = []
     first, done = 0, 0
     if checkpoint is not None:
@@ -103,34 +122,30 @@ def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoin
             if (row["phase_index"], row["epoch"]) <= (first, done)
         ]
         if recipe.phases[first].kind != "pretrain":
-            network = _channels_last(build_network(recipe, quantized=True))
+            network = trainable(recipe, quantized=True)
         restore_network(network, checkpoint.tensors)
         say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
+    network = workers.ready(network)
     path = checkpoint.path if checkpoint is not None else None
     for index in range(first, len(recipe.phases)):
         phase = recipe.phases[index]
         begun = done if index == first else 0
-        if phase.kind == "retrain" and begun == 0:
-            network = _quantized(recipe, network, dataset)
-        trainer = PhaseTrainer(recipe, index, network, dataset, folder, metrics, path)
+        if phase.kind in QUANTIZED_FROM_FLOAT and begun == 0:
+            network = workers.ready(quantized_from(recipe, floating, dataset))
+        if phase.kind in WITHOUT_EPOCHS:
+            metrics.append(run_step(recipe, index, network, dataset, workers))
+            if workers.is_first:
+                write_metrics(folder, metrics)
+            say(sentence(metrics[-1]))
+            continue
+        trainer = PhaseTrainer(recipe, index, network, dataset, folder, metrics, path, workers)
         tensors = checkpoint.tensors if checkpoint is not None and begun else None
         trainer.run(begun, tensors)
         path = trainer.checkpoint
     shorten_scales(network)
-    measured = measure(network, dataset, recipe)
-    _finish(recipe, folder, network, metrics, measured)
-
-
-def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn.Module:
-    """The quantized network with the float network's weights and scales that fit them."""
-    network = _channels_last(build_network(recipe, quantized=True))
-    generator = epoch_generator(recipe.seed, -1, 0)
-    # Fewer where images are large: what counts is the number of activations.
-    _, height, width = dataset.shape
-    count = min(CALIBRATION_IMAGES, max(16, CALIBRATION_IMAGES * 4096 // (height * width)))
-    images = sample(dataset.train, recipe, count, generator)
-    start_from_float(network, float_network, images, recipe.quantization)
-    return network
+    measured = measure(network, dataset, recipe, workers)
+    if workers.is_first:
+        _finish(recipe, folder, network, metrics, measured)
 
 
 def _finish(
@@ -162,22 +177,17 @@ def _finish(
     common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
     write_tensors(folder / MODEL, network.state_dict(), {"name": recipe.name, **common})
     CheckpointFolder(folder / CHECKPOINTS).prune(0)
-    write_json(
-        folder / SUMMARY,
-        {
-            "name": recipe.name,
-            "phases": phases,
-            **measured,
-            "seconds": sum(phase["seconds"] for phase in phases),
-            **common,
-        },
-    )
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    """Convolutions are 1.3 to 1.5 times as fast in this memory format."""
-    moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
+    with writing(folder / SUMMARY):
+        write_json(
+            folder / SUMMARY,
+            {
+                "name": recipe.name,
+                "phases": phases,
+                **measured,
+                "seconds": sum(phase["seconds"] for phase in phases),
+                **common,
+            },
+        )
 
 
 @contextlib.contextmanager

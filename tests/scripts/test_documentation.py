@@ -29,8 +29,9 @@ def test_recipe_reference_is_what_the_models_say() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_example_in_the_recipe_guide_is_a_valid_recipe() -> None:
-    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["recipes.md", "training.md"])
+def test_examples_of_recipes_in_the_guide_are_valid(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     assert examples
     for example in examples:
