@@ -3,11 +3,13 @@
     python bench/cost_model.py [--only PATTERN] [--store FOLDER] [--cycles-only]
 
 Networks of ladder_networks.py that no block of hw/costs was measured from, with random weights, are
-compiled at two foldings. The prediction is the sum over all blocks of the design, FIFOs and width
-converters included, with the costs of hw/costs; the truth is Yosys on the whole design. Writes
-bench/results/cost_model.json: `lut_predicted`, `lut`, and so on, with FINN's estimate of the same
-layers as the peer. FINN has no figures for some operators (their number is `finn_without`).
-Cycles a frame are those of the slowest layer against RTL simulation back to back: `cycles_ratio`.
+compiled at two foldings, with FIFOs sized by simulation as an export does it. The prediction is the
+sum over all blocks of the design, FIFOs and width converters included, with the costs of hw/costs;
+the truth is Yosys on the whole design. Writes bench/results/cost_model.json: `lut_predicted`,
+`lut`, and so on, with FINN's estimate of the same layers as the peer. FINN has no figures for some
+operators (their number is `finn_without`).
+Cycles a frame are those of the slowest layer against RTL simulation of the sized design back to
+back: `cycles_ratio`.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from ladder_networks import LADDER, Entry
 from record import RESULTS, figure, row, save
 
 ROOT = Path(__file__).resolve().parent.parent
-# Frames in RTL simulation; cycles a frame are the median distance between their ends.
-FRAMES = 5
+# As an export sizes FIFOs: frames of codes, chance of a stall in the runs with stalls.
+FRAMES = 8
+STALL = 0.2
 # Frames per second of the foldings; the boards' clock is 100 MHz.
 RATES = {
     "digits-fcdnn-w2a2": (200_000.0, 3_000_000.0),
@@ -45,12 +48,14 @@ def compared(
     """Predicted, measured and FINN's figures of one network at one rate."""
     from qdeploy.boards import load_board
     from qdeploy.dataflow.block_costs import load_costs
-    from qdeploy.dataflow.compile import compile_graph, connect
+    from qdeploy.dataflow.compile import compile_graph, with_fifos
     from qdeploy.lowering.export_qonnx import export_qonnx_file
     from qdeploy.lowering.lower import lower
     from qdeploy.networks.calibrated import calibrated_random
     from qdeploy.recipe.loading import load_recipe
+    from qdeploy.sim.fifo_sizing import interval
     from qdeploy.synth.synthesize import synthesize
+    from qdeploy.targets.fifos import size_fifos
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
@@ -62,11 +67,12 @@ def compared(
     codes = np.random.default_rng(0).integers(
         source.lo, source.hi + 1, size=(FRAMES, *source.shape)
     )
-    counted = cycles(compiled.design, folder, codes)
+    sized = size_fifos(compiled, folder / "rtl", codes, folder / "cache", stall=STALL, seed=0)
+    counted = (sized.design.cycles_per_frame, interval(sized.free))
     if not synthesis:
         return {"cycles": counted}
-    connected = connect(compiled.hardware)
-    found = synthesize(folder / "rtl", compiled.design, folder / "synth", board, store=store)
+    connected = with_fifos(compiled.joined, sized.sizing.depths)
+    found = synthesize(folder / "rtl", sized.design, folder / "synth", board, store=store)
     need, per_node = predicted(connected, compiled.design.output.beats, load_costs())
     for layer in found.layers:
         guess = per_node[layer.name]
@@ -111,14 +117,6 @@ def finn_estimate(model: Any, part: str) -> dict[str, float]:
         "dsp": sum(one.dsp for one in known),
         "without": len(found) - len(known),
     }
-
-
-def cycles(design: Any, folder: Path, frames: Any) -> tuple[int, int]:
-    """Cycles a frame: of the slowest layer, and in RTL simulation of frames back to back."""
-    from qdeploy.sim.design import simulate_design
-
-    simulator = simulate_design(folder / "rtl", design, folder / "sim", taps=False)
-    return design.cycles_per_frame, int(simulator.run(frames).cycles_per_frame)
 
 
 def rows_of(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:

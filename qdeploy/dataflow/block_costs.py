@@ -12,6 +12,7 @@ its units and of the counter that makes TLAST.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -172,5 +173,11 @@ def load_costs(
         )
         if strict:
             raise message
-        say(f"note: {message}")
+        _note(str(message))
     return BlockCosts(family, coefficients, stale)
+
+
+@functools.cache
+def _note(message: str) -> None:
+    """Say it once: an export reads the table more than once."""
+    say(f"note: {message}")

@@ -86,6 +86,31 @@ def has_output_fifo(node: NodeProto) -> bool:
     return bool(node.op_type.startswith(("MVAU", "VVAU", "Pool")))
 
 
+def waiting_rows(window: Any, top: int, bottom: int) -> int:
+    """Rows of pixels that come in while a window pauses and that it has no room for.
+
+    A window with a stride takes the rows it only skips in one go, once a row of windows is done: as
+    they come evenly, they wait until then. So do, at the end of a frame, the next one's first rows
+    while windows lie on the padding below.
+
+    Args:
+        window: FINN's sliding window with qdeploy's attributes.
+        top, bottom: rows of padding in front of it.
+    """
+    from qdeploy.dataflow.backends.window import AHEAD
+
+    stride, kernel, dilation = (
+        int(window.get_nodeattr(key)[0]) for key in ("Stride", "ConvKernelDim", "Dilation")
+    )
+    if window.use_parallel_window_output():
+        return max(stride - 1, bottom)  # it keeps no pixel of a row it has not come to
+    ahead = int(window.get_nodeattr(AHEAD))
+    if not ahead:
+        return 0
+    stored = min(stride, dilation * (kernel - 1) + 1)  # rows no window needs are dropped
+    return max(stored - ahead, bottom - max(ahead - top, 0), 0)
+
+
 def _behind_window(inst: Any, lag: Lag) -> Lag:
     height, width = (int(size) for size in inst.get_nodeattr("IFMDim"))
     kernel = [int(size) for size in inst.get_nodeattr("ConvKernelDim")]

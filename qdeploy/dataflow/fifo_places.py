@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from qdeploy.dataflow.fifo_depths import SHALLOW, Lags, has_output_fifo
+from qdeploy.dataflow.fifo_depths import SHALLOW, Lags, has_output_fifo, waiting_rows
 from qdeploy.dataflow.hw_layers import layer_of
 from qdeploy.dataflow.names import distinct, identifier
 
@@ -26,7 +26,8 @@ DEEPEST = 32_768
 # A FIFO that is meant never to fill holds at least this, or a frame.
 DEEP = 512
 _CONVERTER = "StreamingDataWidthConverter"
-_MOVERS = ("FMPadding", "ConvolutionInputGenerator")
+_PADDING = "FMPadding"
+_MOVERS = (_PADDING, "ConvolutionInputGenerator")
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,39 @@ def _depths(model: ModelWrapper, lags: Lags, node: NodeProto, index: int) -> tup
         return wait.depth(_beats(getCustomOp(node), index)), 2
     if has_output_fifo(producer):
         # Its output is a register whose ready signal goes no further.
-        return None if _widens(node) else (SHALLOW, 0)
+        return None if _widens(node) else (SHALLOW + waiting_words(model, node), 0)
     starts = node.op_type.startswith(_MOVERS) and not producer.op_type.startswith(_MOVERS)
     behind = model.find_producer(producer.input[0])
     converted = producer.op_type.startswith(_CONVERTER)
     if converted and behind is not None and has_output_fifo(behind) and _widens(producer):
         # Whole pixels wait here: a window wants them at once, not at the narrow side's pace.
-        return SHALLOW, 0
+        return SHALLOW + waiting_words(model, node), 0
     if starts and not (converted and behind is not None and has_output_fifo(behind)):
-        return 0, 0
+        # A window that pauses would stop a fork, and with it all that it feeds and that feeds it.
+        words = waiting_words(model, node)
+        return (SHALLOW + words if words else 0), 0
     return None
+
+
+def waiting_words(model: ModelWrapper, node: NodeProto) -> int:
+    """Words in front of what leads into a window that wait while the window pauses; 0 for what
+    leads into none."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    top = bottom = 0
+    first = getCustomOp(node)
+    while node.op_type.startswith((_PADDING, _CONVERTER)):
+        if node.op_type.startswith(_PADDING):
+            padding = [int(size) for size in getCustomOp(node).get_nodeattr("Padding")]
+            top, bottom = top + padding[0], bottom + padding[2]
+        node = model.find_consumer(node.output[0])
+        if node is None:
+            return 0
+    if not node.op_type.startswith(_MOVERS):
+        return 0
+    rows = waiting_rows(getCustomOp(node), top, bottom)
+    height = int(first.get_normal_input_shape()[1])
+    return rows * (_beats(first, 0) // height)
 
 
 def _widens(node: NodeProto) -> bool:

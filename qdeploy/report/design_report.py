@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.dataflow.design import Design, Layer
+from qdeploy.report.fifos import FifoRow, fifo_rows
 from qdeploy.report.read import read_object
 
 # Measured for a lane of 2 by 2 bits with its share of the adder tree; 85 % of an xc7z020 (45,000
@@ -70,21 +71,6 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class FifoRow:
-    """A FIFO: words it holds, bits of each, and the most it held in simulation (None: not run)."""
-
-    name: str
-    depth: int
-    width: int
-    high_water: int | None
-
-    @property
-    def fill(self) -> float | None:
-        """Share of the words that was ever used."""
-        return None if self.high_water is None else self.high_water / self.depth
-
-
-@dataclass(frozen=True)
 class DesignReport:
     """Everything a report shows; the dictionaries are the build's own files, {} where absent.
 
@@ -133,7 +119,7 @@ def read_design(build: Path) -> DesignReport:
     design = Design.load(build / "rtl")
     files = {
         name: read_object(build / f"{name}.json") or {}
-        for name in ("performance", "resources", "verify", "boards", "build", "estimates")
+        for name in ("performance", "resources", "verify", "boards", "build", "estimates", "fifos")
     }
     cycles = int(files["performance"].get("cycles_per_frame", design.cycles_per_frame))
     layers = _layers(design, cycles, files["resources"], files["estimates"].get("layers", {}))
@@ -148,7 +134,7 @@ def read_design(build: Path) -> DesignReport:
         cycles=cycles,
         measured="cycles_per_frame" in files["performance"],
         layers=layers,
-        fifos=_fifos(design, files["verify"]),
+        fifos=fifo_rows(design, files["fifos"], files["verify"]),
         parts=_parts(layers, files["resources"]),
         lane_limit=limit,
         lane_share=None if limit is None else useful / (cycles * limit),
@@ -199,14 +185,6 @@ def _layers(
 
 def _lanes(layer: Layer) -> int:
     return prod(layer.folding.values()) if layer.op in UNITS else 0
-
-
-def _fifos(design: Design, verify: Mapping[str, Any]) -> list[FifoRow]:
-    rung: dict[str, Any] = next(
-        (one for one in verify.get("rungs", []) if one.get("name") == "rtl"), {}
-    )
-    high = rung.get("details", {}).get("fifo_high_water", {})
-    return [FifoRow(one.name, one.depth, one.width, high.get(one.name)) for one in design.fifos]
 
 
 def _parts(layers: list[LayerRow], resources: Mapping[str, Any]) -> dict[str, float]:

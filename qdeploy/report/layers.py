@@ -107,16 +107,17 @@ def _fifos(report: DesignReport, console: Console) -> None:
     rows: list[Cells] = [
         (
             fifo.name,
-            f"{fifo.depth:,}",
             f"{fifo.width:,}",
-            "-" if fifo.high_water is None else f"{fifo.high_water:,}",
+            *(_figure(value) for value in (fifo.analytic, fifo.mark)),
+            f"{fifo.depth:,}" if fifo.depth else "none",
+            _figure(fifo.high_water),
             "-" if fifo.fill is None else f"{fifo.fill:.0%}",
         )
         for fifo in report.fifos
     ]
     if rows:
-        head = ("FIFO", "words", "bits", "most held", "fill")
-        print_table("FIFOs in RTL simulation", head, rows, right=range(1, 5), console=console)
+        head = ("FIFO", "bits", "by lags", "mark", "words", "most held", "fill")
+        print_table("FIFOs in RTL simulation", head, rows, right=range(1, 7), console=console)
 
 
 def _parts(report: DesignReport, console: Console) -> None:

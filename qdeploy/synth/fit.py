@@ -3,7 +3,9 @@
 The estimate behind the proposal: a unit of PE·SIMD lanes takes a fixed part for its control and
 buffers and a part that grows with the lanes; measured on xc7 at 32, 128 and 512 two-bit lanes it is
 LUT ≈ 250 + 11·lanes and FF ≈ 230 + 0.6·lanes. Folding a layer by f divides its lanes by f and
-multiplies its cycles by f. Memory blocks do not follow such a rule, so none is proposed for them.
+multiplies its cycles by f. Memory does not follow such a rule: how much there is, and of which
+kind, is chosen anew with each folding (`qdeploy.dataflow.fold_options`), so only a lower rate is
+proposed for it.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None
 
     Raises:
         DoesNotFitError: naming what is exceeded, the biggest layers, and the folding that would fit
-            with the frame rate it means, or that no folding does.
+            with the frame rate it means, or what else may help.
     """
     over = resources.over
     if not over:
@@ -148,8 +150,17 @@ def _advice(resources: Resources, board: Board, clock_mhz: float) -> str:
             f" {proposal.cycles_per_frame:,} cycles a frame, so ask for at most"
             f" {rate:,.0f} frames/s at {clock_mhz:g} MHz"
         )
+    elif set(resources.over) <= set(_FIXED):
+        parts.append(
+            "fewer lanes do not make it fit: take a smaller network or fewer bits of the weights"
+        )
     else:
-        parts.append("no folding makes it fit: take a smaller network or fewer bits")
+        rate = clock_mhz * 1e6 / max(one.cycles for one in resources.layers)
+        parts.append(
+            "a slower folding may fit, since it can keep less in memory or keep it elsewhere: ask"
+            f" for less than {rate:,.0f} frames/s at {clock_mhz:g} MHz, or leave the rate out: as"
+            " fast as fits; else take a smaller network or fewer bits of the weights"
+        )
     larger = [name for name in list_boards() if name != board.name and _fits(resources, name)]
     if larger:
         parts.append(f"or as it is on: {', '.join(larger)}")

@@ -43,7 +43,7 @@ def set_lanes(model, lanes: list[tuple[int, int]]) -> None:
     ("lanes", "stride"),
     [
         # A pixel of 8 channels comes in 8 beats; the window behind the converter takes it whole.
-        ([(1, 18), (1, 72)], (2, 2)),
+        pytest.param([(1, 18), (1, 72)], (2, 2), marks=pytest.mark.slow),
         # One kernel position a beat.
         pytest.param([(1, 2), (2, 8)], (1, 1), marks=pytest.mark.slow),
         # Units that are faster than their pixels come.

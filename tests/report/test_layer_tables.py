@@ -153,8 +153,23 @@ def test_the_full_report_has_both_estimates_fifos_and_larger_boards(build: Path)
     rows = [line.split() for line in shown(build, full=True).splitlines()]
     assert ["conv_mvau", "700", "720", "1,234", "1.5", "1.5", "2", "0", "0", "8"] in rows
     assert ["head_mvau", "90", "91", "-", "0", "0", "-", "2", "2", "-"] in rows
-    assert ["head_fifo", "32", "8", "24", "75%"] in rows
+    # Depths were not simulated: what the RTL rung saw is what is known.
+    assert ["head_fifo", "8", "-", "-", "32", "24", "75%"] in rows
     assert ["kv260", "150", "100", "1,500,000", "9,000", "4.5", "0", "input"] in rows
+
+
+def test_fifos_sized_by_simulation_show_why_they_are_as_deep_as_they_are(build: Path) -> None:
+    keys = ("name", "width", "analytic", "mark", "depth", "held")
+    sized = [("head_fifo", 8, 96, 17, 32, 20), ("conv_fifo", 16, 44, 1, 0, 0)]
+    fifos = {"fifos": [dict(zip(keys, one, strict=True)) for one in sized]}
+    (build / "fifos.json").write_text(json.dumps(fifos), encoding="utf-8")
+    rows = [line.split() for line in shown(build, full=True).splitlines()]
+    # The most held with the depth chosen, in the runs that chose it, not the rung's 24.
+    assert ["head_fifo", "8", "96", "17", "32", "20", "62%"] in rows
+    assert ["conv_fifo", "16", "44", "1", "none", "-", "-"] in rows
+    html = render(build, read_design(build))
+    assert "20 of 32 words" in html
+    assert "conv_fifo" not in html
 
 
 def test_what_was_not_measured_is_said(build: Path) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from qdeploy.boards import load_board
 from qdeploy.dataflow.design import Design, Layer, Stream
+from qdeploy.synth.figures import Resources
+from qdeploy.synth.synthesize import synthesize
 
 _LAYER = """
 module {name} (
@@ -80,3 +83,14 @@ def small(tmp_path: Path) -> tuple[Path, Design]:
     """Folder and manifest of the small design."""
     folder = tmp_path / "rtl"
     return folder, write_design(folder)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Resources]:
+    """The small design synthesized into `store`, which is to be copied, and its figures."""
+    folder = tmp_path_factory.mktemp("filled")
+    design = write_design(folder / "rtl")
+    found = synthesize(
+        folder / "rtl", design, folder / "synth", load_board("pynq-z2"), store=folder / "store"
+    )
+    return folder, found

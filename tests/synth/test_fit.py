@@ -84,12 +84,24 @@ def test_the_biggest_layer_is_folded_first_and_others_follow_when_it_is_not_enou
 def test_layers_folded_to_the_end_give_no_proposal_but_other_boards() -> None:
     found = resources(("a", Counts(lut=60_000), {"PE": 1, "SIMD": 1}, 100))
     assert propose(found) is None
-    with pytest.raises(DoesNotFitError, match=r"no folding makes it fit.*kv260"):
+    with pytest.raises(DoesNotFitError, match=r"fewer lanes do not make it fit.*kv260"):
         check_fit(found, BOARD)
 
 
-def test_too_many_memory_blocks_get_no_folding_advice() -> None:
-    found = resources(("a", Counts(lut=10, bram36=150.0), {"PE": 4, "SIMD": 4}, 100))
+@pytest.mark.parametrize(
+    ("counts", "exceeded"),
+    [
+        (Counts(lut=10, bram36=150.0), "150 of 140 BRAM36"),
+        (Counts(lut=17_000, lutram=17_000), "17,000 of 17,400 LUTs as memory"),
+    ],
+)
+def test_too_much_memory_gets_no_folding_but_a_lower_rate(counts: Counts, exceeded: str) -> None:
+    found = resources(("a", counts, {"PE": 4, "SIMD": 4}, 100))
     assert propose(found) is None
-    with pytest.raises(DoesNotFitError, match=r"150 of 140 BRAM36"):
-        check_fit(found, BOARD)
+    with pytest.raises(DoesNotFitError) as caught:
+        check_fit(found, BOARD, clock_mhz=100)
+    text = str(caught.value)
+    assert exceeded in text
+    assert "a slower folding may fit" in text
+    assert "less than 1,000,000 frames/s at 100 MHz, or leave the rate out" in text
+    assert "no folding" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from qdeploy.boards import load_board
 from qdeploy.dataflow.design import Design, Layer
 from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError
+from qdeploy.synth.figures import Resources
 from qdeploy.synth.synthesize import synthesize
 
 Small = tuple[Path, Design]
+Filled = tuple[Path, Resources]
 BOARD = load_board("pynq-z2")
 
 
@@ -47,11 +50,10 @@ def test_figures_of_layers_and_the_rest_add_up_to_the_total(small: Small, tmp_pa
 
 
 def test_an_unchanged_design_runs_nothing_and_a_changed_layer_only_itself(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Small, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, design = small
-    store = tmp_path / "store"
-    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
+    store, first = _copied(filled, tmp_path)
     kept = {path.name for path in store.glob("*.json")}
     assert len(kept) == 3
 
@@ -90,10 +92,11 @@ def test_modules_that_differ_in_their_name_only_are_synthesized_once(
     assert "module toy_two(" in netlist
 
 
-def test_a_damaged_record_in_the_store_is_made_again(small: Small, tmp_path: Path) -> None:
+def test_a_damaged_record_in_the_store_is_made_again(
+    small: Small, filled: Filled, tmp_path: Path
+) -> None:
     folder, design = small
-    store = tmp_path / "store"
-    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
+    store, first = _copied(filled, tmp_path)
     damaged = next(iter(store.glob("*.json")))
     damaged.write_text('{"module": "toy_one", "cells": {"LUT', encoding="utf-8")
     assert synthesize(folder, design, tmp_path / "a", BOARD, store=store).total == first.total
@@ -137,19 +140,19 @@ def test_a_yosys_that_fails_names_its_status_and_its_log(
 
 @pytest.mark.parametrize("suffix", [".v", ".json"])
 def test_a_stored_result_that_was_cut_off_is_made_again(
-    small: Small, tmp_path: Path, suffix: str
+    small: Small, filled: Filled, tmp_path: Path, suffix: str
 ) -> None:
     folder, design = small
-    store = tmp_path / "store"
-    first = synthesize(folder, design, tmp_path / "a", BOARD, store=store)
-    whole = (tmp_path / "a/netlist.v").read_text(encoding="utf-8")
-    for path in store.glob(f"*{suffix}"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    store, first = _copied(filled, tmp_path)
+    path = min(store.glob(f"*{suffix}"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
     again = synthesize(folder, design, tmp_path / "b", BOARD, store=store)
     assert again.total == first.total
+    whole = (filled[0] / "synth/netlist.v").read_text(encoding="utf-8")
     assert (tmp_path / "b/netlist.v").read_text(encoding="utf-8") == whole
 
 
+@pytest.mark.slow
 def test_a_layer_too_large_for_memory_is_synthesized_row_by_row(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -258,6 +261,12 @@ def _wrap_yosys(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Non
     script.write_text(f'#!/bin/bash\n[ "$1" = -V ] && exec {_yosys()} -V\n{body}\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+
+
+def _copied(filled: Filled, folder: Path) -> tuple[Path, Resources]:
+    """A store with everything of the small design, and its figures."""
+    shutil.copytree(filled[0] / "store", folder / "store")
+    return folder / "store", filled[1]
 
 
 def _spare(folder: Path, design: Design) -> Layer:

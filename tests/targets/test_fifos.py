@@ -66,6 +66,7 @@ def test_a_network_keeps_its_interval_with_sized_fifos(recipe: str, tmp_path: Pa
     found = json.loads((tmp_path / FIFOS_FILE).read_text())
     cycles = found["cycles_per_frame"]
     assert cycles["sized"] <= cycles["deep"] <= interval(before)
+    assert sized.design.cycles_per_frame == pytest.approx(cycles["sized"], rel=0.02)
     assert cycles["sized_stalled"] <= 1.02 * cycles["deep_stalled"]
     assert found["words"] < found["words_analytic"]
     for run in (sized.free, sized.stalled):
