@@ -9,12 +9,13 @@ number of channels a beat. What is listed is legal by construction:
                      PE = MH and SIMD = MW weights become the logic of their sums
     pool, depthwise  PE divides the channels and is the window's SIMD
     anything else    PE divides the channels
-    window           rows for a next frame without a gap, or one row ahead
+    window           rows for a next frame without a gap, or one row ahead; in LUT RAM or block RAM
     codes            of 3 and 4 bits: compared with all thresholds, or searched
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,6 +47,7 @@ def divisors(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def parallel_cycles(
     shape: tuple[int, int],
     spans: tuple[int, int],
@@ -100,6 +102,56 @@ class Menu:
     joints: list[Joint]
 
 
+@dataclass(frozen=True)
+class _Window:
+    """Shape, spans, strides and number of windows of a sliding window that gives whole ones."""
+
+    shape: tuple[int, int]
+    spans: tuple[int, int]
+    strides: tuple[int, int]
+    count: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one node of an option takes.
+
+    Args:
+        ins, outs: bits a beat of its streams.
+        window: where it gives a whole window a beat.
+        keeps_next: see `keeps_next`.
+    """
+
+    need: Need
+    cycles: int
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+    window: _Window | None
+    keeps_next: bool
+
+
+def _window_of(inst: Any) -> _Window | None:
+    if not inst.use_parallel_window_output():
+        return None
+    kernel, strides, dilation = (
+        _pair(inst.get_nodeattr(key)) for key in ("ConvKernelDim", "Stride", "Dilation")
+    )
+    spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
+    count = prod(_pair(inst.get_nodeattr("OFMDim")))
+    return _Window(_pair(inst.get_nodeattr("IFMDim")), spans, strides, count)
+
+
+def _together(parts: list[_Part]) -> int:
+    """Cycles a frame of nodes in a row."""
+    cycles = [part.cycles for part in parts]
+    for part in parts:
+        if part.window is not None:
+            one, interval = part.window, parts[-1].cycles // part.window.count
+            ahead = parts[-1].keeps_next
+            cycles.append(parallel_cycles(one.shape, one.spans, one.strides, interval, ahead=ahead))
+    return max(cycles)
+
+
 def menu(model: ModelWrapper, costs: BlockCosts) -> Menu:
     """All foldings of a specialized, unfolded model; its attributes are left as they come."""
     return _Lister(model, costs).menu()
@@ -114,6 +166,7 @@ class _Lister:
         self.instances: dict[str, Any] = {n.name: getCustomOp(n) for n in model.graph.node}
         for inst in self.instances.values():
             inst.keep_attributes()
+        self.parts: dict[tuple[Any, ...], _Part] = {}
         self.groups = [self._group(n) for n in model.graph.node if not n.op_type.startswith(MOVERS)]
 
     def _group(self, node: NodeProto) -> list[NodeProto]:
@@ -133,10 +186,38 @@ class _Lister:
 
     def _options(self, group: list[NodeProto]) -> Iterator[Option]:
         for attributes in self._attributes(group):
-            for name, values in attributes.items():
-                for key, value in values.items():
-                    self.instances[name].set_nodeattr(key, value)
-            yield Option(attributes, self._cycles(group), self._need(group), self._widths(group))
+            parts = [self._part(node, attributes[node.name]) for node in group]
+            widths = dict(zip(self._streams(group), (*parts[0].ins, *parts[-1].outs), strict=True))
+            need = sum((part.need for part in parts), Need())
+            for left, right in pairwise(parts):
+                need += self._converter(left.outs[0], right.ins[0])
+            yield Option(attributes, _together(parts), need, widths)
+
+    def _part(self, node: NodeProto, values: dict[str, int | str]) -> _Part:
+        """A node's own figures with these attributes: the same in many options."""
+        key = (node.name, *values.items())
+        if key not in self.parts:
+            inst = self.instances[node.name]
+            for name, value in values.items():
+                inst.set_nodeattr(name, value)
+            need = Need()
+            for instance in inst.unit(self.model).instances:
+                need += self.costs.of(instance.block.module, instance.block.measures)
+            inputs = [i for i, name in enumerate(node.input) if name not in self.constants]
+            self.parts[key] = _Part(
+                need,
+                int(inst.get_exp_cycles()),
+                tuple(int(inst.get_instream_width(index)) for index in inputs),
+                tuple(int(inst.get_outstream_width(index)) for index in range(len(node.output))),
+                _window_of(inst) if node.op_type.startswith(MOVERS[1]) else None,
+                node.op_type.startswith("MVAU") and keeps_next(inst),
+            )
+        return self.parts[key]
+
+    def _streams(self, group: list[NodeProto]) -> list[str]:
+        """What comes in from other slots and goes out to them."""
+        names = [name for name in group[0].input if name not in self.constants]
+        return [*names, *group[-1].output]
 
     def _attributes(self, group: list[NodeProto]) -> Iterator[Attributes]:
         node, movers = group[-1], [mover.name for mover in group[:-1]]
@@ -159,7 +240,8 @@ class _Lister:
             yield found
             return
         inst = self.instances[window]
-        inst.set_nodeattr("parallel_window", found[window].get("parallel_window", 0))
+        for key, value in found[window].items():
+            inst.set_nodeattr(key, value)
         for style in inst.styles():
             yield {**found, window: {**found[window], **style}}
 
@@ -199,43 +281,6 @@ class _Lister:
 
     def _pixel(self, node: NodeProto) -> int:
         return int(self.model.get_tensor_shape(node.input[0])[-1])
-
-    # ---- what an option takes ----
-
-    def _cycles(self, group: list[NodeProto]) -> int:
-        cycles = [int(self.instances[node.name].get_exp_cycles()) for node in group]
-        for node in group[:-1]:
-            inst = self.instances[node.name]
-            if not node.op_type.startswith(MOVERS[1]) or not inst.use_parallel_window_output():
-                continue
-            kernel, strides, dilation = (
-                _pair(inst.get_nodeattr(key)) for key in ("ConvKernelDim", "Stride", "Dilation")
-            )
-            shape, out = _pair(inst.get_nodeattr("IFMDim")), _pair(inst.get_nodeattr("OFMDim"))
-            spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
-            interval, ahead = cycles[-1] // prod(out), keeps_next(self.instances[group[-1].name])
-            cycles.append(parallel_cycles(shape, spans, strides, interval, ahead=ahead))
-        return max(cycles)
-
-    def _need(self, group: list[NodeProto]) -> Need:
-        total = Need()
-        for node in group:
-            for instance in self.instances[node.name].unit(self.model).instances:
-                total += self.costs.of(instance.block.module, instance.block.measures)
-        for left, right in pairwise(group):
-            bits = int(self.instances[left.name].get_outstream_width())
-            total += self._converter(bits, int(self.instances[right.name].get_instream_width(0)))
-        return total
-
-    def _widths(self, group: list[NodeProto]) -> dict[str, int]:
-        first, last = group[0], group[-1]
-        widths = {}
-        for index, name in enumerate(first.input):
-            if name not in self.constants:
-                widths[name] = int(self.instances[first.name].get_instream_width(index))
-        for index, name in enumerate(last.output):
-            widths[name] = int(self.instances[last.name].get_outstream_width(index))
-        return widths
 
     # ---- what lies between slots ----
 

@@ -10,6 +10,7 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
 from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.dataflow.memory_mapping import ram
 from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # Rows the memory holds beside those of a window: 0 stands for as many as those.
 AHEAD = "rows_ahead"
+# Where the rows lie; another kind than the usual one is a choice within these bounds.
+MEMORY = "memory"
+MOST_LUTS, FEWEST_LUTS = 600, 24
 
 
 @register_custom_op
@@ -49,14 +53,35 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes of FINN's operator and those of this backend."""
-        return super().get_nodeattr_types() | {AHEAD: ("i", False, 0)}
+        return super().get_nodeattr_types() | {
+            AHEAD: ("i", False, 0),
+            MEMORY: ("s", False, "auto", {"auto", "block", "distributed"}),
+        }
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: rows for the next frame without a gap, or as few as there can be."""
+        """See the base class: rows for the next frame without a gap, or as few as there can be, in
+        LUT RAM or block RAM."""
         tall = pair(self.attribute("ConvKernelDim"))[0] > 1
-        if not tall or self.use_parallel_window_output():
-            return [{AHEAD: 0}]
-        return [{AHEAD: 0}, {AHEAD: 1}]
+        rows = [0, 1] if tall and not self.use_parallel_window_output() else [0]
+        return [{AHEAD: ahead, MEMORY: kind} for ahead in rows for kind in self._memories(ahead)]
+
+    def _memories(self, ahead: int) -> list[str]:
+        """Kinds of memory for the rows: the usual one, and the other where that is sensible."""
+        usual = ram(*self._size(ahead))
+        if usual.kind == "block":
+            other = ram(*self._size(ahead), "distributed")
+            return ["auto", "distributed"] if other.lutram <= MOST_LUTS else ["auto"]
+        return ["auto", "block"] if usual.lutram >= FEWEST_LUTS else ["auto"]
+
+    def _size(self, ahead: int) -> tuple[int, int]:
+        """Bits of a word and words of the memory."""
+        bits = int(self.attribute("SIMD")) * bits_of(self.get_input_datatype())
+        width = pair(self.attribute("IFMDim"))[1]
+        span = pair(self.attribute("Dilation"))[0] * (pair(self.attribute("ConvKernelDim"))[0] - 1)
+        if self.use_parallel_window_output():
+            return max(span, 1) * bits, width
+        fold = int(self.attribute("IFMChannels")) // int(self.attribute("SIMD"))
+        return bits, (span + 1 + (ahead or span + 1)) * width * fold
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
@@ -77,6 +102,7 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
             "SW": stride[1],
             "DH": dilation[0],
             "DW": dilation[1],
+            "RAM_STYLE": str(self.attribute(MEMORY)),
         }
         depthwise = int(self.attribute("depthwise"))
         if self.use_parallel_window_output():
