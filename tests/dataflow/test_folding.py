@@ -121,10 +121,10 @@ def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:
 
 def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:
     with pytest.raises(DoesNotFitError, match="biggest layers: ") as caught:
-        fold(model, Budget(lut=1000, bram36=4, dsp=2), 150)
+        fold(model, Budget(lut=1600, bram36=4, dsp=2), 150)
     assert "ask for at most one frame in" in str(caught.value)
     with pytest.raises(DoesNotFitError, match=r"ask for at most [\d,]+ frames/s"):
-        fold(model, Budget(lut=1000, bram36=4, dsp=2), 150, clock_mhz=100.0)
+        fold(model, Budget(lut=1600, bram36=4, dsp=2), 150, clock_mhz=100.0)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 2e8])
