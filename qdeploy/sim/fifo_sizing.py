@@ -144,7 +144,7 @@ class FifoSizer:
             for stream, mark in marks.items()
         }
         most = free.cycles + target + 2 * SETTLE_CYCLES
-        search = _Search(self, target, frames, most)
+        search = _Search(self, marks, target, frames, most)
         safe = search.repair(start)
         depths = search.shrink(safe)
         stalled = {
@@ -189,6 +189,7 @@ class _Search:
     """Depths at which the interval between frames stays at most `target`."""
 
     sizer: FifoSizer
+    marks: Mapping[str, int]
     target: int
     frames: int
     max_cycles: int
@@ -215,23 +216,40 @@ class _Search:
 
     def holds(self, depths: Mapping[str, int]) -> bool:
         """Whether the interval is as with deep FIFOs."""
+        return self._held(depths) is not None
+
+    def _held(self, depths: Mapping[str, int]) -> dict[str, int] | None:
+        """The most each FIFO held, None when the interval is longer or the design stands still."""
         try:
             result = self.sizer.run(depths, self.frames, max_cycles=self.max_cycles)
         except DeadlockError:
-            return False
-        return interval(result) <= self.target
+            return None
+        return self.sizer.fills(result) if interval(result) <= self.target else None
 
     def shrink(self, safe: Mapping[str, int]) -> dict[str, int]:
         """Make FIFOs smaller while the interval holds: first to the least, then by halves."""
-        depths = dict(safe)
-        small = [stream for stream, depth in depths.items() if depth <= CELL]
-        large = [stream for stream, depth in depths.items() if depth > CELL]
+        depths, marks = dict(safe), self.marks
+        # Neighbours in this order are alike: what only hands words on comes first.
+        small = sorted((s for s, d in safe.items() if d <= CELL), key=lambda s: marks[s])
+        large = sorted((s for s, d in safe.items() if d > CELL), key=lambda s: marks[s])
         for group in (small, large):
             self._to_least(depths, [s for s in group if depths[s] > self._least(s)])
-        for stream in sorted(large, key=lambda one: -depths[one]):
-            if depths[stream] > CELL:
-                self._halve(depths, stream)
+        for stream in reversed(large):
+            self._halve(depths, stream)
         return depths
+
+    def _accept(self, depths: dict[str, int], tried: Mapping[str, int]) -> bool:
+        """Take depths over if the interval holds with them.
+
+        A FIFO that was never full then may as well be smaller: it would all be the same again.
+        """
+        held = self._held(tried)
+        if held is None:
+            return False
+        for stream, depth in tried.items():
+            enough = max(CELL, rounded(held[stream] + 1))
+            depths[stream] = min(depth, enough)
+        return True
 
     def _spent(self) -> bool:
         runs = self.sizer.runs
@@ -241,27 +259,25 @@ class _Search:
         return self.sizer.bounds[stream].least
 
     def _to_least(self, depths: dict[str, int], group: Sequence[str]) -> None:
+        group = [stream for stream in group if depths[stream] > self._least(stream)]
         if not group or self._spent():
             return
-        tried = depths | {stream: self._least(stream) for stream in group}
-        if self.holds(tried):
-            depths |= tried
-        elif len(group) > 1:
+        if self._accept(depths, depths | {stream: self._least(stream) for stream in group}):
+            return
+        if len(group) > 1:
             middle = len(group) // 2
             self._to_least(depths, group[:middle])
             self._to_least(depths, group[middle:])
-        elif self._least(group[0]) < REGISTERS < depths[group[0]]:
-            tried = depths | {group[0]: REGISTERS}
-            if not self._spent() and self.holds(tried):
-                depths |= tried
+        elif self._least(group[0]) < REGISTERS < depths[group[0]] and not self._spent():
+            self._accept(depths, depths | {group[0]: REGISTERS})
 
     def _halve(self, depths: dict[str, int], stream: str) -> None:
-        """The least whole number of cells for a large FIFO, between one and what it has."""
-        low, high = 0, depths[stream] // CELL
-        while high - low > max(1, high // 16) and not self._spent():
-            middle = (low + high) // 2
-            if self.holds(depths | {stream: middle * CELL}):
-                high = middle
-            else:
+        """The least whole number of cells for a large FIFO, to a sixteenth of what it has."""
+        low, step = 0, max(1, depths[stream] // CELL // 16)
+        # Most are as deep as they have to be: one look says so.
+        middle = depths[stream] // CELL - step
+        while middle > low and not self._spent():
+            if not self._accept(depths, depths | {stream: middle * CELL}):
                 low = middle
-        depths[stream] = min(depths[stream], rounded(high * CELL))
+            high = depths[stream] // CELL
+            middle = (low + high) // 2 if high - low > step else low

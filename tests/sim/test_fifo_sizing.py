@@ -114,7 +114,7 @@ def test_a_fifo_too_small_for_a_join_stands_still_and_is_named(case: Case) -> No
 def test_depths_too_small_are_repaired(case: Case, sizing: Sizing) -> None:
     start = {place.stream: place.least for place in case.compiled.places()}
     most = 40 * sizing.interval
-    search = _Search(case.sizer(), sizing.interval, sizing.frames, most)
+    search = _Search(case.sizer(), sizing.marks, sizing.interval, sizing.frames, most)
     assert not search.holds(start)
     repaired = search.repair(start)
     assert repaired[case.ahead()] > 2

@@ -153,13 +153,14 @@ def test_a_folding_file_decides_what_it_names(built: Path, run: Path, tmp_path: 
     wanted = tmp_path / "folding.yaml"
     wanted.write_text("hidden2_fc_dense_mvau: {PE: 4, SIMD: 16}\n", encoding="utf-8")
     skip = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
-    options = Options(run, folding=wanted, skip=skip, synthesis=False, **SMALL)
+    quick: dict[str, Any] = {"skip": skip, "synthesis": False, **SMALL}
+    options = Options(run, folding=wanted, fifo_depths="analytic", **quick)
     build(options, tmp_path / "out")
     design = Design.load(tmp_path / "out/rtl")
     layer = next(one for one in design.layers if one.name == "hidden2_fc_dense_mvau")
     assert (layer.folding["PE"], layer.folding["SIMD"]) == (4, 16)
     # The folding a build came to is such a file too.
-    again = Options(run, folding=built / "folding.yaml", skip=skip, synthesis=False, **SMALL)
+    again = Options(run, folding=built / "folding.yaml", **quick)
     build(again, tmp_path / "again")
     assert Design.load(tmp_path / "again/rtl").layers == Design.load(built / "rtl").layers
 
@@ -230,7 +231,7 @@ def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
 ) -> None:
     board = tiny_board(tmp_path, lut=900)
     with pytest.raises(DoesNotFitError, match=r"does not fit the board `tiny`") as caught:
-        build(Options(run, board=board, **SMALL), tmp_path / "out")
+        build(Options(run, board=board, fifo_depths="analytic", **SMALL), tmp_path / "out")
     assert "hidden" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
