@@ -73,9 +73,16 @@ class Quantization(Section):
 class Data(Section):
     """Data set and how batches are made."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10"] = Field(
-        default="digits", description="data set"
-    )
+    name: Literal[
+        "digits",
+        "fashion-mnist",
+        "cifar10",
+        "synthetic2d",
+        "fsdd",
+        "camvid",
+        "imagenet",
+        "voc2012",
+    ] = Field(default="digits", description="data set")
     augment: Literal["none", "crop-flip"] = Field(
         default="none", description="random crop after zero padding, and random horizontal flip"
     )
