@@ -85,7 +85,10 @@ def test_what_only_the_hardware_lacks_is_refused_before_training_too() -> None:
 
 
 def test_features_of_the_whole_image_beside_those_of_its_pixels_are_refused() -> None:
-    recipe = load_recipe(resource("models/boo2020/deeplab_mobilenetv2_pooled_w4a4.yaml"))
+    recipe = load_recipe(
+        resource("models/boo2020/deeplab_mobilenetv2_pooled_w4a4.yaml"),
+        ("network.multiplier=0.1", "network.divisor=4", "network.top_channels=8"),
+    )
     network = build_network(recipe, quantized=True, shape=(3, 48, 48))
     with pytest.raises(UnsupportedLayerError, match=r"layer `image\.conv`") as caught:
         check_hardware(network)
