@@ -42,7 +42,7 @@ SPECS = {
         DataSpec("fashion-mnist", (1, 28, 28), 10, "qdeploy.data.fashion_mnist"),
         DataSpec("cifar10", (3, 32, 32), 10, "qdeploy.data.cifar10"),
         DataSpec("synthetic2d", (2, 1, 1), 2, "qdeploy.data.synthetic2d", embedded=True),
-        DataSpec("fsdd", (1, 32, 32), 10, "qdeploy.data.fsdd"),
+        DataSpec("fsdd", (1, 32, 64), 10, "qdeploy.data.fsdd"),
         DataSpec("camvid", (3, 180, 240), 11, "qdeploy.data.camvid"),
         DataSpec("imagenet", (3, 224, 224), 1000, "qdeploy.data.imagenet"),
         DataSpec("voc2012", (3, 513, 513), 21, "qdeploy.data.voc2012"),
