@@ -107,8 +107,8 @@ def test_a_mistake_is_reported_in_the_file_that_makes_it(tmp_path):
     wrong = FAMILY.replace("weight_bits: 2", "weight_bits: 12")
     error = refusal(tmp_path, "base: wrong.yaml\nname: own\n", wrong=wrong)
     assert error.where == f"{tmp_path / 'wrong.yaml'}:4 (quantization.weight_bits)"
-    error = refusal(tmp_path, "base: family.yaml\n\nphases:\n  retrain:\n    epochs: 0\n")
-    assert error.where == f"{tmp_path / 'own.yaml'}:5 (phases.1.epochs)"
+    error = refusal(tmp_path, "base: family.yaml\n\nphases:\n  retrain:\n    lipschitz: -1\n")
+    assert error.where == f"{tmp_path / 'own.yaml'}:5 (phases.1.lipschitz)"
     error = refusal(tmp_path, "base: family.yaml\nnetwork:\n  widht: 3\n")
     assert "did you mean `width`?" in error.what
     assert error.where == f"{tmp_path / 'own.yaml'}:3 (network.widht)"
