@@ -21,6 +21,8 @@ SECONDS_BETWEEN_LINES = 15.0
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """One line beside the results, above a running bar if there is one."""
+    if _Running.quiet and stream is None:
+        return
     bar = _Running.bar
     if bar is not None and stream is None:
         bar.console.print(text, markup=False, highlight=False)
@@ -32,6 +34,18 @@ class _Running:
     """The bar that is on the screen; rich allows one at a time."""
 
     bar: Progress | None = None
+    quiet: bool = False
+
+
+@contextlib.contextmanager
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """Show neither lines nor bars inside, for processes that are not the first of several."""
+    before = _Running.quiet
+    _Running.quiet = before or wanted
+    try:
+        yield
+    finally:
+        _Running.quiet = before
 
 
 @dataclass
@@ -71,7 +85,7 @@ class Meter:
             self._bar.update(
                 self._task, completed=self.done, rate=f"{self.rate:,.0f} {self.unit}/s {self.note}"
             )
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif not _Running.quiet and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             say(self.line(), self.stream)
 
@@ -98,7 +112,7 @@ def meter(
     """A meter for work whose amount is counted by hand, with `Meter.advance`."""
     stream = sys.stderr if stream is None else stream
     counter = Meter(description, total, unit, stream)
-    if not stream.isatty() or _Running.bar is not None:
+    if not stream.isatty() or _Running.bar is not None or _Running.quiet:
         yield counter
         return
     with _make_bar(stream) as bar:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -71,16 +72,25 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _value(field: FieldInfo) -> str:
     """Kind and range of a value."""
-    bounds = [
+    return " ".join([_kind(field.annotation), *_bounds(field.metadata)])
+
+
+def _bounds(metadata: Iterable[Any]) -> list[str]:
+    return [
         text.format(getattr(item, kind))
-        for item in field.metadata
+        for item in metadata
         for kind, text in _BOUNDS.items()
         if getattr(item, kind, None) is not None
     ]
-    return " ".join([_kind(field.annotation), *bounds])
 
 
 def _kind(annotation: Any) -> str:
+    bounds = [
+        text
+        for item in getattr(annotation, "__metadata__", ())
+        if isinstance(item, FieldInfo)
+        for text in _bounds(item.metadata)
+    ]
     annotation = _plain(annotation)
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -88,12 +98,13 @@ def _kind(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
     if origin is list:
-        return f"list of {_kind(inner[0])}s"
+        return f"list of {_kind(_plain(inner[0]))}s"
     if origin is dict:
         return f"{_kind(inner[1])} by {_kind(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {int: "integer", float: "number", str: "text", bool: "true or false"}[annotation]
+    kind = {int: "integer", float: "number", str: "text", bool: "true or false"}[annotation]
+    return " ".join([kind, *bounds])
 
 
 def _default(field: FieldInfo) -> str:

@@ -36,6 +36,9 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("qdeploy.cli.train:train", "Train the network of a recipe, phase by phase."),
+    "analyze": Entry(
+        "qdeploy.cli.analyze:analyze", "Show a trained network's noise, its growth and its size."
+    ),
     "export": Entry(
         "qdeploy.cli.export:export", "Turn a trained run or a QONNX file into a verified package."
     ),

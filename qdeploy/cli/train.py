@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shlex
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +66,7 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.loading import load_recipe
 
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
     resolved = load_recipe(recipe, overrides)
     folder = out if out is not None else Path("runs") / resolved.name
     if not any_network:
@@ -71,23 +76,56 @@ def train(
     from qdeploy.training.train import train as run_training
 
     try:
-        run_training(resolved, folder, data, resume=resume, force=force)
+        with _stoppable():
+            run_training(resolved, folder, data, resume=resume, force=force)
     except KeyboardInterrupt:
+        if not first:
+            raise click.exceptions.Exit(INTERRUPTED) from None
         words = [*_again(recipe, folder, data, overrides), *["--any-network"] * any_network]
         click.echo(f"interrupted: go on with `{shlex.join(words)}`", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    if not first:
+        return
     summary = read_summary(folder) or {}
     if as_json:
         click.echo(json.dumps(summary, indent=2))
     else:
         _print_table(summary, folder)
+        if not any_network:
+            click.echo(f"next: qdeploy export {folder} --target pynq")
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take the signal by which clusters and torchrun stop a process as they take Ctrl-C."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_supported(recipe: Recipe) -> None:
     """Refuse a network that cannot become hardware before hours go into its training."""
     from qdeploy.dataflow.supported import check_hardware
+    from qdeploy.errors import UnsupportedLayerError
     from qdeploy.networks.registry import build_network
 
+    for key, what in (("weight_bits", "weights"), ("activation_bits", "activations")):
+        if getattr(recipe.quantization, key) == "float":
+            raise UnsupportedLayerError(
+                f"a network with float {what} cannot become hardware",
+                where=f"quantization.{key}: float",
+                why="the hardware computes with integers of a few bits",
+                do="train it for comparison with --any-network",
+            )
     network = build_network(recipe, quantized=True)
     check_hardware(network, input_bits=recipe.quantization.input_bits)
 
@@ -122,4 +160,3 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
             f"{phase['seconds']:.1f}",
         )
     Console().print(table)
-    click.echo(f"next: qdeploy export {folder} --target pynq")

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.data.files import note_checksums
 from qdeploy.errors import DataError, InternalError
+from qdeploy.recipe.data import Data
 
 HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 FOLDER = "cifar-10-batches-py"
@@ -71,7 +73,7 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def load(folder: Path | None) -> Dataset:
+def load(folder: Path | None, settings: Data) -> Dataset:
     """Read the six batches below `folder`/cifar-10-batches-py.
 
     Raises:
@@ -86,14 +88,13 @@ def load(folder: Path | None) -> Dataset:
             f"CIFAR-10 is incomplete: {', '.join(missing)} not found", where=str(raw), do=LAYOUT
         )
     batches = [_batch(raw / name) for name, _ in FILES]
+    note_checksums("CIFAR-10", [(raw / name, md5) for name, md5 in FILES])
     images = [torch.from_numpy(images) for images, _ in batches]
     labels = [torch.from_numpy(labels) for _, labels in batches]
-    return Dataset(
-        name="cifar10",
-        train_images=torch.cat(images[:-1]),
-        train_labels=torch.cat(labels[:-1]),
-        test_images=images[-1],
-        test_labels=labels[-1],
+    return in_memory(
+        "cifar10",
+        (torch.cat(images[:-1]), torch.cat(labels[:-1])),
+        (images[-1], labels[-1]),
         classes=CLASSES,
     )
 
@@ -105,8 +106,12 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         images, labels = named["data"], np.asarray(named["labels"], np.int64)
         if images.shape != (PER_BATCH, 3072) or images.dtype != np.uint8:
             raise ValueError(f"its data is {images.dtype} {images.shape}, not uint8 (10000, 3072)")
-        if labels.shape != (PER_BATCH,) or labels.min() < 0 or labels.max() > 9:
-            raise ValueError(f"its labels are not {PER_BATCH} numbers from 0 to 9")
+        if labels.shape != (PER_BATCH,):
+            raise ValueError(f"its labels are not {PER_BATCH} numbers")
+        wrong = np.flatnonzero((labels < 0) | (labels > 9))
+        if len(wrong):
+            first = int(wrong[0])
+            raise ValueError(f"image {first} has the label {labels[first]}, which is not 0 to 9")
     except (
         OSError,
         ValueError,

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.recipe.data import Data
 
 LAYOUT = "nothing to lay out: the images come with scikit-learn"
 
 
-def load(folder: Path | None = None) -> Dataset:
+def load(folder: Path | None, settings: Data) -> Dataset:
     """1,437 training and 360 test images of (1, 8, 8); `folder` is not used."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -26,11 +27,9 @@ def load(folder: Path | None = None) -> Dataset:
     train_x, test_x, train_y, test_y = train_test_split(
         pixels, labels.astype(np.int64), test_size=0.2, random_state=0, stratify=labels
     )
-    return Dataset(
-        name="digits",
-        train_images=torch.from_numpy(np.ascontiguousarray(train_x)),
-        train_labels=torch.from_numpy(train_y),
-        test_images=torch.from_numpy(np.ascontiguousarray(test_x)),
-        test_labels=torch.from_numpy(test_y),
+    return in_memory(
+        "digits",
+        (torch.from_numpy(np.ascontiguousarray(train_x)), torch.from_numpy(train_y)),
+        (torch.from_numpy(np.ascontiguousarray(test_x)), torch.from_numpy(test_y)),
         classes=tuple(str(digit) for digit in range(10)),
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.data.files import note_checksums
 from qdeploy.data.idx import IdxError, read_idx
 from qdeploy.errors import DataError, InternalError
+from qdeploy.recipe.data import Data
 
 HOME = "https://github.com/zalandoresearch/fashion-mnist"
 FOLDER = Path("FashionMNIST") / "raw"
@@ -41,7 +43,7 @@ LAYOUT = "\n".join(
 )
 
 
-def load(folder: Path | None) -> Dataset:
+def load(folder: Path | None, settings: Data) -> Dataset:
     """Read the four files below `folder`/FashionMNIST/raw.
 
     Raises:
@@ -67,7 +69,8 @@ def load(folder: Path | None) -> Dataset:
             if array.shape != shape:
                 raise IdxError(f"it holds {array.shape} where {shape} is published")
             if len(shape) == 1 and array.max() > 9:
-                raise IdxError(f"it has a label {array.max()}, above 9")
+                first = int(np.argmax(array > 9))
+                raise IdxError(f"image {first} has the label {array[first]}, above 9")
         except (IdxError, OSError) as error:
             raise DataError(
                 f"the file `{path.name}` of Fashion-MNIST is damaged: {error}",
@@ -77,9 +80,17 @@ def load(folder: Path | None) -> Dataset:
         arrays[stem] = torch.from_numpy(
             array[:, None] if len(shape) == 3 else array.astype(np.int64)
         )
+    note_checksums(
+        "Fashion-MNIST",
+        [
+            (path, md5)
+            for stem, _, md5 in FILES
+            if (path := paths[stem]) is not None and path.suffix == ".gz"
+        ],
+    )
     train_images, train_labels, test_images, test_labels = (arrays[stem] for stem, _, _ in FILES)
-    return Dataset(
-        "fashion-mnist", train_images, train_labels, test_images, test_labels, classes=CLASSES
+    return in_memory(
+        "fashion-mnist", (train_images, train_labels), (test_images, test_labels), classes=CLASSES
     )
 
 

@@ -49,7 +49,7 @@ def build_network(
         RecipeError: when the architecture does not fit the images, or when a pattern of
             `quantization.layers` fits no layer.
     """
-    spec = data_spec(recipe.data.name)
+    spec = data_spec(recipe.data)
     section: Any = recipe.network
     make = LayerFactory(recipe.quantization, quantized)
     with torch.random.fork_rng(devices=[]):

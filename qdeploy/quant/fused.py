@@ -7,6 +7,12 @@
     dy/dx = 1                                      weights: eq. (4) of Boo et al. 2020 applies the
                                                    quantized weight's gradient to the float weight
 
+PACT (Choi et al. 2018, eq. 3) lets only clipped values move the clip α = hi·Δ and stops at α
+itself, not half a step beyond:
+
+    dy/dα = sign of the clip where t >= hi or t <= lo, else 0       (t <= lo with a sign only)
+    dy/dx = 1     where lo < t < hi, else 0
+
 The forward pass is the same four operations as Brevitas', so the values are the same bits. Outside
 of training, and on export, Brevitas' own code runs.
 """
@@ -24,14 +30,16 @@ class _Quantize(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, through: bool
     ) -> torch.Tensor:
-        t = x / step
+        # Under autocast x may have 8 significant bits: codes and gradients are float32's.
+        ctx.given = x.dtype
+        t = _full(x) / step
         ctx.save_for_backward(t, step)
         ctx.lo, ctx.hi, ctx.through = lo, hi, through
         return t.round().clamp_(lo, hi).mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (grad,) = grads
+        grad = _full(grads[0])
         t, step = ctx.saved_tensors
         r = t.round()
         q = r.clamp(ctx.lo, ctx.hi)
@@ -41,7 +49,33 @@ class _Quantize(torch.autograd.Function):
             slope = torch.addcmul(q, t, inside, value=-1) * grad
             grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
         grad_x = grad if ctx.through else grad * inside
-        return grad_x, grad_step, None, None, None
+        return grad_x.to(ctx.given), grad_step, None, None, None
+
+
+class _Pact(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+        ctx.given = x.dtype
+        t = _full(x) / step
+        ctx.save_for_backward(t, step)
+        ctx.lo, ctx.hi = lo, hi
+        return t.round().clamp_(lo, hi).mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad = _full(grads[0])
+        t, step = ctx.saved_tensors
+        above, below = t >= ctx.hi, t <= ctx.lo
+        grad_step = None
+        if ctx.needs_input_grad[1]:
+            slope = (above * ctx.hi + below * ctx.lo) * grad
+            grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
+        return (grad * ~(above | below)).to(ctx.given), grad_step, None, None
+
+
+def _full(values: torch.Tensor) -> torch.Tensor:
+    """float32 where mixed precision gave less; anything else as it is."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 class FusedIntQuant(IntQuant):
@@ -69,3 +103,21 @@ class FusedClippedQuant(FusedIntQuant):
     """The same for signed activations: their clip stops the gradient, as for unsigned ones."""
 
     clips_gradient = True
+
+
+class FusedPactQuant(FusedIntQuant):
+    """Activations whose clip has PACT's gradient."""
+
+    def forward(
+        self,
+        scale: torch.Tensor,
+        zero_point: torch.Tensor,
+        bit_width: torch.Tensor,
+        x: torch.Tensor,
+    ) -> torch.Tensor:
+        """Quantized `x` in its own units."""
+        if not (self.training and torch.is_grad_enabled()):
+            return super().forward(scale, zero_point, bit_width, x)
+        lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
+        quantized: torch.Tensor = _Pact.apply(x, scale, lo, hi)
+        return quantized

@@ -26,7 +26,7 @@ from qdeploy.quant.quantizers import (
     signed_activation_quantizer,
     weight_quantizer,
 )
-from qdeploy.recipe.models import Quantization
+from qdeploy.recipe.models import Quantization, Width
 
 Position = Literal["first", "inside", "last"]
 
@@ -37,7 +37,7 @@ class LayerFactory:
 
     Args:
         quantization: bit widths and scales.
-        quantized: Brevitas layers when true, torch's own otherwise.
+        quantized: Brevitas layers when true, torch's own otherwise and where the width is `float`.
         prefix: the module the layers are made for, with a dot behind it.
         used: name patterns of the recipe, with the key, that some layer has taken; shared by all
             factories of a network.
@@ -74,7 +74,8 @@ class LayerFactory:
         dilation: int = 1,
     ) -> nn.Conv2d:
         """Convolution without bias; sizes in channels and pixels."""
-        kind = qnn.QuantConv2d if self.quantized else nn.Conv2d
+        weights = self._weights(name, position)
+        kind = qnn.QuantConv2d if weights else nn.Conv2d
         conv: nn.Conv2d = kind(
             inputs,
             outputs,
@@ -84,7 +85,7 @@ class LayerFactory:
             dilation=dilation,
             groups=groups,
             bias=False,
-            **self._weights(name, position),
+            **weights,
         )
         return conv
 
@@ -92,21 +93,22 @@ class LayerFactory:
         self, name: str, inputs: int, outputs: int, position: Position = "inside"
     ) -> nn.Linear:
         """Fully connected layer without bias."""
-        kind = qnn.QuantLinear if self.quantized else nn.Linear
-        linear: nn.Linear = kind(inputs, outputs, bias=False, **self._weights(name, position))
+        weights = self._weights(name, position)
+        kind = qnn.QuantLinear if weights else nn.Linear
+        linear: nn.Linear = kind(inputs, outputs, bias=False, **weights)
         return linear
 
     def relu(self, name: str) -> nn.Module:
         """ReLU with an unsigned quantizer behind it."""
         quantizer = self._unsigned(name)
-        if not self.quantized:
+        if quantizer is None:
             return nn.ReLU()
         return qnn.QuantReLU(act_quant=quantizer, return_quant_tensor=False)
 
     def join(self, name: str) -> nn.Module:
         """Unsigned quantizer of sums of activations; the identity in float."""
         quantizer = self._unsigned(name)
-        if not self.quantized:
+        if quantizer is None:
             return nn.Identity()
         return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
 
@@ -117,17 +119,20 @@ class LayerFactory:
             RecipeError: for one bit, which leaves no code for either sign.
         """
         q = self.quantization
-        bits = self._bits(name, "activation_bits", q.residual_bits)
-        if bits < 2:
+        default: Width = "float" if q.activation_bits == "float" else q.residual_bits
+        bits = self._bits(name, "activation_bits", default)
+        if bits == 1:
             raise RecipeError(
                 f"the signed quantizer `{self.prefix}{name}` cannot have 1 bit",
                 where="quantization.layers",
                 why="one bit of two's complement holds 0 and -1",
                 do="give it 2 bits or more",
             )
-        if not self.quantized:
+        if not self.quantized or bits == "float":
             return nn.Identity()
-        quantizer = signed_activation_quantizer(bits, power_of_two=q.scale == "power_of_two")
+        quantizer = signed_activation_quantizer(
+            bits, power_of_two=q.scale == "power_of_two", pact=q.clip_gradient == "pact"
+        )
         return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
 
     def check_patterns(self) -> None:
@@ -148,15 +153,16 @@ class LayerFactory:
                     )
 
     def _weights(self, name: str, position: Position) -> dict[str, Any]:
-        """Keywords of a layer with weights."""
+        """Keywords of a layer with quantized weights; none for float weights."""
         q = self.quantization
-        default = {
+        widths: dict[Position, Width] = {
             "first": q.first_layer_bits,
             "inside": q.weight_bits,
             "last": q.last_layer_bits,
-        }[position]
+        }
+        default = "float" if q.weight_bits == "float" else widths[position]
         bits = self._bits(name, "weight_bits", default)
-        if not self.quantized:
+        if not self.quantized or bits == "float":
             return {}
         quantizer = weight_quantizer(
             bits,
@@ -167,17 +173,21 @@ class LayerFactory:
         )
         return {"weight_quant": quantizer, "return_quant_tensor": False}
 
-    def _unsigned(self, name: str) -> type:
+    def _unsigned(self, name: str) -> type | None:
         q = self.quantization
         bits = self._bits(name, "activation_bits", q.activation_bits)
-        return activation_quantizer(bits, power_of_two=q.scale == "power_of_two")
+        if not self.quantized or bits == "float":
+            return None
+        return activation_quantizer(
+            bits, power_of_two=q.scale == "power_of_two", pact=q.clip_gradient == "pact"
+        )
 
     def _bits(
-        self, name: str, kind: Literal["weight_bits", "activation_bits"], default: int
-    ) -> int:
+        self, name: str, kind: Literal["weight_bits", "activation_bits"], default: Width
+    ) -> Width:
         """The width of the last pattern that fits the name and gives one."""
         for pattern, settings in self.quantization.layers.items():
-            given: int | None = getattr(settings, kind)
+            given: Width | None = getattr(settings, kind)
             if given is not None and fnmatchcase(self.prefix + name, pattern):
                 self.used.add((pattern, kind))
                 default = given

@@ -36,7 +36,7 @@ from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
 from torch import nn
 
 from qdeploy.errors import InternalError
-from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant
+from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant, FusedPactQuant
 
 SMALLEST_THRESHOLD = 1e-8
 
@@ -105,14 +105,16 @@ def weight_quantizer(
     return LearnedWeight.let(bit_width=bits, narrow_range=not all_levels, **settings)
 
 
-def activation_quantizer(bits: int, *, power_of_two: bool) -> type:
-    """Quantizer class for `act_quant=`; `bits` 1..8."""
-    return LearnedActivation.let(bit_width=bits, **_proxy(bits), **_restriction(power_of_two))
+def activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -> type:
+    """Quantizer class for `act_quant=`; `bits` 1..8, `pact` gives the clip PACT's gradient."""
+    return LearnedActivation.let(
+        bit_width=bits, **_proxy(bits), **_restriction(power_of_two), **_clip(pact)
+    )
 
 
-def signed_activation_quantizer(bits: int, *, power_of_two: bool) -> type:
+def signed_activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -> type:
     """Quantizer class for `act_quant=` of values of either sign; `bits` 2..8."""
-    return LearnedSignedActivation.let(bit_width=bits, **_restriction(power_of_two))
+    return LearnedSignedActivation.let(bit_width=bits, **_restriction(power_of_two), **_clip(pact))
 
 
 def input_quantizer(bits: int) -> type:
@@ -153,6 +155,20 @@ def codes_of(proxy: nn.Module) -> tuple[int, int]:
     )
 
 
+def is_quantized(layer: nn.Module) -> bool:
+    """Whether a convolution or fully connected layer has quantized weights."""
+    proxy = getattr(layer, "weight_quant", None)
+    return proxy is not None and bool(proxy.is_quant_enabled)
+
+
+def fix_weight_steps(network: nn.Module) -> None:
+    """Take the scales of all weights out of training."""
+    for layer in network.modules():
+        if is_quantized(layer):
+            proxy: Any = layer.weight_quant
+            tensor_quantizer(proxy).scaling_impl.value.requires_grad_(False)
+
+
 def is_binary(proxy: nn.Module) -> bool:
     """Whether a weight quantizer has the codes -1 and +1 only."""
     return isinstance(tensor_quantizer(proxy), BinaryQuant)
@@ -177,6 +193,10 @@ def _proxy(bits: int) -> dict[str, Any]:
     from qdeploy.quant.one_bit import OneBitActProxy  # loads Brevitas' exporter
 
     return {"proxy_class": OneBitActProxy}
+
+
+def _clip(pact: bool) -> dict[str, Any]:
+    return {"int_quant": FusedPactQuant} if pact else {}
 
 
 def _restriction(power_of_two: bool) -> dict[str, Any]:

@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, is_binary, set_step, tensor_quantizer
+from qdeploy.quant.quantizers import (
+    codes_of,
+    is_binary,
+    is_quantized,
+    set_step,
+    tensor_quantizer,
+)
 from qdeploy.quant.step_size import (
     binary_step,
     largest_value_step,
@@ -53,7 +59,7 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
     """Set the scale of every quantized weight from the weight itself."""
     power_of_two = quantization.scale == "power_of_two"
     for layer in network.modules():
-        if not isinstance(layer, nn.Conv2d | nn.Linear):
+        if not isinstance(layer, nn.Conv2d | nn.Linear) or not is_quantized(layer):
             continue
         proxy: Any = layer.weight_quant
         lo, hi = codes_of(proxy)

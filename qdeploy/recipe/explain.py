@@ -71,6 +71,8 @@ def _locate(
             annotation = next(iter(get_args(_plain(annotation))), Any)
             keys.append(part)
             continue
+        if info is not None and not models and get_origin(_plain(annotation)) is not dict:
+            break  # behind a plain value only the branch of its union follows
         if get_origin(_plain(annotation)) is dict:
             annotation = get_args(_plain(annotation))[1]
             keys.append(part)
@@ -119,7 +121,7 @@ def _literals(info: FieldInfo | None) -> tuple[Any, ...]:
 
 def _range(info: FieldInfo | None) -> str:
     low = high = None
-    for bound in info.metadata if info is not None else ():
+    for bound in _bounds(info) if info is not None else ():
         if isinstance(bound, Ge):
             low = f"{bound.ge}"
         elif isinstance(bound, Gt):
@@ -131,6 +133,15 @@ def _range(info: FieldInfo | None) -> str:
     if low is not None and high is not None:
         return f"{low} to {high}"
     return f"{low} and up" if low is not None else ""
+
+
+def _bounds(info: FieldInfo) -> list[Any]:
+    """A field's bounds, also those of a number in a union with something else."""
+    bounds = list(info.metadata)
+    for part in get_args(info.annotation):
+        for one in getattr(part, "__metadata__", ()):
+            bounds += one.metadata if isinstance(one, FieldInfo) else [one]
+    return bounds
 
 
 def _describe(info: FieldInfo | None) -> str:

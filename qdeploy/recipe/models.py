@@ -10,20 +10,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from qdeploy.recipe.data import Data
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.section import Section
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Width = Annotated[int, Field(ge=1, le=8)] | Literal["float"]
+QUANTIZED_FROM_FLOAT = ("direct", "retrain")
+WITHOUT_EPOCHS = ("direct", "recalibrate")
 
 
 class LayerBits(Section):
     """Bit widths of the layers whose names fit a pattern; what is not given stays."""
 
-    weight_bits: int | None = Field(default=None, ge=1, le=8, description="weights")
-    activation_bits: int | None = Field(
+    weight_bits: Width | None = Field(default=None, description="weights")
+    activation_bits: Width | None = Field(
         default=None,
-        ge=1,
-        le=8,
         description="the activation quantizer of that name; from 2 where it has a sign",
     )
 
@@ -32,10 +34,16 @@ class Quantization(Section):
     """Bit widths and scales. Weights are signed, activations behind a ReLU unsigned, residual
     streams and linear bottlenecks signed."""
 
-    weight_bits: int = Field(
-        default=2, ge=1, le=8, description="weights of the layers inside; 1 is binary, ±Δ"
+    weight_bits: Width = Field(
+        default=2,
+        description="weights of the layers inside; 1 is binary, ±Δ; `float` leaves all weights of "
+        "the network in float",
     )
-    activation_bits: int = Field(default=2, ge=1, le=8, description="activations behind each ReLU")
+    activation_bits: Width = Field(
+        default=2,
+        description="activations behind each ReLU; `float` leaves them, residual additions and "
+        "linear bottlenecks in float",
+    )
     residual_bits: int = Field(
         default=8,
         ge=2,
@@ -68,28 +76,16 @@ class Quantization(Section):
         default="mse",
         description="starting scale of the weights: least squared error, or the largest magnitude",
     )
-
-
-class Data(Section):
-    """Data set and how batches are made."""
-
-    name: Literal[
-        "digits",
-        "fashion-mnist",
-        "cifar10",
-        "synthetic2d",
-        "fsdd",
-        "camvid",
-        "imagenet",
-        "voc2012",
-    ] = Field(default="digits", description="data set")
-    augment: Literal["none", "crop-flip"] = Field(
-        default="none", description="random crop after zero padding, and random horizontal flip"
+    weight_step: Literal["learned", "fixed"] = Field(
+        default="learned",
+        description="scales of the weights are trained with them, or stay as `weight_init` set "
+        "them",
     )
-    crop_padding: int = Field(
-        default=4, ge=0, le=16, description="zeros on each side before cropping"
+    clip_gradient: Literal["step", "pact"] = Field(
+        default="step",
+        description="gradient of an activation's clip: `step` counts rounding errors too (LSQ), "
+        "`pact` only what is clipped (PACT, eq. 3)",
     )
-    batch_size: int = Field(default=128, ge=1, le=65536, description="images in a training step")
 
 
 class Optimizer(Section):
@@ -122,33 +118,77 @@ class StepSchedule(Section):
     gamma: float = Field(default=0.1, gt=0, lt=1, description="factor at each milestone")
 
 
+class PolynomialSchedule(Section):
+    """The learning rate falls to 0 at the end of the phase: lr · (1 - step / steps)**power."""
+
+    type: Literal["polynomial"]
+    power: float = Field(
+        default=0.9, gt=0, le=10, description="exponent; 0.9 is DeepLab's, 1 is linear"
+    )
+
+
 class CyclicalSchedule(Section):
-    """Eight discrete factors a cycle (appendix B)."""
+    """Eight discrete rates a cycle, falling and rising exponentially (appendix B). Its bounds are
+    `base_lr` and a hundredth of it, or `max_lr` and `min_lr`."""
 
     type: Literal["cyclical"]
-    period_epochs: int = Field(default=8, ge=1, description="epochs in a cycle of eight factors")
+    period_epochs: int = Field(default=8, ge=1, description="epochs in a cycle of eight rates")
+    period_steps: int | None = Field(
+        default=None, ge=8, description="steps in a cycle; replaces `period_epochs`"
+    )
     base_lr: float | None = Field(
         default=None,
         gt=0,
         le=100,
         description="largest rate of a cycle; default the optimizer's lr",
     )
+    max_lr: float | None = Field(
+        default=None, gt=0, le=100, description="largest rate; together with `min_lr`"
+    )
+    min_lr: float | None = Field(default=None, gt=0, le=100, description="smallest rate")
+
+    @model_validator(mode="after")
+    def _one_pair_of_bounds(self) -> CyclicalSchedule:
+        if self.max_lr is None and self.min_lr is None:
+            return self
+        if self.max_lr is None or self.min_lr is None or self.base_lr is not None:
+            raise ValueError(
+                "a cyclical schedule takes either `base_lr`, or `max_lr` and `min_lr` together"
+            )
+        if self.min_lr >= self.max_lr:
+            raise ValueError(
+                f"`min_lr` {self.min_lr} of a cyclical schedule is not below `max_lr` {self.max_lr}"
+            )
+        return self
 
 
 Schedule = Annotated[
-    ConstantSchedule | StepSchedule | CyclicalSchedule, Field(discriminator="type")
+    ConstantSchedule | StepSchedule | PolynomialSchedule | CyclicalSchedule,
+    Field(discriminator="type"),
 ]
 
 
 class Phase(Section):
-    """One stretch of training with one optimizer."""
+    """One stretch of training with one optimizer, or a step without training."""
 
     name: str = Field(pattern=NAME_PATTERN, description="unique; names checkpoints and metrics")
-    kind: Literal["pretrain", "retrain", "finetune"] = Field(
-        description="pretrain: in float; retrain: quantized, starts from the float network; "
-        "finetune: goes on with the quantized network"
+    kind: Literal["pretrain", "direct", "retrain", "recalibrate", "finetune"] = Field(
+        description="pretrain: in float; direct: quantizes the float network and trains nothing; "
+        "retrain: quantized, starts from the float network; recalibrate: takes batch norm's "
+        "statistics anew; finetune: goes on with the quantized network"
     )
-    epochs: int = Field(ge=1, le=100000, description="passes over the training set")
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="passes over the training set; `direct` and `recalibrate` have none, the "
+        "others need 1 or more",
+    )
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="training images of a `recalibrate` phase, in whole batches; default all",
+    )
     optimizer: Optimizer = Field(default_factory=Optimizer, description="optimizer")
     schedule: Schedule = Field(
         default_factory=lambda: ConstantSchedule(type="constant"), description="learning rate"
@@ -159,6 +199,28 @@ class Phase(Section):
         le=1e3,
         description="factor of the term L_Lip, eq. (8); the paper uses 1e-4",
     )
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of a moving average over the phase's steps, which is what is tested and "
+        "what the phase ends with; 0 is none",
+    )
+
+    @model_validator(mode="after")
+    def _trains_or_not(self) -> Phase:
+        if self.kind in WITHOUT_EPOCHS and self.epochs:
+            raise ValueError(
+                f"the phase `{self.name}` is of the kind {self.kind}, which trains nothing: "
+                "leave its `epochs` out"
+            )
+        if self.kind not in WITHOUT_EPOCHS and not self.epochs:
+            raise ValueError(f"the phase `{self.name}` needs `epochs`, 1 or more")
+        if self.images is not None and self.kind != "recalibrate":
+            raise ValueError(
+                f"only a recalibrate phase takes `images`; `{self.name}` is of the kind {self.kind}"
+            )
+        return self
 
 
 class Training(Section):
@@ -173,6 +235,26 @@ class Training(Section):
         le=1024,
         description="threads of torch; small networks are fastest with one, and weights are equal "
         "bit for bit only between runs with equal numbers; default: what torch finds",
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        default="cpu", description="what computes; `auto` takes a GPU where there is one"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of products in training; quantizers, batch norm's statistics, weights and "
+        "evaluation keep float32",
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=65536,
+        description="parts that a batch goes through the network in; gradients add up, so a step "
+        "is still that of `data.batch_size` images, but batch norm sees one part at a time",
+    )
+    worker_timeout: int = Field(
+        default=600,
+        ge=1,
+        description="seconds that processes of a data-parallel training wait for one another",
     )
 
 
@@ -195,19 +277,38 @@ class Recipe(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two phases are named `{twice[0]}`; give each its own name")
-        kinds = [phase.kind for phase in self.phases]
-        order = {"pretrain": 0, "retrain": 1, "finetune": 2}
-        if kinds != sorted(kinds, key=order.__getitem__) or kinds.count("retrain") != 1:
-            raise ValueError(
-                "phases go pretrain, then exactly one retrain, then finetune, "
-                f"but here they are: {', '.join(kinds)}"
-            )
-        if kinds[0] != "pretrain":
-            raise ValueError(
-                "a retrain phase starts from a float network; put a pretrain phase before it"
-            )
+        _check_order([phase.kind for phase in self.phases])
         return self
 
     def epochs_of(self, phase: Phase) -> int:
-        """Epochs of `phase`, with `training.epochs` applied."""
-        return phase.epochs if self.training.epochs is None else self.training.epochs
+        """Epochs of `phase`, with `training.epochs` applied to phases that train."""
+        if self.training.epochs is None or phase.kind in WITHOUT_EPOCHS:
+            return phase.epochs
+        return self.training.epochs
+
+
+def _check_order(kinds: list[str]) -> None:
+    """Refuse phases in an order that makes no sense.
+
+    Raises:
+        ValueError: a sentence with the order there is.
+    """
+    here = f"here they are: {', '.join(kinds)}"
+    if kinds[0] != "pretrain":
+        raise ValueError(
+            f"a {kinds[0]} phase needs a float network; put a pretrain phase before it"
+        )
+    order = {"pretrain": 0, "direct": 1, "retrain": 2, "finetune": 3}
+    trained = [kind for kind in kinds if kind != "recalibrate"]
+    once = all(trained.count(kind) <= 1 for kind in QUANTIZED_FROM_FLOAT)
+    if trained != sorted(trained, key=order.__getitem__) or not once:
+        raise ValueError(
+            f"phases go pretrain, then one direct, one retrain or both, then finetune, but {here}"
+        )
+    if not set(kinds) & set(QUANTIZED_FROM_FLOAT):
+        raise ValueError(f"no phase quantizes the network: add a retrain or direct one; {here}")
+    if "finetune" in kinds and "retrain" not in kinds:
+        raise ValueError(f"a finetune phase goes on behind a retrain phase, but {here}")
+    first = min(kinds.index(kind) for kind in QUANTIZED_FROM_FLOAT if kind in kinds)
+    if "recalibrate" in kinds[:first]:
+        raise ValueError(f"a recalibrate phase needs the quantized network, but {here}")

@@ -51,15 +51,26 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
     """The test set as codes: the upper `input_bits` bits of each uint8 value.
 
     A test set smaller than `count` is followed by frames of the training set, which are as good to
-    prove arithmetic with; they do not count for accuracy.
+    prove arithmetic with; they do not count for accuracy. Of one that does not lie in memory,
+    `count` frames spread evenly over it are taken. Masks are no labels of a frame.
     """
-    images, labels = dataset.test_images.numpy(), dataset.test_labels.numpy()
-    tested, source = len(images), f"test set of {name}"
+    from qdeploy.data.dataset import MemorySplit
+
+    if isinstance(dataset.test, MemorySplit):
+        images, labels = dataset.test_images.numpy(), dataset.test_labels.numpy()
+        source = f"test set of {name}"
+    else:
+        chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
+        images, labels = (tensor.numpy() for tensor in dataset.test.read(chosen.tolist()))
+        source = f"{len(chosen):,} frames spread over the test set of {name}"
+    tested = len(images)
     if tested < count:
-        more = count - tested
-        images = np.concatenate([images, dataset.train_images[:more].numpy()])
-        labels = np.concatenate([labels, dataset.train_labels[:more].numpy()])
+        more = range(min(count - tested, len(dataset.train)))
+        further = [tensor.numpy() for tensor in dataset.train.read(more)]
+        images, labels = np.concatenate([images, further[0]]), np.concatenate([labels, further[1]])
         source += ", then its training set"
+    if dataset.task == "segmentation":
+        labels = np.full(len(images), -1)
     codes = (images >> (8 - input_bits)).astype(np.int64)
     return Frames(codes, images, labels.astype(np.int64), source, tested)
 

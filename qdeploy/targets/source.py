@@ -17,6 +17,7 @@ from qdeploy.targets.frames import Frames, frames_of_dataset, random_frames
 if TYPE_CHECKING:
     from torch import nn
 
+    from qdeploy.data.dataset import Dataset
     from qdeploy.training.run import Run
 
 
@@ -67,9 +68,13 @@ class RunSource(Source):
         self.input_bits = self.run.recipe.quantization.input_bits
 
     @cached_property
+    def _dataset(self) -> Dataset:
+        return self.run.dataset(self.data)
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """See the base class."""
-        return tuple(str(name) for name in self.run.dataset(self.data).classes)
+        return tuple(str(name) for name in self._dataset.classes)
 
     def describe(self) -> str:
         """See the base class."""
@@ -80,13 +85,11 @@ class RunSource(Source):
         from qdeploy.lowering.export_qonnx import export_qonnx_file
 
         assert self.network is not None
-        dataset = self.run.dataset(self.data)
-        export_qonnx_file(self.network, tuple(dataset.test_images.shape[1:]), path)
+        export_qonnx_file(self.network, self._dataset.shape, path)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
         """See the base class."""
-        dataset = self.run.dataset(self.data)
-        return frames_of_dataset(dataset, self.input_bits, count, self.run.recipe.data.name)
+        return frames_of_dataset(self._dataset, self.input_bits, count, self._dataset.name)
 
 
 class NetworkSource(Source):

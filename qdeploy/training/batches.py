@@ -1,48 +1,228 @@
 """Order and augmentation of training images, a function of seed, phase and epoch alone.
 
 Nothing is carried from epoch to epoch, so a resumed run sees the same batches as an unbroken one.
+With several processes, step s of all ranks together is step s of a single process, image by image
+and with the same augmentation: rank r takes the r-th of `world` equal parts of each batch.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
-from qdeploy.data.augment import crop_and_flip
-from qdeploy.data.dataset import Dataset, network_input
+from qdeploy.data.augment import Augmentation, Crop, ScaleCropFlip
+from qdeploy.data.dataset import Dataset, MemorySplit, Split, network_input
+from qdeploy.data.stream import FileSplit, Wanted, stream
+from qdeploy.errors import RecipeError
 from qdeploy.recipe.models import Recipe
+
+TEST_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which of `world` processes this one is: rank 0 .. world - 1."""
+
+    rank: int = 0
+    world: int = 1
+
+
+WHOLE = Shard()
 
 
 def epoch_generator(seed: int, phase: int, epoch: int) -> torch.Generator:
     """The generator of one epoch; phase and epoch count from 0."""
-    digest = hashlib.sha256(f"{seed}/{phase}/{epoch}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(_number(f"{seed}/{phase}/{epoch}"))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Steps in an epoch: an incomplete last batch is left out, unless it is the only one."""
+    """Steps in an epoch: an incomplete last batch is left out, unless it is the only one.
+
+    The number is the same for every rank, since `batch_size` counts the images of all of them.
+    """
     return max(1, images // batch_size)
 
 
 def training_batches(
-    dataset: Dataset, recipe: Recipe, phase: int, epoch: int
+    dataset: Dataset,
+    recipe: Recipe,
+    phase: int,
+    epoch: int,
+    shard: Shard = WHOLE,
+    first_step: int = 0,
+    device: torch.device | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Shuffled, augmented batches: float input (N, C, H, W) in channels-last memory, labels."""
+    """Shuffled, augmented batches of one epoch, or one rank's part of them.
+
+    `data.batch_size` is the global batch: each of `steps_per_epoch` steps takes the next
+    `batch_size` images of one permutation, drawn from seed, phase and epoch, and rank r gets images
+    [r · n, (r + 1) · n) of it, n = batch_size / world. So shards are disjoint, equally long, and
+    together the batches of a single process. The same arguments give the same bits, whatever the
+    number of worker processes that decode.
+
+    Args:
+        phase, epoch: from 0.
+        shard: of data-parallel training.
+        first_step: steps of the epoch to leave out, for going on inside it.
+        device: where the batches go; default where the data set lies.
+
+    Yields:
+        Float input (n, C, H, W) in channels-last memory, and int64 labels, (n,) or, for
+        segmentation, (n, H, W).
+
+    Raises:
+        RecipeError: when the batch cannot be divided among the processes.
+        DataError: when a file cannot be read.
+    """
+    split, size = dataset.train, recipe.data.batch_size
+    check_shards(recipe, shard.world)
     generator = epoch_generator(recipe.seed, phase, epoch)
-    count = len(dataset.train_labels)
-    order = torch.randperm(count, generator=generator)
+    order = torch.randperm(len(split), generator=generator)
+    steps = steps_per_epoch(len(split), size)
+    if isinstance(split, MemorySplit):
+        raw = _from_memory(
+            split, order, steps, size, generator, augmentation(dataset, recipe), shard, first_step
+        )
+    else:
+        assert isinstance(split, FileSplit)
+        key = f"{recipe.seed}/{phase}/{epoch}"
+        wanted = (
+            _wanted(order, key, _part(step * size, min(size, len(split)), shard))
+            for step in range(first_step, steps)
+        )
+        raw = stream(split, wanted, _workers(recipe, shard))
+    for images, labels in raw:
+        yield _moved(images, labels, recipe, device)
+
+
+def evaluation_batches(
+    dataset: Dataset,
+    recipe: Recipe,
+    shard: Shard = WHOLE,
+    device: torch.device | None = None,
+    size: int = TEST_BATCH,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The test images in order, as `training_batches` gives them; rank r gets every `world`-th
+    batch from the r-th on, so that all ranks together see each image once."""
+    split = dataset.test
+    if dataset.task == "segmentation":
+        size = max(1, size // 25)  # logits of every pixel
+    starts = range(shard.rank * size, len(split), shard.world * size)
+    chosen = [range(start, min(start + size, len(split))) for start in starts]
+    if isinstance(split, MemorySplit):
+        raw: Iterator[tuple[torch.Tensor, torch.Tensor]] = (
+            (split.images[part.start : part.stop], split.labels[part.start : part.stop])
+            for part in chosen
+        )
+    else:
+        assert isinstance(split, FileSplit)
+        whole = ([(index, None) for index in part] for part in chosen)
+        raw = stream(split, whole, _workers(recipe, shard))
+    for images, labels in raw:
+        yield _moved(images, labels, recipe, device)
+
+
+def sample(
+    split: Split, recipe: Recipe, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Network input of up to `count` images, drawn without replacement and not augmented, and
+    their int64 labels."""
+    chosen = torch.randperm(len(split), generator=generator)[:count]
+    images, labels = split.read(chosen.tolist())
+    return prepared(images, recipe), labels.to(torch.int64)
+
+
+def check_shards(recipe: Recipe, world: int) -> None:
+    """Refuse a global batch that `world` processes cannot share equally.
+
+    Raises:
+        RecipeError: naming both numbers.
+    """
     size = recipe.data.batch_size
-    for step in range(steps_per_epoch(count, size)):
-        chosen = order[step * size : (step + 1) * size]
-        images = dataset.train_images[chosen]
-        if recipe.data.augment == "crop-flip":
-            images = crop_and_flip(images, generator, recipe.data.crop_padding)
-        yield prepared(images, recipe), dataset.train_labels[chosen]
+    if size % world:
+        raise RecipeError(
+            f"a batch of {size} images cannot be shared equally by {world} processes",
+            where="data.batch_size",
+            why="it is the number of images in a step of all processes together",
+            do=f"choose a multiple of {world}, or another number of processes",
+        )
+
+
+def augmentation(dataset: Dataset, recipe: Recipe) -> Augmentation | None:
+    """How a data set in memory is augmented; one read from files augments while it decodes."""
+    padding = recipe.data.crop_padding
+    if recipe.data.augment == "crop-flip":
+        return Crop(padding, padding)
+    if recipe.data.augment == "shift":
+        return Crop(0, padding, flips=False)
+    if recipe.data.augment == "scale-crop-flip":
+        _, height, width = dataset.shape
+        assert dataset.void is not None
+        return ScaleCropFlip(height, width, dataset.void)
+    return None
 
 
 def prepared(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Raw bytes as network input, in the memory format in which convolutions are fastest."""
     values = network_input(images, recipe.quantization.input_bits)
     return values.contiguous(memory_format=torch.channels_last)
+
+
+def _from_memory(
+    split: MemorySplit,
+    order: torch.Tensor,
+    steps: int,
+    size: int,
+    generator: torch.Generator,
+    change: Augmentation | None,
+    shard: Shard,
+    first_step: int,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for step in range(steps):
+        chosen = order[step * size : (step + 1) * size]
+        # Drawn for the whole batch, and for steps left out too: the generator moves on.
+        draws = change.draw(len(chosen), generator) if change is not None else ()
+        if step < first_step:
+            continue
+        part = _part(0, len(chosen), shard)
+        mine = chosen[part.start : part.stop].to(split.images.device)
+        images, labels = split.images[mine], split.labels[mine]
+        if change is not None:
+            own = tuple(values[part.start : part.stop] for values in draws)
+            images, labels = change.apply(images, labels, own)
+        yield images, labels
+
+
+def _part(begin: int, count: int, shard: Shard) -> range:
+    """One rank's places in a batch of `count` images from place `begin` on."""
+    length = count // shard.world
+    first = begin + shard.rank * length
+    return range(first, first + length)
+
+
+def _wanted(order: torch.Tensor, key: str, places: range) -> list[Wanted]:
+    return [(int(order[place]), _number(f"{key}/{place}")) for place in places]
+
+
+def _workers(recipe: Recipe, shard: Shard) -> int:
+    if recipe.data.workers is None:
+        return max(1, len(os.sched_getaffinity(0)) // shard.world)
+    return recipe.data.workers
+
+
+def _moved(
+    images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, device: torch.device | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Bytes travel to the device, not floats: a quarter of the traffic.
+    if device is not None:
+        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    return prepared(images, recipe), labels.to(torch.int64)
+
+
+def _number(key: str) -> int:
+    """A number below 2**56 that belongs to a key."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,14 +49,46 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> None:
-    """Write `path` (.safetensors) and, beside it, the sidecar (.json)."""
-    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary)
-    write_json(
-        path.with_suffix(".json"),
-        {"format": FORMAT, "tensors": path.name, "sha256": sha256(path), **sidecar},
-    )
+    """Write `path` (.safetensors) and, beside it, the sidecar (.json).
+
+    Raises:
+        CheckpointError: when they cannot be written, such as on a full disk; what was written is
+            removed, so that there is room for what comes next.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writing(path):
+        with atomic_path(path) as temporary:
+            save_file(plain, temporary)
+        try:
+            write_json(
+                path.with_suffix(".json"),
+                {"format": FORMAT, "tensors": path.name, "sha256": sha256(path), **sidecar},
+            )
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to write `path` into an error for people.
+
+    Raises:
+        CheckpointError: names the file, the system's reason and how to go on.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        raise CheckpointError(
+            f"`{path.name}` cannot be written",
+            where=str(path),
+            why=f"{error} ({free / 2**20:,.1f} MiB are free there)",
+            do="make room, then go on with --resume; checkpoints that were complete still are",
+        ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

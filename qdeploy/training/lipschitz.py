@@ -29,10 +29,11 @@ def weight_matrices(network: nn.Module) -> list[torch.Tensor]:
 
 def lipschitz_term(network: nn.Module) -> torch.Tensor:
     """L_Lip as a scalar with gradient."""
-    total = torch.zeros(())
-    for rows in weight_matrices(network):
+    matrices = weight_matrices(network)
+    total = torch.zeros((), device=matrices[0].device if matrices else None)
+    for rows in matrices:
         outputs, inputs = rows.shape
         gram = rows @ rows.T if outputs <= inputs else rows.T @ rows
-        excess = gram - torch.eye(gram.shape[0])
+        excess = gram - torch.eye(gram.shape[0], device=gram.device)
         total = total + 0.5 * (excess.square().sum() + max(0, outputs - inputs))
     return total

@@ -22,9 +22,9 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.registry import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.networks.registry import build_network
-from qdeploy.recipe.loading import dump_recipe, load_recipe
+from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.checkpoints import read_tensors, writing
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.jsonl"
@@ -56,12 +56,19 @@ class Run:
 
     def dataset(self, data_dir: Path | None = None) -> Dataset:
         """The recipe's data set; `data_dir` as in `load_dataset`."""
-        return load_dataset(self.recipe.data.name, data_dir)
+        return load_dataset(self.recipe.data, data_dir)
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Hash of the resolved recipe: two runs with the same digest train the same weights."""
-    return hashlib.sha256(dump_recipe(recipe).encode()).hexdigest()
+    """Hash of the resolved recipe: two runs with the same digest train the same weights.
+
+    Only values that are not the defaults count, so that a key which a later version adds leaves
+    the digests of older runs alone. How batches are loaded decides nothing about weights, so a run
+    may go on with other `workers`.
+    """
+    data = recipe.data.model_copy(update={"workers": None, "on_device": "auto"})
+    values = recipe.model_copy(update={"data": data}).model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def load_run(run_dir: Path | str) -> Run:
@@ -127,8 +134,13 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write metrics.jsonl atomically."""
-    write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
+    """Write metrics.jsonl atomically.
+
+    Raises:
+        CheckpointError: when it cannot be written.
+    """
+    with writing(folder / METRICS):
+        write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def is_finished(folder: Path, recipe: Recipe) -> bool:

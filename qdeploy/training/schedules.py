@@ -2,7 +2,12 @@
 
     constant   lr
     step       lr · gamma**(number of milestones passed)
+    polynomial lr · (1 - step / steps of the phase)**power         DeepLab's policy (section 5.1)
     cyclical   base_lr · CYCLE[k],   k = floor(8 · progress in the cycle)      appendix B
+               max_lr · (min_lr / max_lr)**SHARES[k]                           sections 4.2 and 5.4
+
+The factors of appendix B are those of bounds a hundred apart: section 5.4's 1e-3 to 1e-5 is
+`base_lr: 1e-3`; section 4.2's 100 and 0.1 times the last rate are a `max_lr` and a `min_lr`.
 
 A cycle of the cyclical schedule has eight discrete factors; with a period of eight epochs, as for
 CIFAR-10 in the paper, the factor changes at every epoch. Shorter periods change it inside epochs.
@@ -12,7 +17,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from qdeploy.recipe.models import CyclicalSchedule, Phase, StepSchedule
+from qdeploy.recipe.models import CyclicalSchedule, Phase, PolynomialSchedule, StepSchedule
 
 CYCLE = (
     1.0,
@@ -24,17 +29,34 @@ CYCLE = (
     0.1,
     sqrt(0.1),
 )
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25)
 
 
-def learning_rate(phase: Phase, step: int, steps_per_epoch: int) -> float:
-    """The rate of a phase's `step`, counted from 0 at the start of the phase."""
+def learning_rate(
+    phase: Phase, step: int, steps_per_epoch: int, epochs: int | None = None
+) -> float:
+    """The rate of a phase's `step`, counted from 0 at the start of the phase.
+
+    `epochs` is the length of the phase where it is not the one that the phase itself gives.
+    """
     schedule = phase.schedule
     if isinstance(schedule, CyclicalSchedule):
-        base = phase.optimizer.lr if schedule.base_lr is None else schedule.base_lr
-        period = schedule.period_epochs * steps_per_epoch
-        return base * CYCLE[(step % period) * len(CYCLE) // period]
+        period = schedule.period_steps or schedule.period_epochs * steps_per_epoch
+        return _cycle(phase, schedule)[(step % period) * len(CYCLE) // period]
     if isinstance(schedule, StepSchedule):
         epoch = step // steps_per_epoch
         passed = sum(epoch >= milestone for milestone in schedule.milestones)
         return float(phase.optimizer.lr * schedule.gamma**passed)
+    if isinstance(schedule, PolynomialSchedule):
+        left = 1.0 - step / ((epochs or phase.epochs) * steps_per_epoch)
+        return float(phase.optimizer.lr * left**schedule.power)
     return phase.optimizer.lr
+
+
+def _cycle(phase: Phase, schedule: CyclicalSchedule) -> list[float]:
+    """The eight rates of a cycle."""
+    if schedule.max_lr is not None and schedule.min_lr is not None:
+        ratio = schedule.min_lr / schedule.max_lr
+        return [schedule.max_lr * ratio**share for share in SHARES]
+    base = phase.optimizer.lr if schedule.base_lr is None else schedule.base_lr
+    return [base * factor for factor in CYCLE]

@@ -1,4 +1,4 @@
-"""Training a recipe: pretrain in float, retrain quantized from there, fine-tune."""
+"""Training a recipe: pretrain in float, quantize, retrain from there, fine-tune."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from torch import nn
 
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
-from qdeploy.data.dataset import Dataset
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.dataset import Dataset, free_bytes, place
+from qdeploy.data.registry import data_spec, load_dataset
 from qdeploy.errors import RecipeError
-from qdeploy.networks.registry import build_network
 from qdeploy.progress import say
 from qdeploy.quant.short_scales import shorten_scales
-from qdeploy.quant.starting_scales import start_from_float
-from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import epoch_generator, prepared
-from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors
-from qdeploy.training.evaluate import accuracy
+from qdeploy.recipe.models import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS, Recipe
+from qdeploy.training.batches import check_shards
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors, writing
+from qdeploy.training.evaluate import measure
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.prepare import Start, prepare
-from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, read_metrics, recipe_digest
+from qdeploy.training.quantize import quantized_from, trainable
+from qdeploy.training.run import (
+    CHECKPOINTS,
+    MODEL,
+    SUMMARY,
+    read_metrics,
+    recipe_digest,
+    write_metrics,
+)
 from qdeploy.training.state import restore_network
+from qdeploy.training.steps import run_step, sentence
+from qdeploy.training.workers import Workers, joined
 
-CALIBRATION_IMAGES = 1024
+METRICS = ("accuracy", "train_accuracy", "miou", "train_miou")
 
 
 def train(
@@ -39,7 +47,9 @@ def train(
     force: bool = False,
 ) -> Path:
     """Train `recipe` into `run_dir`; the same recipe gives the same weights bit for bit on a CPU
-    with the same number of threads, also when it was interrupted and resumed.
+    with the same number of threads and processes, also when it was interrupted and resumed.
+
+    Under `torchrun` every process calls this, and all train one network.
 
     Args:
         recipe: resolved.
@@ -55,21 +65,28 @@ def train(
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         DataError: when the data set is missing or damaged.
         RecipeError: when the network decides for every pixel and the data set does not.
-        TrainingError: when numbers are no longer finite.
+        TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
-    dataset = load_dataset(recipe.data.name, data_dir)
-    _check_labels(recipe, dataset)
-    start, checkpoint = prepare(run_dir, recipe, resume=resume, force=force, say=say)
-    if start is Start.FINISHED:
-        say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
-        return run_dir
-    with _deterministic(recipe.seed, recipe.training.threads):
-        _train(recipe, run_dir, dataset, checkpoint)
+    _check_task(recipe)
+    with joined(recipe.training) as workers:
+        check_shards(recipe, workers.world)
+        dataset = load_dataset(recipe.data, data_dir)
+        free = free_bytes(workers.device)
+        dataset = place(dataset, workers.device, recipe.data.on_device, free)
+        start, checkpoint = workers.first_does(
+            lambda: prepare(run_dir, recipe, resume=resume, force=force, say=say)
+        )
+        if start is Start.FINISHED:
+            say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
+            return run_dir
+        with _deterministic(recipe.seed, recipe.training.threads):
+            _train(recipe, run_dir, dataset, checkpoint, workers)
     return run_dir
 
 
-def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
-    if recipe.network.type == "deeplab" and dataset.train_labels.dim() == 1:
+def _check_task(recipe: Recipe) -> None:
+    pixels = data_spec(recipe.data).task == "segmentation"
+    if recipe.network.type == "deeplab" and not pixels:
         raise RecipeError(
             f"a segmentation network cannot be trained on `{recipe.data.name}`",
             where="network.type: deeplab",
@@ -77,10 +94,23 @@ def _check_labels(recipe: Recipe, dataset: Dataset) -> None:
             do="choose another kind of network; a segmentation network trained elsewhere becomes "
             "hardware with `qdeploy export NETWORK.qonnx.onnx`",
         )
+    if recipe.network.type != "deeplab" and pixels:
+        raise RecipeError(
+            f"a network of type `{recipe.network.type}` cannot be trained on `{recipe.data.name}`",
+            where=f"network.type: {recipe.network.type}",
+            why="the data set has a label for every pixel, and the network one for each image",
+            do="choose network.type: deeplab, or another data set",
+        )
 
 
-def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoint | None) -> None:
-    network = _channels_last(build_network(recipe, quantized=False))
+def _train(
+    recipe: Recipe,
+    folder: Path,
+    dataset: Dataset,
+    checkpoint: Checkpoint | None,
+    workers: Workers,
+) -> None:
+    network = floating = trainable(recipe, quantized=False)
     metrics: list[dict[str, Any]] = []
     first, done = 0, 0
     if checkpoint is not None:
@@ -92,32 +122,30 @@ def _train(recipe: Recipe, folder: Path, dataset: Dataset, checkpoint: Checkpoin
             if (row["phase_index"], row["epoch"]) <= (first, done)
         ]
         if recipe.phases[first].kind != "pretrain":
-            network = _channels_last(build_network(recipe, quantized=True))
+            network = trainable(recipe, quantized=True)
         restore_network(network, checkpoint.tensors)
         say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
+    network = workers.ready(network)
     path = checkpoint.path if checkpoint is not None else None
     for index in range(first, len(recipe.phases)):
         phase = recipe.phases[index]
         begun = done if index == first else 0
-        if phase.kind == "retrain" and begun == 0:
-            network = _quantized(recipe, network, dataset)
-        trainer = PhaseTrainer(recipe, index, network, dataset, folder, metrics, path)
+        if phase.kind in QUANTIZED_FROM_FLOAT and begun == 0:
+            network = workers.ready(quantized_from(recipe, floating, dataset))
+        if phase.kind in WITHOUT_EPOCHS:
+            metrics.append(run_step(recipe, index, network, dataset, workers))
+            if workers.is_first:
+                write_metrics(folder, metrics)
+            say(sentence(metrics[-1]))
+            continue
+        trainer = PhaseTrainer(recipe, index, network, dataset, folder, metrics, path, workers)
         tensors = checkpoint.tensors if checkpoint is not None and begun else None
         trainer.run(begun, tensors)
         path = trainer.checkpoint
     shorten_scales(network)
-    measured = accuracy(network, dataset.test_images, dataset.test_labels, recipe)
-    _finish(recipe, folder, network, metrics, measured)
-
-
-def _quantized(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn.Module:
-    """The quantized network with the float network's weights and scales that fit them."""
-    network = _channels_last(build_network(recipe, quantized=True))
-    generator = epoch_generator(recipe.seed, -1, 0)
-    chosen = torch.randperm(len(dataset.train_labels), generator=generator)[:CALIBRATION_IMAGES]
-    images = prepared(dataset.train_images[chosen], recipe)
-    start_from_float(network, float_network, images, recipe.quantization)
-    return network
+    measured = measure(network, dataset, recipe, workers)
+    if workers.is_first:
+        _finish(recipe, folder, network, metrics, measured)
 
 
 def _finish(
@@ -125,11 +153,11 @@ def _finish(
     folder: Path,
     network: nn.Module,
     metrics: list[dict[str, Any]],
-    measured: float,
+    measured: dict[str, float],
 ) -> None:
     """Write the model, then the summary that marks the run as finished.
 
-    `measured` is the accuracy of the network as it is written, which the last phase gets.
+    `measured` are the metrics of the network as it is written, which the last phase gets.
     """
     phases = []
     for index, phase in enumerate(recipe.phases):
@@ -139,33 +167,27 @@ def _finish(
                 "name": phase.name,
                 "kind": phase.kind,
                 "epochs": recipe.epochs_of(phase),
-                "accuracy": rows[-1]["accuracy"],
-                "train_accuracy": rows[-1]["train_accuracy"],
+                **{name: rows[-1][name] for name in METRICS if name in rows[-1]},
                 "loss": rows[-1]["loss"],
                 "lipschitz": rows[-1]["lipschitz"],
                 "seconds": sum(row["seconds"] for row in rows),
             }
         )
-    phases[-1]["accuracy"] = measured
+    phases[-1].update(measured)
     common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
     write_tensors(folder / MODEL, network.state_dict(), {"name": recipe.name, **common})
     CheckpointFolder(folder / CHECKPOINTS).prune(0)
-    write_json(
-        folder / SUMMARY,
-        {
-            "name": recipe.name,
-            "phases": phases,
-            "accuracy": measured,
-            "seconds": sum(phase["seconds"] for phase in phases),
-            **common,
-        },
-    )
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    """Convolutions are 1.3 to 1.5 times as fast in this memory format."""
-    moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
+    with writing(folder / SUMMARY):
+        write_json(
+            folder / SUMMARY,
+            {
+                "name": recipe.name,
+                "phases": phases,
+                **measured,
+                "seconds": sum(phase["seconds"] for phase in phases),
+                **common,
+            },
+        )
 
 
 @contextlib.contextmanager

@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from qdeploy.errors import TrainingError
 
+STATISTICS = {"running_mean": "running mean", "running_var": "running variance"}
 
-def culprit(network: nn.Module, batch: torch.Tensor) -> str:
-    """Half a sentence on the first layer whose weights or output are not finite or, where all
-    are, on the layer with the largest weights."""
-    layer = _first_bad_layer(network, batch)
-    if layer is not None:
-        return f"the first layer that is not finite is `{layer}`"
+
+def broken_statistics(network: nn.Module) -> str | None:
+    """The first batch norm whose running statistics are not finite; None in a healthy network."""
+    buffers = [value for name, value in network.named_buffers() if _statistic(name)]
+    if not buffers or _all_finite(buffers):
+        return None
+    for name, value in network.named_buffers():
+        if _statistic(name) and not bool(torch.isfinite(value).all()):
+            return f"{_statistic(name)} of `{_layer(name)}`"
+    return None
+
+
+def broken_gradient(network: nn.Module) -> str | None:
+    """The layer whose gradient broke first, the one nearest to the output; None when all are
+    finite."""
+    named = [(name, p.grad) for name, p in network.named_parameters() if p.grad is not None]
+    if _all_finite([gradient for _, gradient in named]):
+        return None
+    for name, gradient in reversed(named):
+        if not bool(torch.isfinite(gradient).all()):
+            return f"gradient of `{_layer(name)}`"
+    return None
+
+
+def culprit(network: nn.Module, found: tuple[int, str, str] | None) -> str:
+    """Half a sentence on what `first_broken` found or, where that is nothing, on the layer with
+    the largest weights."""
+    if found is not None:
+        return f"the first layer that is not finite is `{found[1]}`: {found[2]}"
     name, value = max(network.named_parameters(), key=lambda item: item[1].abs().max().item())
     return f"the largest weights, {value.abs().max().item():.3g}, are those of `{_layer(name)}`"
 
 
-def _first_bad_layer(network: nn.Module, batch: torch.Tensor) -> str | None:
-    for name, value in network.named_parameters():
-        if not bool(torch.isfinite(value).all()):
-            return _layer(name)
-    found: list[str] = []
+def first_broken(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, str] | None:
+    """Run `batch` and find the first layer, in the order in which they run, that is not finite.
+
+    Returns:
+        Its place in that order, its name, and what of it is not finite; None when all are.
+    """
+    found: list[tuple[int, str, str]] = []
+    place = 0
 
     def look(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
-                found.append(name)
+        def hook(module: nn.Module, _inputs: object, output: object) -> None:
+            nonlocal place
+            place += 1
+            what = _broken_part(module, output)
+            if what is not None and not found:
+                found.append((place, _layer(f"{name}.output"), what))
 
         return hook
 
@@ -40,20 +71,48 @@ def _first_bad_layer(network: nn.Module, batch: torch.Tensor) -> str | None:
     finally:
         for handle in hooks:
             handle.remove()
-    return _layer(f"{found[0]}.output") if found else None
+    return found[0] if found else None
 
 
 def not_finite(
-    what: str, network: nn.Module, batch: torch.Tensor, where: str, checkpoint: str | None
+    what: str,
+    culprit: str,
+    where: str,
+    checkpoint: str | None,
 ) -> TrainingError:
     """The error for a `what` that is no longer a finite number, at step `where`."""
     kept = f"the last good checkpoint is {checkpoint}; " if checkpoint else ""
     return TrainingError(
-        f"the {what} is no longer a finite number; {culprit(network, batch)}",
+        f"the {what} is no longer a finite number; {culprit}",
         where=where,
         why="the learning rate is too high for this network, or its scales were lost",
         do=f"{kept}lower the phase's optimizer.lr and train again with --force",
     )
+
+
+def _broken_part(module: nn.Module, output: object) -> str | None:
+    for name, parameter in module.named_parameters(recurse=False):
+        if not bool(torch.isfinite(parameter).all()):
+            return "its scale" if name == "value" else f"its {name}"
+    for name, buffer in module.named_buffers(recurse=False):
+        if not bool(torch.isfinite(buffer).all()):
+            return f"its {STATISTICS.get(name, name)}"
+    values: Any = output
+    if isinstance(values, torch.Tensor) and not bool(torch.isfinite(values).all()):
+        return "its output"
+    return None
+
+
+def _all_finite(values: list[torch.Tensor]) -> bool:
+    """Whether all are finite, most often answered with one number from the device."""
+    if bool(torch.isfinite(torch.nn.utils.get_total_norm(values))):
+        return True
+    # The norm of large but finite values may itself be infinite.
+    return all(bool(torch.isfinite(value).all()) for value in values)
+
+
+def _statistic(name: str) -> str | None:
+    return STATISTICS.get(name.rsplit(".", 1)[-1])
 
 
 def _layer(parameter: str) -> str:

@@ -1,17 +1,21 @@
 """Data sets: contents, layout on disk, and what missing or damaged files are told."""
 
 import gzip
+import importlib
 import os
 import pickle
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from qdeploy.data import files
 from qdeploy.data.dataset import input_codes, network_input
 from qdeploy.data.registry import SPECS, load_dataset
 from qdeploy.errors import DataError, UserError
+from qdeploy.recipe.data import SEGMENTATION, Data
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -85,8 +89,8 @@ def test_without_a_folder_the_message_says_how_to_give_one(monkeypatch):
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    with pytest.raises(UserError, match="digits, fashion-mnist, cifar10"):
-        load_dataset("imagenet")
+    with pytest.raises(UserError, match="digits, synthetic2d, fashion-mnist, cifar10"):
+        load_dataset("cifar100")
 
 
 def test_missing_files_are_named_with_source_layout_and_checksum(fashion):
@@ -139,7 +143,7 @@ def test_a_damaged_gzip_file_is_named(fashion, kind):
 def test_labels_above_nine_are_damage(fashion):
     path = fashion / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     path.write_bytes(idx(np.full(10000, 10, np.uint8)))
-    with pytest.raises(DataError, match="label 10, above 9"):
+    with pytest.raises(DataError, match="image 0 has the label 10, above 9"):
         load_dataset("fashion-mnist", fashion)
 
 
@@ -175,6 +179,36 @@ def test_a_cut_cifar_batch_is_named(cifar):
     path.write_bytes(raw[:-1000])
     with pytest.raises(DataError, match="`test_batch` of CIFAR-10 is damaged"):
         load_dataset("cifar10", cifar)
+
+
+def test_files_that_are_not_the_published_ones_are_noted_once_and_used(cifar, capsys, monkeypatch):
+    monkeypatch.setattr(files, "_noted", set())
+    for _ in range(2):
+        assert len(load_dataset("cifar10", cifar).train) == 50000
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1
+    assert "test_batch of CIFAR-10 are not the published file by MD5" in notes[0]
+
+
+def test_a_cifar_label_out_of_range_names_image_and_value(cifar):
+    path = cifar / "cifar-10-batches-py" / "data_batch_4"
+    content = {"data": np.zeros((10000, 3072), np.uint8), "labels": [3] * 9999 + [10]}
+    path.unlink()
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(DataError, match="image 9999 has the label 10, which is not 0 to 9"):
+        load_dataset("cifar10", cifar)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_recipe_name_has_a_data_set_and_a_layout(name):
+    assert Data.model_validate({"name": name}).name == name
+    assert importlib.import_module(SPECS[name].module).LAYOUT
+
+
+def test_the_recipe_knows_every_data_set():
+    assert set(SPECS) == set(get_args(Data.model_fields["name"].annotation))
+    segmentation = {name for name, spec in SPECS.items() if spec.task == "segmentation"}
+    assert segmentation == set(SEGMENTATION)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))

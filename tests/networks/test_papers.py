@@ -137,4 +137,4 @@ def test_a_table_that_names_no_column_or_no_recipe_is_refused(tmp_path, monkeypa
 def test_every_data_set_of_a_recipe_is_known():
     assert {load_recipe(path).data.name for path in recipes()} >= {"imagenet", "voc2012", "camvid"}
     for path in recipes():
-        assert len(data_spec(load_recipe(path).data.name).shape) == 3
+        assert len(data_spec(load_recipe(path).data).shape) == 3

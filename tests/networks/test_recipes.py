@@ -35,7 +35,7 @@ def test_one_step_of_the_recipe_reaches_every_weight(path: Path):
     recipe = load_recipe(path)
     if path.parent.name != "mlperf_tiny":
         assert recipe.name == path.stem
-    spec = data_spec(recipe.data.name)
+    spec = data_spec(recipe.data)
     shape = part(spec.shape) if recipe.network.type in FREE else spec.shape
     network = build_network(recipe, quantized=True, shape=shape).train()
     logits = network(torch.rand(2, *shape))

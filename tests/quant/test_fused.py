@@ -4,7 +4,7 @@ import pytest
 import torch
 from brevitas.core.quant.int_base import IntQuant
 
-from qdeploy.quant.fused import FusedIntQuant, _Quantize
+from qdeploy.quant.fused import FusedIntQuant, FusedPactQuant, _Quantize
 
 
 def pair(signed: bool) -> tuple[FusedIntQuant, IntQuant]:
@@ -63,3 +63,26 @@ def test_the_clip_of_activations_stops_the_gradient_beyond_it_and_takes_it():
     _Quantize.apply(x, step, 0, 3, False).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
     assert step.grad.item() == pytest.approx((1 - 0.8) + 3 + 0)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_pacts_clip_moves_by_clipped_values_alone(signed):
+    quantizer = FusedPactQuant(signed, signed, torch.nn.Identity()).train()
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.randn(400, generator=generator) * 2).requires_grad_()
+    x.data = x.data if signed else x.data.relu()
+    alpha = torch.tensor(1.5, requires_grad=True)
+    levels = 1 if signed else 3
+    zero, width = torch.tensor(0.0), torch.tensor(2.0)
+    upstream = torch.randn(400, generator=generator)
+    y = quantizer(alpha / levels, zero, width, x)
+    y.backward(upstream)
+    lowest = -1.5 if signed else 0.0
+    # PACT's eq. (1) to (3): clip, round with a straight-through gradient.
+    clipped = torch.clamp(x.detach(), lowest, 1.5)
+    torch.testing.assert_close(y, (clipped * levels / 1.5).round() * 1.5 / levels)
+    above, below = x.detach() >= 1.5, x.detach() <= lowest
+    assert above.sum() > 20
+    assert torch.equal(x.grad, torch.where(above | below, 0.0, upstream))
+    wanted = upstream[above].sum() - (upstream[below].sum() if signed else 0.0)
+    torch.testing.assert_close(alpha.grad, wanted)

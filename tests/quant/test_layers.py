@@ -108,3 +108,31 @@ def test_weights_have_the_levels_the_recipe_says(settings, values):
         scale = conv.weight_quant.scale()
         conv.weight.mul_(scale * 8)
         assert (conv.quant_weight() / scale).round().unique().tolist() == values
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_float_weights_and_float_activations_leave_the_other_side_quantized(network):
+    widths = highest_codes(build(NETWORKS[network]))
+    weights = build(NETWORKS[network], activation_bits="float")
+    activations = build(NETWORKS[network], weight_bits="float")
+    layers = {name for name, m in weights.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    only_weights = {
+        name: codes_of(m.weight_quant)[1] for name, m in weights.named_modules() if name in layers
+    }
+    assert only_weights == {name: top for name, top in widths.items() if name in layers}
+    left = [name for name, m in weights.named_modules() if hasattr(m, "act_quant")]
+    assert left == ["input_quant"]
+    assert not any(hasattr(m, "weight_quant") for m in activations.modules())
+    only_activations = {
+        name: codes_of(m.act_quant)[1]
+        for name, m in activations.named_modules()
+        if hasattr(m, "act_quant") and name != "input_quant"
+    }
+    assert only_activations == {n: top for n, top in widths.items() if n not in layers}
+
+
+def test_a_pattern_quantizes_single_layers_of_a_float_network():
+    network = build(NETWORKS["convnet"], weight_bits="float", layers={"head": {"weight_bits": 3}})
+    quantized = [name for name, m in network.named_modules() if hasattr(m, "weight_quant")]
+    assert quantized == ["head"]
+    assert codes_of(network.head.weight_quant) == (-3, 3)

@@ -130,10 +130,38 @@ def test_a_missing_section_is_named(tmp_path):
         "[{name: f, kind: pretrain, epochs: 1}]",
         "[{name: r, kind: retrain, epochs: 1}, {name: f, kind: pretrain, epochs: 1}]",
         "[{name: f, kind: pretrain, epochs: 1}, {name: f, kind: retrain, epochs: 1}]",
+        "[{name: d, kind: direct}, {name: f, kind: pretrain, epochs: 1}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: d, kind: direct, epochs: 1}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: r, kind: retrain}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: r, kind: recalibrate}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: d, kind: direct, images: 3}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: c, kind: recalibrate}, "
+        "{name: d, kind: direct}]",
+        "[{name: f, kind: pretrain, epochs: 1}, {name: d, kind: direct}, "
+        "{name: t, kind: finetune, epochs: 1}]",
     ],
 )
 def test_phases_that_make_no_sense_are_refused(tmp_path, phases):
     refusal(tmp_path, f"name: x\nnetwork: {{type: fcdnn}}\nphases: {phases}\n")
+
+
+def test_phases_without_training_keep_no_epochs_when_training_epochs_is_given(tmp_path):
+    phases = (
+        "[{name: f, kind: pretrain, epochs: 9}, {name: d, kind: direct}, "
+        "{name: c, kind: recalibrate, images: 512}, {name: r, kind: retrain, epochs: 9}]"
+    )
+    text = f"name: x\nnetwork: {{type: fcdnn}}\nphases: {phases}\n"
+    recipe = load_recipe(write(tmp_path, text), ["training.epochs=2"])
+    assert [recipe.epochs_of(phase) for phase in recipe.phases] == [2, 0, 0, 2]
+
+
+@pytest.mark.parametrize("key", ["weight_bits", "activation_bits"])
+def test_widths_may_be_float_and_nothing_else_in_words(tmp_path, key):
+    recipe = load_recipe(write(tmp_path, GOOD), [f"quantization.{key}=float"])
+    assert getattr(recipe.quantization, key) == "float"
+    error = refusal(tmp_path, GOOD, f"quantization.{key}=flot")
+    assert error.what == f"`quantization.{key}` is flot, which is not in the range 1 to 8"
+    assert "`float` leaves" in (error.do or "")
 
 
 def test_an_override_of_training_epochs_holds_for_every_phase(tmp_path):
@@ -155,3 +183,19 @@ def test_a_bad_override_is_quoted(tmp_path):
     )
     assert "not of the form" in refusal(tmp_path, GOOD, "training.epochs").what
     assert "plain value" in refusal(tmp_path, GOOD, "name.first=1").what
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("name: cifar10, augment: scale-crop-flip", "is for `camvid` and `voc2012`, not for"),
+        ("name: camvid, augment: crop-flip", "choose scale-crop-flip or none"),
+        ("name: imagenet, augment: shift", "choose resized-crop-flip or none"),
+        ("name: synthetic2d, augment: crop-flip", "choose none"),
+        ("name: cifar10, image_size: 64", "the images of `cifar10` have a fixed size"),
+        ("name: voc2012, classes: 5", "the classes of `voc2012` are fixed"),
+    ],
+)
+def test_a_data_option_that_does_not_fit_the_set_is_refused(tmp_path, data, what):
+    error = refusal(tmp_path, GOOD + f"data: {{{data}}}\n")
+    assert what in error.what

@@ -28,8 +28,9 @@ def test_recipe_reference_is_what_the_models_say() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_examples_in_the_recipe_guide_are_valid_recipes_of_a_checkout(tmp_path: Path) -> None:
-    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["recipes.md", "training.md"])
+def test_examples_in_the_guide_are_valid_recipes_of_a_checkout(page: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     assert examples
     (tmp_path / "models").symlink_to(ROOT / "models")

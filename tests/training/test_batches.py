@@ -1,9 +1,19 @@
 """Order of training images: a permutation, fixed by seed, phase and epoch."""
 
+import hashlib
+
+import pytest
 import torch
 
 from qdeploy.data.registry import load_dataset
-from qdeploy.training.batches import epoch_generator, steps_per_epoch, training_batches
+from qdeploy.errors import RecipeError
+from qdeploy.training.batches import (
+    Shard,
+    epoch_generator,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 
 
 def labels(recipe, phase: int, epoch: int) -> torch.Tensor:
@@ -38,3 +48,58 @@ def test_inputs_are_the_upper_bits_as_fractions(recipe):
 def test_generators_of_neighbours_are_unrelated():
     seeds = {epoch_generator(0, p, e).initial_seed() for p in range(20) for e in range(20)}
     assert len(seeds) == 400
+
+
+def with_data(recipe, **values):
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=values)})
+
+
+@pytest.mark.parametrize("augment", ["none", "crop-flip", "shift"])
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_ranks_batches_together_are_those_of_one_process(recipe, augment, world):
+    recipe = with_data(recipe, augment=augment)
+    data = load_dataset("digits")
+    whole = list(training_batches(data, recipe, 1, 2))
+    ranks = [list(training_batches(data, recipe, 1, 2, Shard(r, world))) for r in range(world)]
+    assert {len(batches) for batches in ranks} == {len(whole)}
+    for step, (inputs, labels) in enumerate(whole):
+        parts = [batches[step] for batches in ranks]
+        assert {len(y) for _, y in parts} == {64 // world}
+        assert torch.equal(torch.cat([x for x, _ in parts]), inputs)
+        assert torch.equal(torch.cat([y for _, y in parts]), labels)
+
+
+def test_one_process_sees_the_order_and_augmentation_of_earlier_versions(recipe):
+    digest = hashlib.sha256()
+    for inputs, labels in training_batches(load_dataset("digits"), recipe, 0, 1):
+        digest.update((inputs * 256).to(torch.uint8).contiguous().numpy().tobytes())
+        digest.update(labels.numpy().tobytes())
+    assert digest.hexdigest()[:16] == "99630ee5fc513db7"
+
+
+def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe):
+    data = load_dataset("digits")
+    whole = list(training_batches(data, recipe, 0, 1))
+    rest = list(training_batches(data, recipe, 0, 1, first_step=7))
+    assert len(rest) == len(whole) - 7
+    for (inputs, labels), (wanted, wanted_labels) in zip(rest, whole[7:], strict=True):
+        assert torch.equal(inputs, wanted)
+        assert torch.equal(labels, wanted_labels)
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(recipe):
+    with pytest.raises(RecipeError, match="64 images cannot be shared equally by 3 processes"):
+        next(training_batches(load_dataset("digits"), recipe, 0, 0, Shard(0, 3)))
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_all_ranks_together_test_each_image_once(recipe, world):
+    data = load_dataset("digits")
+    seen = [
+        len(y)
+        for rank in range(world)
+        for _, y in evaluation_batches(data, recipe, Shard(rank, world), size=50)
+    ]
+    assert sum(seen) == 360
+    first = next(evaluation_batches(data, recipe, Shard(world - 1, world), size=50))[1]
+    assert torch.equal(first, data.test_labels[50 * (world - 1) : 50 * world])

@@ -3,6 +3,7 @@
 from math import sqrt
 
 import pytest
+from pydantic import ValidationError
 
 from qdeploy.recipe.models import Phase
 from qdeploy.training.schedules import learning_rate
@@ -54,3 +55,47 @@ def test_a_short_period_changes_the_factor_inside_epochs_and_still_shows_all_eig
 
 def test_the_base_rate_defaults_to_the_optimizers():
     assert learning_rate(phase({"type": "cyclical"}, lr=0.3), 0, 7) == 0.3
+
+
+def test_a_polynomial_rate_falls_to_zero_at_the_end_of_the_phase():
+    one = phase({"type": "polynomial"})
+    got = rates(one, 200, 4)
+    assert got == pytest.approx([0.1 * (1 - step / 800) ** 0.9 for step in range(800)], rel=1e-12)
+    assert learning_rate(one, 19, 10, epochs=2) == pytest.approx(0.1 * 0.05**0.9)
+
+
+@pytest.mark.parametrize(("highest", "lowest"), [(1e-3, 1e-5), (1e-2, 1e-5)])
+def test_bounds_of_a_cycle_are_reached_in_equal_ratios(highest, lowest):
+    one = phase({"type": "cyclical", "max_lr": highest, "min_lr": lowest})
+    by_epoch = rates(one, 16, 1)
+    ratio = (lowest / highest) ** 0.25
+    half = [highest * ratio**k for k in range(5)]
+    assert by_epoch == pytest.approx((half + half[3:0:-1]) * 2, rel=1e-12)
+    assert (max(by_epoch), min(by_epoch)) == pytest.approx((highest, lowest))
+
+
+def test_bounds_a_hundred_apart_are_the_factors_of_appendix_b():
+    bounds = phase({"type": "cyclical", "max_lr": 1e-3, "min_lr": 1e-5})
+    factors = phase({"type": "cyclical", "base_lr": 1e-3})
+    assert rates(bounds, 8, 1) == pytest.approx(rates(factors, 8, 1), rel=1e-12)
+
+
+def test_a_cycle_can_be_counted_in_steps():
+    one = phase({"type": "cyclical", "base_lr": 1.0, "period_steps": 3000})
+    got = [learning_rate(one, step, 91) for step in range(0, 6000, 375)]
+    assert got == [learning_rate(one, step, 91) for step in range(374, 6000, 375)]
+    assert got[:8] == got[8:] == rates(phase({"type": "cyclical", "base_lr": 1.0}), 8, 1)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"max_lr": 1e-3},
+        {"min_lr": 1e-3},
+        {"max_lr": 1e-5, "min_lr": 1e-3},
+        {"max_lr": 1e-3, "min_lr": 1e-5, "base_lr": 1e-3},
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(bounds):
+    with pytest.raises(ValidationError, match="a cyclical schedule"):
+        phase({"type": "cyclical", **bounds})

@@ -198,7 +198,7 @@ def test_a_damaged_model_is_refused(recipe, unbroken):
 
 
 @pytest.mark.parametrize(
-    ("lipschitz", "what"), [(0.0, "the first layer that is not finite is `"), (1e-4, "Lipschitz")]
+    ("lipschitz", "what"), [(0.0, "is no longer a finite number; the "), (1e-4, "Lipschitz")]
 )
 def test_numbers_that_are_not_finite_name_step_and_layer_and_keep_the_checkpoint(
     recipe, tmp_path, lipschitz, what
@@ -210,7 +210,7 @@ def test_numbers_that_are_not_finite_name_step_and_layer_and_keep_the_checkpoint
         train(changed(recipe, phases=phases), tmp_path / "run")
     assert (caught.value.where or "").startswith("phase retrain, epoch 1, step ")
     assert what in caught.value.what
-    assert any(layer in caught.value.what for layer in ("`hidden1.fc`", "`hidden2.fc`", "`head`"))
+    assert any(f"`{layer}" in caught.value.what for layer in ("hidden1.", "hidden2.", "head"))
     kept = tmp_path / "run" / CHECKPOINTS / "phase00-epoch00002.safetensors"
     assert kept.exists()
     assert str(kept) in (caught.value.do or "")

@@ -1,0 +1,98 @@
+"""CamVid in SegNet's layout and split: street images of 240x180 with masks of 11 classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.data.files import incomplete, read_image, read_mask
+from qdeploy.errors import DataError, InternalError
+from qdeploy.progress import Meter, meter
+from qdeploy.recipe.data import Data
+
+TITLE = "CamVid"
+FOLDER = "camvid"
+HOME = "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid"
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+VOID = 11
+WIDTH, HEIGHT = 240, 180
+COUNTS = {"train": 367, "test": 233}
+LAYOUT = "\n".join(
+    [
+        f"get CamVid from {HOME} in SegNet's split, scaled to {WIDTH}x{HEIGHT} (masks by nearest",
+        "neighbour), and lay it out like this:",
+        f"    {FOLDER}/train/NAME.jpg        367 images, or .png",
+        f"    {FOLDER}/trainannot/NAME.png   a mask for each: grey values 0 to 10, and 11 for void",
+        f"    {FOLDER}/test/NAME.jpg         233 images",
+        f"    {FOLDER}/testannot/NAME.png    a mask for each",
+    ]
+)
+
+
+def load(folder: Path | None, settings: Data) -> Dataset:
+    """Read 367 training and 233 test images below `folder`/camvid; the 101 of SegNet's validation
+    set are not used.
+
+    Raises:
+        DataError: when files are missing, damaged, of a wrong size or with a label out of range.
+    """
+    if folder is None:
+        raise InternalError("CamVid was asked for without a folder")
+    pairs = {part: _pairs(folder / FOLDER, part, count) for part, count in COUNTS.items()}
+    with meter("reading camvid", sum(COUNTS.values()), "images") as bar:
+        train, test = (_read(pairs[part], bar) for part in COUNTS)
+    return in_memory("camvid", train, test, classes=CLASSES, void=VOID)
+
+
+def _pairs(root: Path, part: str, count: int) -> list[tuple[Path, Path]]:
+    """Images and their masks, by name."""
+    images, masks = root / part, root / f"{part}annot"
+    missing = [f"{path.name}/" for path in (images, masks) if not path.is_dir()]
+    if missing:
+        raise incomplete(TITLE, root, missing, LAYOUT)
+    found = {p.stem: p for p in sorted(images.iterdir()) if p.suffix in (".jpg", ".png")}
+    labels = {p.stem: p for p in sorted(masks.iterdir()) if p.suffix == ".png"}
+    missing = [f"{part}annot/{name}.png" for name in found if name not in labels]
+    missing += [f"{part}/{name}.jpg" for name in labels if name not in found]
+    if missing:
+        raise incomplete(TITLE, root, missing, LAYOUT)
+    if len(found) != count:
+        raise DataError(
+            f"CamVid holds {len(found)} images in `{part}` where SegNet's split has {count}",
+            where=str(images),
+            do=LAYOUT,
+        )
+    return [(path, labels[name]) for name, path in found.items()]
+
+
+def _read(pairs: list[tuple[Path, Path]], bar: Meter) -> tuple[torch.Tensor, torch.Tensor]:
+    images = np.empty((len(pairs), 3, HEIGHT, WIDTH), np.uint8)
+    masks = np.empty((len(pairs), HEIGHT, WIDTH), np.uint8)
+    for index, (path, mask) in enumerate(pairs):
+        image = read_image(path, TITLE)
+        if image.size != (WIDTH, HEIGHT):
+            raise DataError(
+                f"the image `{path.name}` of CamVid is {image.width}x{image.height}, not "
+                f"{WIDTH}x{HEIGHT}",
+                where=str(path),
+                do=LAYOUT,
+            )
+        images[index] = np.asarray(image).transpose(2, 0, 1)
+        masks[index] = read_mask(mask, TITLE, image.size, len(CLASSES), VOID)
+        bar.advance(1)
+    return torch.from_numpy(images), torch.from_numpy(masks)

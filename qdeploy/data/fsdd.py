@@ -1,0 +1,120 @@
+"""Spoken digits (Free Spoken Digit Dataset): 3,000 recordings of six speakers at 8 kHz, as log-mel
+spectrograms; speakers that are tested are not trained on.
+
+A file `digit_speaker_index.wav` holds one digit; digits are 0 to 9, indices 0 to 49.
+"""
+
+from __future__ import annotations
+
+import re
+import wave
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.data.files import incomplete, unreadable
+from qdeploy.data.spectrogram import RATE, log_mel
+from qdeploy.errors import DataError, InternalError
+from qdeploy.progress import meter, say
+from qdeploy.recipe.data import Data
+
+TITLE = "FSDD"
+HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+FOLDER = Path("fsdd") / "recordings"
+TRAIN_SPEAKERS = ("george", "jackson", "lucas", "nicolas")
+TEST_SPEAKERS = ("theo", "yweweler")
+DIGITS, INDICES = 10, 50
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LAYOUT = "\n".join(
+    [
+        f"get the recordings from {HOME} and lay them out like this:",
+        f"    {FOLDER}/DIGIT_SPEAKER_INDEX.wav   3,000 files: digits 0 to 9, indices 0 to 49,",
+        f"    speakers {', '.join(TRAIN_SPEAKERS + TEST_SPEAKERS)}",
+    ]
+)
+_NAME = re.compile(r"(\d+)_([A-Za-z]+)_(\d+)\.wav")
+
+
+def load(folder: Path | None, settings: Data) -> Dataset:
+    """2,000 training recordings of four speakers and 1,000 test recordings of two others, below
+    `folder`/fsdd/recordings.
+
+    Raises:
+        DataError: when recordings are missing, damaged, of another kind or of no digit.
+    """
+    if folder is None:
+        raise InternalError("FSDD was asked for without a folder")
+    root = folder / FOLDER
+    _check_names(root)
+    with meter("reading fsdd", 3000, "recordings") as bar:
+        parts = []
+        for speakers in (TRAIN_SPEAKERS, TEST_SPEAKERS):
+            images, labels = [], []
+            for speaker in speakers:
+                for digit in range(DIGITS):
+                    for index in range(INDICES):
+                        samples = read_wav(root / f"{digit}_{speaker}_{index}.wav")
+                        images.append(log_mel(samples))
+                        labels.append(digit)
+                        bar.advance(1)
+            pixels = torch.from_numpy(np.stack(images)[:, None])
+            parts.append((pixels, torch.tensor(labels, dtype=torch.int64)))
+    return in_memory("fsdd", parts[0], parts[1], classes=CLASSES)
+
+
+def read_wav(path: Path) -> npt.NDArray[np.float32]:
+    """Samples of a recording in [-1, 1), (N,).
+
+    Raises:
+        DataError: when it is damaged, empty, or not of one channel, 16 bits and 8 kHz.
+    """
+    try:
+        with wave.open(str(path)) as file:
+            kind = file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()
+            expected = file.getnframes() * file.getnchannels() * file.getsampwidth()
+            raw = file.readframes(file.getnframes())
+    except (OSError, EOFError, wave.Error) as error:
+        raise unreadable(TITLE, path, error or "it is cut short", LAYOUT) from error
+    if kind != (1, 16, RATE):
+        raise DataError(
+            f"the recording `{path.name}` has {kind[0]} channels of {kind[1]} bits at {kind[2]} Hz",
+            where=str(path),
+            why="FSDD's have 1 channel of 16 bits at 8000 Hz",
+            do=LAYOUT,
+        )
+    if not raw or len(raw) != expected:
+        raise unreadable(TITLE, path, f"it holds {len(raw)} of {expected} bytes", LAYOUT)
+    return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
+
+
+def _check_names(root: Path) -> None:
+    """Refuse missing recordings and those of no digit; note other speakers' and takes."""
+    found = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    speakers = TRAIN_SPEAKERS + TEST_SPEAKERS
+    expected = [
+        f"{digit}_{speaker}_{index}.wav"
+        for digit in range(DIGITS)
+        for speaker in speakers
+        for index in range(INDICES)
+    ]
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise incomplete(TITLE, root, missing, LAYOUT)
+    others = 0
+    for name in sorted(found - set(expected)):
+        parts = _NAME.fullmatch(name)
+        if parts is None:
+            continue
+        if int(parts[1]) >= DIGITS:
+            raise DataError(
+                f"the recording `{name}` has the label {parts[1]}, which is no digit",
+                where=str(root / name),
+                why="the number in front of the name is the digit that is spoken, 0 to 9",
+                do="rename or remove the file",
+            )
+        others += 1
+    if others:
+        say(f"note: {others:,} recordings in {root} are not among the 3,000 and are not used")

@@ -1,0 +1,1 @@
+"""What quantization did to a trained network: noise, its growth, flatness, size and operations."""

@@ -1,0 +1,156 @@
+"""Quantization noise of each layer, and how much it grows on its way to the output.
+
+Signal-to-quantization-noise ratio (Lin et al. 2016), with x the values in front of a quantizer Q:
+
+    SQNR = 10 · log10( Σ x² / Σ (x - Q(x))² )    decibels
+
+Noise gain of the activation quantizer k. Let f be the network with quantized weights whose
+activations are clipped but not rounded, f_k the same with quantizer k rounding too, e_k the error
+that it makes (section 2.2 of Boo et al. 2020: a noise of at most Δ/2) and a_k what it quantizes:
+
+    gain_k = ( Σ (f_k - f)² / Σ f² ) / ( Σ e_k² / Σ a_k² )
+
+so 0 dB is an error that is as large at the output, relative to the signal there, as where it was
+made. Logits count without their mean over classes, which decides nothing. What L_Lip, eq. (8),
+limits is this growth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from qdeploy.quant.quantizers import codes_of, tensor_quantizer
+from qdeploy.training.analysis.trace import (
+    WeightLayer,
+    activation_quantizers,
+    evaluating,
+    width,
+)
+
+
+@dataclass(frozen=True)
+class ActivationNoise:
+    """Noise of one activation quantizer.
+
+    Args:
+        name: of its layer.
+        bits: of its codes.
+        step: Δ.
+        sqnr_db: ratio of signal and error, rounding and clipping together.
+        clipped: share of its values beyond the clip, in [0, 1].
+        gain_db: growth of its rounding error to the output; NaN where it makes none.
+        output_db: its rounding error at the output against the signal there.
+    """
+
+    name: str
+    bits: int
+    step: float
+    sqnr_db: float
+    clipped: float
+    gain_db: float
+    output_db: float
+
+
+@dataclass
+class _Sums:
+    """Sums of squares at one quantizer over all its calls."""
+
+    signal: float = 0.0
+    rounding: float = 0.0
+    error: float = 0.0
+    beyond: int = 0
+    values: int = 0
+
+
+def weight_sqnr(layer: WeightLayer) -> float:
+    """Of the layer's weights, in decibels; infinite for float weights."""
+    weight = layer.layer.weight.detach().double()
+    error = weight - layer.quantized_weight().double()
+    return decibels(weight.square().sum().item(), error.square().sum().item())
+
+
+def activation_noise(
+    network: nn.Module, images: torch.Tensor
+) -> tuple[list[ActivationNoise], float]:
+    """Noise of every activation quantizer over `images`, (N, C, H, W), in order of the network.
+
+    Returns:
+        The rows, and the noise of all of them together at the output, in decibels against the
+        signal there (minus infinity with float activations).
+    """
+    proxies = activation_quantizers(network)
+    rows = []
+    with evaluating(network), torch.no_grad():
+        sums = {name: _Sums() for name in proxies}
+        with _rounding(proxies, (), sums):
+            reference = _centred(network(images))
+        signal = reference.square().sum().item()
+        for name, proxy in proxies.items():
+            with _rounding(proxies, (name,), {}):
+                noise = (_centred(network(images)) - reference).square().sum().item()
+            one = sums[name]
+            rows.append(
+                ActivationNoise(
+                    name,
+                    width(proxy),
+                    float(proxy.scale().item()),  # type: ignore[operator]
+                    decibels(one.signal, one.error),
+                    one.beyond / max(1, one.values),
+                    decibels(noise, signal) - decibels(one.rounding, one.signal),
+                    decibels(noise, signal),
+                )
+            )
+        with _rounding(proxies, tuple(proxies), {}):
+            together = (_centred(network(images)) - reference).square().sum().item()
+    return rows, decibels(together, signal)
+
+
+def decibels(power: float, reference: float) -> float:
+    """10 · log10(power / reference); infinite where one of them is 0, NaN for both."""
+    if power == 0.0 or reference == 0.0:
+        return math.nan if power == reference else math.copysign(math.inf, power - reference)
+    return 10.0 * math.log10(power / reference)
+
+
+@contextmanager
+def _rounding(
+    proxies: dict[str, nn.Module], rounded: tuple[str, ...], sums: dict[str, _Sums]
+) -> Iterator[None]:
+    """Only the quantizers named in `rounded` round, all clip; fill the `sums` there are."""
+
+    def hook(name: str, proxy: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        lo, hi = codes_of(proxy)
+
+        def replace(
+            _module: nn.Module, inputs: tuple[torch.Tensor], output: tuple[torch.Tensor, ...]
+        ) -> tuple[torch.Tensor, ...]:
+            (x,), (quantized, scale) = inputs, output[:2]
+            clipped = torch.minimum(torch.maximum(x, lo * scale), hi * scale)
+            if name in sums:
+                one = sums[name]
+                one.signal += x.double().square().sum().item()
+                one.rounding += (quantized - clipped).double().square().sum().item()
+                one.error += (quantized - x).double().square().sum().item()
+                one.beyond += int((clipped != x).sum())
+                one.values += x.numel()
+            return output if name in rounded else (clipped, *output[1:])
+
+        return tensor_quantizer(proxy).register_forward_hook(replace)
+
+    handles = [hook(name, proxy) for name, proxy in proxies.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _centred(logits: torch.Tensor) -> torch.Tensor:
+    values = logits.double()
+    return values - values.mean(dim=1, keepdim=True)

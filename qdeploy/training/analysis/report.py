@@ -1,0 +1,125 @@
+"""All figures of one run in one structure, ready for JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from qdeploy.data.dataset import Dataset
+from qdeploy.training.analysis.flatness import flatness
+from qdeploy.training.analysis.noise import activation_noise, weight_sqnr
+from qdeploy.training.analysis.size import effective_compression, size
+from qdeploy.training.analysis.spectral import layer_norms
+from qdeploy.training.analysis.trace import weight_layers
+from qdeploy.training.batches import sample
+from qdeploy.training.objective import task_loss
+from qdeploy.training.run import Run
+
+METRICS = ("accuracy", "miou")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much work goes into the figures.
+
+    Args:
+        frames: test images for the noise.
+        loss_frames: training images for the flatness.
+        directions, radius, points: as in `flatness`.
+        seed: of images and directions.
+    """
+
+    frames: int = 128
+    loss_frames: int = 512
+    directions: int = 5
+    radius: float = 0.5
+    points: int = 11
+    seed: int = 0
+
+
+def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+    """Layers, quantizers, totals and flatness of a finished run.
+
+    Numbers that are not finite are None: an infinite SQNR (float weights), a gain without noise.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    test, _ = sample(dataset.test, run.recipe, settings.frames, generator)
+    layers = weight_layers(run.network, test[:1])
+    total = size(run.network, layers)
+    noise, output_noise = activation_noise(run.network, test)
+    images, labels = sample(dataset.train, run.recipe, settings.loss_frames, generator)
+    flat = flatness(
+        run.network,
+        images,
+        labels,
+        loss=partial(task_loss, dataset),
+        directions=settings.directions,
+        radius=settings.radius,
+        points=settings.points,
+        seed=settings.seed,
+    )
+    rows = []
+    for layer in layers:
+        norm, norm_quantized, norm_gained = layer_norms(layer)
+        rows.append(
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "weights": layer.layer.weight.numel(),
+                "weight_bits": layer.weight_bits,
+                "input_bits": layer.input_bits,
+                "macs": layer.macs,
+                "bit_operations": layer.macs * layer.weight_bits * layer.input_bits,
+                "sqnr_db": weight_sqnr(layer),
+                "spectral_norm": norm,
+                "spectral_norm_quantized": norm_quantized,
+                "spectral_norm_with_batch_norm": norm_gained,
+            }
+        )
+    report = {
+        "name": run.name,
+        "phases": [
+            {"name": phase["name"], "kind": phase["kind"]}
+            | {key: phase[key] for key in METRICS if key in phase}
+            for phase in run.summary["phases"]
+        ],
+        "totals": {
+            **asdict(total),
+            "compression": total.compression,
+            "effective_compression": None,
+            "output_noise_db": output_noise,
+        },
+        "layers": rows,
+        "activations": [asdict(one) for one in noise],
+        "flatness": {**asdict(flat), "rise": flat.rise},
+        "settings": asdict(settings),
+    }
+    finite: dict[str, Any] = _finite(report)
+    return finite
+
+
+def compare_family(reports: list[dict[str, Any]]) -> None:
+    """Fill in the effective compression ratios of several runs of a family, in place."""
+    family = [
+        (report["totals"]["weights"], phase["accuracy"])
+        for report in reports
+        for phase in [p for p in report["phases"] if p["kind"] == "pretrain"][-1:]
+    ]
+    for report in reports:
+        report["totals"]["effective_compression"] = effective_compression(
+            report["phases"][-1]["accuracy"], report["totals"]["weight_bits"], family
+        )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

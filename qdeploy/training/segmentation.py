@@ -1,0 +1,94 @@
+"""Loss and metric of networks that decide for every pixel.
+
+A network's logits may be coarser than the masks. They are then interpolated bilinearly to the
+masks' size, as Chen et al. 2017 (DeepLabV3, section 4.1) do in training and in testing, so that no
+label is lost. Corners lie on corners: with strided convolutions logit i looks at pixel
+`output_stride`·i.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+
+def full_size(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Logits (N, classes, h, w) interpolated to (N, classes, *size)."""
+    if logits.shape[2:] == size:
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+
+
+def pixel_loss(
+    logits: torch.Tensor, masks: torch.Tensor, void: int | None, *, reduction: str = "mean"
+) -> torch.Tensor:
+    """Cross entropy over all pixels that are not void; 0 where all are.
+
+    Args:
+        logits: (N, classes, h, w), of any size.
+        masks: int64 (N, H, W).
+        void: label that does not count.
+        reduction: `mean` over the pixels that count, or their `sum`.
+    """
+    height, width = masks.shape[1:]
+    # One row for each pixel: the two-dimensional loss has no deterministic kernel on a GPU.
+    rows = full_size(logits, (height, width)).permute(0, 2, 3, 1).flatten(0, 2)
+    ignored = -100 if void is None else void
+    labels = masks.flatten()
+    total = F.cross_entropy(rows, labels, ignore_index=ignored, reduction="sum")
+    if reduction == "sum":
+        return total
+    return total / (labels != ignored).sum().clamp(min=1)
+
+
+@dataclass
+class Confusion:
+    """How often each class was taken for each other, over many images.
+
+    Args:
+        classes: number of classes.
+        void: label of pixels that do not count.
+
+    Attributes:
+        counts: int64 (classes, classes), true class by predicted class. The matrices of several
+            processes add up.
+    """
+
+    classes: int
+    void: int | None
+    counts: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = torch.zeros((self.classes, self.classes), dtype=torch.int64)
+
+    def add(self, predicted: torch.Tensor, masks: torch.Tensor) -> None:
+        """Count predicted classes against masks; int64 of equal shape."""
+        truth, predicted = masks.flatten(), predicted.flatten()
+        if self.void is not None:
+            kept = truth != self.void
+            truth, predicted = truth[kept], predicted[kept]
+        pairs = torch.bincount(truth * self.classes + predicted, minlength=self.classes**2)
+        self.counts += pairs.reshape(self.classes, self.classes).cpu()
+
+    def add_logits(self, logits: torch.Tensor, masks: torch.Tensor) -> None:
+        """Count the largest logit of each pixel; logits may be coarser than masks."""
+        height, width = masks.shape[1:]
+        self.add(full_size(logits.detach(), (height, width)).argmax(1), masks)
+
+    def iou(self) -> torch.Tensor:
+        """Intersection over union of each class, float64 (classes,); not a number for a class that
+        is neither in a mask nor predicted."""
+        hit = self.counts.diagonal().double()
+        union = self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal()
+        return hit / union.double()
+
+    def miou(self) -> float:
+        """Mean of `iou` over the classes that have one, in [0, 1]; 0 where none has."""
+        mean = self.iou().nanmean()
+        return float(mean) if bool(torch.isfinite(mean)) else 0.0
+
+    def pixel_accuracy(self) -> float:
+        """Share of the pixels that count whose class is right, in [0, 1]."""
+        return float(self.counts.diagonal().sum()) / max(1, int(self.counts.sum()))

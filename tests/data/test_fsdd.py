@@ -1,0 +1,135 @@
+"""Spoken digits: features, the split by speakers, and what bad recordings are told."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_trees import data_with, write_fsdd, write_wav
+
+from qdeploy.data.fsdd import TEST_SPEAKERS, TRAIN_SPEAKERS, read_wav
+from qdeploy.data.registry import SPECS, load_dataset
+from qdeploy.data.spectrogram import BANDS, FRAMES, filters, log_mel
+from qdeploy.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return data_with("fsdd", tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def written(tmp_path) -> Path:
+    write_fsdd(tmp_path)
+    return tmp_path
+
+
+def tone(hertz: float, samples: int = 8000) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(samples) / 8000).astype(np.float32)
+
+
+def test_two_speakers_are_only_tested_and_four_only_trained_on(folder):
+    data = load_dataset("fsdd", folder)
+    assert not set(TRAIN_SPEAKERS) & set(TEST_SPEAKERS)
+    assert data.train_images.shape == (2000, *SPECS["fsdd"].shape)
+    assert data.test_images.shape == (1000, 1, BANDS, FRAMES)
+    assert data.test_images.dtype == torch.uint8
+    assert torch.bincount(data.test_labels).tolist() == [100] * 10
+    assert torch.bincount(data.train_labels).tolist() == [200] * 10
+    speaker, digit, take = TEST_SPEAKERS[1], 7, 13
+    path = folder / "fsdd" / "recordings" / f"{digit}_{speaker}_{take}.wav"
+    place = 500 + 50 * digit + take
+    assert np.array_equal(data.test_images[place, 0].numpy(), log_mel(read_wav(path)))
+    assert data.test_labels[place] == digit
+
+
+@pytest.mark.parametrize("hertz", [200, 440, 1000, 2500, 3600])
+def test_a_tone_is_loudest_in_the_band_around_it(hertz):
+    features = log_mel(tone(hertz))
+    middle = features[:, FRAMES // 2]
+    band = int(middle.argmax())
+    assert middle[band] >= 250
+    wanted = int(filters()[:, round(hertz * 256 / 8000)].argmax())
+    assert abs(band - wanted) <= 1
+
+
+def test_spectrum_and_bands_agree_with_a_plain_computation():
+    samples = np.random.default_rng(0).normal(0, 0.1, 8320).astype(np.float32)
+    features = log_mel(samples)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+    powers = np.zeros((BANDS, FRAMES))
+    for frame in range(FRAMES):
+        spectrum = np.abs(np.fft.fft(samples[128 * frame :][:256] * window)[:129]) ** 2
+        for band in range(BANDS):
+            powers[band, frame] = sum(f * p for f, p in zip(filters()[band], spectrum, strict=True))
+    level = 255 + 4 * 10 * np.log10(powers / powers.max())
+    assert np.abs(features - np.clip(level, 0, 255)).max() <= 0.51
+
+
+def test_loudness_does_not_matter_and_silence_is_zero():
+    samples = np.concatenate([tone(500, 2000), tone(1500, 2000)])
+    assert np.array_equal(log_mel(samples), log_mel(samples * np.float32(0.25)))
+    assert log_mel(np.zeros(3000, np.float32)).max() == 0
+
+
+def test_short_recordings_lie_in_the_middle_and_long_ones_keep_theirs():
+    features = log_mel(tone(500, 1280))
+    heard = np.flatnonzero(features.max(axis=0) > 0)
+    assert (heard[0] + heard[-1]) / 2 == pytest.approx((FRAMES - 1) / 2, abs=1)
+    assert len(heard) <= 12
+    long = np.concatenate([np.zeros(4000), tone(500, 8320), np.zeros(4000)]).astype(np.float32)
+    assert np.array_equal(log_mel(long), log_mel(tone(500, 8320)))
+
+
+def test_missing_recordings_are_counted_and_named_with_the_layout(written):
+    root = written / "fsdd" / "recordings"
+    for index in range(7):
+        (root / f"3_theo_{index}.wav").unlink()
+    with pytest.raises(DataError) as caught:
+        load_dataset("fsdd", written)
+    assert "3_theo_0.wav, 3_theo_1.wav" in caught.value.what
+    assert "and 2 more not found" in caught.value.what
+    assert "fsdd/recordings/DIGIT_SPEAKER_INDEX.wav" in (caught.value.do or "")
+
+
+def test_a_folder_that_is_not_there_is_incomplete(tmp_path):
+    with pytest.raises(DataError, match="2,995 more not found"):
+        load_dataset("fsdd", tmp_path)
+
+
+def test_a_label_that_is_no_digit_names_file_and_value(written):
+    root = written / "fsdd" / "recordings"
+    os.link(root / "1_theo_0.wav", root / "12_theo_0.wav")
+    with pytest.raises(DataError, match=r"`12_theo_0\.wav` has the label 12, which is no digit"):
+        load_dataset("fsdd", written)
+
+
+def test_other_speakers_are_left_out_and_it_is_said(written, capsys):
+    root = written / "fsdd" / "recordings"
+    os.link(root / "1_theo_0.wav", root / "1_somebody_0.wav")
+    assert len(load_dataset("fsdd", written).train) == 2000
+    assert "1 recordings" in capsys.readouterr().err
+
+
+def replaced(root: Path, content: bytes) -> None:
+    path = root / "fsdd" / "recordings" / "5_lucas_9.wav"
+    path.unlink()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20, 44, 500])
+def test_a_damaged_recording_is_named(written, cut):
+    raw = (written / "fsdd" / "recordings" / "5_lucas_9.wav").read_bytes()
+    replaced(written, raw[:cut])
+    with pytest.raises(DataError, match=r"`5_lucas_9\.wav` of FSDD is damaged"):
+        load_dataset("fsdd", written)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (8000, 2)])
+def test_another_rate_or_number_of_channels_is_refused(written, rate, channels):
+    path = written / "fsdd" / "recordings" / "0_theo_4.wav"
+    path.unlink()
+    write_wav(path, np.zeros(2000), rate, channels)
+    with pytest.raises(DataError, match=f"has {channels} channels of 16 bits at {rate} Hz"):
+        load_dataset("fsdd", written)

@@ -1,0 +1,175 @@
+"""CamVid and VOC 2012: layouts, masks, augmentation, and what bad files are told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_trees import data_with, stripes, write_camvid, write_image, write_mask, write_voc
+from PIL import Image
+
+from qdeploy.data.registry import SPECS, load_dataset
+from qdeploy.errors import DataError
+from qdeploy.recipe.data import Data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return data_with("camvid", tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def camvid(tmp_path) -> Path:
+    return write_camvid(tmp_path)
+
+
+@pytest.fixture
+def voc(tmp_path) -> Path:
+    return write_voc(tmp_path)
+
+
+def voc_data(root: Path, **options):
+    settings = Data.model_validate({"name": "voc2012", "image_size": 64, **options})
+    return load_dataset(settings, root.parents[1])
+
+
+def test_camvid_has_images_and_a_label_for_every_pixel(folder):
+    data = load_dataset("camvid", folder)
+    assert data.train_images.shape == (367, *SPECS["camvid"].shape)
+    assert data.test_images.shape == (233, 3, 180, 240)
+    assert data.train_labels.shape == (367, 180, 240)
+    assert (data.task, data.void, len(data.classes)) == ("segmentation", 11, 11)
+    assert set(data.test_labels.unique().tolist()) == set(range(12))
+    first = sorted((folder / "camvid" / "test").iterdir())[0]
+    with Image.open(first) as image:
+        assert np.array_equal(data.test_images[0].numpy().transpose(1, 2, 0), np.asarray(image))
+
+
+def test_a_camvid_mask_without_image_and_an_image_without_mask_are_named(camvid):
+    (camvid / "testannot" / "0007.png").unlink()
+    (camvid / "test" / "0009.jpg").unlink()
+    with pytest.raises(DataError) as caught:
+        load_dataset("camvid", camvid.parent)
+    assert "testannot/0007.png, test/0009.jpg not found" in caught.value.what
+    assert "camvid/trainannot/NAME.png" in (caught.value.do or "")
+
+
+def test_a_camvid_that_lacks_pairs_says_how_many_there_are(camvid):
+    (camvid / "testannot" / "0007.png").unlink()
+    (camvid / "test" / "0007.jpg").unlink()
+    with pytest.raises(DataError, match="232 images in `test` where SegNet's split has 233"):
+        load_dataset("camvid", camvid.parent)
+
+
+def test_missing_camvid_folders_are_named(tmp_path):
+    with pytest.raises(DataError, match="train/, trainannot/ not found"):
+        load_dataset("camvid", tmp_path)
+
+
+def test_a_label_that_is_no_class_names_file_value_and_place(camvid):
+    mask = stripes(180, 240, 11, 11)
+    mask[4, 17] = 12
+    path = camvid / "trainannot" / "0003.png"
+    path.unlink()
+    write_mask(path, mask)
+    with pytest.raises(DataError, match=r"`0003\.png` of CamVid holds the label 12") as caught:
+        load_dataset("camvid", camvid.parent)
+    assert (caught.value.where or "").endswith("0003.png, row 4, column 17")
+    assert caught.value.why == "classes are 0 to 10, and 11 is void"
+
+
+def test_a_mask_of_another_size_or_of_colours_is_named(camvid):
+    path = camvid / "trainannot" / "0002.png"
+    path.unlink()
+    write_mask(path, stripes(90, 120, 11, 11))
+    with pytest.raises(DataError, match=r"`0002\.png` of CamVid is 120x90, and its image 240x180"):
+        load_dataset("camvid", camvid.parent)
+    write_image(path, 240, 180)
+    with pytest.raises(DataError, match="is no image of class numbers, but of mode RGB"):
+        load_dataset("camvid", camvid.parent)
+
+
+def test_an_image_of_another_size_is_named(camvid):
+    path = camvid / "train" / "0001.jpg"
+    path.unlink()
+    write_image(path, 480, 360)
+    with pytest.raises(DataError, match=r"`0001\.jpg` of CamVid is 480x360, not 240x180"):
+        load_dataset("camvid", camvid.parent)
+
+
+@pytest.mark.parametrize("name", ["train/0005.jpg", "trainannot/0005.png"])
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_damaged_image_or_mask_is_named(camvid, name, keep):
+    path = camvid / name
+    raw = path.read_bytes()
+    path.unlink()
+    path.write_bytes(raw[: int(len(raw) * keep)])
+    with pytest.raises(DataError, match=f"`{path.name}` of CamVid is damaged"):
+        load_dataset("camvid", camvid.parent)
+
+
+def test_voc_reads_the_lists_and_fits_test_images_into_the_square(voc, capsys):
+    data = voc_data(voc)
+    assert (len(data.train), len(data.test)) == (6, 4)
+    assert "lists 6 images where 1,464 are published" in capsys.readouterr().err
+    assert data.shape == (3, 64, 64)
+    images, masks = data.test.read(range(4))
+    assert images.dtype == masks.dtype == torch.uint8
+    assert masks.shape == (4, 64, 64)
+    # Number 6 of the tree, the first of the test set, is 50x38: it lies in the middle, unscaled.
+    with Image.open(voc / "SegmentationClass" / "2007_000006.png") as mask:
+        assert np.array_equal(masks[0, 13:51, 7:57].numpy(), np.asarray(mask))
+    with Image.open(voc / "JPEGImages" / "2007_000006.jpg") as image:
+        inside = images[0, :, 13:51, 7:57].numpy().transpose(1, 2, 0)
+        assert np.array_equal(inside, np.asarray(image))
+    beside = torch.ones(64, 64, dtype=torch.bool)
+    beside[13:51, 7:57] = False
+    assert set(masks[0][beside].tolist()) == {255}
+    assert set(images[0][:, beside].flatten().tolist()) == {128}
+
+
+def test_voc_scales_larger_images_down_to_the_square(voc):
+    _, masks = voc_data(voc, image_size=25).test.read([0])
+    assert len(set(masks[0].unique().tolist()) & set(range(21))) >= 15
+    inside = masks[0] != 255
+    rows = torch.nonzero(inside.any(1)).flatten()
+    assert 17 <= len(rows) <= 19
+    assert bool(inside.any(0).all())
+
+
+def test_voc_training_images_are_scaled_cropped_and_flipped_with_their_masks(voc):
+    split = voc_data(voc, augment="scale-crop-flip").train
+    drawn = [split.item(2, torch.Generator().manual_seed(seed)) for seed in range(30)]
+    again = split.item(2, torch.Generator().manual_seed(4))
+    assert torch.equal(drawn[4][0], again[0])
+    assert len({image.numpy().tobytes() for image, _ in drawn}) == 30
+    for image, mask in drawn:
+        assert image.shape == (3, 64, 64)
+        assert set(mask.unique().tolist()) <= {*range(21), 255}
+    plain = voc_data(voc).train
+    seeded = plain.item(2, torch.Generator().manual_seed(0))
+    assert torch.equal(plain.item(2, None)[0], seeded[0])
+
+
+def test_missing_voc_lists_images_and_masks_are_named_with_the_archive(voc):
+    (voc / "JPEGImages" / "2007_000001.jpg").unlink()
+    (voc / "SegmentationClass" / "2007_000008.png").unlink()
+    with pytest.raises(DataError) as caught:
+        voc_data(voc)
+    assert "JPEGImages/2007_000001.jpg, SegmentationClass/2007_000008.png" in caught.value.what
+    assert "6cd6e144f989b92b3379bac3b3de84fd" in (caught.value.do or "")
+    (voc / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    with pytest.raises(DataError, match=r"ImageSets/Segmentation/val\.txt not found"):
+        voc_data(voc)
+
+
+def test_an_empty_voc_list_is_refused(voc):
+    (voc / "ImageSets" / "Segmentation" / "train.txt").write_text("")
+    with pytest.raises(DataError, match=r"`train\.txt` of VOC 2012 is empty"):
+        voc_data(voc)
+
+
+def test_a_voc_label_out_of_range_is_found_when_it_is_read(voc):
+    write_mask(voc / "SegmentationClass" / "2007_000000.png", np.full((38, 50), 21), palette=True)
+    with pytest.raises(DataError, match="holds the label 21, which is no class"):
+        voc_data(voc).train.read([0])

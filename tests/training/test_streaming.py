@@ -1,0 +1,131 @@
+"""Batches of data sets that are read from files by worker processes."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from data_trees import write_imagenet, write_voc
+
+from qdeploy.data.registry import load_dataset
+from qdeploy.data.stream import FileSplit, stream
+from qdeploy.errors import DataError
+from qdeploy.recipe.models import Recipe
+from qdeploy.training.batches import WHOLE, Shard, evaluation_batches, sample, training_batches
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    write_imagenet(tmp_path, classes=3, train=7)
+    write_voc(tmp_path)
+    return tmp_path
+
+
+def imagenet(recipe: Recipe, **options: object) -> Recipe:
+    data = {
+        "name": "imagenet",
+        "image_size": 16,
+        "classes": 3,
+        "batch_size": 4,
+        "augment": "resized-crop-flip",
+        "workers": 0,
+        **options,
+    }
+    return Recipe.model_validate({**recipe.model_dump(), "data": data})
+
+
+def epoch(recipe: Recipe, root: Path, shard: Shard = WHOLE, **options: int):
+    data = load_dataset(recipe.data, root)
+    return list(training_batches(data, recipe, 1, 2, shard, **options))
+
+
+def same(some, others) -> bool:
+    return len(some) == len(others) and all(
+        torch.equal(x, u) and torch.equal(y, v) for (x, y), (u, v) in zip(some, others, strict=True)
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_gives_the_same_bits(recipe, root, workers):
+    here = epoch(imagenet(recipe), root)
+    assert len(here) == 5
+    assert here[0][0].shape == (4, 3, 16, 16)
+    assert here[0][0].is_contiguous(memory_format=torch.channels_last)
+    assert same(epoch(imagenet(recipe, workers=workers), root), here)
+    assert not same(epoch(imagenet(recipe).model_copy(update={"seed": 1}), root), here)
+
+
+def test_the_ranks_batches_together_are_those_of_one_process(recipe, root):
+    recipe = imagenet(recipe)
+    ranks = [epoch(recipe, root, Shard(rank, 2)) for rank in range(2)]
+    joined = [(torch.cat([x, u]), torch.cat([y, v])) for (x, y), (u, v) in zip(*ranks, strict=True)]
+    assert same(joined, epoch(recipe, root))
+
+
+def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe, root):
+    recipe = imagenet(recipe, workers=1)
+    assert same(epoch(recipe, root, first_step=3), epoch(recipe, root)[3:])
+
+
+def test_loading_leaves_the_global_random_state_alone(recipe, root):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    epoch(imagenet(recipe, workers=1), root)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_test_images_come_in_order_and_are_not_augmented(recipe, root):
+    recipe = imagenet(recipe, workers=2)
+    data = load_dataset(recipe.data, root)
+    batches = list(evaluation_batches(data, recipe, size=4))
+    images, labels = data.test.read(range(6))
+    assert torch.equal(torch.cat([y for _, y in batches]), labels)
+    assert torch.equal(torch.cat([x for x, _ in batches]) * 256, images.float())
+
+
+def test_calibration_draws_without_loading_the_whole_set(recipe, root):
+    data = load_dataset(imagenet(recipe).data, root)
+    drawn = sample(data.train, recipe, 5, torch.Generator().manual_seed(0))
+    assert drawn.shape == (5, 3, 16, 16)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_is_named_from_a_worker_too(recipe, root, workers):
+    path = root / "imagenet" / "train" / "n01440765" / "n01440765_1.JPEG"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError) as caught:
+        epoch(imagenet(recipe, workers=workers, batch_size=21), root)
+    assert "`n01440765_1.JPEG` of ImageNet is damaged" in caught.value.what
+    assert caught.value.where == str(path)
+
+
+class Dies(FileSplit):
+    shape = (3, 4, 4)
+
+    def __len__(self) -> int:
+        return 8
+
+    def item(self, index, generator):
+        if index == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.zeros(3, 4, 4, dtype=torch.uint8), torch.tensor(0)
+
+
+def test_a_killed_worker_stops_the_run_with_what_to_look_at():
+    with pytest.raises(DataError, match="a process that decodes images was killed") as caught:
+        list(stream(Dies(), [[(index, None)] for index in range(8)], workers=1))
+    assert "data.workers" in (caught.value.do or "")
+    assert caught.value.why
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+def test_voc_batches_have_a_label_for_every_pixel(recipe, root):
+    data = {"name": "voc2012", "image_size": 32, "batch_size": 2, "augment": "scale-crop-flip"}
+    two = {**data, "workers": 2}
+    wanted = epoch(
+        Recipe.model_validate({**recipe.model_dump(), "data": {**data, "workers": 0}}), root
+    )
+    assert [tuple(y.shape) for _, y in wanted] == [(2, 32, 32)] * 3
+    assert wanted[0][1].dtype == torch.int64
+    assert same(epoch(Recipe.model_validate({**recipe.model_dump(), "data": two}), root), wanted)
