@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
 
 Parameters = dict[str, int | str]
@@ -36,6 +37,7 @@ class Timed:
 def timed_blocks() -> Iterator[Timed]:
     """All blocks, module by module."""
     yield from _matrices()
+    yield from _unrolled()
     yield from _depthwise()
     yield from _after_sums()
     yield from _windows()
@@ -99,6 +101,20 @@ def _matrices() -> Iterator[Timed]:
     yield _mvu("mult", (64, 10), (16, 1), (8, 8), 0, "block", dsp=True)
 
 
+def _unrolled() -> Iterator[Timed]:
+    for rows, columns, weight_bits, bits, levels in ((16, 144, 2, 2, 3), (8, 27, 8, 8, 3)):
+        weights = _codes(np.random.default_rng(rows), (rows, columns), weight_bits)
+        top = (1 << (weight_bits - 1)) - 1
+        acc = (columns * top * ((1 << bits) - 1)).bit_length() + 1
+        out = levels.bit_length()
+        activation: Parameters = {"ACC": acc, "NT": levels, "OB": out, "BASE": 0, "TFILE": "t.hex"}
+        block = unrolled_block(weights, bits, False, activation, out)
+        rng = np.random.default_rng(levels)
+        memories = threshold_files("t", _levels(rng, rows, levels, acc), rows, acc)
+        name = f"qd_unrolled W{weight_bits}A{bits} {columns} x {rows} {levels} levels"
+        yield Timed(name, block, memories)
+
+
 def _depthwise() -> Iterator[Timed]:
     for dot, channels, pe, bits, levels, dsp in (
         ("planes", 48, 4, 2, 3, False),
@@ -123,6 +139,7 @@ def _depthwise() -> Iterator[Timed]:
 def _after_sums() -> Iterator[Timed]:
     for channels, pe, acc, levels in ((64, 4, 12, 3), (288, 1, 16, 15), (96, 2, 14, 31)):
         yield _threshold(channels, pe, acc, levels)
+    yield _threshold(96, 2, 14, 15, search=True)
     yield _threshold(64, 2, 18, 255)
     for kind, pe, acc, factor, out in (
         ("no", 4, 16, 8, 8),
@@ -155,14 +172,15 @@ def _after_sums() -> Iterator[Timed]:
         )
 
 
-def _threshold(channels: int, pe: int, acc: int, levels: int) -> Timed:
+def _threshold(channels: int, pe: int, acc: int, levels: int, *, search: bool = False) -> Timed:
     rng = np.random.default_rng(levels)
     out = levels.bit_length()
     parameters: Parameters = {"C": channels, "PE": pe, "ACC": acc, "NT": levels, "OB": out}
-    parameters |= {"BASE": 0, "TFILE": "t"}
+    parameters |= {"BASE": 0, "SEARCH": int(search), "TFILE": "t"}
     block = Block("qd_threshold", parameters, (pe * acc,), (pe * out,))
-    memories = threshold_files("t", _levels(rng, channels, levels, acc), pe, acc)
-    return Timed(f"qd_threshold {levels} levels of {acc} bits PE {pe}", block, memories)
+    memories = threshold_files("t", _levels(rng, channels, levels, acc), pe, acc, search=search)
+    kind = " searched" if search else ""
+    return Timed(f"qd_threshold {levels} levels{kind} of {acc} bits PE {pe}", block, memories)
 
 
 def _stream(name: str, module: str, parameters: Parameters, bits_in: int, bits_out: int) -> Timed:

@@ -5,9 +5,11 @@
 Each network has random, calibrated weights; it is folded as fast as fits, verified on every rung
 and synthesized. Cycles come from RTL simulation of the stitched design and from what the DMA can
 bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
-`fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (of what 3,900 two-bit lanes would do
-at most) and `seconds` (from the network to the verified and synthesized build); rows of networks
-left out with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
+`fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
+many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
+`seconds` and `memory` (from the network to the verified and synthesized build), `simulation`
+(cycles of the whole design a second in Verilator, everything watched); rows of networks left out
+with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -27,8 +30,6 @@ from record import RESULTS, figure, row, save
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = "pynq-z2"
-# 45,000 LUTs (85 % of the part) at 11.6 LUTs a two-bit lane.
-LANES = 3900
 RESOURCES = ("lut", "ff", "bram36", "dsp")
 
 
@@ -74,14 +75,14 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     """Build one network; its rows, and whether every rung held."""
     from qdeploy.boards import load_board
     from qdeploy.dataflow.compile import cycles_to_arrive
-    from qdeploy.dataflow.design import Design
     from qdeploy.lowering.lower import lower
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
+    from qdeploy.report.design_report import read_design
     from qdeploy.targets.build import build
     from qdeploy.targets.options import Options
     from qdeploy.targets.source import NetworkSource
-    from qdeploy.verify.rungs import QONNX_FILE, RTL_FOLDER
+    from qdeploy.verify.rungs import QONNX_FILE, RTL_FOLDER, SIM_FOLDER
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe)
@@ -93,15 +94,11 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     seconds = time.monotonic() - start
     found = json.loads((made.folder / "performance.json").read_text(encoding="utf-8"))
     resources = json.loads((made.folder / "resources.json").read_text(encoding="utf-8"))
-    design = Design.load(made.folder / RTL_FOLDER)
+    report = read_design(made.folder)
+    simulated = _cycles_a_second(made.folder / RTL_FOLDER, cache / SIM_FOLDER)
     arriving = cycles_to_arrive(lower(made.folder / QONNX_FILE), load_board(BOARD))
     cycles = max(found["cycles_per_frame"], arriving)
     fps = found["clock_mhz"] * 1e6 / cycles
-    used = sum(
-        layer.folding.get("PE", 1) * layer.folding.get("SIMD", 1) * layer.cycles
-        for layer in design.layers
-        if layer.op in ("MVAU", "VVAU")
-    )
     first = (
         row(entry.name, "fps", fps, "frames/s", entry.peer, entry.peer_fps)
         if entry.peer
@@ -112,13 +109,40 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
         figure(entry.name, "cycles_per_frame", cycles, "cycles"),
         figure(entry.name, "latency_cycles", found["latency_cycles"], "cycles"),
         *(figure(entry.name, kind, resources[kind], kind) for kind in RESOURCES),
-        figure(entry.name, "lanes_share", round(used / (cycles * LANES), 3), "of the limit"),
+        figure(entry.name, "lanes_share", round(report.lane_share or 0.0, 3), "of the limit"),
+        *(figure(entry.name, f"lut in {part}", n, "lut") for part, n in report.parts.items()),
         figure(entry.name, "seconds", round(seconds), "s"),
+        figure(entry.name, "memory", round(_gibibytes(), 1), "GiB"),
+        figure(entry.name, "simulation", round(simulated / 1e6, 3), "Mcycles/s"),
     ]
     for rung in made.rungs:
         if rung.skipped is None:
             rows.append(figure(entry.name, f"{rung.name}_mismatches", rung.mismatches, "codes"))
     return rows, made.failure is None and bool(resources["fits"])
+
+
+def _cycles_a_second(folder: Path, cache: Path) -> float:
+    """Speed of the design's model, watched at every boundary, frames back to back."""
+    import numpy as np
+
+    from qdeploy.dataflow.design import Design
+    from qdeploy.sim.design import simulate_design
+
+    design = Design.load(folder)
+    simulator = simulate_design(folder, design, cache)
+    codes = np.random.default_rng(2).integers(0, 1 << design.input.bits, (8, *design.input.shape))
+    start = time.monotonic()
+    cycles = simulator.run(codes).cycles
+    return float(cycles / (time.monotonic() - start))
+
+
+def _gibibytes() -> float:
+    """The most memory that this process or one it started has held."""
+    own, others = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return max(own, others) / (1 << 20)
 
 
 def main() -> None:

@@ -3,11 +3,7 @@
 //   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where BASE is negative
 //   rate  one beat a cycle; a stalled pipeline still closes its gaps
-<<<<<<< HEAD
-//   time  NT <= 15: 3 cycles; else, or with SEARCH, 2*$clog2(NT+1) + 2
-=======
-//   time  NT <= 15: 3 cycles, 4 where C/PE > 16; else 2*$clog2(NT+1) + 2
->>>>>>> fmax
+//   time  NT <= 15: 3 cycles, 4 where C/PE > 16; else, or with SEARCH, 2*$clog2(NT+1) + 2
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 //   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
 //         all compared at once; else, or with SEARCH, a binary search, files as qd_threshold_stage
@@ -39,14 +35,10 @@ module qd_threshold #(
   localparam FOLDS  = C / PE;
   localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
   localparam CB     = $clog2(NT + 1);
-<<<<<<< HEAD
   localparam AT_ONCE = NT <= 15 && SEARCH == 0;
-  localparam STAGES  = AT_ONCE ? 2 : 2*CB + 1;
-=======
   // A deep memory may be a block RAM, whose cycle is long: a register of its own follows it.
   localparam LATE   = (FOLDS > 16) ? 1 : 0;
-  localparam STAGES = (NT <= 15) ? 2 + LATE : 2*CB + 1;
->>>>>>> fmax
+  localparam STAGES = AT_ONCE ? 2 + LATE : 2*CB + 1;
   localparam [31:0] LAST = FOLDS - 1;
 
   // Stage i takes a beat when it or one behind it is free, or the output takes one.

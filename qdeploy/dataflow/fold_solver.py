@@ -130,21 +130,30 @@ def solve(
     steps = sorted({o.cycles for slot in pruned for o in slot.options if o.cycles >= floor})
     if cycles is not None:
         steps = [cycles] if cycles >= floor else []
-    low, high, bound = 0, len(steps) - 1, floor
+    impossible, unknown, fastest = -1, False, len(steps)
     best = None
-    while low <= high:
-        middle = (low + high) // 2
-        fast = [_fast(slot, steps[middle], detours) for slot in pruned]
-        program = _Program(fast, joints, budget)
-        answer = program.fits(effort_s)
-        if answer is True:
-            best, high = program, middle - 1
-        else:
-            low = middle + 1
-            if answer is False:  # for certain; a step without an answer leaves the bound
-                bound = max(bound, steps[min(low, len(steps) - 1)])
+    # A step without an answer counts as too fast at first; a second round, with more effort, looks
+    # for the slowest step that is impossible for certain, and may find a folding after all.
+    for effort in (effort_s, 2 * effort_s):
+        low, high = impossible + 1, fastest - 1
+        while low <= high:
+            middle = (low + high) // 2
+            fast = [_fast(slot, steps[middle], detours) for slot in pruned]
+            program = _Program(fast, joints, budget)
+            answer = program.fits(effort)
+            if answer is True:
+                best, fastest, high = program, middle, middle - 1
+            elif answer is False:
+                impossible, low = middle, middle + 1
+            elif effort == effort_s:
+                unknown, low = True, middle + 1
+            else:
+                high = middle - 1
+        if not unknown or best is None:
+            break
     if best is None:
         return None
+    bound = max(floor, steps[min(impossible + 1, len(steps) - 1)])
     slack = best.spare(effort_s)
     picked = best.picked()
     reached = max(option.cycles for option in picked.values())

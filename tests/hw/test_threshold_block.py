@@ -11,7 +11,7 @@ from qdeploy.dataflow.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
 # channels, PE, accumulator bits, levels, output bits, base, search: one level to 255, padded and
-# exact searches, one, several and many folds, signed and unsigned codes, the output wrapping around.
+# exact searches, one, several and many folds, signed and unsigned codes, the output wrapping.
 CASES = [
     (6, 2, 9, 3, 2, 0, 0),
     (4, 4, 6, 1, 1, 0, 0),
