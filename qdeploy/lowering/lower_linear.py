@@ -59,8 +59,10 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
     if len(source.shape) != 3:
         raise refuse(
             node,
-            f"a convolution of {source.shape}",
-            do="give it (channels, height, width)",
+            f"a convolution of a vector of shape {source.shape}",
+            why="it takes maps; the mean of a map is known only when the map itself has gone on",
+            do="give it (channels, height, width): use Linear behind an average over the map, and "
+            "no features of the whole image beside those of its pixels",
         )
     kernel = weights.codes.shape[2:]
     height, width = (

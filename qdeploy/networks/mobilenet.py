@@ -17,7 +17,8 @@ from qdeploy.recipe.networks import InvertedFeatures, InvertedStage, MobilenetV2
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, batch norm, ReLU with quantizer."""
+    """Convolution, batch norm, ReLU; quantized here unless `shared` says that the network quantizes
+    this one and others on one grid."""
 
     def __init__(
         self,
@@ -27,11 +28,12 @@ class ConvNormAct(nn.Module):
         kernel: int,
         stride: int = 1,
         position: Position = "inside",
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.conv = make.conv("conv", inputs, outputs, kernel, stride, kernel // 2, position)
         self.norm = nn.BatchNorm2d(outputs)
-        self.act = make.relu("act")
+        self.act = nn.ReLU() if shared else make.relu("act")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from qdeploy.recipe.inherit import BASE
 from qdeploy.recipe.models import Recipe
 
 
@@ -22,6 +23,8 @@ def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         known = list(owner.model_fields) if owner else []
+        if owner is Recipe:
+            known.append(BASE)  # taken out when the file is read
         near = difflib.get_close_matches(key, known, n=1)
         what = f"unknown key `{dotted}`" + (f"; did you mean `{near[0]}`?" if near else "")
         return what, keys, f"known keys here: {', '.join(known)}"

@@ -1,4 +1,5 @@
-"""Reading recipes: YAML, `--set` overrides, and messages that name the line and the cure."""
+"""Reading recipes: files with their bases, `--set` overrides, and messages that name the line and
+the cure."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ from pydantic import ValidationError
 from qdeploy.artifacts import write_text
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.explain import explain
+from qdeploy.recipe.inherit import BASE, read_with_bases
 from qdeploy.recipe.models import Recipe
-
-Location = tuple[str | int, ...]
+from qdeploy.recipe.source import Location, construct, places
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides such as `training.epochs=3` or `phases.0.epochs=3`.
+    """Read a recipe on top of its base, and apply overrides such as `training.epochs=3` or
+    `phases.0.epochs=3`.
 
     Lists take an index, and `phases` also the name of a phase. Values are YAML.
 
@@ -27,13 +29,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
             range or an override that fits nowhere, with file and line where there is one.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"the recipe `{path}` cannot be read", why=str(error), do="check the path"
-        ) from error
-    data, lines = _parse(text, path)
+    root = read_with_bases(path)
+    data, found = construct(root, path), places(root)
     set_here: dict[Location, str] = {}
     for override in overrides:
         set_here[_apply(data, override)] = override
@@ -42,7 +39,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         what, keys, do = explain(first)
-        raise RecipeError(what, where=_where(keys, path, lines, set_here), do=do) from error
+        raise RecipeError(what, where=_where(keys, path, found, set_here), do=do) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -55,51 +52,6 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_text(path, dump_recipe(recipe))
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
-    """The data and, for each key and list item, its line (from 1)."""
-    lines: dict[Location, int] = {}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _collect(root, (), lines, path)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(
-            f"the recipe `{path}` is not valid YAML: {problem}",
-            where=f"{path}:{mark.line + 1}" if mark else str(path),
-            do="check indentation, colons and quotes around that line",
-        ) from error
-    if not isinstance(data, dict):
-        raise RecipeError(
-            f"the recipe `{path}` holds no sections",
-            where=f"{path}:1",
-            do="start from one of the recipes in models/quickstart",
-        )
-    return data, lines
-
-
-def _collect(node: yaml.Node, keys: Location, lines: dict[Location, int], path: Path) -> None:
-    lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _collect(item, (*keys, index), lines, path)
-    elif isinstance(node, yaml.MappingNode):
-        for key_node, value in node.value:
-            inner = (*keys, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if inner in lines:
-                raise RecipeError(
-                    f"the key `{key_node.value}` stands twice in one section",
-                    where=f"{path}:{line}",
-                    why=f"it was already given in line {lines[inner]}",
-                    do="remove one of them",
-                )
-            lines[inner] = line
-            _collect(value, inner, lines, path)
-
-
 def _apply(data: dict[str, Any], override: str) -> Location:
     """Put one `a.b.c=value` into `data`; the location it went to."""
     dotted, equals, text = override.partition("=")
@@ -109,6 +61,13 @@ def _apply(data: dict[str, Any], override: str) -> Location:
             f"the override `{override}` is not of the form section.key=value",
             where=f"--set {override}",
             do="write it like --set training.epochs=3",
+        )
+    if parts == [BASE]:
+        raise RecipeError(
+            "`base` cannot be set from outside",
+            where=f"--set {override}",
+            why="the recipe's own lines are changes to its base",
+            do="write a recipe of two lines that names the base",
         )
     try:
         value = yaml.safe_load(text)
@@ -155,14 +114,14 @@ def _key(here: Any, part: str, override: str) -> str | int:
 
 
 def _where(
-    keys: Location, path: Path, lines: dict[Location, int], set_here: dict[Location, str]
+    keys: Location, path: Path, found: dict[Location, str], set_here: dict[Location, str]
 ) -> str:
     """The override or the file and line behind a location; the nearest enclosing one there is."""
     for end in range(len(keys), -1, -1):
         for location, override in set_here.items():
             if location == keys[:end] and end:
                 return f"--set {override}"
-        if keys[:end] in lines:
+        if keys[:end] in found:
             dotted = ".".join(str(key) for key in keys)
-            return f"{path}:{lines[keys[:end]]}" + (f" ({dotted})" if dotted else "")
+            return found[keys[:end]] + (f" ({dotted})" if dotted else "")
     return str(path)

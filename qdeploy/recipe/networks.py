@@ -194,6 +194,11 @@ class DeeplabNetwork(InvertedFeatures):
     top_channels: int = Field(
         default=256, ge=1, le=65536, description="channels in front of the head"
     )
+    image_pooling: bool = Field(
+        default=False,
+        description="join the mean of the whole map to every pixel, as published for MobileNetV2; "
+        "not for hardware, which would have to keep the map until its last pixel",
+    )
 
 
 Network = Annotated[

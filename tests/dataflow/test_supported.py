@@ -25,13 +25,31 @@ FAMILIES = {
         "network.width=4",
         "quantization.residual_bits=8",
     ),
+    "segmentation": (
+        "camvid/mobilenetv2_deeplab_w4a4.yaml",
+        "network.multiplier=0.1",
+        "network.divisor=4",
+    ),
+    "keywords": ("fsdd/spoken_digits_resnet8_w2a2.yaml", "network.width=4"),
+    "ternary with 8-bit signals": ("sung2015/cnn_8-8-16_ternary.yaml", "network.hidden=[8]"),
+    "two inputs": ("boo2020/fcdnn128-4_residual_w2a2.yaml", "network.width=8"),
+    "four groups, four levels": (
+        "boo2020/imagenet_resnet18_x1.4_w2a2.yaml",
+        "network.width=2",
+        "network.blocks=[1,1,1,1]",
+    ),
     "binary": ("boo2020/resnet8_w2a2.yaml", "network.width=4", "quantization.weight_bits=1"),
 }
 
 
+# The layers are the same on a part of the image.
+SMALLER = {"segmentation": (3, 48, 64), "four groups, four levels": (3, 64, 64)}
+
+
 def network_of(name: str) -> nn.Module:
     path, *changes = FAMILIES[name]
-    return build_network(load_recipe(resource(f"models/{path}"), changes), quantized=True)
+    recipe = load_recipe(resource(f"models/{path}"), changes)
+    return build_network(recipe, quantized=True, shape=SMALLER.get(name))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -64,3 +82,14 @@ def test_what_only_the_hardware_lacks_is_refused_before_training_too() -> None:
     with pytest.raises(UnsupportedLayerError, match="layer `flatten`") as caught:
         check_hardware(network)
     assert caught.value.why and caught.value.do
+
+
+def test_features_of_the_whole_image_beside_those_of_its_pixels_are_refused() -> None:
+    recipe = load_recipe(
+        resource("models/boo2020/deeplab_mobilenetv2_pooled_w4a4.yaml"),
+        ("network.multiplier=0.1", "network.divisor=4", "network.top_channels=8"),
+    )
+    network = build_network(recipe, quantized=True, shape=(3, 48, 48))
+    with pytest.raises(UnsupportedLayerError, match=r"layer `image\.conv`") as caught:
+        check_hardware(network)
+    assert "mean of a map" in (caught.value.why or "")

@@ -99,3 +99,23 @@ def test_each_stage_has_one_grid_and_blocks_of_one_shape_are_residual():
             torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
             assert codes.min() < 0 < codes.max()
     assert len(steps) == 3
+
+
+def test_image_level_features_are_the_mean_of_the_map_on_the_grid_of_its_pixels():
+    network = {"type": "deeplab", "stages": STAGES, "top_channels": 6, "stem_channels": 8}
+    net = calibrated_random(
+        recipe({**network, "output_stride": 2, "stem_stride": 1, "image_pooling": True}, "digits")
+    )
+    seen = []
+    net.fuse.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    with torch.no_grad():
+        x = random_frames((1, 8, 8), 4, seed=5).float() / 256
+        assert net(x).shape == (4, 10, 4, 4)
+        codes = seen[0] / net.join.act_quant.scale()
+        pixels, image = codes[:, :6], codes[:, 6:]
+        means = net.features(x).mean(dim=(2, 3), keepdim=True)
+        wanted = torch.relu(net.image.norm(net.image.conv(means))) / net.join.act_quant.scale()
+    torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
+    assert pixels.round().unique().numel() > 2
+    torch.testing.assert_close(image[:, :, :1, :1], wanted.round().clamp(0, 3), atol=1e-3, rtol=0)
+    assert torch.equal(image, image[:, :, :1, :1].expand_as(image))

@@ -1,0 +1,123 @@
+"""Recipes that start from another one: `base: FILE`, and what is different.
+
+section over section        key by key; with another `type` the new section replaces the old one
+section over named items    by name, such as phases: {retrain: {lipschitz: 0}}; null removes one
+anything else               replaces
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import yaml
+
+from qdeploy.errors import RecipeError
+from qdeploy.recipe.source import place, read_nodes
+
+BASE = "base"
+
+
+def read_with_bases(path: Path) -> yaml.MappingNode:
+    """The file's sections with those of its base, and of that one's base, underneath.
+
+    A base is named relative to the file that names it; it need not be a whole recipe.
+
+    Raises:
+        RecipeError: as `read_nodes`; for a base that is missing, is no file name or leads back to
+            itself; for a change of a named item that the base does not have. With file and line.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
+    root = read_nodes(path)
+    given = next((pair for pair in root.value if pair[0].value == BASE), None)
+    if given is None:
+        return root
+    root.value.remove(given)
+    key, value = given
+    if not isinstance(value, yaml.ScalarNode) or not value.value:
+        raise RecipeError(
+            "`base` is not the name of a file",
+            where=place(key),
+            do="name one recipe, relative to this file, such as base: common/cifar10.yaml",
+        )
+    base = path.parent / value.value
+    chain = (*above, path.resolve())
+    if base.resolve() in chain:
+        names = [one.name for one in chain[chain.index(base.resolve()) :]]
+        raise RecipeError(
+            "recipes are each other's base",
+            where=place(key),
+            why=" -> ".join([*names, names[0]]),
+            do="let one of them stand without a base",
+        )
+    if not base.is_file():
+        raise RecipeError(
+            f"the base `{value.value}` is not there",
+            where=place(key),
+            why=f"there is no file {base}",
+            do="name it relative to the recipe that has it as its base",
+        )
+    merged = _merge(_read(base, chain), root)
+    assert isinstance(merged, yaml.MappingNode)
+    return merged
+
+
+def _merge(base: yaml.Node, change: yaml.Node) -> yaml.Node:
+    """`change` on top of `base`; neither is changed."""
+    if not isinstance(change, yaml.MappingNode):
+        return change
+    if isinstance(base, yaml.MappingNode) and not _other_type(base, change):
+        pairs = {str(key.value): (key, value) for key, value in base.value}
+        for key, value in change.value:
+            name = str(key.value)
+            below = pairs[name][1] if name in pairs else None
+            pairs[name] = (key, value if below is None else _merge(below, value))
+        return _like(change, list(pairs.values()))
+    if isinstance(base, yaml.SequenceNode) and all(_name(item) for item in base.value):
+        return _change_named(base, change)
+    return change
+
+
+def _change_named(base: yaml.SequenceNode, change: yaml.MappingNode) -> yaml.SequenceNode:
+    items = {_name(item): item for item in base.value}
+    for key, value in change.value:
+        name = str(key.value)
+        if name not in items:
+            near = difflib.get_close_matches(name, [str(one) for one in items], n=1)
+            raise RecipeError(
+                f"the base has no item named `{name}`"
+                + (f"; did you mean `{near[0]}`?" if near else ""),
+                where=place(key),
+                why=f"it has: {', '.join(str(one) for one in items)}",
+                do="change one of these, or give the whole list",
+            )
+        if value.tag == "tag:yaml.org,2002:null":
+            del items[name]
+        else:
+            items[name] = _merge(items[name], value)
+    return yaml.SequenceNode(base.tag, list(items.values()), base.start_mark, base.end_mark)
+
+
+def _like(node: yaml.MappingNode, pairs: list[tuple[yaml.Node, yaml.Node]]) -> yaml.MappingNode:
+    return yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
+
+
+def _scalar(node: yaml.Node, key: str) -> str | None:
+    """The plain value of a key, where there is one."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == key and isinstance(value, yaml.ScalarNode):
+                return str(value.value)
+    return None
+
+
+def _name(node: yaml.Node) -> str | None:
+    return _scalar(node, "name")
+
+
+def _other_type(base: yaml.MappingNode, change: yaml.MappingNode) -> bool:
+    wanted = _scalar(change, "type")
+    return wanted is not None and wanted != _scalar(base, "type")

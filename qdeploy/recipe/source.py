@@ -1,0 +1,113 @@
+"""One recipe file as it stands: a tree of YAML nodes that know their file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qdeploy.errors import RecipeError
+
+Location = tuple[str | int, ...]
+
+
+def read_nodes(path: Path) -> yaml.MappingNode:
+    """The file's sections; every node's mark carries the file's path and the line.
+
+    Raises:
+        RecipeError: for a file that cannot be read, broken YAML, a file without sections or a key
+            that stands twice, with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"the recipe `{path}` cannot be read", why=str(error), do="check the path"
+        ) from error
+    try:
+        loader = yaml.SafeLoader(text)
+        loader.name = str(path)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise RecipeError(
+                f"the recipe `{path}` holds no sections",
+                where=f"{path}:1",
+                do="start from one of the recipes in models/quickstart",
+            )
+        places(root)
+        _flatten(root, loader)
+    except yaml.YAMLError as error:
+        raise _broken(error, path) from error
+    return root
+
+
+def construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    """The data of a tree, of one file or of several.
+
+    Raises:
+        RecipeError: for values that YAML does not take, naming `path` and the line.
+    """
+    try:
+        data: dict[str, Any] = yaml.SafeLoader("").construct_document(root)
+    except yaml.YAMLError as error:
+        raise _broken(error, path) from error
+    return data
+
+
+def places(root: yaml.Node) -> dict[Location, str]:
+    """For each key and list item `file:line`.
+
+    Raises:
+        RecipeError: for a key that stands twice in one section.
+    """
+    found: dict[Location, str] = {}
+    _collect(root, (), found)
+    return found
+
+
+def place(node: yaml.Node) -> str:
+    """`file:line` of a node."""
+    return f"{node.start_mark.name}:{node.start_mark.line + 1}"
+
+
+def _collect(node: yaml.Node, keys: Location, found: dict[Location, str]) -> None:
+    found.setdefault(keys, place(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _collect(item, (*keys, index), found)
+    elif isinstance(node, yaml.MappingNode):
+        for key_node, value in node.value:
+            inner = (*keys, str(key_node.value))
+            if inner in found:
+                raise RecipeError(
+                    f"the key `{key_node.value}` stands twice in one section",
+                    where=place(key_node),
+                    why=f"it was already given in line {found[inner].rpartition(':')[2]}",
+                    do="remove one of them",
+                )
+            found[inner] = place(key_node)
+            _collect(value, inner, found)
+
+
+def _flatten(node: yaml.Node, loader: yaml.SafeLoader) -> None:
+    """Put YAML's merge keys (`<<`) into effect: what follows sees plain keys only."""
+    if isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        # Explicit keys come behind merged ones, and the last one counts.
+        node.value = list({str(key.value): (key, value) for key, value in node.value}.values())
+        for _, value in node.value:
+            _flatten(value, loader)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _flatten(item, loader)
+
+
+def _broken(error: yaml.YAMLError, path: Path) -> RecipeError:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return RecipeError(
+        f"the recipe `{path}` is not valid YAML: {problem}",
+        where=f"{mark.name}:{mark.line + 1}" if mark else str(path),
+        do="check indentation, colons and quotes around that line",
+    )
