@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+import cost_samples_streams as streams
 import numpy as np
+from cost_samples_streams import Memories, Sample, divisor
 
 from qdeploy.dataflow.backends.unit import Block
 from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
-
-Memories = dict[str, list[str]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A block with the contents of its memories."""
-
-    block: Block
-    memories: Memories = field(default_factory=dict)
 
 
 def _weights(rng: np.random.Generator, rows: int, columns: int, bits: int) -> np.ndarray:
@@ -47,156 +38,9 @@ def _thresholds(
     return np.clip(np.sort(table, axis=1), -top, top)
 
 
-def _divisor(rng: random.Random, number: int, most: int) -> int:
-    return rng.choice([d for d in range(1, min(number, most) + 1) if number % d == 0])
-
-
-def _stream(module: str, parameters: dict[str, int | str], bits_in: int, bits_out: int) -> Sample:
-    return Sample(Block(module, parameters, (bits_in,), (bits_out,)))
-
-
-def _fork(rng: random.Random) -> Sample:
-    bits = rng.choice([2, 16, 64])
-    return Sample(Block("qd_fork", {"WIDTH": bits}, (bits,), (bits, bits)))
-
-
-def _extend(rng: random.Random) -> Sample:
-    lanes, bits, more = rng.randint(1, 16), rng.randint(1, 8), rng.randint(1, 6)
-    p: dict[str, int | str] = {"PE": lanes, "IB": bits, "SIGNED": 0, "OB": bits + more}
-    return _stream("qd_extend", p, lanes * bits, lanes * (bits + more))
-
-
-def _add(rng: random.Random) -> Sample:
-    lanes, one, two = rng.choice([1, 2, 4, 8, 16, 32]), rng.randint(1, 9), rng.randint(1, 9)
-    out = max(one, two) + rng.choice([1, 1, 2])
-    p: dict[str, int | str] = {
-        "PE": lanes,
-        "B0": one,
-        "S0": rng.randint(0, 1),
-        "B1": two,
-        "S1": rng.randint(0, 1),
-        "OB": out,
-    }
-    return Sample(Block("qd_add", p, (lanes * one, lanes * two), (lanes * out,)))
-
-
-def _dwc(rng: random.Random) -> Sample:
-    narrow, ratio = rng.choice([1, 2, 4, 6, 8, 16, 24, 48]), rng.choice([1, 2, 3, 4, 6, 9, 16, 32])
-    widths = [narrow, narrow * min(ratio, max(1, 600 // narrow))]
-    rng.shuffle(widths)
-    p: dict[str, int | str] = {"IN_WIDTH": widths[0], "OUT_WIDTH": widths[1]}
-    return _stream("qd_dwc", p, *widths)
-
-
-def _fifo(rng: random.Random) -> Sample:
-    bits = rng.choice([1, 2, 4, 8, 16, 24, 32, 48, 64, 128])
-    depth = rng.choice([1, 2, 2, 2, 32, 32, 64, 64, 100, 128, 160, 256, 320, 512, 640, 1120])
-    p: dict[str, int | str] = {"WIDTH": bits, "DEPTH": depth}
-    return Sample(Block("qd_fifo", p, (bits,), (bits,), {"fill": 16}))
-
-
-def _pad(rng: random.Random) -> Sample:
-    code, lanes, size = rng.choice([1, 2, 4, 8]), rng.choice([1, 2, 3, 4, 8, 16, 32]), 0
-    size = rng.choice([4, 8, 16, 28, 32])
-    bits = code * lanes
-    p: dict[str, int | str] = {
-        "WIDTH": bits,
-        "CF": rng.choice([1, 2, 4, 8, 16]),
-        "H": size,
-        "W": size,
-        "PT": rng.choice([0, 1]),
-        "PL": 1,
-        "PB": 1,
-        "PR": rng.choice([1, 2]),
-        "BITS": code,
-        "VALUE": 0,
-    }
-    return _stream("qd_pad", p, bits, bits)
-
-
-def _maxpool(rng: random.Random) -> Sample:
-    lanes, code = rng.choice([1, 2, 4, 8, 16]), rng.choice([1, 2, 2, 3, 4, 6, 8])
-    p: dict[str, int | str] = {
-        "K": rng.choice([4, 4, 9]),
-        "PE": lanes,
-        "BITS": code,
-        "SIGNED": rng.randint(0, 1),
-    }
-    return _stream("qd_maxpool", p, lanes * code, lanes * code)
-
-
-def _global_sum(rng: random.Random) -> Sample:
-    lanes, code, pixels = (
-        rng.choice([1, 1, 2, 4, 8, 16]),
-        rng.randint(1, 8),
-        rng.choice([16, 49, 64]),
-    )
-    out = code + (pixels - 1).bit_length()
-    p: dict[str, int | str] = {
-        "PE": lanes,
-        "BITS": code,
-        "SIGNED": 0,
-        "CF": rng.choice([1, 2, 8, 16, 32, 64, 160]),
-        "PIXELS": pixels,
-        "OB": out,
-    }
-    return _stream("qd_global_sum", p, lanes * code, lanes * out)
-
-
-def _argmax(rng: random.Random) -> Sample:
-    number = rng.choice([10, 10, 10, 12, 100])
-    lanes, bits = _divisor(rng, number, 10), rng.randint(8, 20)
-    index = (number - 1).bit_length()
-    p: dict[str, int | str] = {"N": number, "PE": lanes, "BITS": bits, "IDX": index}
-    return _stream("qd_argmax", p, lanes * bits, index)
-
-
-def _tlast(rng: random.Random) -> Sample:
-    p: dict[str, int | str] = {"WIDTH": 8, "BEATS": rng.choice([1, 2, 5, 10, 100, 1000, 4096])}
-    return Sample(Block("qd_tlast", p, (8,), (8,), {"m_tlast": 1}))
-
-
-def _window(rng: random.Random) -> Sample:
-    code, lanes = rng.choice([1, 2, 2, 4, 8]), rng.choice([1, 2, 3, 4, 8, 16, 32])
-    bits, kernel, stride = code * lanes, rng.choice([1, 2, 3, 3, 3, 5]), rng.choice([1, 1, 2])
-    size = rng.choice([6, 8, 10, 18, 34])
-    dilation = rng.choice([1, 1, 1, 2]) if size > 9 else 1
-    p: dict[str, int | str] = {
-        "WIDTH": bits,
-        "H": size,
-        "W": size,
-        "KH": kernel,
-        "KW": kernel,
-        "SH": stride,
-        "SW": stride,
-        "DH": dilation,
-        "DW": dilation,
-        "CF": rng.choice([1, 1, 2, 4, 8, 16]),
-        "DEPTHWISE": rng.choice([0, 0, 1]),
-    }
-    return _stream("qd_window", p, bits, bits)
-
-
-def _window_parallel(rng: random.Random) -> Sample:
-    bits, kernel = rng.choice([2, 3, 8, 24, 32, 64]), rng.choice([3, 3, 3, 5])
-    size, stride = rng.choice([8, 18, 34]), rng.choice([1, 1, 2])
-    p: dict[str, int | str] = {
-        "WIDTH": bits,
-        "H": size,
-        "W": size,
-        "KH": kernel,
-        "KW": kernel,
-        "SH": stride,
-        "SW": stride,
-        "DH": 1,
-        "DW": 1,
-    }
-    return _stream("qd_window_parallel", p, bits, bits * kernel * kernel)
-
-
 def _bias(rng: random.Random) -> Sample:
     channels = rng.choice([10, 16, 32, 64])
-    lanes, bits, offset = _divisor(rng, channels, 8), rng.randint(8, 18), rng.randint(6, 14)
+    lanes, bits, offset = divisor(rng, channels, 8), rng.randint(8, 18), rng.randint(6, 14)
     out = max(bits, offset) + 1
     p: dict[str, int | str] = {
         "C": channels,
@@ -215,7 +59,7 @@ def _threshold(rng: random.Random, *, search: bool = False) -> Sample:
     """With `search`, few levels are searched."""
     draws = np.random.default_rng(rng.getrandbits(32))
     channels = rng.choice([8, 16, 32, 64, 128])
-    lanes, bits = _divisor(rng, channels, 16), rng.randint(6, 14)
+    lanes, bits = divisor(rng, channels, 16), rng.randint(6, 14)
     code = rng.choice([1, 2, 2, 3, 4, 5, 6, 8])
     if search:
         code = rng.choice([3, 4, 4])
@@ -240,7 +84,7 @@ def _threshold(rng: random.Random, *, search: bool = False) -> Sample:
 def _requant(rng: random.Random, *, shared: bool = False) -> Sample:
     """With `shared`, all channels have one multiplier and one bias: constants."""
     channels = rng.choice([8, 16, 32, 64, 96])
-    lanes, acc, out = _divisor(rng, channels, 6), rng.randint(9, 19), rng.choice([5, 6, 8])
+    lanes, acc, out = divisor(rng, channels, 6), rng.randint(9, 19), rng.choice([5, 6, 8])
     factor, dsp = rng.randint(4, 12), rng.choice(["yes", "no"])
     if shared:
         channels, dsp = lanes, "no"
@@ -291,7 +135,7 @@ def _matrix(rng: random.Random, dot: str, most: int, *, deep: bool = False) -> S
         kernel = rng.choice([1, 1, 9])
         columns = kernel * rng.choice([3, 8, 16, 24, 32, 64])
         rows = rng.choice([8, 10, 16, 32, 64])
-        simd, pe = _divisor(rng, columns, 96), _divisor(rng, rows, 32)
+        simd, pe = divisor(rng, columns, 96), divisor(rng, rows, 32)
         words = columns * rows // (pe * simd)
         if deep and not 128 < words <= 1536:
             continue
@@ -357,7 +201,7 @@ def _depthwise(rng: random.Random) -> Sample:
     dsp = rng.choice([False, False, False, True])
     weight_bits, bits = rng.choice([(8, 8), (8, 6)] if dsp else [(2, 2), (2, 2), (4, 4), (3, 4)])
     channels, positions = rng.choice([8, 16, 24, 32, 48, 96]), rng.choice([9, 9, 25])
-    pe = _divisor(rng, channels, 16)
+    pe = divisor(rng, channels, 16)
     draws = np.random.default_rng(rng.getrandbits(32))
     acc = (positions * ((1 << (weight_bits - 1)) - 1) * ((1 << bits) - 1)).bit_length() + 1
     levels, code = _levels(rng)
@@ -398,19 +242,19 @@ def _matrices(rng: random.Random, index: int) -> Sample:
 
 # Module -> how many to measure, and what draws the n-th.
 _DRAWN: dict[str, tuple[int, Callable[[random.Random, int], Sample]]] = {
-    "qd_fork": (2, lambda rng, _: _fork(rng)),
-    "qd_extend": (1, lambda rng, _: _extend(rng)),
-    "qd_tlast": (5, lambda rng, _: _tlast(rng)),
-    "qd_add": (9, lambda rng, _: _add(rng)),
-    "qd_dwc": (12, lambda rng, _: _dwc(rng)),
-    "qd_fifo": (18, lambda rng, _: _fifo(rng)),
-    "qd_pad": (9, lambda rng, _: _pad(rng)),
-    "qd_maxpool": (9, lambda rng, _: _maxpool(rng)),
-    "qd_global_sum": (9, lambda rng, _: _global_sum(rng)),
-    "qd_argmax": (8, lambda rng, _: _argmax(rng)),
+    "qd_fork": (2, lambda rng, _: streams.fork(rng)),
+    "qd_extend": (1, lambda rng, _: streams.extend(rng)),
+    "qd_tlast": (5, lambda rng, _: streams.tlast(rng)),
+    "qd_add": (9, lambda rng, _: streams.add(rng)),
+    "qd_dwc": (12, lambda rng, _: streams.dwc(rng)),
+    "qd_fifo": (18, lambda rng, _: streams.fifo(rng)),
+    "qd_pad": (9, lambda rng, _: streams.pad(rng)),
+    "qd_maxpool": (9, lambda rng, _: streams.maxpool(rng)),
+    "qd_global_sum": (9, lambda rng, _: streams.global_sum(rng)),
+    "qd_argmax": (8, lambda rng, _: streams.argmax(rng)),
     "qd_bias": (7, lambda rng, _: _bias(rng)),
-    "qd_window": (20, lambda rng, _: _window(rng)),
-    "qd_window_parallel": (8, lambda rng, _: _window_parallel(rng)),
+    "qd_window": (20, lambda rng, _: streams.window(rng)),
+    "qd_window_parallel": (8, lambda rng, _: streams.window_parallel(rng)),
     "qd_threshold": (28, lambda rng, index: _threshold(rng, search=index >= 20)),
     "qd_requant": (16, lambda rng, index: _requant(rng, shared=index >= 12)),
     "qd_depthwise": (14, lambda rng, _: _depthwise(rng)),
