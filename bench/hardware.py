@@ -7,7 +7,8 @@ and synthesized. Cycles come from RTL simulation of the stitched design and from
 bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
 `fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
 many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
-`seconds` and `memory` (from the network to the verified and synthesized build), `simulation`
+`seconds` and `memory` (from the network to the verified and synthesized build; no seconds where
+`--cache` held something already), `simulation`
 (cycles of the whole design a second in Verilator, everything watched); rows of networks left out
 with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
 """
@@ -89,13 +90,15 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     images = random_frames(network.input_shape, 20, seed=1).numpy()
     source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
     options = Options(Path(entry.recipe), board=BOARD, frames=20, rtl_frames=20, cache=cache)
+    fresh = not cache.exists()
     start = time.monotonic()
     made = build(options, folder / entry.name, source=source)
     seconds = time.monotonic() - start
     found = json.loads((made.folder / "performance.json").read_text(encoding="utf-8"))
     resources = json.loads((made.folder / "resources.json").read_text(encoding="utf-8"))
     report = read_design(made.folder)
-    simulated = _cycles_a_second(made.folder / RTL_FOLDER, cache / SIM_FOLDER)
+    shape = tuple(int(size) for size in network.input_shape)
+    simulated = _cycles_a_second(made.folder / RTL_FOLDER, cache / SIM_FOLDER, shape)
     arriving = cycles_to_arrive(lower(made.folder / QONNX_FILE), load_board(BOARD))
     cycles = max(found["cycles_per_frame"], arriving)
     fps = found["clock_mhz"] * 1e6 / cycles
@@ -111,7 +114,7 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
         *(figure(entry.name, kind, resources[kind], kind) for kind in RESOURCES),
         figure(entry.name, "lanes_share", round(report.lane_share or 0.0, 3), "of the limit"),
         *(figure(entry.name, f"lut in {part}", n, "lut") for part, n in report.parts.items()),
-        figure(entry.name, "seconds", round(seconds), "s"),
+        *([figure(entry.name, "seconds", round(seconds), "s")] if fresh else []),
         figure(entry.name, "memory", round(_gibibytes(), 1), "GiB"),
         figure(entry.name, "simulation", round(simulated / 1e6, 3), "Mcycles/s"),
     ]
@@ -121,8 +124,8 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     return rows, made.failure is None and bool(resources["fits"])
 
 
-def _cycles_a_second(folder: Path, cache: Path) -> float:
-    """Speed of the design's model, watched at every boundary, frames back to back."""
+def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float:
+    """Speed of the design's model, watched at every boundary, frames of `shape` back to back."""
     import numpy as np
 
     from qdeploy.dataflow.design import Design
@@ -130,7 +133,7 @@ def _cycles_a_second(folder: Path, cache: Path) -> float:
 
     design = Design.load(folder)
     simulator = simulate_design(folder, design, cache)
-    codes = np.random.default_rng(2).integers(0, 1 << design.input.bits, (8, *design.input.shape))
+    codes = np.random.default_rng(2).integers(0, 1 << design.input.bits, (8, *shape))
     start = time.monotonic()
     cycles = simulator.run(codes).cycles
     return float(cycles / (time.monotonic() - start))
