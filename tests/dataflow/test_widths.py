@@ -66,6 +66,10 @@ def assert_widths_are_exact(graph: IntegerGraph) -> int:
             inside = isinstance(users[0], Threshold) if len(users) == 1 else False
             table = users[0].thresholds if inside else np.array([lo])
             needed = signed_bits(min(lo, int(table.min())), max(hi, int(table.max())))
+            if parameters.get("DOT") == "xnor":  # sums of MW times -1 or +1, whatever the codes
+                ends = [-int(parameters["MW"]), int(parameters["MW"])]
+                ends += inst.table(model).flatten().tolist() if inside else []
+                needed = max(needed, signed_bits(min(ends), max(ends)))
             assert signed_bits(lo, hi) <= parameters["ACC"] <= needed, owner.name
         elif isinstance(owner, Add | GlobalSum):
             sources = [graph.tensors[name] for name in owner.inputs]

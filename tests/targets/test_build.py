@@ -229,7 +229,7 @@ def tiny_board(folder: Path, **resources: int) -> str:
 def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
     run: Path, tmp_path: Path
 ) -> None:
-    board = tiny_board(tmp_path, lut=900)
+    board = tiny_board(tmp_path, lut=600)
     with pytest.raises(DoesNotFitError, match=r"does not fit the board `tiny`") as caught:
         build(Options(run, board=board, fifo_depths="analytic", **SMALL), tmp_path / "out")
     assert "hidden" in str(caught.value)

@@ -86,7 +86,7 @@ def test_test_images_come_in_order_and_are_not_augmented(recipe, root):
 
 def test_calibration_draws_without_loading_the_whole_set(recipe, root):
     data = load_dataset(imagenet(recipe).data, root)
-    drawn = sample(data.train, recipe, 5, torch.Generator().manual_seed(0))
+    drawn, _ = sample(data.train, recipe, 5, torch.Generator().manual_seed(0))
     assert drawn.shape == (5, 3, 16, 16)
 
 

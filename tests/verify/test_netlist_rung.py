@@ -89,7 +89,7 @@ def faulty(levels: Levels, tmp_path: Path) -> Levels:
     shutil.copytree(levels.build, build)
     path = build / NETLIST_PATH
     text = path.read_text(encoding="utf-8")
-    table = re.compile(r"  LUT2 #\(\n +\.INIT\(4'h(\w)\)\n[^;]*\\block0\.w ")
+    table = re.compile(r"  LUT2 #\(\n +\.INIT\(4'h(\w)\)\n[^;]*\\(?:block0\.w |inside0\.a)")
     found = table.search(text, text.index("module two_mvau("))
     assert found is not None
     turned = f"{int(found[1], 16) ^ 15:x}"
