@@ -93,7 +93,10 @@ class FusedIntQuant(IntQuant):
         """Quantized `x` in its own units."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(scale, zero_point, bit_width, x)
-        lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
+        return self._quantized(x, scale, int(self.min_int(bit_width)), int(self.max_int(bit_width)))
+
+    def _quantized(self, x: torch.Tensor, scale: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+        """Codes from `lo` to `hi` times `scale`, with gradients."""
         through = self.signed and not self.clips_gradient
         quantized: torch.Tensor = _Quantize.apply(x, scale, lo, hi, through)
         return quantized
@@ -108,16 +111,7 @@ class FusedClippedQuant(FusedIntQuant):
 class FusedPactQuant(FusedIntQuant):
     """Activations whose clip has PACT's gradient."""
 
-    def forward(
-        self,
-        scale: torch.Tensor,
-        zero_point: torch.Tensor,
-        bit_width: torch.Tensor,
-        x: torch.Tensor,
-    ) -> torch.Tensor:
-        """Quantized `x` in its own units."""
-        if not (self.training and torch.is_grad_enabled()):
-            return super().forward(scale, zero_point, bit_width, x)
-        lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
+    def _quantized(self, x: torch.Tensor, scale: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+        """See the base class."""
         quantized: torch.Tensor = _Pact.apply(x, scale, lo, hi)
         return quantized
