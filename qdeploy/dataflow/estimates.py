@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdeploy.artifacts import write_json
 from qdeploy.dataflow.specialize import operator
+from qdeploy.progress import say
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -52,6 +53,11 @@ def finn_estimates(model: ModelWrapper, part: str) -> dict[str, Estimate | None]
 
 
 def _finn(node: NodeProto, part: str) -> Estimate | None:
+    """FINN's figures of its own operator in place of ours, RTL before HLS.
+
+    What its model raises for operators and parts it does not know is of every kind, bare ones
+    too; no figure is the answer then, and a note says why: a build does not depend on it.
+    """
     from onnx import NodeProto
     from qonnx.custom_op.registry import getCustomOp
 
@@ -65,7 +71,8 @@ def _finn(node: NodeProto, part: str) -> Estimate | None:
             continue
         try:
             found = getCustomOp(twin).node_res_estimation(part)
-        except Exception:  # noqa: BLE001 (FINN raises bare ones for what it lacks)
+        except Exception as error:  # noqa: BLE001 (see above)
+            say(f"note: no estimate of FINN for `{node.name}`: {type(error).__name__}: {error}")
             continue
         return Estimate(float(found["LUT"]), found["BRAM_18K"] / 2, float(found["DSP"]))
     return None

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from qdeploy.recipe.loading import save_recipe
@@ -66,7 +65,10 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can be mounted by root only")
+        # Only root may mount a small disk; a file that may not grow is the next best.
+        assert write(disk / "checkpoints", 100_000).returncode == 2
+        assert_the_first_survives(disk / "checkpoints")
+        return
     try:
         done = write(disk / "checkpoints", 0)
         assert done.returncode == 2, done.stderr
