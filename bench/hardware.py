@@ -133,7 +133,7 @@ def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float
 
     design = Design.load(folder)
     simulator = simulate_design(folder, design, cache)
-    codes = np.random.default_rng(2).integers(0, 1 << design.input.bits, (8, *shape))
+    codes = np.random.default_rng(2).integers(0, 1 << design.input.bits, (20, *shape))
     start = time.monotonic()
     cycles = simulator.run(codes).cycles
     return float(cycles / (time.monotonic() - start))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -142,7 +143,19 @@ def _quieten() -> None:
 def main() -> None:
     """Entry point of the `qdeploy` program."""
     _quieten()
-    sys.exit(run(qdeploy, sys.argv[1:]))
+    code = run(qdeploy, sys.argv[1:])
+    if _in_a_lost_group():
+        # gloo's threads still wait for the lost processes: Python's own end would abort in them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _in_a_lost_group() -> bool:
+    """Whether a data-parallel training ended without its processes leaving together."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and bool(distributed.is_initialized())
 
 
 if __name__ == "__main__":

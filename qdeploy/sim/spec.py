@@ -58,8 +58,7 @@ class SimSpec:
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
-        optimize: level for the C++ compiler. "-O2" takes twice the time of "-O1" for a model that
-            is a fifth faster.
+        optimize: level for the C++ compiler.
     """
 
     top: str

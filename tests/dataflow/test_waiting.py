@@ -93,3 +93,21 @@ def test_a_fifo_holds_the_rows_that_its_window_has_no_room_for(
         name: SHALLOW + rows[name] * words[name] if name in rows else least[name] for name in found
     }
     assert set(found) == set(words)
+
+
+def test_a_long_pipeline_without_taps_is_not_taken_for_a_deadlock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdeploy.sim.design.IDLE_CYCLES", 0)
+    maker = GraphMaker(7, (2, 6, 6))
+    for _ in range(20):
+        maker.conv(2).threshold()
+    graph = maker.graph()
+    model = with_fifos(with_converters(hardware_layers(graph)))
+    design = stitch(model, graph, tmp_path / "rtl", load_board("pynq-z2"), 100.0)
+    simulator = simulate_design(
+        tmp_path / "rtl", design, tmp_path / "models", taps=False, optimize="-O0"
+    )
+    latency = simulator.run(maker.frames(1)).latency_cycles
+    # The frame is in after one layer's cycles; then no port moves for longer than four frames.
+    assert latency > 5 * design.cycles_per_frame
