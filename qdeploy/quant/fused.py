@@ -46,9 +46,9 @@ class _Quantize(torch.autograd.Function):
         inside = q == r
         grad_step = None
         if ctx.needs_input_grad[1]:
-            slope = torch.addcmul(q, t, inside, value=-1) * grad
+            slope = torch.where(inside, q - t, q).mul_(grad)
             grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
-        grad_x = grad if ctx.through else grad * inside
+        grad_x = grad if ctx.through else grad.masked_fill(~inside, 0.0)
         return grad_x.to(ctx.given), grad_step, None, None, None
 
 
