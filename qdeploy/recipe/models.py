@@ -298,16 +298,17 @@ def _check_order(kinds: list[str]) -> None:
         raise ValueError(
             f"a {kinds[0]} phase needs a float network; put a pretrain phase before it"
         )
-    order = {"pretrain": 0, "direct": 1, "retrain": 2, "finetune": 3}
+    order = {"pretrain": 0, "direct": 1, "retrain": 2, "finetune": 2}
     trained = [kind for kind in kinds if kind != "recalibrate"]
-    once = all(trained.count(kind) <= 1 for kind in QUANTIZED_FROM_FLOAT)
-    if trained != sorted(trained, key=order.__getitem__) or not once:
+    if trained != sorted(trained, key=order.__getitem__) or trained.count("direct") > 1:
         raise ValueError(
-            f"phases go pretrain, then one direct, one retrain or both, then finetune, but {here}"
+            "phases go pretrain, then one direct, retrain or both, then finetune or retrain anew, "
+            f"but {here}"
         )
     if not set(kinds) & set(QUANTIZED_FROM_FLOAT):
         raise ValueError(f"no phase quantizes the network: add a retrain or direct one; {here}")
-    if "finetune" in kinds and "retrain" not in kinds:
+    behind = trained[trained.index("finetune") - 1] if "finetune" in trained else "retrain"
+    if behind != "retrain":
         raise ValueError(f"a finetune phase goes on behind a retrain phase, but {here}")
     first = min(kinds.index(kind) for kind in QUANTIZED_FROM_FLOAT if kind in kinds)
     if "recalibrate" in kinds[:first]:

@@ -158,6 +158,14 @@ class CheckpointFolder:
         """All candidates, oldest first."""
         return sorted(self.folder.glob("phase*-epoch*.safetensors"))
 
+    def at(self, position: Position, recipe_sha256: str) -> Checkpoint:
+        """The checkpoint behind an epoch of a phase.
+
+        Raises:
+            CheckpointError: when it is missing, damaged or of another recipe.
+        """
+        return _read(self.folder / f"{position.stem()}.safetensors", recipe_sha256)
+
     def newest(self, recipe_sha256: str) -> tuple[Checkpoint | None, list[CheckpointError]]:
         """The newest complete checkpoint of this recipe, and what was wrong with newer ones.
 
@@ -168,18 +176,9 @@ class CheckpointFolder:
         paths = self.paths()
         for path in reversed(paths):
             try:
-                tensors, sidecar = read_tensors(path)
-                if sidecar.get("recipe_sha256") != recipe_sha256:
-                    raise CheckpointError(
-                        f"the checkpoint `{path.name}` belongs to another recipe",
-                        where=str(path),
-                        do="use --force to start this run over",
-                    )
-                position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
+                return _read(path, recipe_sha256), troubles
             except CheckpointError as error:
                 troubles.append(error)
-                continue
-            return Checkpoint(position, tensors, sidecar, path), troubles
         if troubles:
             raise CheckpointError(
                 f"none of the {len(paths)} checkpoints can be used; the newest: {troubles[0].what}",
@@ -188,6 +187,18 @@ class CheckpointFolder:
                 do="use --force to start this run over",
             )
         return None, []
+
+
+def _read(path: Path, recipe_sha256: str) -> Checkpoint:
+    tensors, sidecar = read_tensors(path)
+    if sidecar.get("recipe_sha256") != recipe_sha256:
+        raise CheckpointError(
+            f"the checkpoint `{path.name}` belongs to another recipe",
+            where=str(path),
+            do="use --force to start this run over",
+        )
+    position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
+    return Checkpoint(position, tensors, sidecar, path)
 
 
 def _is_kept(path: Path) -> bool:

@@ -19,7 +19,13 @@ from qdeploy.progress import say
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.recipe.models import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS, Recipe
 from qdeploy.training.batches import check_shards
-from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, write_tensors, writing
+from qdeploy.training.checkpoints import (
+    Checkpoint,
+    CheckpointFolder,
+    Position,
+    write_tensors,
+    writing,
+)
 from qdeploy.training.evaluate import measure
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.prepare import Start, prepare
@@ -123,6 +129,7 @@ def _train(
         ]
         if recipe.phases[first].kind != "pretrain":
             network = trainable(recipe, quantized=True)
+            _restore_float(recipe, folder, first, floating)
         restore_network(network, checkpoint.tensors)
         say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
     network = workers.ready(network)
@@ -146,6 +153,16 @@ def _train(
     measured = measure(network, dataset, recipe, workers)
     if workers.is_first:
         _finish(recipe, folder, network, metrics, measured)
+
+
+def _restore_float(recipe: Recipe, folder: Path, index: int, floating: nn.Module) -> None:
+    """Load the float network, when a phase behind phase `index` starts from it again."""
+    if not any(phase.kind in QUANTIZED_FROM_FLOAT for phase in recipe.phases[index + 1 :]):
+        return
+    last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
+    end = Position(last, recipe.epochs_of(recipe.phases[last]))
+    kept = CheckpointFolder(folder / CHECKPOINTS).at(end, recipe_digest(recipe))
+    restore_network(floating, kept.tensors)
 
 
 def _finish(

@@ -73,6 +73,49 @@ def test_a_run_broken_behind_direct_quantization_resumes_to_the_same_bits(
         assert names == [(row["phase"], row["epoch"]) for row in read_metrics(whole)]
 
 
+def test_methods_are_compared_in_one_run_each_from_the_same_float_network(
+    recipe, tmp_path, interrupt_when
+):
+    methods = {"name": "methods", "lipschitz": 1e-4}
+    cycles = {"name": "cycles", "kind": "finetune", "epochs": 1, "optimizer": {"lr": 1e-3}}
+    both = with_phases(recipe, {**FLOAT, "epochs": 2}, RETRAIN, RETRAIN | methods, cycles)
+    whole = train(both, tmp_path / "both")
+    alone = train(
+        with_phases(recipe, {**FLOAT, "epochs": 2}, RETRAIN | methods, cycles), tmp_path / "alone"
+    )
+    # Phases differ in their order of images; the start is the same.
+    first = [next(r for r in read_metrics(f) if r["phase"] == "methods") for f in (whole, alone)]
+    assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=0.05)
+    broken = tmp_path / "broken"
+    interrupt_when(broken / "checkpoints" / "phase01-epoch00001.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(both, broken)
+    train(both, broken, resume=True)
+    assert (broken / MODEL).read_bytes() == (whole / MODEL).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (["pretrain", "retrain", "pretrain"], "phases go pretrain, then one direct"),
+        (["pretrain", "direct", "direct"], "phases go pretrain, then one direct"),
+        (["pretrain", "retrain", "direct"], "phases go pretrain, then one direct"),
+        (["pretrain", "direct", "finetune", "retrain"], "goes on behind a retrain phase"),
+        (["retrain"], "needs a float network"),
+        (["pretrain"], "no phase quantizes the network"),
+        (["pretrain", "recalibrate", "direct"], "needs the quantized network"),
+    ],
+)
+def test_phases_in_an_order_without_sense_are_refused(recipe, kinds, words):
+    epochs = {"pretrain": 1, "retrain": 1, "finetune": 1}
+    phases = [
+        {"name": f"p{i}", "kind": kind, "epochs": epochs.get(kind, 0)}
+        for i, kind in enumerate(kinds)
+    ]
+    with pytest.raises(ValueError, match=words):
+        with_phases(recipe, *phases)
+
+
 def test_fixed_steps_stay_and_learned_ones_move(recipe, tmp_path):
     moved = {}
     for kind in ("fixed", "learned"):
