@@ -58,6 +58,8 @@ ENTRIES = (
         peer="fpgaConvNet INT9 on the same chip at 143 MHz",
         peer_fps=2_431,
     ),
+    # Small enough that one pixel a cycle would be the limit.
+    Entry("resnet8-x0.25-w2a2", "mlperf_tiny/resnet8_w2a2.yaml", ("network.width=4",)),
     Entry(
         "resnet20-w2a2",
         "boo2020/resnet20_width16_w2a2.yaml",

@@ -20,11 +20,12 @@ from qdeploy.dataflow.exact_types import set_exact_types
 from qdeploy.dataflow.fifo_places import Place, insert_fifos, places
 from qdeploy.dataflow.finn_graph import to_finn
 from qdeploy.dataflow.fold_file import Wish, write_folding
-from qdeploy.dataflow.folding import Budget, Folding, fold
+from qdeploy.dataflow.folding import Budget, Folding
 from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
 from qdeploy.dataflow.requantization import plan_requantization
 from qdeploy.dataflow.specialize import despecialize, specialize
 from qdeploy.dataflow.stitch import stitch
+from qdeploy.dataflow.wide_folding import fold_with_pixels
 from qdeploy.errors import FoldingError
 from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.lowering.validate import check_graph
@@ -114,9 +115,13 @@ def compile_graph(
     clock = clock_mhz or board.clock_mhz
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
-    hardware = hardware_layers(graph)
-    folding = fold(
-        hardware, Budget.of(board), cycles, floor=arriving, wishes=wishes, clock_mhz=clock
+    hardware, folding = fold_with_pixels(
+        hardware_layers(graph),
+        Budget.of(board),
+        cycles,
+        floor=arriving,
+        wishes=wishes,
+        clock_mhz=clock,
     )
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:

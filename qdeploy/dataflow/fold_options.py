@@ -152,6 +152,21 @@ def _together(parts: list[_Part]) -> int:
     return max(cycles)
 
 
+def layer_groups(model: ModelWrapper) -> list[list[NodeProto]]:
+    """Every layer behind what only moves its pixels, in the order of the stream."""
+    groups = []
+    for node in model.graph.node:
+        if node.op_type.startswith(MOVERS):
+            continue
+        members = [node]
+        source = model.find_producer(node.input[0])
+        while source is not None and source.op_type.startswith(MOVERS):
+            members.insert(0, source)
+            source = model.find_producer(source.input[0])
+        groups.append(members)
+    return groups
+
+
 def menu(model: ModelWrapper, costs: BlockCosts) -> Menu:
     """All foldings of a specialized, unfolded model; its attributes are left as they come."""
     return _Lister(model, costs).menu()
@@ -167,16 +182,7 @@ class _Lister:
         for inst in self.instances.values():
             inst.keep_attributes()
         self.parts: dict[tuple[Any, ...], _Part] = {}
-        self.groups = [self._group(n) for n in model.graph.node if not n.op_type.startswith(MOVERS)]
-
-    def _group(self, node: NodeProto) -> list[NodeProto]:
-        """A layer behind what only moves its pixels, in the order of the stream."""
-        members = [node]
-        source = self.model.find_producer(node.input[0])
-        while source is not None and source.op_type.startswith(MOVERS):
-            members.insert(0, source)
-            source = self.model.find_producer(source.input[0])
-        return members
+        self.groups = layer_groups(model)
 
     def menu(self) -> Menu:
         slots = [Slot(group[-1].name, list(self._options(group))) for group in self.groups]
@@ -280,7 +286,7 @@ class _Lister:
                     yield from self._windows(found, window)
 
     def _pixel(self, node: NodeProto) -> int:
-        return int(self.model.get_tensor_shape(node.input[0])[-1])
+        return int(self.instances[node.name].get_normal_input_shape()[-1])
 
     # ---- what lies between slots ----
 

@@ -25,6 +25,7 @@ from qdeploy.dataflow.fifo_places import stream_name
 from qdeploy.dataflow.finn_graph import stream_shape
 from qdeploy.dataflow.library import closure, library_file
 from qdeploy.dataflow.names import identifier
+from qdeploy.dataflow.pixels import PIXELS
 from qdeploy.dataflow.specialize import operator
 from qdeploy.dataflow.top_module import Ports, Wiring, top_module
 from qdeploy.lowering.integer_graph import IntegerGraph, Tensor
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-FOLDING_KEYS = ("PE", "SIMD")
+FOLDING_KEYS = ("PE", "SIMD", PIXELS)
 
 
 def stitch(
@@ -135,7 +136,6 @@ class _Stitcher:
     def _layers(self) -> list[Layer]:
         layers = []
         for node, inst in zip(self.nodes, self.instances, strict=True):
-            keys = inst.get_nodeattr_types()
             owner = owner_of(self.model, node, self.graph)
             layers.append(
                 Layer(
@@ -145,7 +145,7 @@ class _Stitcher:
                     module=node.name,
                     cycles=frame_cycles(self.model, node),
                     macs=macs_of(owner, self.graph) if operator(node.op_type) in UNITS else 0,
-                    folding={k: int(inst.get_nodeattr(k)) for k in FOLDING_KEYS if k in keys},
+                    folding=_folding(inst),
                 )
             )
         return layers
@@ -203,6 +203,13 @@ class _Stitcher:
             for node, inst in zip(self.nodes, self.instances, strict=True)
             if operator(node.op_type) == "StreamingFIFO"
         ]
+
+
+def _folding(inst: Any) -> dict[str, int]:
+    """PE and SIMD where a layer has them, and M where it takes more than a pixel a beat."""
+    keys = inst.get_nodeattr_types()
+    values = {key: int(inst.get_nodeattr(key)) for key in FOLDING_KEYS if key in keys}
+    return {key: value for key, value in values.items() if key != PIXELS or value > 1}
 
 
 def _limit(node: NodeProto, inst: Any) -> str:

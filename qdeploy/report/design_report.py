@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +183,7 @@ def _layers(
 
 
 def _lanes(layer: Layer) -> int:
-    return prod(layer.folding.values()) if layer.op in UNITS else 0
+    return layer.folding["PE"] * layer.folding["SIMD"] if layer.op in UNITS else 0
 
 
 def _parts(layers: list[LayerRow], resources: Mapping[str, Any]) -> dict[str, float]:

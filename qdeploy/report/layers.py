@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from qdeploy.dataflow.pixels import PIXELS
 from qdeploy.report.design_report import DesignReport, LayerRow
 from qdeploy.report.tables import Cells, print_table
 
@@ -37,7 +38,8 @@ def print_full(report: DesignReport, console: Console) -> None:
     for row in report.layers:
         short = _short(row, cut=False)
         flops = _figure(row.used.get("ff"))
-        rows.append((short[0], row.op, *short[1:7], flops, *short[7:]))
+        pixels = f", M {row.folding[PIXELS]}" if PIXELS in row.folding else ""
+        rows.append((short[0], row.op + pixels, *short[1:7], flops, *short[7:]))
     print_table("Layers", head, rows, right=range(2, 11), console=console)
     _line(console, _share(report))
     _estimates(report, console)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from qdeploy.dataflow.backends.unit import Unit
+from qdeploy.dataflow.pixels import PIXELS
 from qdeploy.resources import resource
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class QdBackend(RTLBackend):
     """
 
     _kept: dict[str, Any] | None = None
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        """FINN's hook: its attributes, and how many pixels a beat of the input has."""
+        return {**super().get_nodeattr_types(), PIXELS: ("i", False, 1)}
 
     def keep_attributes(self) -> None:
         """Remember attributes from now on: reading one is slow, and a folding reads millions.

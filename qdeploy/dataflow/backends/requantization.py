@@ -74,6 +74,12 @@ class RequantizingBackend(QdBackend):
         self.set_nodeattr(_SHIFT, found.shift)
         self.set_nodeattr(_EVEN, int(found.even))
 
+    def repeat_channels(self, times: int) -> None:
+        """Follow an output whose channels are repeated, one copy for each pixel of a beat."""
+        if self.has_fixed_point():
+            for key in (_MULTIPLIERS, _BIASES):
+                self.set_nodeattr(key, list(self.attribute(key)) * times)
+
     def has_fixed_point(self) -> bool:
         """Whether the codes can come from a multiplication."""
         return len(self.attribute(_MULTIPLIERS)) > 0
