@@ -57,14 +57,16 @@ def fold_with_pixels(
         return folded(_enough(choices, cycles))
     best = folded({})
     while best[1].solution.cycles > floor:
-        pixels = _enough(choices, best[1].solution.cycles - 1)
-        if not any(many > 1 for many in pixels.values()):
+        reached = best[1].solution.cycles
+        pixels = _enough(choices, reached - 1)
+        stuck = any(choices[name][many] >= reached for name, many in pixels.items())
+        if stuck or all(many == 1 for many in pixels.values()):
             break
         try:
             tried = folded(pixels)
         except FoldingError:  # not even the slowest of these foldings fits
             break
-        if tried[1].solution.cycles >= best[1].solution.cycles:
+        if tried[1].solution.cycles >= reached:
             break
         best = tried
     return best
