@@ -24,6 +24,7 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,13 @@ ENTRIES = (
 
 def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any]], bool]:
     """Build one network; its rows, and whether every rung held."""
-    from qdeploy.boards import load_board
-    from qdeploy.dataflow.compile import cycles_to_arrive
-    from qdeploy.lowering.lower import lower
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
     from qdeploy.report.design_report import read_design
     from qdeploy.targets.build import build
     from qdeploy.targets.options import Options
     from qdeploy.targets.source import NetworkSource
-    from qdeploy.verify.rungs import QONNX_FILE, RTL_FOLDER, SIM_FOLDER
+    from qdeploy.verify.rungs import RTL_FOLDER, SIM_FOLDER
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe)
@@ -101,7 +99,7 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     report = read_design(made.folder)
     shape = tuple(int(size) for size in network.input_shape)
     simulated = _cycles_a_second(made.folder / RTL_FOLDER, cache / SIM_FOLDER, shape)
-    arriving = cycles_to_arrive(lower(made.folder / QONNX_FILE), load_board(BOARD))
+    arriving = _cycles_to_bring(made.folder / RTL_FOLDER)
     cycles = max(found["cycles_per_frame"], arriving)
     fps = found["clock_mhz"] * 1e6 / cycles
     first = (
@@ -139,6 +137,16 @@ def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float
     start = time.monotonic()
     cycles = simulator.run(codes).cycles
     return float(cycles / (time.monotonic() - start))
+
+
+def _cycles_to_bring(folder: Path) -> int:
+    """Cycles in which the DMA brings a frame: its beats are powers of two of bytes."""
+    from qdeploy.boards import load_board
+    from qdeploy.dataflow.design import Design
+    from qdeploy.targets.shell import dma_bytes
+
+    source = Design.load(folder).input
+    return ceil(source.beats * dma_bytes(source) * 8 / load_board(BOARD).dma_bits)
 
 
 def _gibibytes() -> float:
