@@ -98,6 +98,7 @@ def compile_graph(
     clock_mhz: float | None = None,
     fps: float | None = None,
     wishes: Sequence[Wish] = (),
+    kept: Mapping[str, float] | None = None,
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
@@ -105,6 +106,7 @@ def compile_graph(
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
         wishes: what a folding file asks of single layers.
+        kept: how much of the board the folding leaves free, as `Budget.without` takes it.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -117,7 +119,7 @@ def compile_graph(
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
     hardware, folding = fold_with_pixels(
         hardware_layers(graph),
-        Budget.of(board),
+        Budget.of(board).without(kept or {}),
         cycles,
         floor=arriving,
         wishes=wishes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from qdeploy.boards import Board
@@ -49,6 +50,17 @@ class Budget:
         """What a board has."""
         has = board.resources
         return Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
+
+    def without(self, kept: Mapping[str, float]) -> Budget:
+        """What is left when so many of `lut`, `lutram`, `ff`, `bram36` and `dsp` are kept free."""
+        lutram = None if self.lutram is None else self.lutram - ceil(kept.get("lutram", 0))
+        flops = ceil(kept.get("ff", 0) / FF_PER_LUT)
+        return Budget(
+            self.lut - max(ceil(kept.get("lut", 0)), flops),
+            self.bram36 - ceil(kept.get("bram36", 0)),
+            self.dsp - ceil(kept.get("dsp", 0)),
+            lutram,
+        )
 
     def room(self, factor: float = 1.0) -> Need:
         """What a design may take by estimate, times `factor`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from qdeploy.dataflow.fold_file import Wish, read_folding
 from qdeploy.dataflow.next_boards import write_boards
 from qdeploy.errors import DoesNotFitError, ToolMissingError
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
-from qdeploy.synth.figures import Resources
+from qdeploy.synth.figures import Resources, usable
 from qdeploy.targets.fifos import ANALYTIC, FIFOS_FILE, SIMULATED, size_fifos
 from qdeploy.targets.frames import Frames, save_frames
 from qdeploy.targets.observer import Observer
@@ -36,8 +37,8 @@ from qdeploy.verify.results import Rung, write_verify
 from qdeploy.verify.rungs import INT_FILE, QONNX_FILE, RTL_FOLDER
 
 SYNTH_FOLDER = "synth"
-# Each further try of "as fast as fits" allows this much more time a frame.
-SLOWER = 1.3
+# "As fast as fits" keeps this many times free what the try before was too large by.
+KEPT = 1.25
 TRIES = 4
 # Frames the FIFOs are sized with; what takes time in a design does not depend on the codes.
 SIZING_FRAMES = 8
@@ -124,13 +125,14 @@ class Pipeline:
         return accuracy
 
     def _design(self, graph: IntegerGraph, frames: Frames) -> tuple[Compiled, Resources | None]:
-        """Compile, size FIFOs and synthesize; "as fast as fits" folds slower until synthesis
-        agrees."""
+        """Compile, size FIFOs and synthesize; "as fast as fits" folds for a smaller board until
+        synthesis agrees: an estimate is off by some LUTs, and FIFOs are known after simulation."""
         from qdeploy.synth.fit import check_fit
 
-        fps, tries = self.options.fps, TRIES if self.options.fps is None else 1
+        tries = TRIES if self.options.fps is None else 1
+        kept: dict[str, float] = {}
         while True:
-            compiled = self._sized(self._compiled(graph, fps), frames)
+            compiled = self._sized(self._compiled(graph, kept), frames)
             resources = self._synthesized(compiled.design)
             if resources is None:
                 return compiled, None
@@ -140,21 +142,22 @@ class Pipeline:
             except DoesNotFitError:
                 if not tries:
                     raise
-                design = compiled.design
-                fps = design.clock_mhz * 1e6 / (design.cycles_per_frame * SLOWER)
+                for name, (need, room) in resources.over.items():
+                    kept[name] = kept.get(name, 0) + KEPT * (need - room) / usable(name)
             else:
                 resources.save(self.work)
                 return compiled, resources
 
-    def _compiled(self, graph: IntegerGraph, fps: float | None) -> Compiled:
+    def _compiled(self, graph: IntegerGraph, kept: Mapping[str, float]) -> Compiled:
         with self.watch.during("FINN: hardware layers, folding, RTL") as say:
             compiled = compile_graph(
                 graph,
                 self.board,
                 self.work / RTL_FOLDER,
                 clock_mhz=self.options.clock_mhz,
-                fps=fps,
+                fps=self.options.fps,
                 wishes=self._wishes(),
+                kept=kept,
             )
             design = compiled.design
             say(f"{len(design.layers)} layers, {design.cycles_per_frame:,} cycles a frame expected")
