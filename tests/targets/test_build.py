@@ -236,6 +236,19 @@ def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
     assert not (tmp_path / "out").exists()
 
 
+def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.65)  # the folding goes up to 0.8
+    steps: list[str] = []
+    options = {**SMALL, "fps": None, "rtl_frames": 2, "skip": ("netlist",)}
+    board = tiny_board(tmp_path, lut=2000)
+    chosen = Options(run, board=board, fifo_depths="analytic", **options)
+    build(chosen, tmp_path / "out", Observer(stage=steps.append))
+    assert steps.count("synthesis with Yosys") > 1
+    assert read(tmp_path / "out", "resources")["lut"] <= 0.65 * 2000
+
+
 def test_a_rate_above_the_clock_is_refused_before_anything_long(run: Path, tmp_path: Path) -> None:
     with pytest.raises(FoldingError, match="cannot be reached"):
         build(Options(run, fps=2e8), tmp_path / "out")
