@@ -1,0 +1,191 @@
+"""Trainings of real tasks: float, quantized, with the methods, exported and verified.
+
+    python bench/trainings.py --runs FOLDER [--builds FOLDER]
+
+Reads finished runs of `qdeploy train`, one folder each, and what `qdeploy export` made of them
+(folder of the same name). Writes a file for each to bench/results/trainings and from all of them
+docs/results.md. It trains nothing itself: a training takes hours and goes
+on where it was stopped, each table says with which command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS, machine
+
+from qdeploy.artifacts import write_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = RESULTS / "trainings"
+FIGURES = ("accuracy", "miou", "loss", "lipschitz")
+HEAD = """# Results
+
+Networks of this repository, trained on real data on two CPU cores. `python bench/trainings.py` makes
+this page from the runs; do not edit it by hand. Accuracies are those of the test set.
+
+"""
+NOTES = {
+    "cifar10": "The images are JPEG copies of CIFAR-10 (about 30 dB): compare the rows with one "
+    "another, not with accuracies elsewhere.",
+    "fsdd": "The test set is one speaker of six, of whom no recording was trained with.",
+    "camvid": "240x180 pixels, 11 classes, 367 images; void pixels do not count.",
+}
+
+
+def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
+    """What a run folder and its build say."""
+    from qdeploy.recipe.loading import load_recipe
+
+    recipe = load_recipe(folder / "recipe.yaml")
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    phases = []
+    for phase in summary["phases"]:
+        settings = next(one for one in recipe.phases if one.name == phase["name"])
+        figures = {key: phase[key] for key in FIGURES if key in phase}
+        phases.append(
+            {
+                "name": phase["name"],
+                "kind": phase["kind"],
+                "epochs": phase["epochs"],
+                "methods": _methods(settings),
+                "seconds": round(phase["seconds"]),
+                **figures,
+            }
+        )
+    return {
+        "name": recipe.name,
+        "data": recipe.data.name,
+        "seed": recipe.seed,
+        "settings": recipe.training.model_dump(exclude_defaults=True),
+        "phases": phases,
+        "versions": summary["provenance"]["versions"],
+        "recipe_sha256": summary["recipe_sha256"],
+        "machine": machine(),
+        "build": None if build is None else read_build(build),
+    }
+
+
+def read_build(folder: Path) -> dict[str, Any]:
+    """What was proved of a build."""
+    verified = json.loads((folder / "verify.json").read_text(encoding="utf-8"))
+    made = json.loads((folder / "build.json").read_text(encoding="utf-8"))
+    speed = json.loads((folder / "performance.json").read_text(encoding="utf-8"))
+    keys = ("name", "frames", "boundaries", "codes", "mismatches")
+    return {
+        "accuracy_int": made["accuracy_int"],
+        "cycles_per_frame": speed["cycles_per_frame"],
+        "clock_mhz": speed["clock_mhz"],
+        "rungs": [
+            {key: rung[key] for key in keys} for rung in verified["rungs"] if "codes" in rung
+        ],
+    }
+
+
+def _methods(phase: Any) -> list[str]:
+    found = []
+    if phase.lipschitz > 0:
+        found.append(f"L_Lip {phase.lipschitz:g}")
+    if phase.schedule.type == "cyclical":
+        found.append("cyclical rates")
+    return found
+
+
+def page(runs: Sequence[Mapping[str, Any]]) -> str:
+    """docs/results.md."""
+    return HEAD + "\n".join(section(run) for run in runs)
+
+
+def section(run: Mapping[str, Any]) -> str:
+    """One network."""
+    overlap = any("miou" in phase for phase in run["phases"])
+    columns = ["phase", "kind", "methods", "epochs", "accuracy"]
+    columns += ["mIoU"] * overlap + ["loss", "L_Lip", "minutes"]
+    rows = []
+    for phase in run["phases"]:
+        cells = [phase["name"], phase["kind"], ", ".join(phase["methods"]) or "-"]
+        cells += [str(phase["epochs"]), f"{phase['accuracy']:.2%}"]
+        cells += [f"{phase['miou']:.2%}"] if overlap else []
+        cells += [f"{phase['loss']:.3f}", f"{phase['lipschitz']:.4g}", _minutes(phase["seconds"])]
+        rows.append(cells)
+    versions = run["versions"]
+    settings = "".join(f" --set training.{key}={value}" for key, value in run["settings"].items())
+    lines = [
+        f"## {run['name']}",
+        "",
+        *([NOTES[run["data"]], ""] if run["data"] in NOTES else []),
+        *_table(columns, rows),
+        "",
+        f"`qdeploy train models/{recipe_path(run['name'])}{settings}`, seed {run['seed']}; "
+        f"{run['machine']['processor']}, torch {versions['torch']}, "
+        f"Brevitas {versions['brevitas']}. Loss is that of the training set.",
+        "",
+        *_proof(run["build"]),
+    ]
+    return "\n".join(lines)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
+
+
+def recipe_path(name: str) -> str:
+    """The recipe of that name, below models/."""
+    from qdeploy.recipe.loading import load_recipe
+
+    for path in sorted((ROOT / "models").glob("*/*.yaml")):
+        if path.name != "tables.yaml" and load_recipe(path).name == name:
+            return path.relative_to(ROOT / "models").as_posix()
+    raise SystemExit(f"no recipe below models/ is named `{name}`")
+
+
+def _proof(build: Mapping[str, Any] | None) -> list[str]:
+    if build is None:
+        return []
+    rungs = [
+        [
+            rung["name"],
+            *(f"{rung[key]:,}" for key in ("frames", "boundaries", "codes", "mismatches")),
+        ]
+        for rung in build["rungs"]
+    ]
+    rate = build["clock_mhz"] * 1e6 / build["cycles_per_frame"]
+    whole = build["accuracy_int"]
+    accuracy = "" if whole is None else f" The integer network's accuracy is {whole:.2%}."
+    return [
+        f"Exported: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
+        f"frames/s at {build['clock_mhz']:g} MHz.{accuracy}",
+        "",
+        *_table(["rung", "frames", "boundaries", "codes", "mismatches"], rungs),
+        "",
+    ]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def main() -> None:
+    """Collect and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, required=True, help="folder of run folders")
+    parser.add_argument("--builds", type=Path, help="folder of build folders of the same names")
+    arguments = parser.parse_args()
+    for folder in sorted(arguments.runs.iterdir()):
+        if (folder / "summary.json").exists():
+            build = arguments.builds and arguments.builds / folder.name
+            built = build if build and (build / "verify.json").exists() else None
+            run = read_run(folder, built)
+            write_json(KEPT / f"{run['name']}.json", run)
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(KEPT.glob("*.json"))]
+    write_text(ROOT / "docs" / "results.md", page(kept))
+    print(f"written: {KEPT}, docs/results.md")
+
+
+if __name__ == "__main__":
+    main()
