@@ -25,8 +25,8 @@ KEPT = RESULTS / "trainings"
 FIGURES = ("accuracy", "miou", "loss", "lipschitz")
 HEAD = """# Results
 
-Networks of this repository, trained on real data on two CPU cores. `python bench/trainings.py` makes
-this page from the runs; do not edit it by hand. Accuracies are those of the test set.
+Networks of this repository, trained on real data on two CPU cores. `python bench/trainings.py`
+makes this page from the runs; do not edit it by hand. Accuracies are those of the test set.
 
 """
 NOTES = {
