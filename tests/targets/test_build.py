@@ -236,6 +236,7 @@ def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
