@@ -22,7 +22,7 @@ from qdeploy.dataflow.design import Design
 from qdeploy.dataflow.estimates import write_estimates
 from qdeploy.dataflow.fold_file import Wish, read_folding
 from qdeploy.dataflow.next_boards import write_boards
-from qdeploy.errors import DoesNotFitError, ToolMissingError
+from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError
 from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
 from qdeploy.synth.figures import Resources, usable
 from qdeploy.targets.fifos import ANALYTIC, FIFOS_FILE, SIMULATED, size_fifos
@@ -131,17 +131,24 @@ class Pipeline:
 
         tries = TRIES if self.options.fps is None else 1
         kept: dict[str, float] = {}
+        refused: DoesNotFitError | None = None
         while True:
-            compiled = self._sized(self._compiled(graph, kept), frames)
+            try:
+                compiled = self._sized(self._compiled(graph, kept), frames)
+            except FoldingError as error:
+                if refused is None:
+                    raise
+                raise refused from error  # what synthesis said of the real board is the answer
             resources = self._synthesized(compiled.design)
             if resources is None:
                 return compiled, None
             tries -= 1
             try:
                 check_fit(resources, self.board, compiled.design.clock_mhz)
-            except DoesNotFitError:
+            except DoesNotFitError as error:
                 if not tries:
                     raise
+                refused = error
                 for name, (need, room) in resources.over.items():
                     kept[name] = kept.get(name, 0) + KEPT * (need - room) / usable(name)
             else:

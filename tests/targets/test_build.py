@@ -250,6 +250,17 @@ def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
     assert read(tmp_path / "out", "resources")["lut"] <= 0.65 * 2000
 
 
+@pytest.mark.slow
+def test_a_board_that_only_synthesis_finds_too_small_is_told_what_synthesis_found(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.1)
+    board = tiny_board(tmp_path, lut=700)
+    with pytest.raises(DoesNotFitError, match=r"of 700 LUTs \(10% = 70 are usable\)"):
+        chosen = Options(run, board=board, fifo_depths="analytic", **{**SMALL, "fps": None})
+        build(chosen, tmp_path / "out")
+
+
 def test_a_rate_above_the_clock_is_refused_before_anything_long(run: Path, tmp_path: Path) -> None:
     with pytest.raises(FoldingError, match="cannot be reached"):
         build(Options(run, fps=2e8), tmp_path / "out")
