@@ -78,6 +78,7 @@ def read_build(folder: Path) -> dict[str, Any]:
     keys = ("name", "frames", "boundaries", "codes", "mismatches")
     return {
         "accuracy_int": made["accuracy_int"],
+        "miou_int": made["miou_int"],
         "cycles_per_frame": speed["cycles_per_frame"],
         "clock_mhz": speed["clock_mhz"],
         "rungs": [
@@ -154,8 +155,9 @@ def _proof(build: Mapping[str, Any] | None) -> list[str]:
         for rung in build["rungs"]
     ]
     rate = build["clock_mhz"] * 1e6 / build["cycles_per_frame"]
-    whole = build["accuracy_int"]
-    accuracy = "" if whole is None else f" The integer network's accuracy is {whole:.2%}."
+    whole, overlap = build["accuracy_int"], build["miou_int"]
+    accuracy = "" if whole is None else f" The integer network's accuracy is {whole:.2%}"
+    accuracy += f", its mIoU {overlap:.2%}." if overlap else "." if accuracy else ""
     return [
         f"Exported: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
         f"frames/s at {build['clock_mhz']:g} MHz.{accuracy}",

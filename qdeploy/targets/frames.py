@@ -31,6 +31,8 @@ class Frames:
         labels: (frames,), -1 where unknown.
         source: one sentence: where they come from.
         tested: how many of them, from the first on, are the test set an accuracy counts.
+        masks: (tested frames, H, W) a class for each pixel, None where frames have one each.
+        void: class of pixels that do not count, None where all do.
     """
 
     codes: npt.NDArray[np.int64]
@@ -38,12 +40,21 @@ class Frames:
     labels: npt.NDArray[np.int64]
     source: str
     tested: int = 0
+    masks: npt.NDArray[np.int64] | None = None
+    void: int | None = None
 
     def first(self, count: int) -> Frames:
         """The first `count` frames."""
         tested = min(count, self.tested)
+        masks = None if self.masks is None else self.masks[:count]
         return Frames(
-            self.codes[:count], self.raw[:count], self.labels[:count], self.source, tested
+            self.codes[:count],
+            self.raw[:count],
+            self.labels[:count],
+            self.source,
+            tested,
+            masks,
+            self.void,
         )
 
 
@@ -52,7 +63,7 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
 
     A test set smaller than `count` is followed by frames of the training set, which are as good to
     prove arithmetic with; they do not count for accuracy. Of one that does not lie in memory,
-    `count` frames spread evenly over it are taken. Masks are no labels of a frame.
+    `count` frames spread evenly over it are taken. Masks are no labels of a frame, and kept apart.
     """
     from qdeploy.data.dataset import MemorySplit
 
@@ -63,7 +74,9 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
         chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
         images, labels = (tensor.numpy() for tensor in dataset.test.read(chosen.tolist()))
         source = f"{len(chosen):,} frames spread over the test set of {name}"
-    tested = len(images)
+    tested, masks = len(images), None
+    if dataset.task == "segmentation":
+        masks = labels.astype(np.int64)
     if tested < count:
         more = range(min(count - tested, len(dataset.train)))
         further = [tensor.numpy() for tensor in dataset.train.read(more)]
@@ -72,7 +85,7 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
     if dataset.task == "segmentation":
         labels = np.full(len(images), -1)
     codes = (images >> (8 - input_bits)).astype(np.int64)
-    return Frames(codes, images, labels.astype(np.int64), source, tested)
+    return Frames(codes, images, labels.astype(np.int64), source, tested, masks, dataset.void)
 
 
 def random_frames(graph: IntegerGraph, count: int, seed: int) -> Frames:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from qdeploy import provenance
 from qdeploy.artifacts import sha256, write_json
 from qdeploy.boards import Board
@@ -23,13 +21,14 @@ from qdeploy.dataflow.estimates import write_estimates
 from qdeploy.dataflow.fold_file import Wish, read_folding
 from qdeploy.dataflow.next_boards import write_boards
 from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError
-from qdeploy.lowering.integer_graph import ArgMax, IntegerGraph
+from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.synth.figures import Resources, usable
 from qdeploy.targets.fifos import ANALYTIC, FIFOS_FILE, SIMULATED, size_fifos
 from qdeploy.targets.frames import Frames, save_frames
 from qdeploy.targets.observer import Observer
 from qdeploy.targets.options import BUILD_FILE, Options
 from qdeploy.targets.registry import Package
+from qdeploy.targets.scores import scores
 from qdeploy.targets.source import Source
 from qdeploy.verify.ladder import climb
 from qdeploy.verify.levels import Levels
@@ -81,7 +80,7 @@ class Pipeline:
         self._wishes()  # a folding file that does not read is refused before anything is done
         graph = self._lowered()
         frames = self._frames(graph)
-        accuracy = self._accuracy(graph, frames)
+        found = self._scores(graph, frames)
         compiled, resources = self._design(graph, frames)
         self._look_ahead(graph, compiled)
         proven = frames.first(self.options.frames)
@@ -89,7 +88,7 @@ class Pipeline:
         rungs = self._ladder(graph, proven)
         with self.watch.during(f"package for {self.options.target}") as say:
             say(self.target(self.work, compiled.design, self.board, graph, self.source, proven))
-        self._record(graph, frames, accuracy, resources)
+        self._record(graph, frames, found, resources)
         return rungs
 
     def _lowered(self) -> IntegerGraph:
@@ -107,22 +106,15 @@ class Pipeline:
     def _frames(self, graph: IntegerGraph) -> Frames:
         return self.source.frames(graph, self.options.frames, self.options.seed)
 
-    def _accuracy(self, graph: IntegerGraph, frames: Frames) -> float | None:
-        """Accuracy of the integer network on the test set, None where there is none, or where it
-        has one label a frame and the network decides for every pixel."""
-        tested = frames.first(frames.tested)
-        if not frames.tested or len(graph.tensors[graph.output].shape) > 1:
-            return None
-        from qdeploy.lowering.simulator import IntSimulator
-
+    def _scores(self, graph: IntegerGraph, frames: Frames) -> dict[str, float]:
+        """Metrics of the integer network on the test set, empty where there is none."""
+        if not frames.tested:
+            return {}
         with self.watch.during("integer network on the test set") as say:
-            result = IntSimulator(self.work / INT_FILE).run(tested.codes)[graph.output]
-            classes = result.reshape(len(result), -1)
-            if not isinstance(graph.producer(graph.output), ArgMax):
-                classes = classes.argmax(axis=1)
-            accuracy = float(np.mean(classes.reshape(-1) == tested.labels))
-            say(f"{accuracy:.2%} of {frames.tested:,} frames")
-        return accuracy
+            found = scores(graph, frames.first(frames.tested), self.work / INT_FILE)
+            said = ", ".join(f"{name} {value:.2%}" for name, value in found.items())
+            say(f"{said or 'no metric'}, {frames.tested:,} frames")
+        return found
 
     def _design(self, graph: IntegerGraph, frames: Frames) -> tuple[Compiled, Resources | None]:
         """Compile, size FIFOs and synthesize; "as fast as fits" folds for a smaller board until
@@ -249,7 +241,7 @@ class Pipeline:
         self,
         graph: IntegerGraph,
         frames: Frames,
-        accuracy: float | None,
+        found: Mapping[str, float],
         resources: Resources | None,
     ) -> None:
         if self.source.recipe_file is not None:
@@ -260,7 +252,8 @@ class Pipeline:
                 "name": self.source.name,
                 "options": self.options.record(),
                 "frames": frames.source,
-                "accuracy_int": accuracy,
+                "accuracy_int": found.get("accuracy"),
+                "miou_int": found.get("mIoU"),
                 "synthesized": resources is not None,
                 "fifo_depths": SIMULATED if (self.work / FIFOS_FILE).exists() else ANALYTIC,
                 "logit_scale": float(graph.logit_scale),

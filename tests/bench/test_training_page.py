@@ -25,7 +25,7 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
     rung = {"name": "rtl", "frames": 20, "boundaries": 4, "codes": 8_080, "mismatches": 0}
     for name, data in {
         "verify": {"rungs": [rung, {"name": "netlist", "skipped": "not asked for"}]},
-        "build": {"accuracy_int": 0.875},
+        "build": {"accuracy_int": 0.875, "miou_int": 0.25},
         "performance": {"cycles_per_frame": 250, "clock_mhz": 100.0},
     }.items():
         (build / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
@@ -36,6 +36,9 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
         assert f"{phase['accuracy']:.2%}" in text
     assert "| finetune | finetune | L_Lip 0.0001, cyclical rates | 2 |" in text
     assert "models/quickstart/digits_fcdnn_w2a2.yaml --set training.epochs=2" in text
-    assert "400,000 frames/s at 100 MHz. The integer network's accuracy is 87.50%." in text
+    assert (
+        "400,000 frames/s at 100 MHz. The integer network's accuracy is 87.50%, its mIoU 25.00%."
+        in text
+    )
     assert "| rtl | 20 | 4 | 8,080 | 0 |" in text
     assert "netlist" not in text
