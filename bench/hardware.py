@@ -7,8 +7,8 @@ and synthesized. Cycles come from RTL simulation of the stitched design and from
 bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
 `fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
 many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
-`seconds` and `memory` (from the network to the verified and synthesized build; no seconds where
-`--cache` held something already), `simulation`
+`seconds` and `memory` (from the network to the verified and synthesized build; where `--cache`
+held something already, the seconds of the last run in which it did not), `simulation`
 (cycles of the whole design a second in Verilator, everything watched); rows of networks left out
 with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
 """
@@ -174,7 +174,14 @@ def main() -> None:
             rows, held = measure(entry, folder, arguments.cache or folder / "cache")
             path = RESULTS / "hardware.json"
             earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-            save("hardware", [*(r for r in earlier if r["network"] != entry.name), *rows])
+            measured = {one["metric"] for one in rows}
+            kept = [
+                r
+                for r in earlier
+                if r["network"] != entry.name
+                or (r["metric"] == "seconds" and "seconds" not in measured)
+            ]
+            save("hardware", [*kept, *rows])
             figures = ", ".join(f"{one['metric']} {one['value']:,}" for one in rows)
             print(f"{entry.name}: {figures}", flush=True)
             failed += [] if held else [entry.name]
