@@ -32,7 +32,7 @@ makes this page from the runs; do not edit it by hand. Accuracies are those of t
 NOTES = {
     "cifar10": "The images are JPEG copies of CIFAR-10 (about 30 dB): compare the rows with one "
     "another, not with accuracies elsewhere.",
-    "fsdd": "The test set is one speaker of six, of whom no recording was trained with.",
+    "fsdd": "The test set is two of the six speakers, of whom no recording was trained with.",
     "camvid": "240x180 pixels, 11 classes, 367 images; void pixels do not count.",
 }
 
