@@ -155,7 +155,9 @@ def main() -> None:
 def _in_a_lost_group() -> bool:
     """Whether a data-parallel training ended without its processes leaving together."""
     distributed = sys.modules.get("torch.distributed")
-    return distributed is not None and bool(distributed.is_initialized())
+    if distributed is None or not distributed.is_available():
+        return False
+    return bool(distributed.is_initialized())
 
 
 if __name__ == "__main__":

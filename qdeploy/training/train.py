@@ -129,7 +129,7 @@ def _train(
         ]
         if recipe.phases[first].kind != "pretrain":
             network = trainable(recipe, quantized=True)
-            _restore_float(recipe, folder, first, floating)
+            _restore_float(recipe, folder, first, floating, workers)
         restore_network(network, checkpoint.tensors)
         say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
     network = workers.ready(network)
@@ -155,13 +155,16 @@ def _train(
         _finish(recipe, folder, network, metrics, measured)
 
 
-def _restore_float(recipe: Recipe, folder: Path, index: int, floating: nn.Module) -> None:
+def _restore_float(
+    recipe: Recipe, folder: Path, index: int, floating: nn.Module, workers: Workers
+) -> None:
     """Load the float network, when a phase behind phase `index` starts from it again."""
     if not any(phase.kind in QUANTIZED_FROM_FLOAT for phase in recipe.phases[index + 1 :]):
         return
     last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
     end = Position(last, recipe.epochs_of(recipe.phases[last]))
-    kept = CheckpointFolder(folder / CHECKPOINTS).at(end, recipe_digest(recipe))
+    checkpoints = CheckpointFolder(folder / CHECKPOINTS)
+    kept = workers.first_does(lambda: checkpoints.at(end, recipe_digest(recipe)))
     restore_network(floating, kept.tensors)
 
 
