@@ -34,6 +34,18 @@ class Estimate:
     dsp: float
 
 
+# What FINN's resource models break with.
+_REFUSALS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 def block_needs(model: ModelWrapper, costs: BlockCosts) -> dict[str, Need]:
     """What the blocks of each layer cost, by node name."""
     from qonnx.custom_op.registry import getCustomOp
@@ -55,8 +67,8 @@ def finn_estimates(model: ModelWrapper, part: str) -> dict[str, Estimate | None]
 def _finn(node: NodeProto, part: str) -> Estimate | None:
     """FINN's figures of its own operator in place of ours, RTL before HLS.
 
-    What its model raises for operators and parts it does not know is of every kind, bare ones
-    too; no figure is the answer then, and a note says why: a build does not depend on it.
+    Its model breaks on operators and parts it does not know; no figure is the answer then, and a
+    note says why: a build does not depend on it.
     """
     from onnx import NodeProto
     from qonnx.custom_op.registry import getCustomOp
@@ -71,7 +83,7 @@ def _finn(node: NodeProto, part: str) -> Estimate | None:
             continue
         try:
             found = getCustomOp(twin).node_res_estimation(part)
-        except Exception as error:  # noqa: BLE001 (see above)
+        except _REFUSALS as error:
             say(f"note: no estimate of FINN for `{node.name}`: {type(error).__name__}: {error}")
             continue
         return Estimate(float(found["LUT"]), found["BRAM_18K"] / 2, float(found["DSP"]))
