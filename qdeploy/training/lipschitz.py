@@ -6,6 +6,10 @@ over all convolution and fully connected layers; the norm is Frobenius', kernels
 (k·k·c_in, c_out), so that I has c_out rows. W_l is the float weight that retraining updates: the
 paper tells it apart from its quantized version W^q (eq. (2) to (4)), and eq. (8) names W.
 
+A convolution in groups, depthwise ones included, counts as the convolution without groups that
+does the same: W_l has zeros where a group does not look, WᵀW is zero between groups, and the term
+is the sum of the groups' own.
+
 The non-zero eigenvalues of WᵀW and WWᵀ are the same. Where c_out is larger than the fan-in n, the
 smaller matrix gives the same value up to a constant, one for each missing zero eigenvalue:
 
@@ -19,9 +23,10 @@ from torch import nn
 
 
 def weight_matrices(network: nn.Module) -> list[torch.Tensor]:
-    """W_lᵀ of every layer, (c_out, k·k·c_in); the order inside a row does not matter to WᵀW."""
+    """W_lᵀ of every layer in blocks, (groups, c_out / groups, k·k·c_in / groups); the order inside
+    a row does not matter to WᵀW."""
     return [
-        module.weight.flatten(1)
+        _blocks(module.weight, module.groups if isinstance(module, nn.Conv2d) else 1)
         for module in network.modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
@@ -31,9 +36,13 @@ def lipschitz_term(network: nn.Module) -> torch.Tensor:
     """L_Lip as a scalar with gradient."""
     matrices = weight_matrices(network)
     total = torch.zeros((), device=matrices[0].device if matrices else None)
-    for rows in matrices:
-        outputs, inputs = rows.shape
-        gram = rows @ rows.T if outputs <= inputs else rows.T @ rows
-        excess = gram - torch.eye(gram.shape[0], device=gram.device)
-        total = total + 0.5 * (excess.square().sum() + max(0, outputs - inputs))
+    for blocks in matrices:
+        groups, outputs, inputs = blocks.shape
+        gram = blocks @ blocks.mT if outputs <= inputs else blocks.mT @ blocks
+        excess = gram - torch.eye(gram.shape[-1], device=gram.device)
+        total = total + 0.5 * (excess.square().sum() + groups * max(0, outputs - inputs))
     return total
+
+
+def _blocks(weight: torch.Tensor, groups: int) -> torch.Tensor:
+    return weight.reshape(groups, weight.shape[0] // groups, -1)

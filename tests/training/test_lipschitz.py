@@ -59,6 +59,35 @@ def test_orthonormal_columns_cost_nothing():
     assert lipschitz_term(layer).item() == pytest.approx(0, abs=1e-9)
 
 
+def as_one_group(layer: nn.Conv2d) -> torch.Tensor:
+    """The kernel of the convolution without groups that does the same."""
+    outputs, inputs = layer.out_channels // layer.groups, layer.in_channels // layer.groups
+    dense = torch.zeros(layer.out_channels, layer.in_channels, *layer.kernel_size)
+    for group in range(layer.groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        dense[rows, group * inputs : (group + 1) * inputs] = layer.weight.detach()[rows]
+    return dense
+
+
+@pytest.mark.parametrize("groups", [2, 4, 8])
+@pytest.mark.parametrize("outputs", [8, 64])
+def test_groups_count_as_the_convolution_without_groups_that_does_the_same(groups, outputs):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(8, outputs, 3, groups=groups, bias=False)
+    images = torch.randn(1, 8, 5, 5)
+    same = nn.Conv2d(8, outputs, 3, bias=False)
+    same.weight = nn.Parameter(as_one_group(layer))
+    torch.testing.assert_close(same(images), layer(images))
+    assert lipschitz_term(layer).item() == pytest.approx(lipschitz_term(same).item(), rel=1e-5)
+
+
+def test_depthwise_filters_of_norm_one_cost_nothing():
+    layer = nn.Conv2d(32, 32, 3, groups=32, bias=False)
+    with torch.no_grad():
+        layer.weight /= layer.weight.flatten(1).norm(dim=1)[:, None, None, None]
+    assert lipschitz_term(layer).item() == pytest.approx(0, abs=1e-9)
+
+
 def test_it_reaches_the_float_weights_of_quantized_layers():
     from qdeploy.networks.registry import build_network
     from qdeploy.recipe.models import Recipe
