@@ -40,6 +40,12 @@ INTERRUPTED = 130
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in the folder.")
 @click.option(
+    "--start-from",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Take over the first phases of another run, as far as the recipes are the same.",
+)
+@click.option(
     "--any-network", is_flag=True, help="Train also a network that cannot become hardware."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
@@ -50,6 +56,7 @@ def train(
     overrides: tuple[str, ...],
     resume: bool,
     force: bool,
+    start_from: Path | None,
     any_network: bool,
     as_json: bool,
 ) -> None:
@@ -77,7 +84,7 @@ def train(
 
     try:
         with _stoppable():
-            run_training(resolved, folder, data, resume=resume, force=force)
+            run_training(resolved, folder, data, resume=resume, force=force, start_from=start_from)
     except KeyboardInterrupt:
         if not first:
             raise click.exceptions.Exit(INTERRUPTED) from None

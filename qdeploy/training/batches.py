@@ -2,7 +2,9 @@
 
 Nothing is carried from epoch to epoch, so a resumed run sees the same batches as an unbroken one.
 With several processes, step s of all ranks together is step s of a single process, image by image
-and with the same augmentation: rank r takes the r-th of `world` equal parts of each batch.
+and with the same augmentation. A batch has `training.accumulate` equal parts, one pass through the
+network each, and rank r takes the r-th of `world` equal shares of every part: batch norm sees the
+same images together however many processes there are.
 """
 
 from __future__ import annotations
@@ -59,10 +61,11 @@ def training_batches(
     """Shuffled, augmented batches of one epoch, or one rank's part of them.
 
     `data.batch_size` is the global batch: each of `steps_per_epoch` steps takes the next
-    `batch_size` images of one permutation, drawn from seed, phase and epoch, and rank r gets images
-    [r · n, (r + 1) · n) of it, n = batch_size / world. So shards are disjoint, equally long, and
-    together the batches of a single process. The same arguments give the same bits, whatever the
-    number of worker processes that decode.
+    `batch_size` images of one permutation, drawn from seed, phase and epoch. Of each of its A =
+    `training.accumulate` parts rank r gets images [r · n, (r + 1) · n), n = batch_size / (A ·
+    world), one part behind the other. So shards are disjoint, equally long, and together the
+    batches of a single process. The same arguments give the same bits, whatever the number of
+    worker processes that decode.
 
     Args:
         phase, epoch: from 0.
@@ -75,23 +78,24 @@ def training_batches(
         segmentation, (n, H, W).
 
     Raises:
-        RecipeError: when the batch cannot be divided among the processes.
+        RecipeError: when the batch cannot be divided among parts and processes.
         DataError: when a file cannot be read.
     """
     split, size = dataset.train, recipe.data.batch_size
-    check_shards(recipe, shard.world)
+    check_shards(recipe, shard.world, len(split))
+    places = _places(min(size, len(split)), recipe.training.accumulate, shard)
     generator = epoch_generator(recipe.seed, phase, epoch)
     order = torch.randperm(len(split), generator=generator)
     steps = steps_per_epoch(len(split), size)
     if isinstance(split, MemorySplit):
         raw = _from_memory(
-            split, order, steps, size, generator, augmentation(dataset, recipe), shard, first_step
+            split, order, steps, size, generator, augmentation(dataset, recipe), places, first_step
         )
     else:
         assert isinstance(split, FileSplit)
         key = f"{recipe.seed}/{phase}/{epoch}"
         wanted = (
-            _wanted(order, key, _part(step * size, min(size, len(split)), shard))
+            _wanted(order, key, [step * size + place for place in places])
             for step in range(first_step, steps)
         )
         raw = stream(split, wanted, _workers(recipe, shard))
@@ -136,19 +140,32 @@ def sample(
     return prepared(images, recipe), labels.to(torch.int64)
 
 
-def check_shards(recipe: Recipe, world: int) -> None:
-    """Refuse a global batch that `world` processes cannot share equally.
+def check_shards(recipe: Recipe, world: int, images: int) -> None:
+    """Refuse a global batch that `world` processes cannot share equally, part by part.
+
+    Args:
+        images: in the training set; a set smaller than a batch is one of its own.
 
     Raises:
-        RecipeError: naming both numbers.
+        RecipeError: naming the numbers.
     """
-    size = recipe.data.batch_size
-    if size % world:
+    size, parts = recipe.data.batch_size, recipe.training.accumulate
+    if size % (world * parts):
+        by = f"{world} processes" if world > 1 else ""
+        by += f"{' in ' if by else ''}{parts} parts" if parts > 1 else ""
         raise RecipeError(
-            f"a batch of {size} images cannot be shared equally by {world} processes",
-            where="data.batch_size",
-            why="it is the number of images in a step of all processes together",
-            do=f"choose a multiple of {world}, or another number of processes",
+            f"a batch of {size} images cannot be shared equally by {by}",
+            where="data.batch_size" if parts == 1 else "training.accumulate",
+            why="`data.batch_size` is the number of images in a step of all processes together",
+            do=f"choose a batch that is a multiple of {world * parts}",
+        )
+    whole = min(size, images)
+    if (parts > 1 and whole // parts < 2) or whole < world * parts:
+        raise RecipeError(
+            f"{whole} images a step are too few for {parts} parts and {world} processes",
+            where="training.accumulate" if parts > 1 else "data.batch_size",
+            why="batch norm needs at least two images in a part, and a process one of them",
+            do="choose fewer parts, or a larger batch",
         )
 
 
@@ -179,7 +196,7 @@ def _from_memory(
     size: int,
     generator: torch.Generator,
     change: Augmentation | None,
-    shard: Shard,
+    places: list[int],
     first_step: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for step in range(steps):
@@ -188,23 +205,23 @@ def _from_memory(
         draws = change.draw(len(chosen), generator) if change is not None else ()
         if step < first_step:
             continue
-        part = _part(0, len(chosen), shard)
-        mine = chosen[part.start : part.stop].to(split.images.device)
+        mine = chosen[places].to(split.images.device)
         images, labels = split.images[mine], split.labels[mine]
         if change is not None:
-            own = tuple(values[part.start : part.stop] for values in draws)
+            own = tuple(values[places] for values in draws)
             images, labels = change.apply(images, labels, own)
         yield images, labels
 
 
-def _part(begin: int, count: int, shard: Shard) -> range:
-    """One rank's places in a batch of `count` images from place `begin` on."""
-    length = count // shard.world
-    first = begin + shard.rank * length
-    return range(first, first + length)
+def _places(count: int, parts: int, shard: Shard) -> list[int]:
+    """One rank's places in a batch of `count` images that goes through the network in `parts`;
+    what a set smaller than its batch has beyond equal shares is left out."""
+    share = count // (parts * shard.world)
+    first = [(part * shard.world + shard.rank) * share for part in range(parts)]
+    return [place for start in first for place in range(start, start + share)]
 
 
-def _wanted(order: torch.Tensor, key: str, places: range) -> list[Wanted]:
+def _wanted(order: torch.Tensor, key: str, places: list[int]) -> list[Wanted]:
     return [(int(order[place]), _number(f"{key}/{place}")) for place in places]
 
 

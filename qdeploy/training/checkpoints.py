@@ -26,7 +26,7 @@ FORMAT = 1
 KEPT = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Position:
     """How far a run is: `epoch` epochs of phase number `phase` (from 0) are done."""
 
@@ -158,13 +158,34 @@ class CheckpointFolder:
         """All candidates, oldest first."""
         return sorted(self.folder.glob("phase*-epoch*.safetensors"))
 
+    def clear(self) -> None:
+        """Remove what a killed process left half written."""
+        for path in self.folder.glob(".*.part"):
+            path.unlink(missing_ok=True)
+
+    def read(self, path: Path, recipe_sha256: str) -> Checkpoint:
+        """The checkpoint in one of `paths()`.
+
+        Raises:
+            CheckpointError: when it is damaged or of another recipe.
+        """
+        tensors, sidecar = read_tensors(path)
+        if sidecar.get("recipe_sha256") != recipe_sha256:
+            raise CheckpointError(
+                f"the checkpoint `{path.name}` belongs to another recipe",
+                where=str(path),
+                do="use --force to start this run over",
+            )
+        position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
+        return Checkpoint(position, tensors, sidecar, path)
+
     def at(self, position: Position, recipe_sha256: str) -> Checkpoint:
         """The checkpoint behind an epoch of a phase.
 
         Raises:
             CheckpointError: when it is missing, damaged or of another recipe.
         """
-        return _read(self.folder / f"{position.stem()}.safetensors", recipe_sha256)
+        return self.read(self.folder / f"{position.stem()}.safetensors", recipe_sha256)
 
     def newest(self, recipe_sha256: str) -> tuple[Checkpoint | None, list[CheckpointError]]:
         """The newest complete checkpoint of this recipe, and what was wrong with newer ones.
@@ -176,7 +197,7 @@ class CheckpointFolder:
         paths = self.paths()
         for path in reversed(paths):
             try:
-                return _read(path, recipe_sha256), troubles
+                return self.read(path, recipe_sha256), troubles
             except CheckpointError as error:
                 troubles.append(error)
         if troubles:
@@ -187,18 +208,6 @@ class CheckpointFolder:
                 do="use --force to start this run over",
             )
         return None, []
-
-
-def _read(path: Path, recipe_sha256: str) -> Checkpoint:
-    tensors, sidecar = read_tensors(path)
-    if sidecar.get("recipe_sha256") != recipe_sha256:
-        raise CheckpointError(
-            f"the checkpoint `{path.name}` belongs to another recipe",
-            where=str(path),
-            do="use --force to start this run over",
-        )
-    position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
-    return Checkpoint(position, tensors, sidecar, path)
 
 
 def _is_kept(path: Path) -> bool:

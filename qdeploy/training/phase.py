@@ -258,6 +258,7 @@ class PhaseTrainer:
             culprit(self.network, min(known) if known else None),
             f"phase {self._phase.name}, epoch {place.epoch + 1}, step {place.step + 1}",
             str(self.checkpoint) if self.checkpoint else None,
+            str(self.folder) if self.index > 0 else None,
         )
 
 

@@ -16,10 +16,12 @@ from qdeploy.training.run import (
     METRICS,
     MODEL,
     RECIPE,
+    STARTED_FROM,
     SUMMARY,
     is_finished,
     recipe_digest,
 )
+from qdeploy.training.start_from import Inheritance, inherit
 
 
 class Start(Enum):
@@ -31,7 +33,13 @@ class Start(Enum):
 
 
 def prepare(
-    folder: Path, recipe: Recipe, *, resume: bool, force: bool, say: Callable[[str], None]
+    folder: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    force: bool,
+    start_from: Path | None = None,
+    say: Callable[[str], None],
 ) -> tuple[Start, Checkpoint | None]:
     """Make `folder` ready and store the recipe in it.
 
@@ -40,12 +48,19 @@ def prepare(
         recipe: resolved.
         resume: go on from the newest complete checkpoint, if there is one.
         force: remove an earlier run.
+        start_from: another run, whose first phases a run that begins takes over; a run that goes
+            on has its own.
         say: is told what happens, in sentences.
 
     Raises:
         CheckpointError: when the folder holds something else and `force` is not given, or when no
             checkpoint can be used.
     """
+    taken = None
+    if start_from is not None:
+        _check_other(start_from, folder)
+        # Looked at before anything is removed.
+        taken = inherit(start_from, recipe)
     if force:
         _remove(folder)
     stored = _stored(folder)
@@ -59,20 +74,23 @@ def prepare(
         if resume:
             say(f"there is no run in {folder} yet: training starts from the beginning")
         save_recipe(recipe, folder / RECIPE)
-        return Start.FRESH, None
+        return _begin(folder, recipe, taken, say)
     if recipe_digest(stored) != recipe_digest(recipe):
         raise CheckpointError(
             f"`{folder}` holds a run of a different recipe",
             where=str(folder / RECIPE),
             why=_difference(stored, recipe),
-            do="choose another folder with --out, or replace that run with --force",
+            do="choose another folder with --out, where --start-from takes over the phases that "
+            "both have in common, or replace that run with --force",
         )
     if is_finished(folder, recipe):
         return Start.FINISHED, None
-    checkpoint, troubles = CheckpointFolder(folder / CHECKPOINTS).newest(recipe_digest(recipe))
+    checkpoints = CheckpointFolder(folder / CHECKPOINTS)
+    checkpoints.clear()
+    checkpoint, troubles = checkpoints.newest(recipe_digest(recipe))
     if checkpoint is None:
         say("the earlier run has no checkpoint yet: training starts from the beginning")
-        return Start.FRESH, None
+        return _begin(folder, recipe, taken, say)
     if not resume:
         raise CheckpointError(
             f"`{folder}` holds an unfinished run of this recipe",
@@ -82,6 +100,25 @@ def prepare(
     for trouble in troubles:
         say(f"{trouble.what}; an earlier one is used")
     return Start.RESUME, checkpoint
+
+
+def _begin(
+    folder: Path, recipe: Recipe, taken: Inheritance | None, say: Callable[[str], None]
+) -> tuple[Start, Checkpoint | None]:
+    if taken is None:
+        return Start.FRESH, None
+    checkpoint = taken.write(folder, recipe)
+    say(f"taken over from {taken.origin['run']}: everything up to phase {taken.origin['phase']}")
+    return Start.RESUME, checkpoint
+
+
+def _check_other(start_from: Path, folder: Path) -> None:
+    if start_from.resolve() == folder.resolve():
+        raise CheckpointError(
+            f"a run cannot start from itself: `{folder}`",
+            where="--start-from",
+            do="give --out another folder, or go on with --resume",
+        )
 
 
 def _stored(folder: Path) -> Recipe | None:
@@ -107,6 +144,7 @@ def _difference(stored: Recipe, recipe: Recipe) -> str:
 
 def _remove(folder: Path) -> None:
     """Remove what a run consists of, and nothing else; the summary first: it marks the end."""
-    for name in (SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, RECIPE):
+    own = (SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, STARTED_FROM, RECIPE)
+    for name in own:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 recipe.yaml                     the resolved recipe
 metrics.jsonl                   one line an epoch
+started_from.json               the run whose first phases were taken over, if one was
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
 summary.json                    accuracies by phase; written last: a run that has it is finished
@@ -23,7 +24,7 @@ from qdeploy.data.registry import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.networks.registry import build_network
 from qdeploy.recipe.loading import load_recipe
-from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.models import Recipe, Training
 from qdeploy.training.checkpoints import read_tensors, writing
 
 RECIPE = "recipe.yaml"
@@ -31,6 +32,7 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 SUMMARY = "summary.json"
+STARTED_FROM = "started_from.json"
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,18 @@ def recipe_digest(recipe: Recipe) -> str:
     """Hash of the resolved recipe: two runs with the same digest train the same weights.
 
     Only values that are not the defaults count, so that a key which a later version adds leaves
-    the digests of older runs alone. How batches are loaded decides nothing about weights, so a run
-    may go on with other `workers`.
+    the digests of older runs alone. How batches are loaded and how long processes wait decides
+    nothing about weights, and equal bits are promised for a CPU alone: a run may go on with other
+    `workers`, another `worker_timeout`, or on a GPU.
     """
     data = recipe.data.model_copy(update={"workers": None, "on_device": "auto"})
-    values = recipe.model_copy(update={"data": data}).model_dump(mode="json", exclude_defaults=True)
+    usual = Training()
+    training = recipe.training.model_copy(
+        update={"device": usual.device, "worker_timeout": usual.worker_timeout}
+    )
+    values = recipe.model_copy(update={"data": data, "training": training}).model_dump(
+        mode="json", exclude_defaults=True
+    )
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -118,6 +127,15 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def started_from(folder: Path) -> dict[str, Any]:
+    """What the run took over from another one, under the key "started_from"; nothing if it did
+    not."""
+    path = folder / STARTED_FROM
+    if not path.exists():
+        return {}
+    return {"started_from": json.loads(path.read_text(encoding="utf-8"))}
+
+
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; an unreadable one ends the list."""
     rows: list[dict[str, Any]] = []
@@ -146,8 +164,10 @@ def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
 def is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds a finished run of exactly this recipe."""
     summary = read_summary(folder)
-    return (
-        summary is not None
-        and summary.get("recipe_sha256") == recipe_digest(recipe)
-        and (folder / MODEL).exists()
-    )
+    if summary is None or summary.get("recipe_sha256") != recipe_digest(recipe):
+        return False
+    try:
+        read_tensors(folder / MODEL)
+    except CheckpointError:
+        return False  # it is made again from the last checkpoint
+    return True

@@ -36,6 +36,7 @@ from qdeploy.training.run import (
     SUMMARY,
     read_metrics,
     recipe_digest,
+    started_from,
     write_metrics,
 )
 from qdeploy.training.state import restore_network
@@ -51,6 +52,7 @@ def train(
     data_dir: Path | None = None,
     resume: bool = False,
     force: bool = False,
+    start_from: Path | None = None,
 ) -> Path:
     """Train `recipe` into `run_dir`; the same recipe gives the same weights bit for bit on a CPU
     with the same number of threads and processes, also when it was interrupted and resumed.
@@ -63,6 +65,7 @@ def train(
         data_dir: as in `load_dataset`.
         resume: go on with an unfinished run.
         force: replace an earlier run.
+        start_from: the folder of a run with the same first phases, which are taken over from it.
 
     Returns:
         `run_dir`.
@@ -75,12 +78,14 @@ def train(
     """
     _check_task(recipe)
     with joined(recipe.training) as workers:
-        check_shards(recipe, workers.world)
         dataset = load_dataset(recipe.data, data_dir)
+        check_shards(recipe, workers.world, len(dataset.train))
         free = free_bytes(workers.device)
         dataset = place(dataset, workers.device, recipe.data.on_device, free)
         start, checkpoint = workers.first_does(
-            lambda: prepare(run_dir, recipe, resume=resume, force=force, say=say)
+            lambda: prepare(
+                run_dir, recipe, resume=resume, force=force, start_from=start_from, say=say
+            )
         )
         if start is Start.FINISHED:
             say(f"{run_dir} holds the finished run of this very recipe: nothing to do")
@@ -132,6 +137,7 @@ def _train(
             _restore_float(recipe, folder, first, floating, workers)
         restore_network(network, checkpoint.tensors)
         say(f"going on behind epoch {done} of phase {recipe.phases[first].name}")
+        _note_other_sums(checkpoint, workers)
     network = workers.ready(network)
     path = checkpoint.path if checkpoint is not None else None
     for index in range(first, len(recipe.phases)):
@@ -153,6 +159,16 @@ def _train(
     measured = measure(network, dataset, recipe, workers)
     if workers.is_first:
         _finish(recipe, folder, network, metrics, measured)
+
+
+def _note_other_sums(checkpoint: Checkpoint, workers: Workers) -> None:
+    before = (checkpoint.sidecar.get("processes"), checkpoint.sidecar.get("threads"))
+    now = (workers.world, torch.get_num_threads())
+    if before != now:
+        say(
+            f"note: before, there were {before[0]} processes of {before[1]} threads, now {now[0]} "
+            f"of {now[1]}: sums round differently, weights will not be equal bit for bit"
+        )
 
 
 def _restore_float(
@@ -205,6 +221,7 @@ def _finish(
                 "phases": phases,
                 **measured,
                 "seconds": sum(phase["seconds"] for phase in phases),
+                **started_from(folder),
                 **common,
             },
         )

@@ -79,14 +79,17 @@ def not_finite(
     culprit: str,
     where: str,
     checkpoint: str | None,
+    run: str | None,
 ) -> TrainingError:
-    """The error for a `what` that is no longer a finite number, at step `where`."""
+    """The error for a `what` that is no longer a finite number, at step `where`; `run` is the
+    folder when there are phases before, to start again behind."""
     kept = f"the last good checkpoint is {checkpoint}; " if checkpoint else ""
+    again = f"into another folder with --start-from {run}" if run else "again with --force"
     return TrainingError(
         f"the {what} is no longer a finite number; {culprit}",
         where=where,
         why="the learning rate is too high for this network, or its scales were lost",
-        do=f"{kept}lower the phase's optimizer.lr and train again with --force",
+        do=f"{kept}lower the phase's optimizer.lr and train {again}",
     )
 
 

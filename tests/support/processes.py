@@ -14,16 +14,11 @@ PATIENCE = 240
 
 def start(count: int, *words: str) -> list[subprocess.Popen[str]]:
     """`qdeploy WORDS` in `count` processes that find one another."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     common = {
-        **os.environ,
+        **_environment(),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": _free_port(),
         "WORLD_SIZE": str(count),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     return [
         subprocess.Popen(
@@ -35,6 +30,19 @@ def start(count: int, *words: str) -> list[subprocess.Popen[str]]:
         )
         for rank in range(count)
     ]
+
+
+def torchrun(count: int, *words: str) -> subprocess.Popen[str]:
+    """`qdeploy WORDS` under torchrun."""
+    launcher = ["torch.distributed.run", "--nproc-per-node", str(count)]
+    launcher += ["--master-port", _free_port()]
+    return subprocess.Popen(
+        [sys.executable, "-m", *launcher, "-m", "qdeploy", *words],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
@@ -59,3 +67,14 @@ def wait_for(path: Path, processes: list[subprocess.Popen[str]]) -> None:
         assert time.monotonic() < end, f"{path} did not come"
         assert all(process.poll() is None for process in processes), "a process ended too early"
         time.sleep(0.002)
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(path for path in sys.path if path)
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])

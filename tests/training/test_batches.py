@@ -9,6 +9,7 @@ from qdeploy.data.registry import load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.training.batches import (
     Shard,
+    check_shards,
     epoch_generator,
     evaluation_batches,
     steps_per_epoch,
@@ -69,6 +70,21 @@ def test_the_ranks_batches_together_are_those_of_one_process(recipe, augment, wo
         assert torch.equal(torch.cat([y for _, y in parts]), labels)
 
 
+@pytest.mark.parametrize("augment", ["none", "crop-flip"])
+def test_parts_of_a_batch_hold_the_same_images_on_any_number_of_processes(recipe, augment):
+    recipe = with_data(recipe, augment=augment)
+    recipe = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"accumulate": 4})}
+    )
+    data = load_dataset("digits")
+    whole = next(training_batches(data, recipe, 1, 2))
+    ranks = [next(training_batches(data, recipe, 1, 2, Shard(rank, 2))) for rank in range(2)]
+    for values, shares in zip(whole, zip(*ranks, strict=True), strict=True):
+        shared = [share.chunk(4) for share in shares]
+        for part, wanted in enumerate(values.chunk(4)):
+            assert torch.equal(torch.cat([share[part] for share in shared]), wanted)
+
+
 def test_one_process_sees_the_order_and_augmentation_of_earlier_versions(recipe):
     digest = hashlib.sha256()
     for inputs, labels in training_batches(load_dataset("digits"), recipe, 0, 1):
@@ -90,6 +106,25 @@ def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe):
 def test_a_batch_that_cannot_be_shared_equally_is_refused(recipe):
     with pytest.raises(RecipeError, match="64 images cannot be shared equally by 3 processes"):
         next(training_batches(load_dataset("digits"), recipe, 0, 0, Shard(0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "images", "why"),
+    [
+        (64, 3, 1000, "64 images cannot be shared equally by 3 parts"),
+        (96, 4, 1000, "96 images cannot be shared equally by 5 processes in 4 parts"),
+        (60, 60, 1000, "60 images a step are too few for 60 parts"),
+        (60, 4, 7, "7 images a step are too few for 4 parts"),
+    ],
+)
+def test_parts_that_batch_norm_cannot_take_are_refused(recipe, size, parts, images, why):
+    recipe = with_data(recipe, batch_size=size)
+    recipe = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"accumulate": parts})}
+    )
+    with pytest.raises(RecipeError, match=why) as caught:
+        check_shards(recipe, 5 if size == 96 else 1, images)
+    assert caught.value.where == "training.accumulate"
 
 
 @pytest.mark.parametrize("world", [1, 3])

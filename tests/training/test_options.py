@@ -59,14 +59,14 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(recipe, tmp_path):
     rows = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hidden.nn, "BatchNorm1d", lambda count: torch.nn.Identity())
-        for parts in (1, 5):
+        for parts in (1, 4):
             made = changed(
                 recipe,
                 training={"threads": 1, "accumulate": parts, "epochs": 1},
                 phases=[phase.model_dump() for phase in recipe.phases[:2]],
             )
             rows[parts] = read_metrics(train(made, tmp_path / str(parts)))
-    for one, other in zip(rows[1], rows[5], strict=True):
+    for one, other in zip(rows[1], rows[4], strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=2e-3)
         assert other["lipschitz"] == pytest.approx(one["lipschitz"], rel=2e-3)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import PATIENCE, finish, start, wait_for
+from processes import PATIENCE, finish, start, torchrun, wait_for
 from torch import nn
 
 from qdeploy.errors import RecipeError
@@ -66,6 +66,32 @@ def test_two_processes_give_the_curve_of_one(parallel, tmp_path):
     )
     assert "float 1/2" in results[0][1]
     assert "float 1/2" not in results[1][1]
+
+
+def test_torchrun_with_parts_of_a_batch_gives_the_curve_of_one_process(parallel, tmp_path):
+    """Batch norm sees a part at a time: it has to be the same part."""
+    training = {"threads": 1, "accumulate": 4, "epochs": 1}
+    parts = Recipe.model_validate({**parallel.model_dump(), "training": training})
+    alone = train(parts, tmp_path / "alone")
+    both = tmp_path / "both"
+    ((code, errors),) = finish([torchrun(2, *words(parts, both))])
+    assert code == 0, errors
+    assert_same_curve(alone, both)
+
+
+@pytest.mark.slow
+def test_numbers_that_break_in_two_processes_stop_both_with_one_message(parallel, tmp_path):
+    phases = [phase.model_dump() for phase in parallel.phases]
+    phases[-1]["optimizer"] = {"lr": 100.0, "weight_decay": 1.0}
+    wild = Recipe.model_validate({**parallel.model_dump(), "phases": phases})
+    folder = tmp_path / "run"
+    (first, told), (second, other) = finish(start(2, *words(wild, folder)))
+    assert (first, second) == (1, 1)
+    assert "no longer a finite number" in told
+    assert "phase retrain, epoch 1, step " in told
+    assert "ends together with the first one" in other
+    assert "Traceback" not in told + other
+    assert (folder / "checkpoints" / "phase00-epoch00002.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,147 @@
+"""Beginning a run behind the phases that another run has trained already.
+
+A phase is fixed by seed, network, data and the phases up to it, so two recipes that begin alike
+train alike: the second takes the first one's checkpoints, and its own phases go on behind them.
+The other run is only read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qdeploy.artifacts import write_json
+from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.recipe.loading import load_recipe
+from qdeploy.recipe.models import Phase, Quantization, Recipe
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, Position, writing
+from qdeploy.training.run import (
+    CHECKPOINTS,
+    RECIPE,
+    STARTED_FROM,
+    read_metrics,
+    recipe_digest,
+    write_metrics,
+)
+
+
+def shared_phases(one: Recipe, other: Recipe) -> list[Phase]:
+    """The phases at the beginning of both recipes that train the same weights.
+
+    Float training does not depend on bit widths: with another `quantization` the phases in float
+    are still shared, as long as inputs have as many bits.
+    """
+    if _alike(one) != _alike(other):
+        return []
+    same = []
+    for first, second in zip(one.phases, other.phases, strict=False):
+        floating = first.kind == "pretrain"
+        if first != second or not (floating or one.quantization == other.quantization):
+            break
+        same.append(first)
+    return same
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a new run takes from another one.
+
+    Args:
+        checkpoints: ends of shared phases, the newest last.
+        rows: their metrics.
+        origin: where they come from, for the record.
+    """
+
+    checkpoints: list[Checkpoint]
+    rows: list[dict[str, Any]]
+    origin: dict[str, Any]
+
+    def write(self, folder: Path, recipe: Recipe) -> Checkpoint:
+        """Copy it into the run `folder` of `recipe`.
+
+        Returns:
+            The newest checkpoint, which training goes on from.
+
+        Raises:
+            CheckpointError: when it cannot be written.
+        """
+        write_metrics(folder, self.rows)
+        with writing(folder / STARTED_FROM):
+            write_json(folder / STARTED_FROM, self.origin)
+        own = CheckpointFolder(folder / CHECKPOINTS)
+        # The oldest first: a phase that starts from the float network needs that one's end.
+        for one in self.checkpoints:
+            sidecar = {**one.sidecar, "recipe_sha256": recipe_digest(recipe)}
+            path = own.save(one.position, one.tensors, sidecar, keep=bool(one.sidecar["keep"]))
+        return replace(self.checkpoints[-1], path=path)
+
+
+def inherit(source: Path, recipe: Recipe) -> Inheritance:
+    """Find what `recipe` shares with the run in `source`, which is only read.
+
+    Raises:
+        CheckpointError: when `source` holds no run, shares no phase, or has no usable checkpoint.
+    """
+    try:
+        stored = load_recipe(source / RECIPE)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"`{source}` is not a run folder",
+            where=str(source / RECIPE),
+            why=error.what,
+            do="give --start-from the folder of a run",
+        ) from error
+    shared = shared_phases(stored, recipe)
+    if not shared:
+        raise CheckpointError(
+            f"the run in `{source}` has no phase in common with this recipe",
+            where=str(source / RECIPE),
+            why=_difference(stored, recipe),
+            do="train without --start-from",
+        )
+    taken = _usable(CheckpointFolder(source / CHECKPOINTS), stored, len(shared))
+    if not taken:
+        raise CheckpointError(
+            f"the run in `{source}` has no complete checkpoint of `{shared[0].name}`",
+            where=str(source / CHECKPOINTS),
+            do=f"train without --start-from, or go on with that run first: --out {source} --resume",
+        )
+    end = taken[-1].position
+    rows = [r for r in read_metrics(source) if Position(r["phase_index"], r["epoch"]) <= end]
+    origin = {
+        "run": str(source),
+        "recipe_sha256": recipe_digest(stored),
+        "phase": stored.phases[end.phase].name,
+        "epoch": end.epoch,
+    }
+    return Inheritance(taken, rows, origin)
+
+
+def _usable(folder: CheckpointFolder, stored: Recipe, phases: int) -> list[Checkpoint]:
+    """The ends of the first `phases` phases and the newest checkpoint behind them."""
+    found = []
+    digest = recipe_digest(stored)
+    for path in folder.paths():
+        try:
+            one = folder.read(path, digest)
+        except CheckpointError:
+            continue  # an earlier one is used
+        if one.position.phase < phases:
+            found.append(one)
+    return [one for one in found[:-1] if one.sidecar["keep"]] + found[-1:]
+
+
+def _alike(recipe: Recipe) -> str:
+    """Digest of what all phases depend on."""
+    quantization = Quantization(input_bits=recipe.quantization.input_bits)
+    common = {"name": "x", "phases": [], "quantization": quantization}
+    return recipe_digest(recipe.model_copy(update=common))
+
+
+def _difference(stored: Recipe, recipe: Recipe) -> str:
+    if _alike(stored) == _alike(recipe):
+        return f"they differ from the first phase on, `{recipe.phases[0].name}`"
+    old, new = stored.model_dump(mode="json"), recipe.model_dump(mode="json")
+    keys = ("seed", "network", "quantization", "data", "training", "phases")
+    return f"the recipes differ in: {', '.join(key for key in keys if old[key] != new[key])}"
