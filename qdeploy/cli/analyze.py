@@ -149,11 +149,13 @@ def _print_run(report: dict[str, Any]) -> None:
 
 
 def _print_comparison(reports: list[dict[str, Any]]) -> None:
+    from qdeploy.training.analysis.report import measure_of
+
     rows = [
         (
             report["name"],
-            f"{report['phases'][0]['accuracy']:.2%}",
-            f"{report['phases'][-1]['accuracy']:.2%}",
+            f"{measure_of(report['phases'][0]):.2%}",
+            f"{measure_of(report['phases'][-1]):.2%}",
             f"{report['totals']['weights']:,}",
             f"{report['totals']['compression']:.1f}",
             _number(report["totals"]["effective_compression"], ".1f"),
@@ -163,7 +165,9 @@ def _print_comparison(reports: list[dict[str, Any]]) -> None:
         )
         for report in reports
     ]
-    headings = ("run", "float", "quantized", "weights", "ratio", "effective", "noise dB")
+    what = " mIoU" if all("miou" in phase for r in reports for phase in r["phases"]) else ""
+    measures = (f"float{what}", f"quantized{what}")
+    headings = ("run", *measures, "weights", "ratio", "effective", "noise dB")
     _table("all runs", (*headings, "largest σ(Q(W))", "rise of the loss"), rows, 1)
 
 

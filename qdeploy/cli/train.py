@@ -154,15 +154,19 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
     table.add_column("phase")
     table.add_column("kind")
-    for heading in ("epochs", "train acc.", "test acc.", "L_Lip", "seconds"):
+    figures = ["train_accuracy", "accuracy"]
+    headings = ["epochs", "train acc.", "test acc."]
+    if "miou" in summary:
+        figures += ["train_miou", "miou"]
+        headings += ["train mIoU", "test mIoU"]
+    for heading in (*headings, "L_Lip", "seconds"):
         table.add_column(heading, justify="right")
     for phase in summary["phases"]:
         table.add_row(
             phase["name"],
             phase["kind"],
             str(phase["epochs"]),
-            f"{phase['train_accuracy']:.2%}",
-            f"{phase['accuracy']:.2%}",
+            *(f"{phase[figure]:.2%}" for figure in figures),
             f"{phase['lipschitz']:.4g}",
             f"{phase['seconds']:.1f}",
         )

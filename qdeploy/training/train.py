@@ -229,15 +229,20 @@ def _finish(
 
 @contextlib.contextmanager
 def _deterministic(seed: int, threads: int | None) -> Iterator[None]:
-    """Seeded random numbers, deterministic kernels, `threads`; all as it was afterwards."""
+    """Seeded random numbers, deterministic kernels in full float32, `threads`; all as it was
+    afterwards."""
     before = torch.are_deterministic_algorithms_enabled()
+    # On a GPU torch lets convolutions round to TF32's 11 bits unless told otherwise.
+    tf32_before = torch.backends.cudnn.allow_tf32
     threads_before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.allow_tf32 = False
         torch.set_num_threads(threads_before if threads is None else threads)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            torch.backends.cudnn.allow_tf32 = tf32_before
             torch.set_num_threads(threads_before)

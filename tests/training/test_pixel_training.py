@@ -9,6 +9,8 @@ from data_trees import write_voc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qdeploy.cli.main import qdeploy
+from qdeploy.cli.main import run as run_command
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.run import load_run, read_metrics
@@ -111,7 +113,7 @@ def segmenting(recipe) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def test_a_segmentation_network_trains_and_reports_miou_by_epoch(segmenting, tmp_path):
+def test_a_segmentation_network_trains_and_reports_miou_everywhere(segmenting, tmp_path, capsys):
     write_voc(tmp_path)
     folder = train(segmenting, tmp_path / "run", tmp_path)
     rows = read_metrics(folder)
@@ -126,6 +128,17 @@ def test_a_segmentation_network_trains_and_reports_miou_by_epoch(segmenting, tmp
     with torch.no_grad():
         confusion.add_logits(run.network(images.float() / 256), masks.long())
     assert confusion.miou() == pytest.approx(summary["miou"], abs=1e-6)
+    words = [str(folder), "--data", str(tmp_path)]
+    capsys.readouterr()
+    assert run_command(qdeploy, ["train", f"{folder}/recipe.yaml", "--out", *words]) == 0
+    printed = capsys.readouterr().out
+    assert "mIoU" in printed
+    assert f"{summary['miou']:.2%}" in printed
+    quick = ["--frames", "2", "--loss-frames", "2", "--directions", "1"]
+    both = ["analyze", str(folder), *words, "--out", str(tmp_path / "both"), *quick]
+    assert run_command(qdeploy, both) == 0
+    printed = capsys.readouterr().out
+    assert "mIoU" in printed[printed.index("all runs") :]
 
 
 def test_a_network_for_whole_images_is_refused_on_masks(segmenting, recipe, tmp_path):

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from qdeploy.progress import track
-from qdeploy.training.analysis.trace import evaluating
+from qdeploy.training.analysis.trace import evaluating, parts
 
-BATCH = 256
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -98,7 +97,9 @@ def _direction(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 
 def _mean(loss: Loss, network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
     total = 0.0
-    for start in range(0, len(labels), BATCH):
-        part = labels[start : start + BATCH]
-        total += loss(network(images[start : start + BATCH]), part).item() * len(part)
+    start = 0
+    for part in parts(images):
+        wanted = labels[start : start + len(part)]
+        total += loss(network(part), wanted).item() * len(part)
+        start += len(part)
     return total / len(labels)

@@ -30,6 +30,7 @@ from qdeploy.training.analysis.trace import (
     WeightLayer,
     activation_quantizers,
     evaluating,
+    parts,
     width,
 )
 
@@ -59,13 +60,14 @@ class ActivationNoise:
 
 @dataclass
 class _Sums:
-    """Sums of squares at one quantizer over all its calls."""
+    """Sums of squares at one quantizer over all its calls, and of its noise at the output."""
 
     signal: float = 0.0
     rounding: float = 0.0
     error: float = 0.0
     beyond: int = 0
     values: int = 0
+    noise: float = 0.0
 
 
 def weight_sqnr(layer: WeightLayer) -> float:
@@ -85,29 +87,32 @@ def activation_noise(
         signal there (minus infinity with float activations).
     """
     proxies = activation_quantizers(network)
-    rows = []
+    sums = {name: _Sums() for name in proxies}
+    # Gains are ratios of sums over images, so images come in parts that fit the memory.
     with evaluating(network), torch.no_grad():
-        sums = {name: _Sums() for name in proxies}
-        with _rounding(proxies, (), sums):
-            reference = _centred(network(images))
-        signal = reference.square().sum().item()
-        for name, proxy in proxies.items():
-            with _rounding(proxies, (name,), {}):
-                noise = (_centred(network(images)) - reference).square().sum().item()
-            one = sums[name]
-            rows.append(
-                ActivationNoise(
-                    name,
-                    width(proxy),
-                    float(proxy.scale().item()),  # type: ignore[operator]
-                    decibels(one.signal, one.error),
-                    one.beyond / max(1, one.values),
-                    decibels(noise, signal) - decibels(one.rounding, one.signal),
-                    decibels(noise, signal),
-                )
+        signal = together = 0.0
+        for part in parts(images):
+            with _rounding(proxies, (), sums):
+                reference = _centred(network(part))
+            signal += reference.square().sum().item()
+            for name in proxies:
+                sums[name].noise += _distance(network, part, reference, proxies, (name,))
+            together += _distance(network, part, reference, proxies, tuple(proxies))
+    rows = []
+    for name, proxy in proxies.items():
+        one = sums[name]
+        at_output = decibels(one.noise, signal)
+        rows.append(
+            ActivationNoise(
+                name,
+                width(proxy),
+                float(proxy.scale().item()),  # type: ignore[operator]
+                decibels(one.signal, one.error),
+                one.beyond / max(1, one.values),
+                at_output - decibels(one.rounding, one.signal),
+                at_output,
             )
-        with _rounding(proxies, tuple(proxies), {}):
-            together = (_centred(network(images)) - reference).square().sum().item()
+        )
     return rows, decibels(together, signal)
 
 
@@ -116,6 +121,18 @@ def decibels(power: float, reference: float) -> float:
     if power == 0.0 or reference == 0.0:
         return math.nan if power == reference else math.copysign(math.inf, power - reference)
     return 10.0 * math.log10(power / reference)
+
+
+def _distance(
+    network: nn.Module,
+    images: torch.Tensor,
+    reference: torch.Tensor,
+    proxies: dict[str, nn.Module],
+    rounded: tuple[str, ...],
+) -> float:
+    """Sum of squares between `reference` and the output with the quantizers `rounded`."""
+    with _rounding(proxies, rounded, {}):
+        return (_centred(network(images)) - reference).square().sum().item()
 
 
 @contextmanager

@@ -105,14 +105,20 @@ def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
 def compare_family(reports: list[dict[str, Any]]) -> None:
     """Fill in the effective compression ratios of several runs of a family, in place."""
     family = [
-        (report["totals"]["weights"], phase["accuracy"])
+        (report["totals"]["weights"], measure_of(phase))
         for report in reports
         for phase in [p for p in report["phases"] if p["kind"] == "pretrain"][-1:]
     ]
     for report in reports:
         report["totals"]["effective_compression"] = effective_compression(
-            report["phases"][-1]["accuracy"], report["totals"]["weight_bits"], family
+            measure_of(report["phases"][-1]), report["totals"]["weight_bits"], family
         )
+
+
+def measure_of(phase: dict[str, Any]) -> float:
+    """What counts: mIoU where the network decides for every pixel, accuracy elsewhere."""
+    value: float = phase.get("miou", phase["accuracy"])
+    return value
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,8 @@ from torch import nn
 from qdeploy.quant.quantizers import codes_of, is_quantized, tensor_quantizer
 
 FLOAT_BITS = 32
+# Of a pass through a network: 256 images of 64x64; all activations of a pass are held at once.
+MOST_PIXELS = 256 * 64 * 64
 # Modules behind which a tensor still holds the codes of the quantizer in front of them; a pooled
 # sum has more bits, but what the layer behind it multiplies are still those activations.
 TRANSPARENT = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -115,6 +117,12 @@ def width(proxy: Any) -> int:
     if codes_of(proxy) == (-1, 1) and not hasattr(tensor_quantizer(proxy), "int_quant"):
         return 1
     return int(tensor_quantizer(proxy).msb_clamp_bit_width_impl().item())
+
+
+def parts(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """`images`, (N, C, H, W), in parts of at most 256, fewer where they are large."""
+    pixels = images[0, 0].numel()
+    return images.split(max(1, min(256, MOST_PIXELS // pixels)))
 
 
 @contextmanager

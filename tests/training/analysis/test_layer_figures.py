@@ -9,6 +9,7 @@ from torch import nn
 from qdeploy.networks.calibrated import calibrated_random, random_frames
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.analysis.flatness import flatness
+from qdeploy.training.analysis.report import compare_family
 from qdeploy.training.analysis.size import effective_compression, size
 from qdeploy.training.analysis.spectral import layer_norms, spectral_norm
 from qdeploy.training.analysis.trace import weight_layers
@@ -82,6 +83,20 @@ def test_the_effective_ratio_asks_for_the_float_network_as_good():
     assert effective_compression(0.90, 2 * 4000, family) == pytest.approx(16)
     assert effective_compression(0.95, 8000, family) is None
     assert effective_compression(0.85, 8000, family[:1]) is None
+
+
+def test_a_family_is_compared_by_what_counts():
+    def report(weights: int, *measures: dict[str, float]) -> dict:
+        kinds = ("pretrain", "retrain")
+        phases = [{"kind": kind, **one} for kind, one in zip(kinds, measures, strict=True)]
+        totals = {"weights": weights, "weight_bits": 2 * weights}
+        return {"phases": phases, "totals": totals}
+
+    small = report(1000, {"accuracy": 0.8, "miou": 0.4}, {"accuracy": 0.7, "miou": 0.3})
+    large = report(4000, {"accuracy": 0.9, "miou": 0.6}, {"accuracy": 0.5, "miou": 0.5})
+    compare_family([small, large])
+    assert small["totals"]["effective_compression"] is None
+    assert large["totals"]["effective_compression"] == pytest.approx(32 * 2000 / 8000)
 
 
 def test_losses_along_directions_are_those_of_the_shifted_weights(network):

@@ -10,6 +10,7 @@ from torch import nn
 from qdeploy.networks.calibrated import calibrated_random, random_frames
 from qdeploy.quant.quantizers import tensor_quantizer
 from qdeploy.recipe.models import Recipe
+from qdeploy.training.analysis import trace
 from qdeploy.training.analysis.noise import activation_noise, decibels, weight_sqnr
 from qdeploy.training.analysis.trace import weight_layers
 
@@ -103,6 +104,20 @@ def test_every_quantizer_of_a_residual_network_has_a_gain(images):
     assert [row.name for row in rows] == [name for name in names if name != "input_quant"]
     assert all(math.isfinite(row.gain_db) for row in rows)
     assert together > max(row.output_db for row in rows) - 3
+
+
+def test_large_images_come_in_parts_and_give_the_same_figures(images, monkeypatch):
+    network = network_of({"type": "fcdnn", "width": 24, "depth": 2})
+    rows, together = activation_noise(network, images)
+    passes = []
+    network.register_forward_pre_hook(lambda _module, inputs: passes.append(len(inputs[0])))
+    monkeypatch.setattr(trace, "MOST_PIXELS", 7 * 64)
+    in_parts, together_in_parts = activation_noise(network, images)
+    assert max(passes) == 7
+    assert together_in_parts == pytest.approx(together, rel=1e-5)
+    for one, other in zip(in_parts, rows, strict=True):
+        for figure in ("sqnr_db", "clipped", "gain_db", "output_db"):
+            assert getattr(one, figure) == pytest.approx(getattr(other, figure), rel=1e-4), figure
 
 
 def test_decibels_of_nothing():
