@@ -24,6 +24,7 @@ from qdeploy.training.checkpoints import CheckpointFolder, Position
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import ALONE, measure
 from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Tally, tally, task_loss
 from qdeploy.training.run import CHECKPOINTS, recipe_digest, write_metrics
 from qdeploy.training.schedules import learning_rate
@@ -223,7 +224,7 @@ class PhaseTrainer:
     def _precision(self) -> AbstractContextManager[object]:
         if self.recipe.training.precision == "float32":
             return contextlib.nullcontext()
-        return torch.autocast(self.workers.device.type, dtype=torch.bfloat16)
+        return mixed_precision(self.network, self.workers.device)
 
     def _gradients_stay_here(self, wanted: bool) -> AbstractContextManager[object]:
         """Gradients are exchanged once, with the last part of a batch."""

@@ -1,15 +1,22 @@
 """Mixed precision, gradient accumulation and moving averages."""
 
+import contextlib
+
 import pytest
 import torch
+from torch import nn
 
 from qdeploy.data.registry import load_dataset
+from qdeploy.networks.calibrated import calibrated_random
 from qdeploy.networks.registry import build_network
-from qdeploy.recipe.models import Recipe
+from qdeploy.quant.layers import LayerFactory
+from qdeploy.quant.quantizers import set_step
+from qdeploy.recipe.models import Quantization, Recipe
 from qdeploy.training.batches import training_batches
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.ema import Ema
 from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.run import MODEL, load_run, read_metrics
 from qdeploy.training.train import train
 
@@ -19,14 +26,14 @@ def changed(recipe: Recipe, **values: object) -> Recipe:
 
 
 def test_quantizers_keep_their_codes_under_mixed_precision(recipe):
-    network = build_network(recipe, quantized=True).train()
+    network = calibrated_random(recipe).train()
     seen = {}
     for name, module in network.named_modules():
         if name.endswith("act") or name == "head":
             module.register_forward_hook(lambda m, i, y, n=name: seen.update({n: (m, i[0], y)}))
     data = load_dataset(recipe.data)
     inputs, _ = next(training_batches(data, recipe, 0, 0))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with mixed_precision(network, torch.device("cpu")):
         logits = network(inputs)
     assert logits.dtype == torch.bfloat16
     for name in ("hidden1.act", "hidden2.act"):
@@ -36,9 +43,32 @@ def test_quantizers_keep_their_codes_under_mixed_precision(recipe):
         # Exactly what float32 makes of the values that came in, on the grid of float32's step.
         codes = (given.float().relu() / step).round().clamp(0, 3)
         assert torch.equal(values, codes * step)
+        assert set(codes.unique().tolist()) == {0, 1, 2, 3}
     logits.float().square().sum().backward()
     assert all(p.grad.dtype == torch.float32 for p in network.parameters())
     assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters())
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_dilated_depthwise_layers_get_gradients_of_their_own(quantized):
+    """In bfloat16 torch leaves the gradient of their weights unwritten on some CPUs."""
+    make = LayerFactory(Quantization(), quantized=quantized)
+    layer = make.conv("conv", 32, 32, 3, padding=2, groups=32, dilation=2)
+    network = nn.Sequential(nn.Conv2d(3, 32, 1), layer)
+    if quantized:
+        set_step(layer.weight_quant, torch.tensor(0.1))
+    images, upstream = torch.randn(4, 3, 20, 20), torch.randn(4, 32, 20, 20)
+    gradients = []
+    for context in (contextlib.nullcontext(), mixed_precision(network, torch.device("cpu"))):
+        network.zero_grad()
+        with context:
+            output = network(images)
+        (output.float() * upstream).sum().backward()
+        gradients.append(layer.weight.grad.clone())
+    assert not torch.equal(*gradients)  # the layer in front did round
+    largest = gradients[0].abs().max().item()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.05 * largest)
+    assert network(images).dtype == torch.float32
 
 
 def test_mixed_precision_trains_about_as_well_and_stores_float32(recipe, tmp_path):
