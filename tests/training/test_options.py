@@ -53,11 +53,11 @@ def test_quantizers_keep_their_codes_under_mixed_precision(recipe):
 def test_dilated_depthwise_layers_get_gradients_of_their_own(quantized):
     """In bfloat16 torch leaves the gradient of their weights unwritten on some CPUs."""
     make = LayerFactory(Quantization(), quantized=quantized)
-    layer = make.conv("conv", 32, 32, 3, padding=2, groups=32, dilation=2)
-    network = nn.Sequential(nn.Conv2d(3, 32, 1), layer)
+    layer = make.conv("conv", 64, 64, 3, padding=2, groups=64, dilation=2)
+    network = nn.Sequential(nn.Conv2d(3, 64, 1), layer).to(memory_format=torch.channels_last)
     if quantized:
         set_step(layer.weight_quant, torch.tensor(0.1))
-    images, upstream = torch.randn(4, 3, 20, 20), torch.randn(4, 32, 20, 20)
+    images, upstream = torch.randn(8, 3, 32, 32), torch.randn(8, 64, 32, 32)
     gradients = []
     for context in (contextlib.nullcontext(), mixed_precision(network, torch.device("cpu"))):
         network.zero_grad()
