@@ -36,7 +36,10 @@ from qdeploy.training.trouble import (
     first_broken,
     not_finite,
 )
+from qdeploy.training.waiting import Waiting
 from qdeploy.training.workers import Workers, followed
+
+LATE = 0.2  # share of an epoch's time; loading limits training from about here on
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,15 @@ class PhaseTrainer:
         began = time.monotonic()
         loss_sum = lipschitz = rate = 0.0
         counted, seen = tally(self.dataset), 0
-        batches = training_batches(
-            self.dataset,
-            self.recipe,
-            self.index,
-            epoch,
-            self.workers.shard,
-            device=self.workers.device,
+        batches = Waiting(
+            training_batches(
+                self.dataset,
+                self.recipe,
+                self.index,
+                epoch,
+                self.workers.shard,
+                device=self.workers.device,
+            )
         )
         for index, (inputs, labels) in enumerate(batches):
             place = _Place(epoch, epoch * self._steps + index, inputs)
@@ -165,6 +170,7 @@ class PhaseTrainer:
             **{f"train_{name}": value for name, value in counted.metrics().items()},
             **measured,
             "images_per_second": seen / max(trained, 1e-9),
+            "waiting": batches.seconds / max(trained, 1e-9),
             "seconds": time.monotonic() - began,
         }
 
@@ -265,8 +271,9 @@ class PhaseTrainer:
 
 def _sentence(row: dict[str, Any]) -> str:
     overlap = f" (mIoU {row['miou']:.2%})" if "miou" in row else ""
+    late = f", {row['waiting']:.0%} of the time waiting for data" if row["waiting"] > LATE else ""
     return (
         f"{row['phase']} {row['epoch']}/{row['epochs']}: loss {row['loss']:.4f}, train "
         f"{row['train_accuracy']:.2%}, test {row['accuracy']:.2%}{overlap}, lr {row['lr']:.3g}, "
-        f"L_Lip {row['lipschitz']:.4g}, {row['images_per_second']:,.0f} images/s"
+        f"L_Lip {row['lipschitz']:.4g}, {row['images_per_second']:,.0f} images/s{late}"
     )

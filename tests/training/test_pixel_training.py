@@ -108,6 +108,7 @@ def segmenting(recipe) -> Recipe:
         "batch_size": 3,
         "augment": "scale-crop-flip",
         "workers": 1,
+        "partial": True,
     }
     content["phases"][0]["epochs"] = 6
     return Recipe.model_validate(content)

@@ -12,7 +12,9 @@ from qdeploy.data.registry import load_dataset
 from qdeploy.data.stream import FileSplit, stream
 from qdeploy.errors import DataError
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.networks import ResnetNetwork
 from qdeploy.training.batches import WHOLE, Shard, evaluation_batches, sample, training_batches
+from qdeploy.training.train import train
 
 
 @pytest.fixture
@@ -84,6 +86,16 @@ def test_test_images_come_in_order_and_are_not_augmented(recipe, root):
     assert torch.equal(torch.cat([x for x, _ in batches]) * 256, images.float())
 
 
+def test_the_wish_for_a_set_on_the_device_reaches_it(recipe, root, tmp_path):
+    wished = imagenet(recipe, on_device="yes")
+    wished = wished.model_copy(
+        update={"network": ResnetNetwork(type="resnet", depth=8, width=8)},
+    )
+    with pytest.raises(DataError, match="`imagenet` cannot lie on the device"):
+        train(wished, tmp_path / "run", root)
+    assert not (tmp_path / "run").exists()
+
+
 def test_calibration_draws_without_loading_the_whole_set(recipe, root):
     data = load_dataset(imagenet(recipe).data, root)
     drawn, _ = sample(data.train, recipe, 5, torch.Generator().manual_seed(0))
@@ -121,7 +133,13 @@ def test_a_killed_worker_stops_the_run_with_what_to_look_at():
 
 
 def test_voc_batches_have_a_label_for_every_pixel(recipe, root):
-    data = {"name": "voc2012", "image_size": 32, "batch_size": 2, "augment": "scale-crop-flip"}
+    data = {
+        "name": "voc2012",
+        "image_size": 32,
+        "batch_size": 2,
+        "augment": "scale-crop-flip",
+        "partial": True,
+    }
     two = {**data, "workers": 2}
     wanted = epoch(
         Recipe.model_validate({**recipe.model_dump(), "data": {**data, "workers": 0}}), root

@@ -1,7 +1,9 @@
 """Whole trainings on the embedded digits: phases, resuming, refusals, trouble."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from qdeploy.data.dataset import network_input
 from qdeploy.errors import CheckpointError, RecipeError, TrainingError
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import DeeplabNetwork
+from qdeploy.training import phase, waiting
+from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.run import MODEL, load_run, read_metrics
 from qdeploy.training.train import train
 
@@ -51,6 +55,34 @@ def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unb
     assert not run.network.training
     codes = run.network.hidden2.fc.quant_weight() / run.network.hidden2.fc.weight_quant.scale()
     assert set(codes.round().unique().tolist()) == {-1.0, 0.0, 1.0}
+
+
+def test_time_waiting_for_data_is_counted_and_said_when_it_is_much(
+    recipe, tmp_path, monkeypatch, capsys
+):
+    """A step takes a second, and a slow batch three, by a clock that only they move."""
+    now = [0.0]
+
+    def slow(*args: object, **options: object) -> Iterator[object]:
+        for batch in batches(*args, **options):
+            now[0] += 3.0
+            yield batch
+
+    def step(self: PhaseTrainer, *args: object) -> object:
+        now[0] += 1.0
+        return whole(self, *args)
+
+    batches, whole = phase.training_batches, PhaseTrainer._step
+    monkeypatch.setattr(PhaseTrainer, "_step", step)
+    for module in (phase, waiting):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    train(recipe, tmp_path / "quick")
+    assert "waiting for data" not in capsys.readouterr().err
+    monkeypatch.setattr(phase, "training_batches", slow)
+    train(recipe, tmp_path / "late")
+    assert "75% of the time waiting for data" in capsys.readouterr().err
+    assert {row["waiting"] for row in read_metrics(tmp_path / "quick")} == {0.0}
+    assert {row["waiting"] for row in read_metrics(tmp_path / "late")} == {0.75}
 
 
 def test_the_loaded_network_has_the_accuracy_of_the_summary(unbroken):

@@ -1,0 +1,30 @@
+"""How long a training waits for its data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Waiting(Generic[T]):
+    """Gives what `source` gives and adds up, in `seconds`, the time spent waiting for it.
+
+    A step ends with a number read from the device, so what is left of an epoch is computing.
+    """
+
+    def __init__(self, source: Iterable[T]) -> None:
+        self.seconds = 0.0
+        self._source = iter(source)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        began = time.monotonic()
+        try:
+            return next(self._source)
+        finally:
+            self.seconds += time.monotonic() - began
