@@ -9,23 +9,22 @@ the truth is Yosys on the whole design. Writes bench/results/cost_model.json: `l
 `lut`, and so on, with FINN's estimate of the same layers as the peer. FINN has no figures for some
 operators (their number is `finn_without`).
 Cycles a frame are those of the slowest layer against RTL simulation of the sized design back to
-back: `cycles_ratio`.
+back: `cycles_ratio`. Rows of designs left out with --only are kept; the page of measurements names
+the designs that have none yet.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import tempfile
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ladder_networks import LADDER, Entry
-from record import RESULTS, figure, row, save
+from record import figure, row, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
 # As an export sizes FIFOs: frames of codes, chance of a stall in the runs with stalls.
@@ -140,17 +139,22 @@ def rows_of(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def kept(names: Sequence[str], synthesis: bool = True) -> list[dict[str, Any]]:
-    """Rows of an earlier run that this one does not make anew."""
-    path = RESULTS / "cost_model.json"
-    if not path.exists():
-        return []
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    made = [] if synthesis else ["cycles", "cycles_ratio"]
+def kept(name: str, synthesis: bool = True) -> list[dict[str, Any]]:
+    """Rows of an earlier run that a run of this design does not make anew."""
+    made = () if synthesis else ("cycles", "cycles_ratio")
     return [
         item
-        for item in rows
-        if item["network"] not in names or (made and item["metric"] not in made)
+        for item in saved("cost_model")
+        if item["network"] != name or (made and item["metric"] not in made)
+    ]
+
+
+def configured() -> list[tuple[str, Entry, float]]:
+    """Every design that is to be compared: name of its rows, network, frames per second."""
+    return [
+        (f"{entry.name} at {fps:,.0f}/s", entry, fps)
+        for entry in LADDER
+        for fps in RATES.get(entry.name, ())
     ]
 
 
@@ -158,28 +162,27 @@ def main() -> None:
     """Compare every network asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of network names")
-    parser.add_argument("--store", type=Path, default=Path.home() / ".cache/qdeploy/modules")
+    store = ROOT / "build/.cache/modules"
+    parser.add_argument("--store", type=Path, default=store, help="kept results [build/.cache]")
     parser.add_argument("--cycles-only", action="store_true", help="leave synthesis out")
     arguments = parser.parse_args()
     synthesis = not arguments.cycles_only
     warnings.simplefilter("ignore")
-    for entry in LADDER:
-        for fps in RATES.get(entry.name, ()):
-            name = f"{entry.name} at {fps:,.0f}/s"
-            if not fnmatch.fnmatch(name, arguments.only):
+    for name, entry, fps in configured():
+        if not fnmatch.fnmatch(name, arguments.only):
+            continue
+        print(name, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            figures = compared(entry, fps, Path(folder), arguments.store, synthesis)
+        save("cost_model", [*kept(name, synthesis), *rows_of(name, figures)])
+        for kind in ("cycles", "lut", "ff", "bram36", "dsp"):
+            if kind not in figures:
                 continue
-            print(name, flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                figures = compared(entry, fps, Path(folder), arguments.store, synthesis)
-            save("cost_model", [*kept([name], synthesis), *rows_of(name, figures)])
-            for kind in ("cycles", "lut", "ff", "bram36", "dsp"):
-                if kind not in figures:
-                    continue
-                guess, truth = figures[kind]
-                ratio = f" ({guess / truth - 1:+.1%})" if truth else ""
-                theirs = figures.get("finn", {})
-                finn = f", FINN {theirs[kind]:,.0f}" if kind in theirs else ""
-                print(f"  {kind}: predicted {guess:,g}, is {truth:,g}{ratio}{finn}", flush=True)
+            guess, truth = figures[kind]
+            ratio = f" ({guess / truth - 1:+.1%})" if truth else ""
+            theirs = figures.get("finn", {})
+            finn = f", FINN {theirs[kind]:,.0f}" if kind in theirs else ""
+            print(f"  {kind}: predicted {guess:,g}, is {truth:,g}{ratio}{finn}", flush=True)
 
 
 if __name__ == "__main__":

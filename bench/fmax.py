@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import re
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fmax_blocks import Timed, timed_blocks
-from record import RESULTS, row, save
+from record import row, save, saved
 
 from qdeploy.dataflow.backends.unit import padded, single
 from qdeploy.dataflow.design import Design
@@ -120,7 +119,8 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of row names")
-    parser.add_argument("--store", type=Path, default=Path.home() / ".cache/qdeploy/nextpnr")
+    store = ROOT / "build/.cache/nextpnr"
+    parser.add_argument("--store", type=Path, default=store, help="kept results [build/.cache]")
     parser.add_argument("--paths", action="store_true", help="print each longest path")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -138,9 +138,7 @@ def main() -> None:
             print("".join(f"      {step[:120]}\n" for step in steps), end="")
         rows.append(row(name, "fmax", timing.fmax_mhz, "MHz", "the boards' clock", CLOCK_MHZ))
         slow += [name] if timing.fmax_mhz < CLOCK_MHZ else []
-    path = RESULTS / "fmax.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    made = {one["network"]: one for one in (*earlier, *rows)}
+    made = {one["network"]: one for one in (*saved("fmax"), *rows)}
     save("fmax", [made[name] for name in names if name in made], {PROGRAM: nextpnr_version()})
     print(tool.source)
     if slow:

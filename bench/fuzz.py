@@ -1,6 +1,6 @@
 """Random networks through every level: QONNX, integers, onnxruntime, FINN, RTL.
 
-    python bench/fuzz.py [--count 220] [--seed 0]
+    python bench/fuzz.py [--count 240] [--seed 0]
 
 Each network is drawn from its own seed, so that a failure is found again by its number. At every
 boundary every level has to give the same codes; what fails is named at the end, and the exit code
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/support")
 def main() -> int:
     """Check the networks of consecutive seeds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=220, help="networks to check")
+    parser.add_argument("--count", type=int, default=240, help="networks to check")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first one")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")

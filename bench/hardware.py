@@ -7,10 +7,11 @@ and synthesized. Cycles come from RTL simulation of the stitched design and from
 bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
 `fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
 many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
-`seconds` and `memory` (from the network to the verified and synthesized build; where `--cache`
-held something already, the seconds of the last run in which it did not), `simulation`
-(cycles of the whole design a second in Verilator, everything watched); rows of networks left out
-with --only are kept. Ends with 1 when a rung does not hold or a design does not fit.
+`seconds` and `memory` (from the network to the verified and synthesized build; no seconds where
+`--cache` held something already), `simulation` (cycles of the whole design a second in Verilator,
+everything watched); rows of networks left out with --only are kept. The peers of `fps` are figures
+that others published, of other networks and in part of other chips: results_table.py has their
+sources. Ends with 1 when a rung does not hold or a design does not fit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, figure, row, save
+from record import figure, row, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = "pynq-z2"
@@ -37,7 +38,12 @@ RESOURCES = ("lut", "ff", "bram36", "dsp")
 
 @dataclass(frozen=True)
 class Entry:
-    """A network, its recipe below models/, and the fastest published design on a like chip."""
+    """A network and its recipe below models/.
+
+    Args:
+        peer, peer_fps: what others published of a network for the same kind of task, with its
+            board: not always a like chip, Tensil's is for the far larger one of a ZCU104.
+    """
 
     name: str
     recipe: str
@@ -50,13 +56,13 @@ ENTRIES = (
     Entry(
         "mlp-w2a2",
         "quickstart/fashion_mlp_w2a2.yaml",
-        peer="FINN TFC-W1A1 on PYNQ-Z1",
+        peer="FINN TFC-W1A1 on a PYNQ board",
         peer_fps=958_413,
     ),
     Entry(
         "resnet8-w2a2",
         "mlperf_tiny/resnet8_w2a2.yaml",
-        peer="fpgaConvNet INT9 on the same chip at 143 MHz",
+        peer="fpgaConvNet INT9 ResNet-8 on a ZedBoard at 143 MHz",
         peer_fps=2_431,
     ),
     # Small enough that one pixel a cycle would be the limit.
@@ -64,7 +70,7 @@ ENTRIES = (
     Entry(
         "resnet20-w2a2",
         "boo2020/resnet20_width16_w2a2.yaml",
-        peer="Tensil on a ZCU104",
+        peer="Tensil 16-bit ResNet-20 on a ZCU104",
         peer_fps=294,
     ),
     Entry(
@@ -171,17 +177,11 @@ def main() -> None:
         for entry in ENTRIES:
             if not fnmatch.fnmatch(entry.name, arguments.only):
                 continue
-            rows, held = measure(entry, folder, arguments.cache or folder / "cache")
-            path = RESULTS / "hardware.json"
-            earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-            measured = {one["metric"] for one in rows}
-            kept = [
-                r
-                for r in earlier
-                if r["network"] != entry.name
-                or (r["metric"] == "seconds" and "seconds" not in measured)
-            ]
-            save("hardware", [*kept, *rows])
+            # A cache of its own for each: what another network left would make its build quicker.
+            cache = arguments.cache or folder / f"{entry.name}-cache"
+            rows, held = measure(entry, folder, cache)
+            others = [one for one in saved("hardware") if one["network"] != entry.name]
+            save("hardware", [*others, *rows])
             figures = ", ".join(f"{one['metric']} {one['value']:,}" for one in rows)
             print(f"{entry.name}: {figures}", flush=True)
             failed += [] if held else [entry.name]

@@ -21,13 +21,12 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ladder_networks import LADDER, Entry
-from record import RESULTS, figure, rounded, save
+from record import figure, rounded, save, saved
 from spread import Spread, spread_of_build
 
 from qdeploy.verify.results import CODES_PER_FLIP, PERFORMANCE_FILE
@@ -118,15 +117,6 @@ def rows_of(name: str, made: Climb) -> list[dict[str, Any]]:
     ]
 
 
-def kept(done: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """Rows of an earlier run whose networks are not in this one."""
-    path = RESULTS / "ladder.json"
-    if not path.exists():
-        return []
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return [row for row in rows if not done(row["network"])]
-
-
 def main() -> None:
     """Climb the ladder with every network asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -153,7 +143,8 @@ def one(entry: Entry, folder: Path, *, board: bool) -> list[str]:
     except QDeployError as error:
         print(f"{name}: {error}", flush=True)
         return [f"{name}: {error.what}"]
-    save("ladder", [*kept({name}.__contains__), *rows_of(name, made)])
+    others = [row for row in saved("ladder") if row["network"] != name]
+    save("ladder", [*others, *rows_of(name, made)])
     found = ", ".join(f"{rung} {made.rungs[rung]['mismatches']}" for rung in COUNTED)
     print(f"{name}: mismatches {found}; {made.spread.classes} classes", flush=True)
     return [f"{name}: {what}" for what in made.failures()]

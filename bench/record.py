@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qdeploy import provenance
+from run_record import this_run
+
 from qdeploy.artifacts import write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -49,42 +49,42 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def saved(bench: str) -> list[dict[str, Any]]:
+    """Rows of earlier runs; what of them is given to `save` again keeps its run."""
+    return _read(bench)["rows"]
+
+
 def save(
     bench: str, rows: list[dict[str, Any]], more_versions: Mapping[str, str] | None = None
 ) -> Path:
-    """Write `results/<bench>.json` with the machine and the versions, return its path.
+    """Write `results/<bench>.json` and return its path.
+
+    Each row names by its place in `runs` the run that made it (see run_record.py); rows that have
+    none yet are of this one. `machine` and `versions` are those of this run.
 
     Args:
+        rows: new ones, and those of `saved` that stay.
         more_versions: of programs that only this bench uses.
     """
+    this, known = this_run(more_versions), _read(bench)["runs"]
+    runs: list[dict[str, Any]] = []
+    marked = []
+    for item in rows:
+        run = known[item["run"]] if "run" in item else this
+        if run not in runs:
+            runs.append(run)
+        marked.append({**item, "run": runs.index(run)})
     path = RESULTS / f"{bench}.json"
-    versions = {**provenance.versions(), **(more_versions or {})}
-    write_json(path, {"machine": machine(), "versions": versions, "rows": rows})
+    heads = {key: this[key] for key in ("machine", "versions")}
+    write_json(path, {**heads, "runs": runs, "rows": marked})
     return path
 
 
-def machine() -> dict[str, Any]:
-    """The processor, its cores and the memory, as far as the system tells."""
-    return {
-        "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(
-            int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20
-        ),
-        "system": platform.platform(),
-    }
-
-
-def _first(file: str, key: str) -> str | None:
-    """Value of the first `key: value` line of a file of /proc."""
-    path = Path(file)
+def _read(bench: str) -> dict[str, Any]:
+    path = RESULTS / f"{bench}.json"
     if not path.exists():
-        return None
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return None
+        return {"runs": [], "rows": []}
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def rates(

@@ -6,34 +6,68 @@ python bench/results_table.py
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from record import RESULTS
+from results_notes import NOTES, unmeasured
 
 from qdeploy.artifacts import write_text
 
-HEAD = ("network", "what", "value", "unit", "peer", "peer's value", "ratio")
+HEAD = ("network", "what", "value", "unit", "peer", "peer's value", "ratio", "measured")
+TOP = """# Measurements
+
+Made by `python bench/results_table.py` from `bench/results/`; do not edit by hand.
+A ratio is our value over the peer's. What the peer is, each section says.
+
+Every row has the date of its run and the commit that ran. Older rows did not record them: there,
+`in` names the commit in which the row came into the repository or last changed, with its date;
+machine and versions are those that its file named then; the command is one that makes such rows.
+"""
 
 
-def section(name: str, data: dict[str, Any]) -> str:
-    """One bench: the machine and the versions it ran with, then its rows as a table."""
-    machine, versions = data["machine"], data["versions"]
+def section(name: str, data: Mapping[str, Any]) -> str:
+    """One bench: what its peer is, the runs, what has not been measured, the rows as a table."""
+    runs, rows = data["runs"], data["rows"]
+    missing = unmeasured(name, rows)
     lines = [
         f"## {name}",
         "",
-        f"`python bench/{name}.py`, {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB.",
-        ", ".join(f"{package} {version}" for package, version in versions.items()) + ".",
+        *([NOTES[name], ""] if name in NOTES else []),
+        "Measured by",
         "",
-        *(compared if any(row["peer"] for row in data["rows"]) else counted)(data["rows"]),
+        *commands(runs),
+        "",
+        *([f"Configured and not measured yet: {', '.join(missing)}.", ""] if missing else []),
+        *(compared if any(row["peer"] for row in rows) else counted)(rows, runs),
     ]
     return "\n".join(lines) + "\n"
 
 
-def compared(rows: list[dict[str, Any]]) -> list[str]:
+def commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each command on one machine with one set of versions, and when it ran."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        machine = run["machine"]
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        where = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
+        times = found.setdefault(f"`{run['command']}`; {where}; {versions}", [])
+        if when(run) not in times:
+            times.append(when(run))
+    return [f"- {what}: {', '.join(times)}." for what, times in found.items()]
+
+
+def when(run: Mapping[str, Any]) -> str:
+    """Date and short commit; `in`: the commit that brought the row, where the run noted none."""
+    commit, dash, dirty = (run["commit"] or "unknown").partition("-")
+    between = " in " if run.get("from_history") else " "
+    return f"{run['date']}{between}{commit[:7]}{dash}{dirty}"
+
+
+def compared(rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each comparison with a peer."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|---:|---|---|---:|---:|"]
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|---:|---|---|---:|---:|---|"]
     for row in rows:
         cells = (
             row["network"],
@@ -43,12 +77,13 @@ def compared(rows: list[dict[str, Any]]) -> list[str]:
             row["peer"] or "-",
             number(row["peer_value"]),
             number(row["ratio"]),
+            when(runs[row["run"]]),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def counted(rows: list[dict[str, Any]]) -> list[str]:
+def counted(rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each network and a column for each figure, where there is no peer."""
     units = {row["metric"]: row["unit"] for row in rows}
     heads = [
@@ -56,12 +91,17 @@ def counted(rows: list[dict[str, Any]]) -> list[str]:
         for metric, unit in units.items()
     ]
     found: dict[str, dict[str, str]] = {}
+    times: dict[str, dict[str, None]] = {}  # in order, each once
     for row in rows:
         found.setdefault(row["network"], {})[row["metric"]] = number(row["value"])
-    lines = ["| network | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+        times.setdefault(row["network"], {})[when(runs[row["run"]])] = None
+    lines = [
+        "| network | " + " | ".join(heads) + " | measured |",
+        "|---|" + "---:|" * len(heads) + "---|",
+    ]
     for network in sorted(found):
         cells = [found[network].get(metric, "-") for metric in units]
-        lines.append("| " + " | ".join([network, *cells]) + " |")
+        lines.append("| " + " | ".join([network, *cells, ", ".join(times[network])]) + " |")
     return lines
 
 
@@ -74,11 +114,7 @@ def number(value: float | None) -> str:
 
 def table(folder: Path) -> str:
     """The whole document."""
-    parts = [
-        "# Measurements\n\n"
-        "Made by `python bench/results_table.py` from `bench/results/`; do not edit by hand.\n"
-        "A ratio is ours over the peer's, on the same machine in the same run.\n"
-    ]
+    parts = [TOP]
     for path in sorted(folder.glob("*.json")):
         parts.append(section(path.stem, json.loads(path.read_text(encoding="utf-8"))))
     return "\n".join(parts)

@@ -31,8 +31,10 @@ from qdeploy.dataflow.design import Design
 from qdeploy.lowering.executor import with_batch
 from qdeploy.lowering.simulator import IntSimulator
 from qdeploy.sim.design import DesignSimulator, simulate_design
+from qdeploy.targets.options import CACHE_FOLDER
 from qdeploy.tools import have_tool
 from qdeploy.training.run import Run, load_run
+from qdeploy.verify.rungs import SIM_FOLDER
 
 QONNX, BREVITAS = "official qonnx executor", "Brevitas, evaluation mode"
 FLOAT, INTEGER = "onnxruntime, float graph", "qdeploy integer graph"
@@ -46,21 +48,22 @@ Simulate = Callable[[int], Array]
 class Contenders:
     """Every simulator of one network, each a function from a number of frames to logits."""
 
-    def __init__(self, run: Run, build: Path, data: Path | None, frames: int, threads: int) -> None:
-        torch.set_num_threads(threads)
-        images = run.dataset(data).test_images[:frames]
+    def __init__(self, run: Run, build: Path, options: argparse.Namespace) -> None:
+        torch.set_num_threads(options.threads)
+        images = run.dataset(options.data).test_images[: options.batch]
         bits = run.recipe.quantization.input_bits
         self.codes = input_codes(images, bits).numpy()
         self.values = network_input(images, bits)
         self.network = run.network
         self.file = build / "model.qonnx.onnx"
-        self.int_simulator = IntSimulator(build / "model.int.onnx", threads=threads)
-        self.float_session = session(float_graph(self.file), threads)
+        self.int_simulator = IntSimulator(build / "model.int.onnx", threads=options.threads)
+        self.float_session = session(float_graph(self.file), options.threads)
         self.executors: dict[int, ModelWrapper] = {}
         self.rtl: DesignSimulator | None = None
         if have_tool("verilator"):
             folder = build / "rtl"
-            self.rtl = simulate_design(folder, Design.load(folder), build / "sim", taps=False)
+            cache = (options.cache or build.parent / CACHE_FOLDER) / SIM_FOLDER
+            self.rtl = simulate_design(folder, Design.load(folder), cache, taps=False)
 
     def qonnx(self, count: int) -> Array:
         """The QONNX file in the official executor; the graph is prepared once for each batch."""
@@ -181,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="RUN BUILD, for each network")
     parser.add_argument("--data", type=Path, help="folder of the data sets [$QDEPLOY_DATA]")
+    parser.add_argument("--cache", type=Path, help="for compiled models [.cache beside the build]")
     parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")
     parser.add_argument("--seconds", type=float, default=0.5, help="least time of a turn")
@@ -192,7 +196,7 @@ def main() -> None:
     rows = []
     for folder, build in zip(options.folders[::2], options.folders[1::2], strict=True):
         run = load_run(folder)
-        contenders = Contenders(run, build, options.data, options.batch, options.threads)
+        contenders = Contenders(run, build, options)
         check(contenders, options.batch)
         for batch in (1, options.batch):
             rows += compare(contenders, run.name, batch, options)

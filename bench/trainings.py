@@ -5,7 +5,8 @@
 Reads finished runs of `qdeploy train`, one folder each, and what `qdeploy export` made of them
 (folder of the same name). Writes a file for each to bench/results/trainings and from all of them
 docs/results.md. It trains nothing itself: a training takes hours and goes
-on where it was stopped, each table says with which command.
+on where it was stopped, each table says with which command. Where a run does not name the machine
+that trained it, the page names the one that collected it, and says so.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, machine
+from record import RESULTS
+from run_record import machine
+from trainings_commands import export_command, recorded_options, train_command
 
 from qdeploy.artifacts import write_json, write_text
 
@@ -25,8 +28,9 @@ KEPT = RESULTS / "trainings"
 FIGURES = ("accuracy", "miou", "loss", "lipschitz")
 HEAD = """# Results
 
-Networks of this repository, trained on real data on two CPU cores. `python bench/trainings.py`
-makes this page from the runs; do not edit it by hand. Accuracies are those of the test set.
+Networks of this repository, trained on real data. `python bench/trainings.py --runs FOLDER
+--builds FOLDER` makes this page from finished runs and their builds; do not edit it by hand.
+Accuracies are those of the test set, losses those of the training set.
 
 """
 NOTES = {
@@ -43,7 +47,7 @@ def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
 
     recipe = load_recipe(folder / "recipe.yaml")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    phases = []
+    provenance, phases = summary["provenance"], []
     for phase in summary["phases"]:
         settings = next(one for one in recipe.phases if one.name == phase["name"])
         figures = {key: phase[key] for key in FIGURES if key in phase}
@@ -63,10 +67,25 @@ def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
         "seed": recipe.seed,
         "settings": recipe.training.model_dump(exclude_defaults=True),
         "phases": phases,
-        "versions": summary["provenance"]["versions"],
+        "versions": provenance["versions"],
+        "commit": provenance["git"],
         "recipe_sha256": summary["recipe_sha256"],
-        "machine": machine(),
+        **_parallelism(folder),
+        "machine": provenance.get("machine"),
+        "collected_on": machine(),
         "build": None if build is None else read_build(build),
+    }
+
+
+def _parallelism(folder: Path) -> dict[str, list[int]]:
+    """Processes and threads that trained, each number once: a resumed run may have several."""
+    sidecars = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "checkpoints").glob("*.json"))
+    ]
+    return {
+        key: sorted({one[key] for one in sidecars if one.get(key) is not None})
+        for key in ("processes", "threads")
     }
 
 
@@ -77,6 +96,8 @@ def read_build(folder: Path) -> dict[str, Any]:
     speed = json.loads((folder / "performance.json").read_text(encoding="utf-8"))
     keys = ("name", "frames", "boundaries", "codes", "mismatches")
     return {
+        "options": recorded_options(made["options"]),
+        "commit": made["git"],
         "accuracy_int": made["accuracy_int"],
         "miou_int": made["miou_int"],
         "cycles_per_frame": speed["cycles_per_frame"],
@@ -114,20 +135,37 @@ def section(run: Mapping[str, Any]) -> str:
         cells += [f"{phase['loss']:.3f}", f"{phase['lipschitz']:.4g}", _minutes(phase["seconds"])]
         rows.append(cells)
     versions = run["versions"]
-    settings = "".join(f" --set training.{key}={value}" for key, value in run["settings"].items())
     lines = [
         f"## {run['name']}",
         "",
         *([NOTES[run["data"]], ""] if run["data"] in NOTES else []),
         *_table(columns, rows),
         "",
-        f"`qdeploy train models/{recipe_path(run['name'])}{settings}`, seed {run['seed']}; "
-        f"{run['machine']['processor']}, torch {versions['torch']}, "
-        f"Brevitas {versions['brevitas']}. Loss is that of the training set.",
+        f"`{train_command(recipe_path(run['name']), run['settings'])}`, seed {run['seed']}, "
+        f"at commit {_short(run['commit'])}{_where(run)}; torch {versions['torch']}, "
+        f"Brevitas {versions['brevitas']}.",
         "",
         *_proof(run["build"]),
     ]
     return "\n".join(lines)
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    """Processes, threads and machine of a training, as far as the run tells."""
+    parts = [
+        f", {' or '.join(map(str, run[key]))} {one if run[key] == [1] else key}"
+        for key, one in (("processes", "process"), ("threads", "thread"))
+        if run[key]
+    ]
+    whose = "" if run["machine"] else "the run does not name its machine, collected on "
+    machine = run["machine"] or run["collected_on"]
+    return f"{''.join(parts)}; {whose}{machine['processor']}"
+
+
+def _short(commit: str | None) -> str:
+    """Seven digits, and `-dirty` where it says so."""
+    number, dash, dirty = (commit or "unknown").partition("-")
+    return f"{number[:7]}{dash}{dirty}"
 
 
 def _minutes(seconds: float) -> str:
@@ -158,8 +196,11 @@ def _proof(build: Mapping[str, Any] | None) -> list[str]:
     whole, overlap = build["accuracy_int"], build["miou_int"]
     accuracy = "" if whole is None else f" The integer network's accuracy is {whole:.2%}"
     accuracy += f", its mIoU {overlap:.2%}." if overlap else "." if accuracy else ""
+    fps = build["options"].get("fps")
+    folded = f"for {fps:,.0f} frames/s" if fps else "as fast as fits the board"
     return [
-        f"Exported: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
+        f"`{export_command(build['options'])}`, at commit {_short(build['commit'])}, folded "
+        f"{folded}: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
         f"frames/s at {build['clock_mhz']:g} MHz.{accuracy}",
         "",
         *_table(["rung", "frames", "boundaries", "codes", "mismatches"], rungs),

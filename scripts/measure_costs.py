@@ -141,7 +141,8 @@ def main() -> None:
     parser.add_argument("--only", help="modules to measure, separated by commas")
     parser.add_argument("--jobs", type=int, default=2, help="Yosys processes at a time")
     parser.add_argument("--family", default="xc7")
-    parser.add_argument("--store", type=Path, default=Path.home() / ".cache/qdeploy/costs")
+    store = ROOT / "build/.cache/costs"
+    parser.add_argument("--store", type=Path, default=store, help="kept results [build/.cache]")
     parser.add_argument("--fit", action="store_true", help="only fit the rows there are")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else list(MODULES)

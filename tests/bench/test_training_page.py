@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from tiny_runs import train_tiny
 
 import qdeploy
+from qdeploy.targets.options import Options
 
 BENCH = Path(qdeploy.__file__).resolve().parent.parent / "bench"
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiny(tmp_path_factory.mktemp("runs") / "tiny", "training.threads=1")
+
+
 def test_the_page_has_every_phase_its_methods_and_the_proof(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
     import trainings as bench
 
-    run = train_tiny(tmp_path / "tiny", "training.threads=1")
     build = tmp_path / "build"
     build.mkdir()
     rung = {"name": "rtl", "frames": 20, "boundaries": 4, "codes": 8_080, "mismatches": 0}
     for name, data in {
         "verify": {"rungs": [rung, {"name": "netlist", "skipped": "not asked for"}]},
-        "build": {"accuracy_int": 0.875, "miou_int": 0.25},
+        "build": {
+            "accuracy_int": 0.875,
+            "miou_int": 0.25,
+            "options": Options(tmp_path / "run", fps=300_000.0, skip=("netlist",)).record(),
+            "git": "0123456789ab-dirty",
+        },
         "performance": {"cycles_per_frame": 250, "clock_mhz": 100.0},
     }.items():
         (build / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
@@ -36,9 +47,52 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
         assert f"{phase['accuracy']:.2%}" in text
     assert "| finetune | finetune | L_Lip 0.0001, cyclical rates | 2 |" in text
     assert "models/quickstart/digits_fcdnn_w2a2.yaml --set training.epochs=2" in text
+    assert f"at commit {(summary['provenance']['git'] or 'unknown')[:7]}" in text
+    # The run does not say which machine trained it: the one that collects must not pass for it.
+    assert ", 1 process, 1 thread; the run does not name its machine, collected on " in text
+    assert (
+        "`qdeploy export RUN --target pynq --board pynq-z2 --fps 300000 --skip netlist`, at commit "
+        "0123456-dirty, folded for 300,000 frames/s: 250 cycles" in text
+    )
+    assert str(tmp_path) not in text
     assert (
         "400,000 frames/s at 100 MHz. The integer network's accuracy is 87.50%, its mIoU 25.00%."
         in text
     )
     assert "| rtl | 20 | 4 | 8,080 | 0 |" in text
-    assert "netlist" not in text
+    assert "| netlist |" not in text
+
+
+def test_the_machine_that_a_run_names_is_the_one_on_the_page(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import trainings as bench
+
+    named = tmp_path / "named"
+    shutil.copytree(run, named)
+    summary = json.loads((named / "summary.json").read_text(encoding="utf-8"))
+    summary["provenance"]["machine"] = {"processor": "a machine of its own"}
+    (named / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    text = bench.page([bench.read_run(named, None)])
+    assert "1 thread; a machine of its own; torch" in text
+    assert "collected on" not in text
+
+
+def test_an_export_command_has_the_flags_that_differ_from_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    from trainings_commands import export_command, recorded_options
+
+    plain = Options(tmp_path / "run", data=tmp_path, cache=tmp_path)
+    assert export_command(recorded_options(plain.record())) == (
+        "qdeploy export RUN --target pynq --board pynq-z2"
+    )
+    chosen = Options(
+        tmp_path / "run", argmax=True, clock_mhz=62.5, folding=tmp_path / "f", synthesis=False
+    )
+    assert export_command(recorded_options(json.loads(json.dumps(chosen.record())))) == (
+        "qdeploy export RUN --target pynq --board pynq-z2 --folding FILE --clock 62.5 --argmax "
+        "--no-synthesis"
+    )

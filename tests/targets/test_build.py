@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import yaml
 from tiny_runs import train_tiny
@@ -22,6 +23,8 @@ from tiny_runs import train_tiny
 from qdeploy.boards import load_board
 from qdeploy.dataflow.design import Design
 from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError, UserError
+from qdeploy.lowering.lower import lower
+from qdeploy.lowering.reference import run_reference
 from qdeploy.lowering.simulator import IntSimulator
 from qdeploy.resources import resource
 from qdeploy.targets.build import build
@@ -117,16 +120,29 @@ def test_the_build_says_what_made_it(built: Path) -> None:
 
 
 def test_the_package_holds_the_golden_frames_and_their_logits(built: Path) -> None:
-    names = {path.name for path in (built / "package").rglob("*") if path.is_file()}
+    package = built / "package"
+    names = {path.name for path in package.rglob("*") if path.is_file()}
     assert {"bundle.json", "build.tcl", "README.md", "qd_shell.v"} <= names
+    bundle = json.loads((package / "bundle.json").read_text(encoding="utf-8"))
+    with np.load(package / "golden/golden.npz") as golden:
+        inputs, outputs = golden["inputs"], golden["outputs"]
+    assert len(inputs) == bundle["golden_frames"] == SMALL["frames"]
+    np.testing.assert_array_equal(inputs, load_frames(built).raw)
+    codes = inputs >> bundle["input"]["shift"]
+    (logits,) = IntSimulator(built / "model.int.onnx").run(codes).values()
+    np.testing.assert_array_equal(outputs, logits)
 
 
 def test_the_integer_file_runs_in_plain_onnxruntime(built: Path) -> None:
-    model = onnx.load(built / "model.int.onnx")
-    assert {opset.domain for opset in model.opset_import} == {""}
-    frames = load_frames(built)
-    logits = next(iter(IntSimulator(built / "model.int.onnx").run(frames.codes).values()))
+    file = built / "model.int.onnx"
+    assert {opset.domain for opset in onnx.load(file).opset_import} == {""}
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    codes = load_frames(built).codes
+    (logits,) = session.run(None, {session.get_inputs()[0].name: codes.astype(np.uint8)})
     assert np.issubdtype(logits.dtype, np.integer)
+    # The reference counts with Python's and numpy's integers, from the QONNX file.
+    graph = lower(built / "model.qonnx.onnx", argmax=False)
+    np.testing.assert_array_equal(logits, run_reference(graph, codes)[graph.output])
 
 
 def test_verify_again_gives_the_same_ladder(built: Path) -> None:

@@ -1,0 +1,45 @@
+"""What the page of measurements says about each bench: what the peer is, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+TENSIL = "https://www.tensil.ai/docs/tutorials/resnet20-zcu104/"
+
+NOTES = {
+    "cost_model": "The peer is the truth, Yosys or RTL simulation of the same design, on the same "
+    "machine in the same run. `…_finn` is FINN's own estimate of its hardware for the same layers "
+    "at the same folding, but for the `finn_without` layers that it has no figures for.",
+    "fmax": "The peer is a constant, the boards' clock of 100 MHz. The clocks are those of an "
+    "ECP5-85F of speed grade 6, not of the boards' chips.",
+    "fuzz": "Counts, without a peer.",
+    "hardware": "The peers are figures that others published; none was measured here, none on this "
+    "machine, and their networks are not ours. Ours have random weights and did not run on a "
+    "board: cycles come from RTL simulation, LUTs from Yosys, and 100 MHz is assumed. A ratio says "
+    "an order of magnitude. Sources:\n\n"
+    "- FINN TFC-W1A1, an MNIST network of one-bit weights and activations with three hidden layers "
+    "of 64, on a PYNQ board: which one, and where it was published, was not noted down.\n"
+    "- fpgaConvNet INT9, ResNet-8 on CIFAR-10 with 86.0 % accuracy on a ZedBoard (Zynq Z-7020, as "
+    'the PYNQ-Z2) at 143 MHz, 47,000 LUT and 211 DSP: its submission to MLCommons\' "MLPerf Tiny" '
+    "inference benchmark; the round was not noted down.\n"
+    "- Tensil, ResNet-20 on CIFAR-10 in 16-bit fixed point with 90 % accuracy on a ZCU104, whose "
+    'Zynq UltraScale+ is another and far larger chip: "Getting Tensil to run ResNet at 300 frames '
+    f'per second on ZCU104", <{TENSIL}>.',
+    "ladder": 'Counts, without a peer. Names that end in "(board\'s folding)" are folded as fast '
+    "as the PYNQ-Z2 holds (`--board-folding`), the others for simulation speed. `-` in the columns "
+    "of origins: the row is from before they were counted.",
+    "loading": "The peer is a training step on the same machine in the same run, both counted in "
+    "processor time of one core.",
+    "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
+}
+
+
+def unmeasured(bench: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What a bench is set up to measure and has no row of."""
+    if bench != "cost_model":
+        return []
+    from cost_model import configured
+
+    measured = {row["network"] for row in rows}
+    return [name for name, _, _ in configured() if name not in measured]

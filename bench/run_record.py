@@ -1,0 +1,95 @@
+"""Which run made a row: date, commit, command, machine and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from qdeploy import provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def this_run(more_versions: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The record of the bench that runs now.
+
+    Args:
+        more_versions: of programs that only this bench uses.
+    """
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": COMMIT,
+        "command": command(sys.argv),
+        "machine": machine(),
+        "versions": {**provenance.versions(), **(more_versions or {})},
+    }
+
+
+def revision() -> str | None:
+    """Commit of this checkout, with `-dirty` when its code differs from it; None outside of git.
+
+    Results and pages may differ: benches that run one after another write them.
+    """
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if head is None or head.returncode:
+        return None
+    code = _git("diff", "--quiet", "HEAD", "--", ".", ":!bench/results", ":!*.md")
+    return head.stdout.strip() + ("-dirty" if code is None or code.returncode else "")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    line = ["git", "-C", str(ROOT), *arguments]
+    try:
+        return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+# Known from the start: a bench may run for hours, and the checkout goes on meanwhile.
+COMMIT = revision()
+
+
+def command(arguments: Sequence[str]) -> str:
+    """What was typed, from the script on; folders outside the checkout by their last part only."""
+    return shlex.join(["python", *(_portable(one) for one in arguments)])
+
+
+def _portable(argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={_portable(value)}"
+    path = Path(argument)
+    if path.is_relative_to(ROOT):
+        return path.relative_to(ROOT).as_posix()
+    return f"FOLDER/{path.name}" if path.is_absolute() else argument
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores and the memory, as far as the system tells."""
+    return {
+        "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(
+            int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20
+        ),
+        "system": platform.platform(),
+    }
+
+
+def _first(file: str, key: str) -> str | None:
+    """Value of the first `key: value` line of a file of /proc."""
+    path = Path(file)
+    if not path.exists():
+        return None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return None
