@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -27,7 +25,7 @@ def this_run(more_versions: Mapping[str, str] | None = None) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "commit": COMMIT,
         "command": command(sys.argv),
-        "machine": machine(),
+        "machine": provenance.machine(),
         "versions": {**provenance.versions(), **(more_versions or {})},
     }
 
@@ -69,27 +67,3 @@ def _portable(argument: str) -> str:
     if path.is_relative_to(ROOT):
         return path.relative_to(ROOT).as_posix()
     return f"FOLDER/{path.name}" if path.is_absolute() else argument
-
-
-def machine() -> dict[str, Any]:
-    """The processor, its cores and the memory, as far as the system tells."""
-    return {
-        "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(
-            int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20
-        ),
-        "system": platform.platform(),
-    }
-
-
-def _first(file: str, key: str) -> str | None:
-    """Value of the first `key: value` line of a file of /proc."""
-    path = Path(file)
-    if not path.exists():
-        return None
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return None

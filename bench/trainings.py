@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from record import RESULTS
-from run_record import machine
 from trainings_commands import export_command, recorded_options, train_command
 
 from qdeploy.artifacts import write_json, write_text
+from qdeploy.provenance import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = RESULTS / "trainings"

@@ -1,11 +1,13 @@
-"""What made an artefact: versions of the packages, git revision, Python and platform."""
+"""What made an artefact: versions of the packages, git revision, Python and the machine."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import qdeploy
 
@@ -36,6 +38,30 @@ def git_revision() -> str | None:
     return done.stdout.strip() or None
 
 
+def machine() -> dict[str, Any]:
+    """The processor, its cores and the memory, as far as the system tells."""
+    return {
+        "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(
+            int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20
+        ),
+        "system": platform.platform(),
+    }
+
+
 def record() -> dict[str, object]:
     """Provenance to store beside an artefact."""
-    return {"versions": versions(), "git": git_revision(), "platform": platform.platform()}
+    return {"versions": versions(), "git": git_revision(), "machine": machine()}
+
+
+def _first(file: str, key: str) -> str | None:
+    """Value of the first `key: value` line of a file of /proc."""
+    path = Path(file)
+    if not path.exists():
+        return None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return None

@@ -52,6 +52,7 @@ def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unb
     assert summary["accuracy"] == summary["phases"][-1]["accuracy"]
     assert summary["accuracy"] == pytest.approx(rows[-1]["accuracy"], abs=0.02)
     assert "torch" in summary["provenance"]["versions"]
+    assert summary["provenance"]["machine"]["cores"] >= 1
     assert not run.network.training
     codes = run.network.hidden2.fc.quant_weight() / run.network.hidden2.fc.weight_quant.scale()
     assert set(codes.round().unique().tolist()) == {-1.0, 0.0, 1.0}
