@@ -54,8 +54,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write `data` as indented JSON to `path` atomically."""
-    write_text(path, json.dumps(data, indent=2) + "\n")
+    """Write `data` as indented JSON to `path` atomically.
+
+    Raises:
+        ValueError: a number is not finite, which JSON has no words for.
+    """
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -66,6 +66,9 @@ def analyze(
     from qdeploy.training.analysis.report import analyze as analyze_run
     from qdeploy.training.run import load_run
 
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # one that cannot be used is told before the work
+    target = runs[0] if out is None else out
     settings = Settings(
         frames=frames, loss_frames=loss_frames, directions=directions, radius=radius, seed=seed
     )
@@ -74,7 +77,6 @@ def analyze(
         run = load_run(folder)
         reports.append({"run": str(folder), **analyze_run(run, run.dataset(data), settings)})
     compare_family(reports)
-    target = runs[0] if out is None else out
     result: dict[str, Any] = {"runs": reports}
     write_json(target / REPORT, result)
     pictures = plot(reports, target)

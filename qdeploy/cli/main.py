@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from qdeploy import __version__
+from qdeploy.cli.system import refusal_of
 from qdeploy.errors import InternalError, QDeployError
 
 INTERRUPTED = 130
@@ -113,6 +114,12 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OSError as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise
+        refusal.__cause__ = error
+        return _show(refusal, settings.debug)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted; what was finished stays, nothing half-written is kept", file=sys.stderr)
         return INTERRUPTED

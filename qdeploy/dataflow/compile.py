@@ -114,7 +114,7 @@ def compile_graph(
         PassError: the graph breaks a rule of its own, such as thresholds that do not ascend.
     """
     check_graph(graph)
-    clock = clock_mhz or board.clock_mhz
+    clock = board.clock_mhz if clock_mhz is None else clock_mhz
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
     hardware, folding = fold_with_pixels(

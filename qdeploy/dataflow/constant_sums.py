@@ -82,11 +82,6 @@ class Plan:
     constants: tuple[int, ...]
 
 
-def digit_count(weights: IntArray) -> int:
-    """Signed digits other than zero in all weights: each adds an activation once."""
-    return int(sum(np.count_nonzero(digits) for digits in _digits(weights)))
-
-
 def plan_sums(weights: IntArray, bits: int, signed: bool, width: int) -> Plan:
     """Plan the sums of every row.
 

@@ -82,12 +82,6 @@ def switches(width: int, mapped: Mapped) -> float:
     return width * (mapped.banks - 1) / 3 if mapped.banks > 1 else 0.0
 
 
-def skid(p: Parameters) -> Features:
-    """`qd_skid`."""
-    (width,) = ints(p, "WIDTH")
-    return Features("", (1, width), (1, 2 * width))
-
-
 def fork(p: Parameters) -> Features:
     """`qd_fork`."""
     return Features("", (1,), (1,))

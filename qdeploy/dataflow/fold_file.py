@@ -36,7 +36,8 @@ def read_folding(path: Path) -> list[Wish]:
     """The wishes of a folding file.
 
     Raises:
-        FoldingError: the file cannot be read, is no YAML, or is no mapping of layers to mappings.
+        FoldingError: the file cannot be read, is no YAML, is no mapping of layers to mappings, or
+            says something twice.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -53,20 +54,40 @@ def read_folding(path: Path) -> list[Wish]:
         ) from error
     if not isinstance(root, yaml.MappingNode):
         raise _shape(f"{path}:1")
+    _refuse_twice(root, path, "layer `{}`")
     return [_wish(key, value, path) for key, value in root.value]
 
 
 def _wish(key: yaml.Node, value: yaml.Node, path: Path) -> Wish:
-    where = f"{path}:{key.start_mark.line + 1}"
+    where, layer = f"{path}:{key.start_mark.line + 1}", str(key.value)
     if not isinstance(value, yaml.MappingNode):
         raise _shape(where)
-    values: dict[str, Value] = {}
-    for name, entry in value.value:
-        found = yaml.safe_load(str(entry.value)) if isinstance(entry, yaml.ScalarNode) else None
-        if isinstance(found, bool) or not isinstance(found, int | str):
-            raise _shape(where)
-        values[str(name.value)] = found
-    return Wish(str(key.value), values, where)
+    _refuse_twice(value, path, f"`{{}}` of layer `{layer}`")
+    return Wish(layer, {str(name.value): _value(one, where) for name, one in value.value}, where)
+
+
+def _value(node: yaml.Node, where: str) -> Value:
+    try:  # what stands in quotes is read as well: "4" is a number of lanes
+        found = yaml.safe_load(str(node.value)) if isinstance(node, yaml.ScalarNode) else None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _shape(where) from error
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise _shape(where)
+    return found
+
+
+def _refuse_twice(node: yaml.MappingNode, path: Path, kind: str) -> None:
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in first:
+            raise FoldingError(
+                f"{kind.format(name)} stands twice in the folding file",
+                where=f"{path}:{line}",
+                why=f"it was already given in line {first[name]}",
+                do="keep one of them",
+            )
+        first[name] = line
 
 
 def _shape(where: str) -> FoldingError:
@@ -75,6 +96,12 @@ def _shape(where: str) -> FoldingError:
         where=where,
         do="write lines such as `fc1_mvau: {PE: 4, SIMD: 16}`",
     )
+
+
+def files_of(wishes: Sequence[Wish]) -> str:
+    """The files that wishes stand in, as a message names them; empty where there are no wishes."""
+    files = sorted({wish.where.rpartition(":")[0] for wish in wishes})
+    return " and ".join(f"`{file}`" if file else "the folding file" for file in files)
 
 
 def restrict(slots: Sequence[Slot], wishes: Sequence[Wish]) -> list[Slot]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from qdeploy.boards import Board
 from qdeploy.dataflow.block_costs import BlockCosts, load_costs
-from qdeploy.dataflow.fold_file import Value, Wish, restrict
+from qdeploy.dataflow.fold_file import Value, Wish, files_of, restrict
 from qdeploy.dataflow.fold_options import Menu, menu
-from qdeploy.dataflow.fold_solver import KINDS, Need, Slot, Solution, solve
+from qdeploy.dataflow.fold_solver import KINDS, Need, Option, Slot, Solution, solve
 from qdeploy.dataflow.overshoot import advice, biggest, nearest, overshoot
 from qdeploy.errors import DoesNotFitError, FoldingError
 
@@ -75,11 +75,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class _About:
-    """What messages are about."""
+    """What messages are about.
+
+    Args:
+        file: the folding file, as `files_of` names it.
+        full: what there was to choose from before that file had its say.
+    """
 
     model: ModelWrapper
     costs: BlockCosts
     clock_mhz: float | None
+    file: str
+    full: Menu
+
+    def options(self, slot: str) -> Sequence[Option]:
+        """All options of a slot."""
+        return next(one.options for one in self.full.slots if one.name == slot)
 
     def rate(self, cycles: int) -> str:
         """`cycles` a frame as a rate."""
@@ -129,8 +140,9 @@ def fold(
     """
     from qonnx.custom_op.registry import getCustomOp
 
-    about = _About(model, costs or load_costs(), clock_mhz)
-    full = menu(model, about.costs)
+    costs = costs or load_costs()
+    full = menu(model, costs)
+    about = _About(model, costs, clock_mhz, files_of(wishes), full)
     legal = Menu(restrict(full.slots, wishes), full.joints)
     if cycles is None:
         solution = _fastest(legal, budget, floor, about)
@@ -152,11 +164,16 @@ def _fastest(legal: Menu, budget: Budget, floor: int, about: _About) -> Solution
     if found is None:
         slowest = max(option.cycles for slot in legal.slots for option in slot.options)
         least, room = _nearest(legal, budget, slowest), budget.room()
+        help_ = advice(about.model, about.costs, least, room)
+        which = "the slowest folding"
+        if about.file:
+            which += f" that {about.file} allows"
+            help_ = _ask_for_less(budget, None, about) or help_
         raise FoldingError(
-            "not even the slowest folding is estimated to fit the board",
+            f"not even {which} is estimated to fit the board",
             where=biggest(least, room),
             why=overshoot(least.need, room),
-            do=advice(about.model, about.costs, least, room),
+            do=help_,
         )
     if found.cycles >= floor:
         return found
@@ -167,10 +184,16 @@ def _least(legal: Menu, budget: Budget, cycles: int, about: _About) -> Solution:
     for slot in legal.slots:
         fastest = min(option.cycles for option in slot.options)
         if fastest > cycles:
+            why = f"its most parallel folding takes {fastest}"
+            help_ = f"ask for at most {about.rate(fastest)}, or leave the rate out: as fast as fits"
+            free = min(option.cycles for option in about.options(slot.name))
+            if free < fastest:
+                why += f" with what {about.file} asks for, {free} without"
+                help_ += f"; or ask for more of it in {about.file}"
             raise FoldingError(
                 f"layer `{slot.name}` cannot finish a frame within {cycles} cycles",
-                why=f"its most parallel folding takes {fastest}",
-                do=f"ask for at most {about.rate(fastest)}, or leave the rate out: as fast as fits",
+                why=why,
+                do=help_,
             )
     for factor in (1.0, HOPELESS / LUT_SHARE):
         found = solve(legal.slots, legal.joints, budget.room(factor), cycles)
@@ -179,6 +202,8 @@ def _least(legal: Menu, budget: Budget, cycles: int, about: _About) -> Solution:
     least, room = _nearest(legal, budget, cycles), budget.room()
     fitting = solve(legal.slots, legal.joints, room)
     help_ = advice(about.model, about.costs, least, room)
+    if about.file:
+        help_ = _ask_for_less(budget, cycles, about) or help_
     if fitting is not None:
         rate = about.rate(fitting.cycles)
         help_ = f"ask for at most {rate}, or leave the rate out: as fast as fits; {help_}"
@@ -188,6 +213,13 @@ def _least(legal: Menu, budget: Budget, cycles: int, about: _About) -> Solution:
         why=overshoot(least.need, room),
         do=help_,
     )
+
+
+def _ask_for_less(budget: Budget, cycles: int | None, about: _About) -> str | None:
+    """What to change in the folding file, where the design would fit without it."""
+    if solve(about.full.slots, about.full.joints, budget.room(), cycles) is None:
+        return None
+    return f"ask for less in {about.file}: without it the design is estimated to fit"
 
 
 def _nearest(legal: Menu, budget: Budget, cycles: int) -> Solution:

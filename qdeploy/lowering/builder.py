@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from onnx import NodeProto
 
 from qdeploy.errors import PassError
 from qdeploy.lowering.affine import Activation, expand
@@ -21,7 +22,8 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
 )
 from qdeploy.lowering.intervals import Intervals
-from qdeploy.lowering.names import unique
+from qdeploy.lowering.names import layer_of, unique
+from qdeploy.lowering.refusal import refuse
 from qdeploy.lowering.thresholds import Quantizer
 from qdeploy.lowering.validate import check_graph
 
@@ -81,18 +83,37 @@ class Builder:
 
     def accumulator(
         self,
-        layer: str,
+        node: NodeProto,
         shape: tuple[int, ...],
         interval: Intervals,
-        source: str,
         kind: str,
         scale: Fraction | None = None,
+        *,
+        found: str = "its accumulator needs {} bits",
+        expected: str | None = None,
+        do: str = "use fewer bits or fewer inputs",
     ) -> str:
-        """Add a tensor of sums; returns its name."""
+        """Add the tensor of sums that `node` of the QONNX file makes; returns its name.
+
+        Args:
+            kind: end of the name.
+            found, expected, do: of the refusal, as `refuse` takes them.
+
+        Raises:
+            UnsupportedLayerError: the sums need more than `ACCUMULATOR_BITS` bits.
+        """
         lo, hi = interval.bounds
-        name = self.add_tensor(
-            Tensor(f"{layer}.{kind}", shape, IntType.holding(lo, hi), lo, hi, scale), source
-        )
+        dtype = IntType.holding(lo, hi)
+        if dtype.bits > ACCUMULATOR_BITS:
+            raise refuse(
+                node,
+                found.format(dtype.bits),
+                expected=expected,
+                why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
+                do=do,
+            )
+        tensor = Tensor(f"{layer_of(node)}.{kind}", shape, dtype, lo, hi, scale)
+        name = self.add_tensor(tensor, node.output[0])
         self.intervals[name] = interval
         return name
 

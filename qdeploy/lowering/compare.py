@@ -8,8 +8,8 @@ its frame differed already is marked as inherited: its distance would say nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -160,26 +160,6 @@ def threshold_distance(
     acc = int(tensors[node.inputs[0]][(0, *index[1:])])
     channel = index[1]
     return tie_distance(source.gain[channel] * acc + source.offset[channel], source.quantizer)
-
-
-def threshold_distances(
-    path: Path,
-    graph: IntegerGraph,
-    codes: IntArray,
-    places: Sequence[tuple[str, tuple[int, ...]]],
-) -> list[float]:
-    """`threshold_distance` for many places of a QONNX file's integer graph.
-
-    Args:
-        path: the file the graph was lowered from.
-        graph: its integer graph.
-        codes: input codes (N, *shape).
-        places: boundary and (frame, channel, ...) of each.
-    """
-    if not places:
-        return []
-    lowered = replace(lower_model(canonical(path, probe=False)), graph=graph)
-    return [float(threshold_distance(lowered, name, codes, index)) for name, index in places]
 
 
 def all_scales_are_powers_of_two(graph: IntegerGraph) -> bool:

@@ -161,7 +161,7 @@ def _turned(builder: Builder, node: NodeProto, name: str, channels: frozenset[in
     weights = np.ones((count, 1, 1, 1), dtype=np.int64)
     weights[list(channels)] = -1
     interval = builder.channel_intervals(name).negated(channels)
-    output = builder.accumulator(layer, source.shape, interval, node.output[0], kind="turned")
+    output = builder.accumulator(node, source.shape, interval, "turned")
     builder.nodes.append(
         Conv(builder.node_name(layer, "turn"), layer, (name,), output, weights, groups=count)
     )

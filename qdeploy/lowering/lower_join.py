@@ -14,12 +14,12 @@ from math import prod
 from onnx import NodeProto, helper
 
 from qdeploy.lowering.affine import Activation, Fractions, single
-from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
+from qdeploy.lowering.builder import Builder
 from qdeploy.lowering.integer_graph import Add, GlobalSum
-from qdeploy.lowering.intervals import Intervals
 from qdeploy.lowering.names import layer_of
 from qdeploy.lowering.refusal import refuse
 
+_NARROWER = "quantize the sum, or use fewer bits in front of it"
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")
 
 
@@ -46,7 +46,8 @@ def lower_add(builder: Builder, node: NodeProto, a: Activation, b: Activation) -
             do="put the same quantizer (one QuantIdentity) on both branches and retrain",
         )
     interval = builder.channel_intervals(a.tensor).plus(builder.channel_intervals(b.tensor))
-    output = _sum(builder, node, left.shape, interval, gains)
+    scale = single(gains)
+    output = builder.accumulator(node, left.shape, interval, "sum", scale, do=_NARROWER)
     layer = layer_of(node)
     builder.nodes.append(Add(builder.node_name(layer, "add"), layer, (a.tensor, b.tensor), output))
     return Activation(output, a.gain).plus(a.offset).plus(b.offset)
@@ -68,29 +69,13 @@ def lower_average(
     pixels = prod(source.shape[1:])
     interval = builder.channel_intervals(value.tensor).times(pixels)
     gain = tuple(g / pixels for g in value.gain)
-    output = _sum(builder, node, source.shape[:1], interval, gain)
+    scale = single(gain)
+    output = builder.accumulator(node, source.shape[:1], interval, "sum", scale, do=_NARROWER)
     layer = layer_of(node)
     builder.nodes.append(
         GlobalSum(builder.node_name(layer, "pool"), layer, (value.tensor,), output)
     )
     return Activation(output, gain, value.offset)
-
-
-def _sum(
-    builder: Builder, node: NodeProto, shape: tuple[int, ...], interval: Intervals, gain: Fractions
-) -> str:
-    output = builder.accumulator(
-        layer_of(node), shape, interval, node.output[0], kind="sum", scale=single(gain)
-    )
-    bits = builder.tensors[output].dtype.bits
-    if bits > ACCUMULATOR_BITS:
-        raise refuse(
-            node,
-            f"its accumulator needs {bits} bits",
-            why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
-            do="quantize the sum, or use fewer bits in front of it",
-        )
-    return output
 
 
 def _sum_of_maps(a: Activation, b: Activation, channels: int) -> Activation:

@@ -23,9 +23,9 @@ from qdeploy.lowering.affine import (
     fractions_of,
     single,
 )
-from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
+from qdeploy.lowering.builder import Builder
 from qdeploy.lowering.integer_graph import Conv, Dense, IntArray
-from qdeploy.lowering.intervals import Intervals, accumulator_intervals, convolution_intervals
+from qdeploy.lowering.intervals import accumulator_intervals, convolution_intervals
 from qdeploy.lowering.names import layer_of
 from qdeploy.lowering.refusal import refuse
 
@@ -84,7 +84,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
     interval = convolution_intervals(
         codes, source.lo, source.hi, source.shape[1:], stride, pads, dilation
     )
-    output = _accumulate(builder, node, interval, (len(codes), height, width))
+    output = builder.accumulator(node, (len(codes), height, width), interval, "acc")
     builder.nodes.append(
         Conv(
             builder.node_name(layer, "conv"),
@@ -115,7 +115,7 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activat
     turned = weights.transposed([1, 0])
     layer = layer_of(node)
     interval = accumulator_intervals(turned.codes, source.lo, source.hi)
-    output = _accumulate(builder, node, interval, (len(turned.codes),))
+    output = builder.accumulator(node, (len(turned.codes),), interval, "acc")
     builder.nodes.append(
         Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, turned.codes)
     )
@@ -163,21 +163,6 @@ def _inputs(
             do="use one scale for the activations",
         )
     return x, weights
-
-
-def _accumulate(
-    builder: Builder, node: NodeProto, interval: Intervals, shape: tuple[int, ...]
-) -> str:
-    output = builder.accumulator(layer_of(node), shape, interval, node.output[0], kind="acc")
-    bits = builder.tensors[output].dtype.bits
-    if bits > ACCUMULATOR_BITS:
-        raise refuse(
-            node,
-            f"its accumulator needs {bits} bits",
-            why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
-            do="use fewer bits or fewer inputs",
-        )
-    return output
 
 
 def _without_groups(weights: IntArray, groups: int) -> IntArray:

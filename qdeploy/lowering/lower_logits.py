@@ -14,7 +14,7 @@ import numpy as np
 from onnx import NodeProto
 
 from qdeploy.lowering.affine import Activation, expand, single
-from qdeploy.lowering.builder import ACCUMULATOR_BITS, Builder
+from qdeploy.lowering.builder import Builder
 from qdeploy.lowering.integer_graph import ArgMax, Bias, IntType, Tensor
 from qdeploy.lowering.intervals import Intervals
 from qdeploy.lowering.names import layer_of
@@ -97,16 +97,15 @@ def _last_bias(builder: Builder, node: NodeProto, value: Activation, scale: Frac
         tuple(lo + b for lo, b in zip(before.lo, bias, strict=True)),
         tuple(hi + b for hi, b in zip(before.hi, bias, strict=True)),
     )
-    bits = IntType.holding(*interval.bounds).bits
-    if bits > ACCUMULATOR_BITS:
-        raise refuse(
-            node,
-            f"its logits need {bits} bits",
-            expected=LOGITS,
-            why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
-            do="use a smaller bias, or fewer bits or inputs in the last layer",
-        )
-    output = builder.accumulator(layer, source.shape, interval, node.output[0], kind="biased")
+    output = builder.accumulator(
+        node,
+        source.shape,
+        interval,
+        "biased",
+        found="its logits need {} bits",
+        expected=LOGITS,
+        do="use a smaller bias, or fewer bits or inputs in the last layer",
+    )
     builder.nodes.append(
         Bias(builder.node_name(layer, "bias"), layer, (value.tensor,), output, np.array(bias))
     )

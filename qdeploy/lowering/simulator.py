@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
 from qdeploy.errors import UserError
 from qdeploy.lowering.integer_graph import IntArray
@@ -19,6 +20,16 @@ LEVELS: dict[Level, ort.GraphOptimizationLevel] = {
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+# What onnxruntime says of a file that is missing, cut short or no network of its operators.
+_UNREADABLE = (
+    refusals.Fail,
+    refusals.InvalidArgument,
+    refusals.InvalidGraph,
+    refusals.InvalidProtobuf,
+    refusals.NoSuchFile,
+    refusals.NotImplemented,
+    refusals.RuntimeException,
+)
 INPUT_TYPES = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
 
@@ -29,6 +40,9 @@ class IntSimulator:
         path: the file.
         level: onnxruntime's graph optimization level; the bits do not depend on it.
         threads: threads inside an operator; single frames of small networks are fastest with 1.
+
+    Raises:
+        UserError: onnxruntime cannot read the file.
     """
 
     def __init__(self, path: Path, *, level: Level = "all", threads: int = 1) -> None:
@@ -37,7 +51,17 @@ class IntSimulator:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except _UNREADABLE as error:
+            raise UserError(
+                f"the integer network `{path.name}` cannot be read",
+                where=str(path),
+                why=str(error),
+                do="run `qdeploy export` again",
+            ) from error
         item = self._session.get_inputs()[0]
         self._input, self._type = item.name, np.dtype(INPUT_TYPES[item.type])
         self.input_shape = tuple(item.shape[1:])

@@ -29,7 +29,7 @@ def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
         what = f"unknown key `{dotted}`" + (f"; did you mean `{near[0]}`?" if near else "")
         return what, keys, f"known keys here: {', '.join(known)}"
     if kind == "missing":
-        return f"`{dotted}` is missing", keys, _describe(info) or "add it"
+        return f"`{dotted}` is missing", keys, _described("add it", info)
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         allowed = [tag.strip("' ") for tag in str(error["ctx"].get("expected_tags", "")).split(",")]
         tag = error["ctx"].get("tag")
@@ -54,7 +54,7 @@ def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
             f"choose a value in the range {allowed_range}"
             + (f" ({info.description})" if info is not None and info.description else ""),
         )
-    return f"`{dotted}`: {message[0].lower()}{message[1:]}", keys, _describe(info) or "correct it"
+    return f"`{dotted}`: {message[0].lower()}{message[1:]}", keys, _described("correct it", info)
 
 
 def _locate(
@@ -144,5 +144,5 @@ def _bounds(info: FieldInfo) -> list[Any]:
     return bounds
 
 
-def _describe(info: FieldInfo | None) -> str:
-    return f"give the {info.description}" if info is not None and info.description else ""
+def _described(advice: str, info: FieldInfo | None) -> str:
+    return f"{advice}: {info.description}" if info is not None and info.description else advice

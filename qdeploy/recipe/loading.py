@@ -71,7 +71,7 @@ def _apply(data: dict[str, Any], override: str) -> Location:
         )
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter for a date that does not exist
         raise RecipeError(
             f"the value of `{dotted}` is not valid YAML",
             where=f"--set {override}",

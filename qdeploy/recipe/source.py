@@ -16,8 +16,8 @@ def read_nodes(path: Path) -> yaml.MappingNode:
     """The file's sections; every node's mark carries the file's path and the line.
 
     Raises:
-        RecipeError: for a file that cannot be read, broken YAML, a file without sections or a key
-            that stands twice, with file and line.
+        RecipeError: for a file that cannot be read, broken YAML, a file without sections, an alias
+            that leads back to where it stands or a key that stands twice, with file and line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,6 +35,7 @@ def read_nodes(path: Path) -> yaml.MappingNode:
                 where=f"{path}:1",
                 do="start from one of the recipes in models/quickstart",
             )
+        _refuse_loops(root, ())
         places(root)
         _flatten(root, loader)
     except yaml.YAMLError as error:
@@ -52,6 +53,11 @@ def construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = yaml.SafeLoader("").construct_document(root)
     except yaml.YAMLError as error:
         raise _broken(error, path) from error
+    except ValueError as error:  # such as the thirteenth month of a date
+        raise RecipeError(
+            f"the recipe `{path}` holds a value that YAML does not take: {error}",
+            do="put quotes around it, or correct it",
+        ) from error
     return data
 
 
@@ -69,6 +75,21 @@ def places(root: yaml.Node) -> dict[Location, str]:
 def place(node: yaml.Node) -> str:
     """`file:line` of a node."""
     return f"{node.start_mark.name}:{node.start_mark.line + 1}"
+
+
+def _refuse_loops(node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
+    """An alias may stand for anything but what it stands in."""
+    if any(node is one for one in above):
+        raise RecipeError(
+            "an alias stands inside what it stands for",
+            where=place(node),
+            why="a recipe would have no end",
+            do="write out what is meant in place of the alias",
+        )
+    if isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for one in child if isinstance(child, tuple) else (child,):
+                _refuse_loops(one, (*above, node))
 
 
 def _collect(node: yaml.Node, keys: Location, found: dict[Location, str]) -> None:

@@ -66,9 +66,16 @@ def _missing(title: str, data: dict[str, Any] | None, console: Console) -> bool:
 def _accuracy(data: dict[str, Any] | None, console: Console) -> None:
     if _missing("Accuracy", data, console) or data is None:
         return
-    rows = [(str(one["name"]), f"{one['accuracy']:.2%}") for one in data.get("phases", [])]
+    phases = data.get("phases", [])
+    figures = {"accuracy": "accuracy", "miou": "mIoU"}
+    keys = [key for key in figures if all(key in one for one in phases)]
+    rows = [(str(one["name"]), *(f"{one[key]:.2%}" for key in keys)) for one in phases]
     print_table(
-        "Accuracy on the test set", ("phase", "accuracy"), rows, right=(1,), console=console
+        "Accuracy on the test set",
+        ("phase", *(figures[key] for key in keys)),
+        rows,
+        right=tuple(range(1, 1 + len(keys))),
+        console=console,
     )
 
 
@@ -132,6 +139,8 @@ def _ladder(data: dict[str, Any] | None, console: Console) -> None:
         if text:
             line = f"{rung['name']}: {text}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if rungs and all(rung.get("skipped") for rung in rungs):
+        console.print("NO RUNG RAN: nothing shows that this design is the network")
     if any(rung.get("skipped") or rung.get("note") for rung in rungs):
         console.print()
 

@@ -56,6 +56,7 @@ def build(
     watch = observer or Observer()
     board = load_board(options.board)
     target = find_target(options.target)
+    options.check(board)
     with watch.during("read the network") as say:
         source = source or open_source(options.source, options.data)
         say(source.describe())
@@ -68,8 +69,10 @@ def build(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """A folder that is no build is not replaced."""
-    if folder.exists() and not (folder / BUILD_FILE).exists() and any(folder.iterdir()):
+    """A file, or a folder that is no build, is not replaced."""
+    if not folder.exists() or (folder / BUILD_FILE).exists():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
         raise UserError(
             f"`{folder}` exists and is not a build",
             why="a build replaces the whole folder",

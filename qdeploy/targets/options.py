@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qdeploy.artifacts import sha256
+from qdeploy.boards import Board
+from qdeploy.dataflow.compile import cycles_for
 from qdeploy.errors import UserError
+from qdeploy.verify.ladder import check_choice
 
 BUILD_FILE = "build.json"
 CACHE_FOLDER = ".cache"
 # Options that are paths: stored absolute, read back as paths.
 PATHS = ("source", "folding", "data", "cache")
+# What the clock generators of the boards can make, with room above the fastest fabric there is.
+LEAST_MHZ, MOST_MHZ = 0.1, 1000.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,28 @@ class Options:
     data: Path | None = None
     cache: Path | None = None
 
+    def check(self, board: Board) -> None:
+        """Refuse what is wrong in itself, before anything is done.
+
+        Raises:
+            UserError: the rungs are as `check_choice` does not take them, the clock is none, or the
+                cache is a file.
+            FoldingError: the rate is no positive number, or above one frame a cycle.
+        """
+        check_choice(self.require, self.skip)
+        clock = board.clock_mhz if self.clock_mhz is None else self.clock_mhz
+        if not LEAST_MHZ <= clock <= MOST_MHZ:
+            raise UserError(
+                f"no board can have a clock of {clock:g} MHz",
+                where="the board's file" if self.clock_mhz is None else "--clock",
+                do=f"give {LEAST_MHZ:g} to {MOST_MHZ:g} MHz; `{board.name}` has "
+                f"{board.clock_mhz:g} by default",
+            )
+        if self.fps is not None:
+            cycles_for(self.fps, clock)
+        if self.cache is not None:
+            _check_cache(self.cache)
+
     def record(self) -> dict[str, Any]:
         """As stored in `build.json`."""
         plain = dataclasses.asdict(self)
@@ -68,24 +98,70 @@ class Options:
         return self.cache or folder.parent / CACHE_FOLDER
 
 
+def _check_cache(cache: Path) -> None:
+    there = next((path for path in (cache, *cache.parents) if path.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UserError(
+            f"`{there}` is a file, where a folder for the cache is needed",
+            do="give a folder with --cache or QDEPLOY_CACHE; it need not be there yet",
+        )
+
+
 def read_options(folder: Path) -> Options:
     """The options a build was made with.
 
     Raises:
         UserError: the folder holds no complete build.
     """
-    path = folder / BUILD_FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))["options"]
+    with _reading(folder):
+        data = _build_file(folder)["options"]
         for key in ("require", "skip"):
             data[key] = tuple(data[key])
         for key in PATHS:
             data[key] = None if data[key] is None else Path(data[key])
         return Options(**data)
+
+
+def check_files(folder: Path) -> None:
+    """Whether a build's files are those that were proven when it was made.
+
+    Those are the networks the levels are computed from; what a later run of the ladder writes anew
+    and the design, which the ladder itself compares, are not among them.
+
+    Raises:
+        UserError: one is missing or has changed; the folder holds no complete build.
+    """
+    with _reading(folder):
+        files: dict[str, str] = dict(_build_file(folder)["files"])
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            fate = "is missing"
+        elif sha256(path) != digest:
+            fate = "is not the one that was made then"
+        else:
+            continue
+        raise UserError(
+            f"`{name}` of the build `{folder}` {fate}",
+            where=str(path),
+            why=f"{BUILD_FILE} holds the digest of what the accelerator was made of and proven by",
+            do="put the file back, or run `qdeploy export` again",
+        )
+
+
+def _build_file(folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
+    return data
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"`{folder}` holds no complete build",
-            where=str(path),
+            where=str(folder / BUILD_FILE),
             why=str(error),
             do="give the folder that `qdeploy export` named at its end",
         ) from error

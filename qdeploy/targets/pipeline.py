@@ -27,12 +27,12 @@ from qdeploy.targets.fifos import ANALYTIC, FIFOS_FILE, SIMULATED, size_fifos
 from qdeploy.targets.frames import Frames, save_frames
 from qdeploy.targets.observer import Observer
 from qdeploy.targets.options import BUILD_FILE, Options
-from qdeploy.targets.registry import Package
+from qdeploy.targets.registry import Target
 from qdeploy.targets.scores import scores
 from qdeploy.targets.source import Source
 from qdeploy.verify.ladder import climb
 from qdeploy.verify.levels import Levels
-from qdeploy.verify.results import Rung, write_verify
+from qdeploy.verify.results import Rung, anything_ran, write_verify
 from qdeploy.verify.rungs import INT_FILE, QONNX_FILE, RTL_FOLDER
 
 SYNTH_FOLDER = "synth"
@@ -65,7 +65,7 @@ class Pipeline:
     options: Options
     source: Source
     board: Board
-    target: Package
+    target: Target
     work: Path
     cache: Path
     watch: Observer
@@ -87,7 +87,10 @@ class Pipeline:
         save_frames(self.work, proven)
         rungs = self._ladder(graph, proven)
         with self.watch.during(f"package for {self.options.target}") as say:
-            say(self.target(self.work, compiled.design, self.board, graph, self.source, proven))
+            said = self.target.package(
+                self.work, compiled.design, self.board, graph, self.source, proven
+            )
+            say(said if anything_ran(rungs) else f"{said}; of an UNPROVEN design: no rung ran")
         self._record(graph, frames, found, resources)
         return rungs
 
@@ -98,6 +101,7 @@ class Pipeline:
             self.source.write_qonnx(self.work / QONNX_FILE)
             graph = lower_file(self.work, self.options.argmax)
             graph = dataclasses.replace(graph, name=self.source.name)
+            self.target.check_network(graph)
             hardware_layers(graph)  # a layer without hardware is refused here, in seconds
             emit_onnx(graph, self.work / INT_FILE, taps=False)
             say(f"{len(graph.nodes)} integer nodes, {graph.weights_of():,} weights")
@@ -159,6 +163,7 @@ class Pipeline:
                 kept=kept,
             )
             design = compiled.design
+            self.target.check_design(design)
             say(f"{len(design.layers)} layers, {design.cycles_per_frame:,} cycles a frame expected")
         return compiled
 

@@ -10,7 +10,6 @@ bundle.json everything the driver has to know, with the hash of every file
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import string
 from collections.abc import Sequence
@@ -33,8 +32,8 @@ from qdeploy.resources import resource
 from qdeploy.targets.frames import Frames
 from qdeploy.targets.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
 from qdeploy.targets.source import Source
-from qdeploy.verify.results import PERFORMANCE_FILE
-from qdeploy.verify.rungs import INT_FILE
+from qdeploy.verify.performance import read_cycles
+from qdeploy.verify.rungs import INT_FILE, RTL_FOLDER
 
 BUNDLE_FORMAT = 1
 GOLDEN_FRAMES = 64
@@ -43,6 +42,17 @@ BITFILE = "bitstream/accelerator.bit"
 _DMA_LENGTH = (1 << 26) - 1
 _STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
 _DRIVER = ("__init__.py", "__main__.py", "accelerator.py", "bundle.py", "layout.py")
+
+
+def check_network(graph: IntegerGraph) -> None:
+    """As a target has to; see `registry.Target`."""
+    _check_sign(graph.input, graph.tensors[graph.input].dtype.signed)
+
+
+def check_design(design: Design) -> None:
+    """As a target has to; see `registry.Target`."""
+    for stream in (design.input, design.output):
+        dma_bytes(stream)
 
 
 def package(
@@ -64,7 +74,7 @@ def package(
         outputs.astype(np.int64),
         classes=source.classes or _numbers(graph),
         input_bits=source.input_bits,
-        cycles_per_frame=_measured_cycles(build),
+        cycles_per_frame=read_cycles(build),
     )
     return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
 
@@ -77,10 +87,7 @@ def make_package(
     golden_outputs: npt.NDArray[np.int64],
     *,
     classes: Sequence[str] = (),
-    clock_mhz: float | None = None,
-    scale: float | None = None,
     input_bits: int | None = None,
-    rtl: str = "rtl",
     cycles_per_frame: int | None = None,
 ) -> Path:
     """Write `build/package`, replacing an older one as a whole.
@@ -91,10 +98,7 @@ def make_package(
         golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
             map (N, channels, H', W').
         classes: names of the classes; numbers when empty.
-        clock_mhz: clock of the accelerator, the design's when None.
-        scale: value of one unit of a logit, the design's when None.
         input_bits: input code = raw value >> (8 - input_bits); those of the stream when None.
-        rtl: name of the design folder in `build`.
         cycles_per_frame: measured cycles between frames, the design's expectation when None.
 
     Returns:
@@ -109,20 +113,19 @@ def make_package(
     shift = 8 - min(8, input_bits or design.input.bits)
     golden_outputs = _stream_order(golden_outputs).reshape(len(golden_inputs), -1)
     _check(design, golden_inputs, golden_outputs, shift)
-    source = build / rtl
+    source = build / RTL_FOLDER
     identity = _design_id(source, design)
     with atomic_folder(build / PACKAGE_FOLDER) as root:
         _copy_rtl(source, design, root / "rtl", identity)
         _copy_static(root)
-        clock = clock_mhz or design.clock_mhz
-        write_text(root / "vivado/config.tcl", _config(design, board, clock))
+        write_text(root / "vivado/config.tcl", _config(design, board))
         _write_golden(root / "golden", design, golden_inputs, golden_outputs, shift)
         bundle: dict[str, Any] = {
             "format": BUNDLE_FORMAT,
             "name": design.name,
             "board": board.name,
             "part": board.part,
-            "clock_mhz": clock,
+            "clock_mhz": design.clock_mhz,
             "bitfile": BITFILE,
             "design_id": identity,
             "input": {
@@ -134,7 +137,7 @@ def make_package(
             "output": {
                 **_stream(design.output),
                 "kind": _kind(design, classes),
-                "scale": design.logit_scale if scale is None else scale,
+                "scale": design.logit_scale,
             },
             "classes": list(classes) or [str(k) for k in range(_class_count(design))],
             "cycles_per_frame": cycles_per_frame or design.cycles_per_frame,
@@ -163,12 +166,13 @@ def _stream_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.moveaxis(values, 1, 3) if values.ndim == 4 else values
 
 
-def _measured_cycles(build: Path) -> int | None:
-    """Cycles between frames as simulation measured them, None when it did not run."""
-    path = build / PERFORMANCE_FILE
-    if not path.is_file():
-        return None
-    return int(json.loads(path.read_text(encoding="utf-8"))["cycles_per_frame"])
+def _check_sign(tensor: str, signed: bool) -> None:
+    if signed:
+        raise UnsupportedLayerError(
+            f"the network's input `{tensor}` is signed",
+            why="the pynq driver takes raw uint8 values, as a sensor or an image file gives them",
+            do="train with an unsigned input, as qdeploy's own networks have",
+        )
 
 
 def _check(
@@ -178,12 +182,7 @@ def _check(
     shift: int,
 ) -> None:
     """The golden frames fit the design's streams."""
-    if design.input.signed:
-        raise UnsupportedLayerError(
-            f"the network's input `{design.input.tensor}` is signed",
-            why="the pynq driver takes raw uint8 values, as a sensor or an image file gives them",
-            do="train with an unsigned input, as qdeploy's own networks have",
-        )
+    _check_sign(design.input.tensor, design.input.signed)
     problems = []
     if not len(inputs):
         problems.append("no golden frames")
@@ -238,7 +237,7 @@ def _copy_static(root: Path) -> None:
     shutil.copyfile(packing, driver / "packing.py")
 
 
-def _config(design: Design, board: Board, clock_mhz: float) -> str:
+def _config(design: Design, board: Board) -> str:
     """Settings of `vivado/build.tcl`."""
 
     def listed(names: Sequence[str]) -> str:
@@ -252,7 +251,7 @@ def _config(design: Design, board: Board, clock_mhz: float) -> str:
             f"set qd_board_part {{{board.board_part or ''}}}",
             f"set qd_board_files {{{board.board_files}}}",
             f"set qd_ps {{{board.ps}}}",
-            f"set qd_clock_mhz {clock_mhz:g}",
+            f"set qd_clock_mhz {design.clock_mhz:g}",
             f"set qd_in_bits {8 * dma_bytes(design.input)}",
             f"set qd_out_bits {8 * dma_bytes(design.output)}",
             f"set qd_ddr_bits {board.dma_bits}",

@@ -1,12 +1,12 @@
-"""The targets by name: each makes a deployment package of a finished build."""
+"""The targets by name: each makes a deployment package of a finished build, and says early on what
+it cannot make one of."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from qdeploy.boards import Board
 from qdeploy.dataflow.design import Design
@@ -15,21 +15,50 @@ from qdeploy.lowering.integer_graph import IntegerGraph
 from qdeploy.targets.frames import Frames
 from qdeploy.targets.source import Source
 
-# (build folder, design, board, integer graph, source, frames proven) -> one line about the package.
-Package = Callable[[Path, Design, Board, IntegerGraph, Source, Frames], str]
 
-# Name -> module, which offers `package`; imported when it is asked for.
+class Target(Protocol):
+    """What the module of a target offers."""
+
+    def check_network(self, graph: IntegerGraph, /) -> None:
+        """Refuse a network that the target cannot run, before anything is made of it.
+
+        Raises:
+            UnsupportedLayerError: says why.
+        """
+
+    def check_design(self, design: Design, /) -> None:
+        """Refuse a design that the target cannot hold, before it is sized and synthesized.
+
+        Raises:
+            FoldingError: says why.
+        """
+
+    def package(
+        self,
+        build: Path,
+        design: Design,
+        board: Board,
+        graph: IntegerGraph,
+        source: Source,
+        frames: Frames,
+        /,
+    ) -> str:
+        """Make the package of the finished build folder, with some of the frames it was proven
+        with; one line about it."""
+
+
+# Name -> module, which is a `Target`; imported when it is asked for.
 TARGETS: dict[str, str] = {"pynq": "qdeploy.targets.pynq"}
 
 
-def find_target(name: str) -> Package:
-    """What makes the package of the target `name`.
+def find_target(name: str) -> Target:
+    """The target `name`.
 
     Raises:
         UserError: when there is none of that name; lists the known ones.
     """
     if name in TARGETS:
-        return cast(Package, importlib.import_module(TARGETS[name]).package)
+        return cast(Target, importlib.import_module(TARGETS[name]))
     near = difflib.get_close_matches(name.lower(), TARGETS, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
     raise UserError(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdeploy.errors import VerificationError
 from qdeploy.targets.build import Build
 from qdeploy.targets.frames import load_frames
 from qdeploy.targets.observer import Observer
-from qdeploy.targets.options import read_options
+from qdeploy.targets.options import check_files, read_options
 from qdeploy.targets.pipeline import lower_file
 from qdeploy.targets.source import open_source
-from qdeploy.verify.ladder import climb, failure
+from qdeploy.verify.ladder import check_choice, climb, failure
 from qdeploy.verify.levels import Levels
-from qdeploy.verify.results import write_verify
+from qdeploy.verify.results import Rung, anything_ran, write_verify
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,14 +33,21 @@ def verify(
     """Run the ladder again on an existing build and rewrite its `verify.json`.
 
     Raises:
-        UserError: the folder holds no complete build.
+        UserError: the folder holds no complete build, or one whose files have changed; rungs are as
+            `check_choice` does not take them.
     """
+    check_choice(require, skip)
     watch = observer or Observer()
     options = read_options(folder)
-    with watch.during("read the build"):
+    check_files(folder)
+    with watch.during("read the build") as say:
         graph = lower_file(folder, options.argmax)
         network = _network(options.source)
-        proven = load_frames(folder).first(frames or options.frames)
+        kept = load_frames(folder)
+        proven = kept.first(frames or options.frames)
+        most = max(frames or 0, rtl_frames or 0)
+        if most > len(kept.codes):
+            say(f"it keeps {len(kept.codes):,} frames: {most:,} were asked for, these have to do")
     levels = Levels(
         folder,
         graph,
@@ -52,7 +60,15 @@ def verify(
     )
     rungs = climb(levels, require=require, skip=skip, report=watch.rung)
     write_verify(folder, rungs)
-    return Build(folder, rungs, failure(rungs))
+    return Build(folder, rungs, failure(rungs) or _nothing_said(rungs))
+
+
+def _nothing_said(rungs: list[Rung]) -> VerificationError | None:
+    if anything_ran(rungs):
+        return None
+    return VerificationError(
+        "no rung of the ladder ran: nothing is verified", do="leave fewer rungs out with --skip"
+    )
 
 
 def _network(source: Path) -> nn.Module | None:

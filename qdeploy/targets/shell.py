@@ -35,7 +35,8 @@ def dma_bytes(stream: Stream) -> int:
             f"the stream `{stream.name}` carries {stream.bytes_per_beat} bytes a beat, an AXI DMA"
             f" at most {DMA_MAX_BYTES_PER_BEAT}",
             where=f"{stream.per_beat} codes of {stream.bits} bits a beat, tensor `{stream.tensor}`",
-            do="ask for a lower frame rate, so that the first and last layer are folded more",
+            do="ask for a lower frame rate, or in the folding file for less SIMD of the first "
+            "layer and less PE of the last",
         )
     return size
 

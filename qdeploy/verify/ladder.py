@@ -25,6 +25,19 @@ from qdeploy.verify.results import Rung
 RUNGS = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
 
 
+def check_choice(require: Sequence[str], skip: Sequence[str]) -> None:
+    """Whether there are such rungs to be required and left out.
+
+    Raises:
+        UserError: unknown rung names, or a required rung left out.
+    """
+    for name in (*require, *skip):
+        if name not in RUNGS:
+            raise UserError(f"there is no rung `{name}`", do=f"choose from {', '.join(RUNGS)}")
+    if both := set(require) & set(skip):
+        raise UserError(f"rung `{min(both)}` is both required and skipped", do="choose one")
+
+
 def climb(
     levels: Levels,
     *,
@@ -39,14 +52,10 @@ def climb(
         skip: rungs to leave out.
 
     Raises:
-        UserError: unknown rung names, or a required rung left out.
+        UserError: as `check_choice`; a required rung cannot run.
         ToolMissingError: a required rung lacks its tool.
     """
-    for name in (*require, *skip):
-        if name not in RUNGS:
-            raise UserError(f"there is no rung `{name}`", do=f"choose from {', '.join(RUNGS)}")
-    if both := set(require) & set(skip):
-        raise UserError(f"rung `{min(both)}` is both required and skipped")
+    check_choice(require, skip)
     reference = rungs.integer_codes(levels.graph, levels.frames)
     order: dict[str, Callable[[], Rung]] = {
         "torch": partial(rungs.torch_rung, levels, reference),

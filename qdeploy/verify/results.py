@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,18 @@ class Rung:
         return {**data, "passed": self.passed}
 
 
+def anything_ran(rungs: Sequence[Rung]) -> bool:
+    """Whether the ladder says anything at all."""
+    return any(rung.skipped is None for rung in rungs)
+
+
 def write_verify(folder: Path, rungs: list[Rung]) -> None:
     """Write `verify.json` into the build folder."""
     write_json(
         folder / VERIFY_FILE,
         {
             "frames": max((rung.frames for rung in rungs), default=0),
-            "passed": all(rung.passed for rung in rungs),
+            "passed": anything_ran(rungs) and all(rung.passed for rung in rungs),
             "rungs": [rung.record() for rung in rungs],
             **provenance.record(),
         },

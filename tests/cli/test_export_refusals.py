@@ -1,4 +1,4 @@
-"""Files that cannot become hardware, as `qdeploy export` meets them: exit code and message."""
+"""What `qdeploy export` refuses, files and options: exit code, message, and how early."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bad_files import SmallNetwork
 from onnx import helper
+from random_qonnx import QonnxMaker
 
 from qdeploy.cli.main import qdeploy, run
 from qdeploy.errors import UnsupportedLayerError
@@ -176,6 +177,84 @@ def test_what_cannot_become_hardware_exits_with_two_and_says_where_and_what_to_d
     with pytest.raises(UnsupportedLayerError) as caught:
         lower(path)
     assert caught.value.where
+
+
+def export(path: Path, *options: str) -> int:
+    return run(qdeploy, ["export", str(path), "--out", str(path.parent / "build"), *options])
+
+
+def test_a_signed_input_is_refused_before_hardware_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = SmallNetwork()
+    network.attribute("input", "signed", 1)
+    assert export(network.save(tmp_path / "network.onnx")) == 2
+    shown = capsys.readouterr()
+    assert "the network's input `input` is signed" in shown.err
+    assert "FINN" not in shown.out
+
+
+def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = QonnxMaker(1, (520,), bits=2).dense(4).save(tmp_path / "wide.onnx")
+    folding = tmp_path / "folding.yaml"
+    folding.write_text("fc1_dense_mvau: {SIMD: 520}\n", encoding="utf-8")
+    assert export(path, "--folding", str(folding), "--skip", "rtl") == 2
+    shown = capsys.readouterr()
+    assert "carries 130 bytes a beat, an AXI DMA at most 128" in shown.err
+    assert "less SIMD of the first layer" in shown.err
+    assert "FIFO" not in shown.out and "Yosys" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--require", "nope"), "there is no rung `nope`"),
+        (("--skip", "nope"), "there is no rung `nope`"),
+        (("--skip", "rtl", "--require", "rtl"), "`rtl` is both required and skipped"),
+        *((("--clock", clock), "no board can have a clock of") for clock in ("nan", "-5", "0")),
+        *((("--clock", clock), "no board can have a clock of") for clock in ("inf", "1e5", "1e-9")),
+        *((("--fps", fps), "cannot be reached") for fps in ("nan", "-3", "0", "inf", "2e8")),
+        (("--clock", "50", "--fps", "6e7"), "6e+07 frames per second cannot be reached"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_before_anything_is_done(
+    options: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert export(SmallNetwork().save(tmp_path / "network.onnx"), *options) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.out == ""
+    assert [item.name for item in tmp_path.iterdir()] == ["network.onnx"]
+
+
+@pytest.mark.parametrize("out", ["file", "file/build", "file/deep/build"])
+def test_a_file_in_the_place_of_the_build_or_of_a_folder_above_it_is_named(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = SmallNetwork().save(tmp_path / "network.onnx")
+    (tmp_path / "file").write_text("years of work")
+    assert run(qdeploy, ["export", str(path), "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert f"`{tmp_path / 'file'}" in error and "do this" in error
+    assert "Traceback" not in error
+    assert (tmp_path / "file").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("cache", ["file", "file/cache"])
+def test_a_file_in_the_place_of_the_cache_is_named(
+    cache: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = SmallNetwork().save(tmp_path / "network.onnx")
+    (tmp_path / "file").touch()
+    assert export(path, "--cache", str(tmp_path / cache)) == 2
+    shown = capsys.readouterr()
+    assert f"`{tmp_path / 'file'}` is a file" in shown.err and "--cache" in shown.err
+    assert shown.out == ""
 
 
 def test_the_network_behind_these_refusals_is_accepted(tmp_path: Path) -> None:

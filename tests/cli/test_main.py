@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
-from qdeploy.cli.main import COMMANDS, run
+from qdeploy.cli.main import COMMANDS, qdeploy, run
 from qdeploy.errors import InternalError, UserError, VerificationError
+from qdeploy.resources import resource
 
 HEAVY = ("torch", "brevitas", "finn", "qonnx", "onnx", "onnxruntime", "sklearn", "numpy", "rich")
 
@@ -99,6 +102,59 @@ def test_internal_error_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) 
 def test_unforeseen_error_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         run(_failing(ZeroDivisionError()), ["fail"])
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (NotADirectoryError(errno.ENOTDIR, "", "runs/file/a"), "`runs/file/a` cannot be used: Not"),
+        (FileExistsError(errno.EEXIST, "", "runs/file"), "`runs/file` cannot be used: File exists"),
+        (PermissionError(errno.EACCES, "", "/x"), "`/x` cannot be used: Permission denied"),
+        (IsADirectoryError(errno.EISDIR, "", "o/.a.json.0.part", None, "o/a.json"), "`o/a.json`"),
+        (OSError(errno.EROFS, "", "/b/.out.1.part"), "`/b` cannot be used: Read-only file system"),
+        (OSError(errno.ENOSPC, "", "/b/.out.1.part/rtl/a.v"), "`/b` cannot be used: No space left"),
+        (OSError(errno.ENOSPC, ""), "a file cannot be written: No space left on device"),
+    ],
+)
+def test_what_the_system_refuses_on_a_users_path_is_the_users_to_mend(
+    error: OSError, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(_failing(error), ["fail"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {named}")
+    assert "\n  do this  " in shown and "Traceback" not in shown
+    assert run(_failing(error), ["--debug", "fail"]) == 2
+    assert type(error).__name__ in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_training_into_a_file_is_the_users_to_mend(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    recipe = resource("models/quickstart/digits_fcdnn_w2a2.yaml")
+    words = ["train", str(recipe), "--any-network", "--out", str(tmp_path / out)]
+    assert run(qdeploy, words) == 2
+    shown = capsys.readouterr().err
+    assert f"`{tmp_path / out}` cannot be used: Not a directory" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "", "rtl/design.json"),
+        FileExistsError(errno.EEXIST, "", "build/.tiny.12.part/rtl"),
+        ConnectionResetError(errno.ECONNRESET, ""),
+        PermissionError(errno.EPERM, ""),
+        TimeoutError(),
+    ],
+)
+def test_an_error_of_the_system_that_no_path_of_the_user_explains_is_not_swallowed(
+    error: OSError,
+) -> None:
+    with pytest.raises(type(error)):
+        run(_failing(error), ["fail"])
 
 
 def test_interrupt_exits_with_130_and_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

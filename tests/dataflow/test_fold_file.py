@@ -76,11 +76,34 @@ def test_an_unknown_key_is_told_the_keys_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["- PE\n", "pool: 3\n", "pool: {PE: [1]}\n", "pool: {PE: 1\n", "pool: {PE: true}\n"],
+    [
+        *("- PE\n", "pool: 3\n", "pool: {PE: [1]}\n", "pool: {PE: 1\n", "pool: {PE: true}\n"),
+        *('pool: {PE: "[1"}\n', "pool: {PE: 2024-13-45}\n"),
+    ],
 )
 def test_a_file_of_another_shape_is_refused_with_its_line(text: str, tmp_path: Path) -> None:
     error = refused(text, tmp_path)
     assert error.where is not None and error.where.startswith(str(tmp_path / "folding.yaml") + ":")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("pool: {PE: 1}\nconv_mvau: {PE: 2}\npool: {PE: 4}\n", "layer `pool`"),
+        ("conv_mvau:\n  PE: 2\n  PE: 4\n", "`PE` of layer `conv_mvau`"),
+    ],
+)
+def test_what_stands_twice_is_named_with_both_lines(text: str, named: str, tmp_path: Path) -> None:
+    error = refused(text, tmp_path)
+    assert error.what == f"{named} stands twice in the folding file"
+    assert error.where == f"{tmp_path / 'folding.yaml'}:3"
+    assert error.why is not None and error.why.endswith(f"line {1 if 'pool' in text else 2}")
+
+
+def test_a_number_in_quotes_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "folding.yaml"
+    path.write_text('pool: {PE: "4"}\n', encoding="utf-8")
+    assert read_folding(path)[0].values == {"PE": 4}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from random_graphs import GraphMaker, small_convnet
 
 from qdeploy.dataflow.block_costs import load_costs
 from qdeploy.dataflow.compile import cycles_for, hardware_layers
+from qdeploy.dataflow.fold_file import Wish
 from qdeploy.dataflow.fold_options import menu
 from qdeploy.dataflow.fold_solver import Need, solve
 from qdeploy.dataflow.folding import Budget, fold
@@ -103,6 +104,24 @@ def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> Non
         fold(model, Budget(lut=int(high * 0.95), bram36=0, dsp=0))
     ratio = float(re.search(r"\(([\d.]+) times\)", str(caught.value))[1])
     assert 1.0 < ratio < 1.2
+
+
+def test_a_folding_file_that_asks_for_too_much_is_named(model) -> None:
+    name = next(node.name for node in model.graph.node if node.op_type.startswith("MVAU"))
+    options = next(slot.options for slot in menu(model, load_costs()).slots if slot.name == name)
+    most = max(options, key=lambda option: option.need.lut).attributes[name]
+    wishes = [Wish(name, {key: most[key] for key in ("PE", "SIMD")}, "mine.yaml:3")]
+    small = Budget(lut=1600, bram36=10, dsp=4)
+    fold(model, small)
+    with pytest.raises(FoldingError, match=r"folding that `mine\.yaml` allows is") as caught:
+        fold(model, small, wishes=wishes)
+    assert caught.value.do == (
+        "ask for less in `mine.yaml`: without it the design is estimated to fit"
+    )
+    slow = [Wish(name, {"PE": 1, "SIMD": 1}, "mine.yaml:3")]
+    with pytest.raises(FoldingError, match="cannot finish a frame within 700 cycles") as caught:
+        fold(model, ROOM, 700, wishes=slow)
+    assert caught.value.do is not None and "ask for more of it in `mine.yaml`" in caught.value.do
 
 
 def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:

@@ -54,6 +54,20 @@ def graph_of(
     return IntegerGraph("g", "input", "logits", (linear, node), tensors)
 
 
+@pytest.mark.parametrize("kept", [0, 40, None], ids=["empty", "cut short", "missing"])
+def test_a_damaged_file_is_a_user_error_that_names_it(kept: int | None, tmp_path: Path) -> None:
+    graph = graph_of(np.ones((2, 3), dtype=np.int64), "bias", 0, (3,), Fraction(1))
+    path = tmp_path / "model.int.onnx"
+    emit_onnx(graph, path, taps=False)
+    data = path.read_bytes()
+    path.unlink()
+    if kept is not None:
+        path.write_bytes(data[:-kept] if kept else b"")
+    with pytest.raises(UserError, match=r"`model\.int\.onnx` cannot be read") as caught:
+        IntSimulator(path)
+    assert caught.value.where == str(path) and caught.value.why and caught.value.do
+
+
 def assert_equal_at_every_level(graph: IntegerGraph, folder: Path, worst: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     shape = graph.tensors["input"].shape

@@ -15,7 +15,7 @@ from qdeploy.lowering.compare import (
     all_scales_are_powers_of_two,
     differences,
     qonnx_codes,
-    threshold_distances,
+    threshold_distance,
     torch_codes,
 )
 from qdeploy.lowering.emit_onnx import emit_onnx
@@ -161,9 +161,7 @@ def test_a_moved_code_is_found_with_its_distance_and_what_follows_is_inherited(
     found["logits"][3, 0] += 1
     first, second, third = differences(lowered, codes, found)
     assert (first.boundary, first.index, first.inherited) == ("act1.code", (2, 1, 3, 3), False)
-    places = [("act1.code", (2, 1, 3, 3))]
-    distances = threshold_distances(path, lowered.graph, codes, places)
-    assert first.distance is not None and float(first.distance) == distances[0]
+    assert first.distance == threshold_distance(lowered, "act1.code", codes, (2, 1, 3, 3))
     assert second.inherited and not third.inherited
 
 

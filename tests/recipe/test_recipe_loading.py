@@ -113,6 +113,33 @@ def test_a_key_given_twice_is_refused(tmp_path):
     assert error.why == "it was already given in line 1"
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("name: &loop [*loop]\n", 1),
+        ("name: x\nnetwork: &loop\n  width: {least: *loop}\n", 2),
+        ("name: x\nnetwork: &loop {<<: *loop}\n", 2),
+        ("? &loop [*loop]\n: x\n", 1),
+    ],
+)
+def test_an_alias_inside_what_it_stands_for_is_refused_with_its_line(tmp_path, text, line):
+    error = refusal(tmp_path, text)
+    assert error.what == "an alias stands inside what it stands for"
+    assert error.where == f"{tmp_path / 'recipe.yaml'}:{line}"
+
+
+def test_an_alias_of_something_else_is_what_it_stands_for(tmp_path):
+    text = GOOD.replace("epochs: 3", "epochs: &many 3").replace("epochs: 4", "epochs: *many")
+    assert [phase.epochs for phase in load_recipe(write(tmp_path, text)).phases] == [3, 3]
+
+
+def test_a_value_that_yaml_does_not_take_is_refused(tmp_path):
+    error = refusal(tmp_path, GOOD.replace("name: small", "name: 2024-13-45"))
+    assert "a value that YAML does not take: month must be" in error.what
+    assert "not valid YAML" in refusal(tmp_path, GOOD, "name=2024-13-45").what
+    assert "valid integer" in refusal(tmp_path, GOOD, "network.width=&loop [*loop]").what
+
+
 def test_a_missing_file_and_an_empty_one_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(tmp_path / "nowhere.yaml")
@@ -120,7 +147,8 @@ def test_a_missing_file_and_an_empty_one_are_refused(tmp_path):
 
 
 def test_a_missing_section_is_named(tmp_path):
-    assert refusal(tmp_path, "name: x\n").what == "`network` is missing"
+    error = refusal(tmp_path, "name: x\n")
+    assert (error.what, error.do) == ("`network` is missing", "add it: the architecture")
 
 
 @pytest.mark.parametrize(

@@ -227,10 +227,16 @@ def test_the_html_report_is_one_whole_file_that_needs_nothing_else(build: Path) 
 def test_accuracy_is_shown_while_the_run_is_there(build: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    phases = {"phases": [{"name": "finetune", "accuracy": 0.9123}]}
+    phases: dict[str, list[dict[str, Any]]] = {"phases": [{"name": "finetune", "accuracy": 0.9123}]}
     (run / "summary.json").write_text(json.dumps(phases), encoding="utf-8")
     (build / "build.json").write_text(json.dumps({"options": {"source": str(run)}}))
     assert "91.23%" in render(build, read_design(build))
+    phases["phases"][0]["miou"] = 0.4106
+    (run / "summary.json").write_text(json.dumps(phases), encoding="utf-8")
+    data = {"options": {"source": str(run)}, "accuracy_int": 0.9111, "miou_int": 0.3999}
+    (build / "build.json").write_text(json.dumps(data))
+    text = render(build, read_design(build))
+    assert all(figure in text for figure in ("mIoU", "41.06%", "91.11%", "39.99%"))
 
 
 def test_the_command_prints_json_and_writes_the_report(build: Path) -> None:

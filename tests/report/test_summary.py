@@ -91,12 +91,26 @@ def test_every_figure_of_a_complete_build_is_shown(tmp_path: Path) -> None:
     assert str(build) in text
 
 
+def test_networks_that_decide_for_pixels_are_shown_with_their_miou(tmp_path: Path) -> None:
+    build = _write(tmp_path / "b", verify={"rungs": [RUNG]})
+    phases = [{"name": "float", "accuracy": 0.8262, "miou": 0.4106}]
+    text = _shown(build, _write(tmp_path / "r", summary={"phases": phases}))
+    assert _cells(text, "phase") == ["phase", "accuracy", "mIoU"]
+    assert _cells(text, "float") == ["float", "82.62%", "41.06%"]
+
+
 def test_skipped_rung_says_why(tmp_path: Path) -> None:
     reason = "`verilator` is not installed"
     skipped = {"name": "rtl", "frames": 0, "skipped": reason, "must_be_exact": True}
     text = _shown(_write(tmp_path / "b", verify={"rungs": [skipped]}))
     assert _cells(text, "rtl")[-1] == "skipped"
     assert f"rtl: skipped: {reason}" in text
+
+
+def test_a_ladder_without_a_rung_that_ran_is_said_loudly(tmp_path: Path) -> None:
+    left_out = {**RUNG, "frames": 0, "skipped": "left out on request"}
+    assert "NO RUNG RAN" in _shown(_write(tmp_path / "b", verify={"rungs": [left_out]}))
+    assert "NO RUNG" not in _shown(_write(tmp_path / "c", verify={"rungs": [RUNG, left_out]}))
 
 
 def test_absent_files_are_said_in_their_place(tmp_path: Path) -> None:

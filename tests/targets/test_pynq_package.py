@@ -263,6 +263,6 @@ endmodule
 
 
 def test_an_unknown_target_lists_the_known_ones() -> None:
-    assert find_target("pynq") is package_of
+    assert find_target("pynq").package is package_of
     with pytest.raises(UserError, match=r"did you mean `pynq`.*known targets: pynq"):
         find_target("pyng")
