@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import incomplete, read_image, read_mask
+from qdeploy.data.files import incomplete, note_tree, read_image, read_mask
 from qdeploy.errors import DataError, InternalError
 from qdeploy.progress import Meter, meter
 from qdeploy.recipe.data import Data
@@ -32,6 +32,8 @@ CLASSES = (
 VOID = 11
 WIDTH, HEIGHT = 240, 180
 COUNTS = {"train": 367, "test": 233}
+# `tree_digest` of the files behind docs/results.md; copies differ in how they were scaled.
+DIGEST = "b2efc6bc92146e6943224694de44f415"
 LAYOUT = "\n".join(
     [
         f"get CamVid from {HOME} in SegNet's split, scaled to {WIDTH}x{HEIGHT} (masks by nearest",
@@ -40,6 +42,9 @@ LAYOUT = "\n".join(
         f"    {FOLDER}/trainannot/NAME.png   a mask for each: grey values 0 to 10, and 11 for void",
         f"    {FOLDER}/test/NAME.jpg         233 images",
         f"    {FOLDER}/testannot/NAME.png    a mask for each",
+        "for those behind docs/results.md,",
+        "`export LC_ALL=C; md5sum test/* testannot/* train/* trainannot/* | md5sum` there gives",
+        f"    {DIGEST}",
     ]
 )
 
@@ -53,9 +58,12 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     """
     if folder is None:
         raise InternalError("CamVid was asked for without a folder")
-    pairs = {part: _pairs(folder / FOLDER, part, count) for part, count in COUNTS.items()}
+    root = folder / FOLDER
+    pairs = {part: _pairs(root, part, count) for part, count in COUNTS.items()}
     with meter("reading camvid", sum(COUNTS.values()), "images") as bar:
         train, test = (_read(pairs[part], bar) for part in COUNTS)
+    files = [path for part in COUNTS for pair in pairs[part] for path in pair]
+    note_tree(TITLE, root, [path.relative_to(root).as_posix() for path in files], DIGEST)
     return in_memory("camvid", train, test, classes=CLASSES, void=VOID)
 
 

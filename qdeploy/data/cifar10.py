@@ -1,21 +1,20 @@
 """CIFAR-10: 50,000 + 10,000 colour images of 32x32, the published Python batches.
 
 A batch is a pickle of a dictionary with `data`, uint8 (10000, 3072), channel by channel, and
-`labels`, 10,000 integers. Unpickling runs code, so only what builds such an array is let through.
+`labels`, 10,000 integers.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from qdeploy.data.array_pickle import read_pickle
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import note_checksums
+from qdeploy.data.files import note_checksums, unreadable
 from qdeploy.errors import DataError, InternalError
 from qdeploy.recipe.data import Data
 
@@ -51,27 +50,6 @@ LAYOUT = "\n".join(
     ]
 )
 
-_ALLOWED = {
-    ("_codecs", "encode"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Builds dictionaries, lists, numbers, text and numpy arrays, nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it wants to run `{module}.{name}`, which is not allowed")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
 
 def load(folder: Path | None, settings: Data) -> Dataset:
     """Read the six batches below `folder`/cifar-10-batches-py.
@@ -89,8 +67,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
         )
     batches = [_batch(raw / name) for name, _ in FILES]
     note_checksums("CIFAR-10", [(raw / name, md5) for name, md5 in FILES])
-    images = [torch.from_numpy(images) for images, _ in batches]
-    labels = [torch.from_numpy(labels) for _, labels in batches]
+    images, labels = [images for images, _ in batches], [labels for _, labels in batches]
     return in_memory(
         "cifar10",
         (torch.cat(images[:-1]), torch.cat(labels[:-1])),
@@ -99,31 +76,33 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     )
 
 
-def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _batch(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     try:
-        content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        named = {(k.decode() if isinstance(k, bytes) else k): v for k, v in content.items()}
-        images, labels = named["data"], np.asarray(named["labels"], np.int64)
-        if images.shape != (PER_BATCH, 3072) or images.dtype != np.uint8:
-            raise ValueError(f"its data is {images.dtype} {images.shape}, not uint8 (10000, 3072)")
-        if labels.shape != (PER_BATCH,):
-            raise ValueError(f"its labels are not {PER_BATCH} numbers")
-        wrong = np.flatnonzero((labels < 0) | (labels > 9))
-        if len(wrong):
-            first = int(wrong[0])
-            raise ValueError(f"image {first} has the label {labels[first]}, which is not 0 to 9")
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        IndexError,
-        ImportError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise DataError(
-            f"the file `{path.name}` of CIFAR-10 is damaged: {error}", where=str(path), do=LAYOUT
-        ) from error
-    return np.ascontiguousarray(images.reshape(PER_BATCH, 3, 32, 32)), labels
+        content = read_pickle(path.read_bytes())
+        for key in ("data", "labels"):
+            if key not in content:
+                raise ValueError(f"it has no `{key}`")
+        return _images(content["data"]), _labels(content["labels"])
+    except (OSError, ValueError) as error:
+        raise unreadable("CIFAR-10", path, error, LAYOUT) from error
+
+
+def _images(data: Any) -> torch.Tensor:
+    if not isinstance(data, np.ndarray):
+        raise ValueError(f"its data is a {type(data).__name__} and no array")
+    if data.shape != (PER_BATCH, 3072) or data.dtype != np.uint8:
+        raise ValueError(f"its data is {data.dtype} {data.shape}, not uint8 (10000, 3072)")
+    return torch.from_numpy(data.reshape(PER_BATCH, 3, 32, 32))
+
+
+def _labels(given: Any) -> torch.Tensor:
+    labels = np.asarray(given)
+    if labels.shape != (PER_BATCH,):
+        raise ValueError(f"its labels are not {PER_BATCH} numbers")
+    if labels.dtype.kind not in "iu":
+        raise ValueError("its labels are not all integers of at most 64 bits")
+    wrong = np.flatnonzero((labels < 0) | (labels > 9))
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(f"image {first} has the label {labels[first]}, which is not 0 to 9")
+    return torch.from_numpy(labels.astype(np.int64))

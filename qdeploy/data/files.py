@@ -1,9 +1,10 @@
-"""What loaders of files share: reading images and masks, and saying which files are missing."""
+"""What loaders of files share: reading images and masks, and saying which files are missing or are
+not the expected ones."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,17 @@ Pixels = npt.NDArray[np.uint8]
 _noted: set[str] = set()
 
 
+def few(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def incomplete(title: str, where: Path, missing: Sequence[str], layout: str) -> DataError:
     """The error for missing files of the set `title`, named relative to `where`."""
-    named = ", ".join(missing[:NAMED])
-    if len(missing) > NAMED:
-        named += f" and {len(missing) - NAMED:,} more"
-    return DataError(f"{title} is incomplete: {named} not found", where=str(where), do=layout)
+    return DataError(
+        f"{title} is incomplete: {few(missing)} not found", where=str(where), do=layout
+    )
 
 
 def unreadable(title: str, path: Path, reason: object, layout: str | None = None) -> DataError:
@@ -44,6 +50,39 @@ def unreadable(title: str, path: Path, reason: object, layout: str | None = None
     )
 
 
+def check_counts(
+    title: str, counts: Sequence[tuple[Path, int, int]], partial: bool, layout: str
+) -> None:
+    """Refuse a set of another size than the published one, or note it where the recipe takes it.
+
+    Args:
+        counts: a folder or list, the number of images it has, and that of the published one.
+        partial: `data.partial` of the recipe.
+
+    Raises:
+        DataError: when numbers differ and `partial` is not set.
+    """
+    other = [
+        f"`{path.name}` has {found:,} images where {published:,} are published"
+        for path, found, published in counts
+        if found != published
+    ]
+    if not other:
+        return
+    what = f"{title} is not of the published size: {', '.join(other)}"
+    where = str(counts[0][0].parent)
+    if partial:
+        say(f"note: {what}, in {where}")
+        return
+    raise DataError(
+        what,
+        where=where,
+        why="accuracies on a part of the images are not those of the data set",
+        do="complete it, or take it as it is, for trying things out, with data.partial: true\n"
+        + layout,
+    )
+
+
 def note_checksums(title: str, published: Sequence[tuple[Path, str]]) -> None:
     """Say which files differ from the published ones by MD5, once in a process.
 
@@ -51,15 +90,42 @@ def note_checksums(title: str, published: Sequence[tuple[Path, str]]) -> None:
     other images in the same layout, is as good to train on. Only accuracies are then not to be
     compared with published ones.
     """
-    if title in _noted:
+    if not _first_time(title):
         return
-    _noted.add(title)
     other = [p.name for p, md5 in published if hashlib.md5(p.read_bytes()).hexdigest() != md5]
     if other:
         say(
             f"note: {', '.join(other)} of {title} {'is' if len(other) == 1 else 'are'} not the "
             "published file by MD5; do not compare accuracies with published ones"
         )
+
+
+def note_tree(title: str, root: Path, names: Iterable[str], digest: str) -> None:
+    """Say that files are others than those of the project's own results, once in a process.
+
+    Args:
+        names: the set's files, relative to `root`, with slashes.
+        digest: `tree_digest` of the files that `docs/results.md` comes from.
+    """
+    if _first_time(title) and tree_digest(root, names) != digest:
+        say(
+            f"note: the files of {title} in {root} are not those of qdeploy's own results by MD5; "
+            "compare no accuracies with docs/results.md"
+        )
+
+
+def tree_digest(root: Path, names: Iterable[str]) -> str:
+    """The MD5 of what `md5sum` writes for the files, sorted by name."""
+    lines = [
+        f"{hashlib.md5((root / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)
+    ]
+    return hashlib.md5("".join(lines).encode()).hexdigest()
+
+
+def _first_time(title: str) -> bool:
+    first = title not in _noted
+    _noted.add(title)
+    return first
 
 
 def read_image(path: Path, title: str) -> Image.Image:

@@ -6,6 +6,7 @@ A file `digit_speaker_index.wav` holds one digit; digits are 0 to 9, indices 0 t
 
 from __future__ import annotations
 
+import io
 import re
 import wave
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import incomplete, unreadable
+from qdeploy.data.files import incomplete, note_tree, unreadable
 from qdeploy.data.spectrogram import RATE, log_mel
 from qdeploy.errors import DataError, InternalError
 from qdeploy.progress import meter, say
@@ -28,11 +29,15 @@ TRAIN_SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 TEST_SPEAKERS = ("theo", "yweweler")
 DIGITS, INDICES = 10, 50
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# `tree_digest` of the recordings behind docs/results.md; their home publishes no checksum.
+DIGEST = "bdbabe32fa657162edfdcdbd292aecd5"
 LAYOUT = "\n".join(
     [
         f"get the recordings from {HOME} and lay them out like this:",
         f"    {FOLDER}/DIGIT_SPEAKER_INDEX.wav   3,000 files: digits 0 to 9, indices 0 to 49,",
         f"    speakers {', '.join(TRAIN_SPEAKERS + TEST_SPEAKERS)}",
+        "for those behind docs/results.md, `export LC_ALL=C; md5sum *.wav | md5sum` there gives",
+        f"    {DIGEST}",
     ]
 )
 _NAME = re.compile(r"(\d+)_([A-Za-z]+)_(\d+)\.wav")
@@ -48,7 +53,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     if folder is None:
         raise InternalError("FSDD was asked for without a folder")
     root = folder / FOLDER
-    _check_names(root)
+    names = _check_names(root)
     with meter("reading fsdd", 3000, "recordings") as bar:
         parts = []
         for speakers in (TRAIN_SPEAKERS, TEST_SPEAKERS):
@@ -62,6 +67,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
                         bar.advance(1)
             pixels = torch.from_numpy(np.stack(images)[:, None])
             parts.append((pixels, torch.tensor(labels, dtype=torch.int64)))
+    note_tree(TITLE, root, names, DIGEST)
     return in_memory("fsdd", parts[0], parts[1], classes=CLASSES)
 
 
@@ -72,12 +78,13 @@ def read_wav(path: Path) -> npt.NDArray[np.float32]:
         DataError: when it is damaged, empty, or not of one channel, 16 bits and 8 kHz.
     """
     try:
-        with wave.open(str(path)) as file:
+        with wave.open(io.BytesIO(path.read_bytes())) as file:
             kind = file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()
             expected = file.getnframes() * file.getnchannels() * file.getsampwidth()
             raw = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise unreadable(TITLE, path, error or "it is cut short", LAYOUT) from error
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        reason = str(error) or "its header does not fit its length"
+        raise unreadable(TITLE, path, reason, LAYOUT) from error
     if kind != (1, 16, RATE):
         raise DataError(
             f"the recording `{path.name}` has {kind[0]} channels of {kind[1]} bits at {kind[2]} Hz",
@@ -90,8 +97,9 @@ def read_wav(path: Path) -> npt.NDArray[np.float32]:
     return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
 
 
-def _check_names(root: Path) -> None:
-    """Refuse missing recordings and those of no digit; note other speakers' and takes."""
+def _check_names(root: Path) -> list[str]:
+    """The 3,000 names; missing recordings and those of no digit are refused, other speakers' and
+    takes noted."""
     found = {path.name for path in root.iterdir()} if root.is_dir() else set()
     speakers = TRAIN_SPEAKERS + TEST_SPEAKERS
     expected = [
@@ -118,3 +126,4 @@ def _check_names(root: Path) -> None:
         others += 1
     if others:
         say(f"note: {others:,} recordings in {root} are not among the 3,000 and are not used")
+    return expected

@@ -20,10 +20,10 @@ from PIL import Image
 
 from qdeploy.data.augment import Batch
 from qdeploy.data.dataset import Dataset, Shape
-from qdeploy.data.files import NAMED, UNREADABLE, incomplete, unreadable
+from qdeploy.data.files import UNREADABLE, check_counts, few, incomplete, unreadable
 from qdeploy.data.stream import FileSplit
 from qdeploy.errors import DataError, InternalError
-from qdeploy.progress import Meter, meter, say
+from qdeploy.progress import Meter, meter
 from qdeploy.recipe.data import Data
 
 TITLE = "ImageNet"
@@ -95,7 +95,9 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     """The file names below `folder`/imagenet.
 
     Raises:
-        DataError: when folders are missing, empty or not as many as there are classes.
+        DataError: when folders are missing, empty or not as many as there are classes, and, with
+            1,000 classes, when there are not as many images as published and the recipe does not
+            say `data.partial`.
     """
     if folder is None:
         raise InternalError("ImageNet was asked for without a folder")
@@ -123,12 +125,11 @@ def load(folder: Path | None, settings: Data) -> Dataset:
             for part in PUBLISHED
         )
     if count == CLASS_COUNT:
-        for part, split in (("train", train), ("val", test)):
-            if len(split) != PUBLISHED[part]:
-                say(
-                    f"note: {root / part} holds {len(split):,} images where {PUBLISHED[part]:,} "
-                    "are published"
-                )
+        counts = [
+            (root / part, len(split), PUBLISHED[part])
+            for part, split in (("train", train), ("val", test))
+        ]
+        check_counts(TITLE, counts, settings.partial, LAYOUT)
     return Dataset("imagenet", train, test, tuple(everything))
 
 
@@ -163,9 +164,8 @@ def _listed(part: Path, folders: list[str], size: int, bar: Meter, augmented: bo
             files.append(np.array(found))
         bar.advance(1)
     if empty:
-        named = ", ".join(empty[:NAMED]) + (" and more" if len(empty) > NAMED else "")
         raise DataError(
-            f"ImageNet is incomplete: there are no images in {named}",
+            f"ImageNet is incomplete: there are no images in {few(empty)}",
             where=str(part),
             do=LAYOUT,
         )

@@ -3,6 +3,7 @@ and background; read from their files batch by batch."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,9 @@ import torch
 
 from qdeploy.data.augment import Batch, ScaleCropFlip, window
 from qdeploy.data.dataset import Dataset, Shape
-from qdeploy.data.files import incomplete, read_image, read_mask
+from qdeploy.data.files import check_counts, few, incomplete, read_image, read_mask
 from qdeploy.data.stream import FileSplit
 from qdeploy.errors import DataError, InternalError
-from qdeploy.progress import say
 from qdeploy.recipe.data import Data
 
 TITLE = "VOC 2012"
@@ -104,7 +104,8 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     are read later.
 
     Raises:
-        DataError: when lists, images or masks are missing.
+        DataError: when lists, images or masks are missing, a name is there twice, or lists are not
+            as long as published and the recipe does not say `data.partial`.
     """
     if folder is None:
         raise InternalError("VOC 2012 was asked for without a folder")
@@ -115,7 +116,19 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     if missing:
         raise incomplete(TITLE, root, missing, LAYOUT)
     size = settings.image_size or SIZE
-    names = {part: _names(root, part, count) for part, count in COUNTS.items()}
+    names = {part: _names(root, part) for part in COUNTS}
+    both = sorted(set(names["train"]) & set(names["val"]))
+    if both:
+        raise DataError(
+            f"both lists of VOC 2012, train.txt and val.txt, have {few(both)}",
+            where=str(root / LISTS),
+            why="an image that is trained on says nothing when it is tested",
+            do=LAYOUT,
+        )
+    counts = [
+        (root / LISTS / f"{part}.txt", len(names[part]), count) for part, count in COUNTS.items()
+    ]
+    check_counts(TITLE, counts, settings.partial, LAYOUT)
     missing = [
         path
         for part in COUNTS
@@ -136,7 +149,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     )
 
 
-def _names(root: Path, part: str, count: int) -> list[str]:
+def _names(root: Path, part: str) -> list[str]:
     path = root / LISTS / f"{part}.txt"
     try:
         names = path.read_text(encoding="utf-8").split()
@@ -148,6 +161,11 @@ def _names(root: Path, part: str, count: int) -> list[str]:
         ) from error
     if not names:
         raise DataError(f"the list `{path.name}` of VOC 2012 is empty", where=str(path), do=LAYOUT)
-    if len(names) != count:
-        say(f"note: {path} lists {len(names):,} images where {count:,} are published")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"the list `{path.name}` of VOC 2012 has {few(twice)} more than once",
+            where=str(path),
+            do="remove the lines that repeat a name, or get the list again\n" + LAYOUT,
+        )
     return names

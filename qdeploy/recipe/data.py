@@ -60,6 +60,11 @@ class Data(Section):
         le=65536,
         description="class folders of a tree in ImageNet's layout; default the 1,000 of `imagenet`",
     )
+    partial: bool = Field(
+        default=False,
+        description="take an `imagenet` or `voc2012` that is not complete, for trying things out; "
+        "it is refused otherwise",
+    )
     workers: int | None = Field(
         default=None,
         ge=0,
@@ -92,4 +97,6 @@ class Data(Section):
             raise ValueError(f"the images of `{self.name}` have a fixed size; drop data.image_size")
         if self.classes is not None and self.name != "imagenet":
             raise ValueError(f"the classes of `{self.name}` are fixed; drop data.classes")
+        if self.partial and self.name not in STREAMED:
+            raise ValueError(f"`{self.name}` has to be complete; drop data.partial")
         return self

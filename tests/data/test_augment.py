@@ -79,6 +79,21 @@ def test_a_window_at_scale_one_is_a_plain_crop():
     assert torch.equal(labels[1], masks[1, :5, 3:].flip(1))
 
 
+def test_scales_places_and_flips_are_drawn_evenly_and_for_themselves():
+    draws = ScaleCropFlip(40, 40, void=255).draw(4000, generator())
+    scale, down, right, flip = draws
+    for drawn, low, high in ((scale, 0.5, 2.0), (down, 0.0, 1.0), (right, 0.0, 1.0)):
+        counts = torch.histc(drawn, 10, low, high)
+        assert drawn.shape == (4000,)
+        assert int(counts.sum()) == 4000  # none lies outside
+        assert float(counts.min()) > 300
+        assert float(counts.max()) < 500
+    assert flip.dtype == torch.bool
+    assert 1800 < int(flip.sum()) < 2200
+    related = torch.corrcoef(torch.stack([one.double() for one in draws]))
+    assert float((related - torch.eye(4)).abs().max()) < 0.1
+
+
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.3, 2.0])
 def test_a_scaled_window_agrees_with_a_plain_loop(scale):
     images = torch.randint(0, 256, (1, 1, 8, 11), generator=generator()).to(torch.uint8)

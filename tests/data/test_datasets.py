@@ -10,12 +10,13 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from qdeploy.data import files
 from qdeploy.data.dataset import input_codes, network_input
 from qdeploy.data.registry import SPECS, load_dataset
 from qdeploy.errors import DataError, UserError
-from qdeploy.recipe.data import SEGMENTATION, Data
+from qdeploy.recipe.data import SEGMENTATION, STREAMED, Data
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -161,6 +162,9 @@ class RunsCode:
         (pickle.dumps([1, 2]), "damaged"),
         (b"", "damaged"),
         (b"not a pickle", "damaged"),
+        (b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00aX\x04\x00\x00\x00lat1tR.", "damaged"),
+        (b"\x80\x02cnumpy\ndtype\n(X\x05\x00\x00\x00(,)u1tR.", "damaged"),
+        (b"\x80\x05\x96" + (2**46).to_bytes(8, "little"), "damaged"),
     ],
 )
 def test_a_damaged_cifar_batch_is_named_and_runs_no_code(cifar, content, reason):
@@ -197,6 +201,22 @@ def test_a_cifar_label_out_of_range_names_image_and_value(cifar):
     path.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(DataError, match="image 9999 has the label 10, which is not 0 to 9"):
         load_dataset("cifar10", cifar)
+
+
+@pytest.mark.parametrize("label", [2**70, 3.7, 3.0, True, "3", None])
+def test_cifar_labels_that_are_no_integers_are_damage(cifar, label):
+    path = cifar / "cifar-10-batches-py" / "data_batch_4"
+    content = {"data": np.zeros((10000, 3072), np.uint8), "labels": [label] * 10000}
+    path.unlink()
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(DataError, match=r"`data_batch_4` of CIFAR-10 is damaged: its labels are"):
+        load_dataset("cifar10", cifar)
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - set(STREAMED)))
+def test_only_sets_read_from_files_may_be_partial(name):
+    with pytest.raises(ValidationError, match=f"`{name}` has to be complete; drop data.partial"):
+        Data.model_validate({"name": name, "partial": True})
 
 
 @pytest.mark.parametrize("name", SPECS)

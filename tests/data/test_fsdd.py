@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_trees import data_with, write_fsdd, write_wav
+from data_trees import SPEAKERS, data_with, write_fsdd, write_wav
 
+from qdeploy.data import files, fsdd
 from qdeploy.data.fsdd import TEST_SPEAKERS, TRAIN_SPEAKERS, read_wav
 from qdeploy.data.registry import SPECS, load_dataset
 from qdeploy.data.spectrogram import BANDS, FRAMES, filters, log_mel
@@ -42,6 +43,39 @@ def test_two_speakers_are_only_tested_and_four_only_trained_on(folder):
     place = 500 + 50 * digit + take
     assert np.array_equal(data.test_images[place, 0].numpy(), log_mel(read_wav(path)))
     assert data.test_labels[place] == digit
+
+
+def test_the_tested_speakers_are_theo_and_yweweler(written):
+    root = written / "fsdd" / "recordings"
+    silent = written / "silent.wav"
+    write_wav(silent, np.zeros(2500))
+    for speaker in ("theo", "yweweler"):
+        for index in range(50):
+            (root / f"0_{speaker}_{index}.wav").unlink()
+            os.link(silent, root / f"0_{speaker}_{index}.wav")
+    data = load_dataset("fsdd", written)
+    assert torch.equal(data.test_images.amax((1, 2, 3)) == 0, data.test_labels == 0)
+    assert int(data.train_images.amax((1, 2, 3)).min()) > 0
+
+
+def test_other_recordings_than_those_of_the_results_are_noted_and_used(
+    written, capsys, monkeypatch
+):
+    monkeypatch.setattr(fsdd, "INDICES", 1)
+    root = written / "fsdd" / "recordings"
+
+    def noted() -> bool:
+        monkeypatch.setattr(files, "_noted", set())
+        assert len(load_dataset("fsdd", written).train) == 40
+        return "compare no accuracies with docs/results.md" in capsys.readouterr().err
+
+    assert noted()
+    names = [f"{digit}_{speaker}_0.wav" for digit in range(10) for speaker in SPEAKERS]
+    monkeypatch.setattr(fsdd, "DIGEST", files.tree_digest(root, names))
+    assert not noted()
+    (root / "9_theo_0.wav").unlink()
+    os.link(root / "8_theo_0.wav", root / "9_theo_0.wav")
+    assert noted()
 
 
 @pytest.mark.parametrize("hertz", [200, 440, 1000, 2500, 3600])
@@ -124,6 +158,31 @@ def test_a_damaged_recording_is_named(written, cut):
     replaced(written, raw[:cut])
     with pytest.raises(DataError, match=r"`5_lucas_9\.wav` of FSDD is damaged"):
         load_dataset("fsdd", written)
+
+
+def test_a_wrong_byte_in_the_header_is_told_of_or_does_no_harm(tmp_path):
+    path = tmp_path / "0_theo_0.wav"
+    write_wav(path, np.arange(100))
+    raw = path.read_bytes()
+    told = 0
+    for place in range(44):
+        for value in (0, 1, 16, 127, 128, 255):
+            path.write_bytes(raw[:place] + bytes([value]) + raw[place + 1 :])
+            try:
+                assert len(read_wav(path)) <= 100
+            except DataError as error:
+                assert "0_theo_0.wav" in error.what
+                told += 1
+    assert told > 150
+
+
+def test_a_chunk_longer_than_the_file_is_damage(tmp_path):
+    path = tmp_path / "0_theo_0.wav"
+    write_wav(path, np.arange(100))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:17] + b"\x01" + raw[18:])
+    with pytest.raises(DataError, match=r"`0_theo_0\.wav` of FSDD is damaged: its header does not"):
+        read_wav(path)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (8000, 2)])

@@ -1,12 +1,15 @@
 """ImageNet's folder layout: labels, crops, and what incomplete trees are told."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from data_trees import write_image, write_imagenet
+from PIL import Image
 
+from qdeploy.data import imagenet
 from qdeploy.data.registry import data_spec, load_dataset
 from qdeploy.errors import DataError
 from qdeploy.recipe.data import Data
@@ -44,8 +47,6 @@ def test_the_recipe_decides_size_and_number_of_classes():
 
 @pytest.mark.parametrize(("width", "height"), [(90, 60), (61, 200), (16, 16), (2000, 1500)])
 def test_test_images_are_the_middle_of_the_scaled_image(root, width, height):
-    from PIL import Image
-
     path = root / "val" / "n01440764" / "n01440764_0.JPEG"
     ramp = Image.linear_gradient("L").rotate(90).resize((width, height))
     ramp.convert("RGB").save(path, quality=98)
@@ -66,6 +67,50 @@ def test_training_crops_vary_in_place_size_and_direction_and_a_seed_fixes_them(r
     assert len({crop.numpy().tobytes() for crop in crops}) == 20
     assert all(crop.shape == (3, 32, 32) for crop in crops)
     assert torch.equal(crops[3], split.item(0, torch.Generator().manual_seed(3))[0])
+
+
+def line_through(values: torch.Tensor) -> tuple[float, float]:
+    """First and last of 32 values on a line, fitted without those at the ends."""
+    at = torch.arange(2.0, 30.0)
+    slope = float(((at - at.mean()) * (values[2:30] - values[2:30].mean())).sum()) / float(
+        ((at - at.mean()) ** 2).sum()
+    )
+    middle = float(values[2:30].mean())
+    return middle - 15.5 * slope, middle + 15.5 * slope
+
+
+def test_training_crops_have_the_areas_ratios_places_and_directions_of_the_paper(root):
+    # Red grows by one with each pixel to the right, green with each one down: a crop tells its box.
+    side, count = 200, 400
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    ramps = torch.stack([columns, rows, torch.zeros_like(rows)], dim=-1).to(torch.uint8)
+    path = root / "train" / "n01440764" / "n01440764_0.JPEG"
+    Image.fromarray(ramps.numpy()).save(path, format="PNG")
+    split = opened(root, augment="resized-crop-flip").train
+    areas, ratios, mirrored, across, down = [], [], [], [], []
+    for seed in range(count):
+        crop = split.item(0, torch.Generator().manual_seed(seed))[0].float()
+        first, last = line_through(crop[0].mean(0))
+        top, bottom = line_through(crop[1].mean(1))
+        mirrored.append(first > last)
+        left, right = min(first, last), max(first, last)
+        # Between the centres of 32 pixels lie 31/32 of the box.
+        width, height = (right - left) * 32 / 31, (bottom - top) * 32 / 31
+        areas.append(width * height / side**2)
+        ratios.append(width / height)
+        for places, begin, length in ((across, left, width), (down, top, height)):
+            if length < 0.8 * side:
+                places.append((begin - length / 64 + 0.5) / (side - length))
+    assert 0.4 * count < sum(mirrored) < 0.6 * count
+    assert 0.07 < min(areas) < 0.12
+    assert 0.85 < max(areas) < 1.03
+    assert 0.2 * count < sum(area < 0.3 for area in areas) < 0.45 * count
+    assert 0.73 < min(ratios) < 0.8
+    assert 1.25 < max(ratios) < 1.37
+    for places in (across, down):
+        assert -0.02 < min(places) < 0.05
+        assert 0.95 < max(places) < 1.02
+        assert 0.4 < sum(places) / len(places) < 0.6
 
 
 def test_crops_of_very_long_images_exist(root):
@@ -90,6 +135,42 @@ def test_missing_folders_are_named_with_layout_and_checksum(root):
 def test_another_number_of_classes_is_refused(root):
     with pytest.raises(DataError, match="3 class folders where 1,000 are expected"):
         load_dataset("imagenet", root.parent)
+
+
+@pytest.fixture
+def thousand(tmp_path) -> Path:
+    """A tree of 1,000 classes with a training and a validation image each."""
+    root = tmp_path / "imagenet"
+    write_image(tmp_path / "image.jpg", 20, 20)
+    for part in ("train", "val"):
+        for label in range(1000):
+            folder = root / part / f"n{label:08}"
+            folder.mkdir(parents=True)
+            os.link(tmp_path / "image.jpg", folder / "0.JPEG")
+    return root
+
+
+def test_an_imagenet_that_lacks_images_is_refused_with_their_numbers(thousand):
+    with pytest.raises(DataError) as caught:
+        load_dataset("imagenet", thousand.parent)
+    assert "`train` has 1,000 images where 1,281,167 are published" in caught.value.what
+    assert "`val` has 1,000 images where 50,000 are published" in caught.value.what
+    assert "data.partial: true" in (caught.value.do or "")
+
+
+def test_a_partial_imagenet_is_taken_when_the_recipe_says_so_and_noted(thousand, capsys):
+    data = opened(thousand, classes=None, partial=True)
+    assert (len(data.train), len(data.test), len(data.classes)) == (1000, 1000, 1000)
+    assert "`val` has 1,000 images where 50,000 are published" in capsys.readouterr().err
+
+
+def test_an_imagenet_of_the_published_size_is_taken_in_silence(thousand, capsys, monkeypatch):
+    monkeypatch.setattr(imagenet, "PUBLISHED", {"train": 1000, "val": 1000})
+    assert len(opened(thousand, classes=None).test) == 1000
+    assert "note:" not in capsys.readouterr().err
+    os.link(thousand / "val" / "n00000000" / "0.JPEG", thousand / "val" / "n00000000" / "1.JPEG")
+    with pytest.raises(DataError, match="`val` has 1,001 images where 1,000 are published"):
+        opened(thousand, classes=None)
 
 
 def test_an_empty_class_folder_is_named(root):

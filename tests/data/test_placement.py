@@ -7,6 +7,7 @@ from data_trees import write_voc
 from qdeploy.data.dataset import free_bytes, place
 from qdeploy.data.registry import load_dataset
 from qdeploy.errors import DataError, InternalError
+from qdeploy.recipe.data import Data
 
 CPU, OTHER = torch.device("cpu"), torch.device("meta")  # a meta tensor lies on no real device
 
@@ -25,7 +26,8 @@ def test_a_wish_that_cannot_be_had_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"`digits` takes 0 MiB, and 0 MiB are free on meta"):
         place(load_dataset("digits"), OTHER, "yes", free=10)
     write_voc(tmp_path)
-    streamed = load_dataset("voc2012", tmp_path)
+    settings = Data.model_validate({"name": "voc2012", "partial": True})
+    streamed = load_dataset(settings, tmp_path)
     assert place(streamed, OTHER, "auto", free=2**40) is streamed
     with pytest.raises(DataError, match="`voc2012` cannot lie on the device"):
         place(streamed, OTHER, "yes", free=2**40)

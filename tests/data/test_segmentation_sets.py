@@ -8,6 +8,8 @@ import torch
 from data_trees import data_with, stripes, write_camvid, write_image, write_mask, write_voc
 from PIL import Image
 
+from qdeploy.data import camvid as camvid_module
+from qdeploy.data import files, voc2012
 from qdeploy.data.registry import SPECS, load_dataset
 from qdeploy.errors import DataError
 from qdeploy.recipe.data import Data
@@ -29,7 +31,9 @@ def voc(tmp_path) -> Path:
 
 
 def voc_data(root: Path, **options):
-    settings = Data.model_validate({"name": "voc2012", "image_size": 64, **options})
+    settings = Data.model_validate(
+        {"name": "voc2012", "image_size": 64, "partial": True, **options}
+    )
     return load_dataset(settings, root.parents[1])
 
 
@@ -59,6 +63,26 @@ def test_a_camvid_that_lacks_pairs_says_how_many_there_are(camvid):
     (camvid / "test" / "0007.jpg").unlink()
     with pytest.raises(DataError, match="232 images in `test` where SegNet's split has 233"):
         load_dataset("camvid", camvid.parent)
+
+
+def test_other_camvid_files_than_those_of_the_results_are_noted(camvid, capsys, monkeypatch):
+    def noted() -> bool:
+        monkeypatch.setattr(files, "_noted", set())
+        load_dataset("camvid", camvid.parent)
+        return "compare no accuracies with docs/results.md" in capsys.readouterr().err
+
+    assert noted()
+    parts = (("train", 367, "jpg"), ("trainannot", 367, "png"), ("test", 233, "jpg"))
+    names = [
+        f"{part}/{index:04}.{suffix}"
+        for part, count, suffix in (*parts, ("testannot", 233, "png"))
+        for index in range(count)
+    ]
+    monkeypatch.setattr(camvid_module, "DIGEST", files.tree_digest(camvid, names))
+    assert not noted()
+    (camvid / "testannot" / "0007.png").unlink()
+    write_mask(camvid / "testannot" / "0007.png", np.full((180, 240), 3))
+    assert noted()
 
 
 def test_missing_camvid_folders_are_named(tmp_path):
@@ -111,7 +135,7 @@ def test_a_damaged_image_or_mask_is_named(camvid, name, keep):
 def test_voc_reads_the_lists_and_fits_test_images_into_the_square(voc, capsys):
     data = voc_data(voc)
     assert (len(data.train), len(data.test)) == (6, 4)
-    assert "lists 6 images where 1,464 are published" in capsys.readouterr().err
+    assert "`train.txt` has 6 images where 1,464 are published" in capsys.readouterr().err
     assert data.shape == (3, 64, 64)
     images, masks = data.test.read(range(4))
     assert images.dtype == masks.dtype == torch.uint8
@@ -149,6 +173,50 @@ def test_voc_training_images_are_scaled_cropped_and_flipped_with_their_masks(voc
     plain = voc_data(voc).train
     seeded = plain.item(2, torch.Generator().manual_seed(0))
     assert torch.equal(plain.item(2, None)[0], seeded[0])
+
+
+def test_image_and_mask_of_voc_show_the_same_after_augmentation(voc):
+    # Every class has a colour of its own, and so the image says what its mask has to be.
+    mask = np.kron(np.random.default_rng(0).permutation(21)[:12].reshape(3, 4), np.ones((24, 24)))
+    mask = mask.astype(int)
+    colours = np.stack([12 * np.arange(21), 250 - 12 * np.arange(21), 97 * np.arange(21) % 256], 1)
+    write_mask(voc / "SegmentationClass" / "2007_000002.png", mask, palette=True)
+    image = Image.fromarray(colours[mask].astype(np.uint8))
+    image.save(voc / "JPEGImages" / "2007_000002.jpg", format="PNG")
+    split = voc_data(voc, augment="scale-crop-flip").train
+    for seed in range(40):
+        pixels, labels = split.item(2, torch.Generator().manual_seed(seed))
+        near = labels.unfold(0, 5, 1).unfold(1, 5, 1)  # colours mix where classes meet
+        sure = (near == labels[2:-2, 2:-2, None, None]).all(3).all(2) & (labels[2:-2, 2:-2] < 21)
+        assert int(sure.sum()) > 100
+        wanted = torch.from_numpy(colours)[labels[2:-2, 2:-2][sure].long()]
+        assert torch.equal(pixels[:, 2:-2, 2:-2][:, sure].T.long(), wanted)
+
+
+def test_voc_lists_of_another_length_are_refused_without_the_recipes_word(voc, capsys, monkeypatch):
+    with pytest.raises(DataError) as caught:
+        voc_data(voc, partial=False)
+    assert "`train.txt` has 6 images where 1,464 are published" in caught.value.what
+    assert "`val.txt` has 4 images where 1,449 are published" in caught.value.what
+    assert "data.partial: true" in (caught.value.do or "")
+    monkeypatch.setattr(voc2012, "COUNTS", {"train": 6, "val": 4})
+    assert len(voc_data(voc, partial=False).train) == 6
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_a_name_that_a_voc_list_repeats_is_refused(voc):
+    path = voc / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text(path.read_text() + "2007_000007\n")
+    with pytest.raises(DataError, match=r"`val\.txt` of VOC 2012 has 2007_000007 more than once"):
+        voc_data(voc)
+
+
+def test_names_in_both_voc_lists_are_refused(voc):
+    path = voc / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text("2007_000002\n2007_000001\n" + path.read_text())
+    with pytest.raises(DataError, match="2007_000001, 2007_000002\n") as caught:
+        voc_data(voc)
+    assert "trained on" in (caught.value.why or "")
 
 
 def test_missing_voc_lists_images_and_masks_are_named_with_the_archive(voc):

@@ -32,10 +32,14 @@ def test_core_samples_lie_on_the_semicircles_of_equations_5_and_6():
 
 def test_the_angle_grows_linearly_over_each_semicircle():
     points, labels = core_samples()
-    first = points[:100]
-    angles = np.arctan2(first[:, 1], first[:, 0])
-    assert np.allclose(np.diff(angles), np.pi / 100)
-    assert labels[:100].tolist() == [0] * 100
+    for number, begin in enumerate(range(0, 2000, 100)):
+        label, turn, below = number // 10, number % 10 // 2, number % 2
+        x, y = points[begin : begin + 100].T
+        x = x - 0.1 * below  # semicircles below the axis lie around (0.1, 0)
+        angles = np.arctan2(-y if below else y, x)
+        assert np.allclose(angles, (np.arange(100) + 0.5) * np.pi / 100)
+        assert np.allclose(np.hypot(x, y), 0.1 * (2 * turn + 1 + (label != below)))
+        assert set(labels[begin : begin + 100]) == {label}
 
 
 def test_nine_noisy_subsamples_make_ten_thousand_points_of_each_label():
