@@ -1,15 +1,12 @@
 """The papers' tables: every row has a recipe, and its network has the stated size."""
 
 import re
-from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
+from network_sizes import multiplications, network_of, numbers
 
 from qdeploy.data.registry import data_spec
 from qdeploy.errors import RecipeError
-from qdeploy.networks.registry import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.papers import Row, cells, read_tables, recipes
 from qdeploy.resources import resource
@@ -23,34 +20,6 @@ SIZED = [
     for name, row in table.rows.items()
     if row.parameters is not None
 ]
-
-
-def network_of(path: Path, *overrides: str) -> nn.Module:
-    recipe = load_recipe(path, overrides)
-    with torch.device("meta"):
-        return build_network(recipe, quantized=False)
-
-
-def numbers(network: nn.Module, counted: str) -> int:
-    """Trained parameters, or all with the means and variances of batch norm."""
-    if counted == "trained":
-        return sum(p.numel() for p in network.parameters())
-    return sum(t.numel() for n, t in network.state_dict().items() if "tracked" not in n)
-
-
-def multiplications(network: nn.Module) -> int:
-    """Of one image, in layers with weights."""
-    counts = []
-
-    def count(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        counts.append(output[0].numel() * layer.weight[0].numel())
-
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        network.eval()(torch.zeros(1, *network.input_shape, device="meta"))
-    return sum(counts)
 
 
 @pytest.mark.parametrize(("paper", "counted", "row"), SIZED)
@@ -107,6 +76,21 @@ def test_every_recipe_of_a_paper_stands_in_a_table(paper: str):
 
 def test_names_of_rows_say_what_their_recipes_are():
     tables = read_tables("boo2020")
+    for name, row in tables["table1"].rows.items():
+        network = load_recipe(resource("models/boo2020") / row.recipe).network
+        depth, _, rest = name.removeprefix("resnet").partition("-")
+        bottleneck = int(depth) > 34
+        assert network.block == ("preact-bottleneck" if bottleneck else "preact"), name
+        assert 2 + (3 if bottleneck else 2) * sum(network.blocks) == int(depth), name
+        multiplier = float(rest[1:]) if rest.startswith("x") else 1.0
+        # The names round: 90, 70, 72 and 85 of 64 channels.
+        assert network.width / 64 == pytest.approx(multiplier, abs=0.03), name
+    for table, kind in (("figure6a", "resnet"), ("figure7", "mobilenetv2")):
+        for name, row in tables[table].rows.items():
+            network = load_recipe(resource("models/boo2020") / row.recipe).network
+            assert (network.type, network.multiplier) == (kind, float(name[1:])), name
+            if table == "figure6a":
+                assert (network.block, network.depth, network.width) == ("basic", 20, 16), name
     for name, row in tables["table5"].rows.items():
         network = load_recipe(resource("models/boo2020") / row.recipe).network
         assert f"{network.block}-{network.depth}" == name
