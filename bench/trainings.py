@@ -25,6 +25,7 @@ from qdeploy.provenance import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = RESULTS / "trainings"
+RESOURCES = {"lut": "LUT", "ff": "flip-flops", "bram36": "BRAM36", "dsp": "DSP"}
 FIGURES = ("accuracy", "miou", "loss", "lipschitz")
 HEAD = """# Results
 
@@ -102,10 +103,24 @@ def read_build(folder: Path) -> dict[str, Any]:
         "miou_int": made["miou_int"],
         "cycles_per_frame": speed["cycles_per_frame"],
         "clock_mhz": speed["clock_mhz"],
+        "resources": _resources(folder / "resources.json"),
         "rungs": [
-            {key: rung[key] for key in keys} for rung in verified["rungs"] if "codes" in rung
+            {key: rung[key] for key in keys}
+            for rung in verified["rungs"]
+            if not rung.get("skipped")
         ],
+        "skipped": {
+            rung["name"]: rung["skipped"] for rung in verified["rungs"] if rung.get("skipped")
+        },
     }
+
+
+def _resources(path: Path) -> dict[str, float] | None:
+    """What synthesis counted; None where there was none."""
+    if not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return None if data.get("skipped") else {key: data[key] for key in RESOURCES}
 
 
 def _methods(phase: Any) -> list[str]:
@@ -198,13 +213,17 @@ def _proof(build: Mapping[str, Any] | None) -> list[str]:
     accuracy += f", its mIoU {overlap:.2%}." if overlap else "." if accuracy else ""
     fps = build["options"].get("fps")
     folded = f"for {fps:,.0f} frames/s" if fps else "as fast as fits the board"
+    used = build["resources"] or {}
+    takes = ", ".join(f"{used[key]:,g} {name}" for key, name in RESOURCES.items() if key in used)
+    skipped = [f"The rung {name} did not run: {why}." for name, why in build["skipped"].items()]
     return [
         f"`{export_command(build['options'])}`, at commit {_short(build['commit'])}, folded "
         f"{folded}: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
-        f"frames/s at {build['clock_mhz']:g} MHz.{accuracy}",
+        f"frames/s at {build['clock_mhz']:g} MHz{takes and '; '}{takes}.{accuracy}",
         "",
         *_table(["rung", "frames", "boundaries", "codes", "mismatches"], rungs),
         "",
+        *(line for text in skipped for line in (text, "")),
     ]
 
 

@@ -30,7 +30,7 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
     build.mkdir()
     rung = {"name": "rtl", "frames": 20, "boundaries": 4, "codes": 8_080, "mismatches": 0}
     for name, data in {
-        "verify": {"rungs": [rung, {"name": "netlist", "skipped": "not asked for"}]},
+        "verify": {"rungs": [rung, {**rung, "name": "netlist", "skipped": "not asked for"}]},
         "build": {
             "accuracy_int": 0.875,
             "miou_int": 0.25,
@@ -38,6 +38,7 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
             "git": "0123456789ab-dirty",
         },
         "performance": {"cycles_per_frame": 250, "clock_mhz": 100.0},
+        "resources": {"lut": 37_724, "ff": 27_681, "bram36": 65.0, "dsp": 13, "fits": True},
     }.items():
         (build / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
     text = bench.page([bench.read_run(run, build)])
@@ -56,11 +57,13 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
     )
     assert str(tmp_path) not in text
     assert (
-        "400,000 frames/s at 100 MHz. The integer network's accuracy is 87.50%, its mIoU 25.00%."
-        in text
+        "400,000 frames/s at 100 MHz; " in text
+        and "The integer network's accuracy is 87.50%, its mIoU 25.00%." in text
     )
     assert "| rtl | 20 | 4 | 8,080 | 0 |" in text
     assert "| netlist |" not in text
+    assert "The rung netlist did not run: not asked for." in text
+    assert "MHz; 37,724 LUT, 27,681 flip-flops, 65 BRAM36, 13 DSP. The integer" in text
 
 
 def test_the_machine_that_collects_does_not_pass_for_the_one_that_trained(
