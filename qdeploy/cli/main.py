@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from qdeploy import __version__
-from qdeploy.cli.system import refusal_of
+from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
 
 INTERRUPTED = 130

@@ -87,15 +87,7 @@ def load_run(run_dir: Path | str) -> Run:
         CheckpointError: when the folder holds no run, an unfinished or a damaged one.
     """
     folder = Path(run_dir)
-    try:
-        recipe = load_recipe(folder / RECIPE)
-    except RecipeError as error:
-        raise CheckpointError(
-            f"`{folder}` is not a run folder",
-            where=str(folder / RECIPE),
-            why=error.what,
-            do="make one with `qdeploy train RECIPE --out FOLDER`",
-        ) from error
+    recipe = recipe_of(folder)
     summary = read_summary(folder)
     if summary is None or not (folder / MODEL).exists():
         raise CheckpointError(
@@ -116,6 +108,23 @@ def load_run(run_dir: Path | str) -> Run:
         ) from error
     network.eval()
     return Run(folder, recipe, network, summary)
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe of a run, finished or not.
+
+    Raises:
+        CheckpointError: when the folder holds no run.
+    """
+    try:
+        return load_recipe(folder / RECIPE)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"`{folder}` is not a run folder",
+            where=str(folder / RECIPE),
+            why=error.what,
+            do="make one with `qdeploy train RECIPE --out FOLDER`",
+        ) from error
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import write_json
-from qdeploy.errors import CheckpointError, RecipeError
-from qdeploy.recipe.loading import load_recipe
+from qdeploy.errors import CheckpointError
 from qdeploy.recipe.models import Phase, Quantization, Recipe
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, Position, writing
 from qdeploy.training.run import (
@@ -22,6 +21,7 @@ from qdeploy.training.run import (
     STARTED_FROM,
     read_metrics,
     recipe_digest,
+    recipe_of,
     write_metrics,
 )
 
@@ -83,15 +83,7 @@ def inherit(source: Path, recipe: Recipe) -> Inheritance:
     Raises:
         CheckpointError: when `source` holds no run, shares no phase, or has no usable checkpoint.
     """
-    try:
-        stored = load_recipe(source / RECIPE)
-    except RecipeError as error:
-        raise CheckpointError(
-            f"`{source}` is not a run folder",
-            where=str(source / RECIPE),
-            why=error.what,
-            do="give --start-from the folder of a run",
-        ) from error
+    stored = recipe_of(source)
     shared = shared_phases(stored, recipe)
     if not shared:
         raise CheckpointError(

@@ -86,6 +86,33 @@ def test_time_waiting_for_data_is_counted_and_said_when_it_is_much(
     assert {row["waiting"] for row in read_metrics(tmp_path / "late")} == {0.75}
 
 
+def test_a_damaged_model_is_made_again_from_the_last_checkpoint(recipe, unbroken, capsys):
+    whole = weights(unbroken)
+    (unbroken / MODEL).write_bytes(whole[:1000])
+    capsys.readouterr()
+    train(recipe, unbroken, resume=True)
+    assert "nothing to do" not in capsys.readouterr().err
+    assert weights(unbroken) == whole
+
+
+def test_what_a_killed_process_left_half_written_goes_and_other_sums_are_said(
+    recipe, tmp_path, interrupt_when, capsys
+):
+    folder = tmp_path / "run"
+    interrupt_when(folder / CHECKPOINTS / "phase01-epoch00001.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder)
+    part = folder / CHECKPOINTS / ".phase01-epoch00002.safetensors.abc.part"
+    part.write_bytes(b"half")
+    kept = next((folder / CHECKPOINTS).glob("phase01-epoch00001.json"))
+    sidecar = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**sidecar, "processes": 2}))
+    capsys.readouterr()
+    train(recipe, folder, resume=True)
+    assert not part.exists()
+    assert "2 processes of 1 threads, now 1 of 1: sums round differently" in capsys.readouterr().err
+
+
 def test_the_loaded_network_has_the_accuracy_of_the_summary(unbroken):
     run = load_run(unbroken)
     data = run.dataset()
