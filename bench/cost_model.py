@@ -45,16 +45,16 @@ def compared(
     entry: Entry, fps: float, folder: Path, store: Path, synthesis: bool = True
 ) -> dict[str, Any]:
     """Predicted, measured and FINN's figures of one network at one rate."""
-    from qdeploy.boards import load_board
-    from qdeploy.dataflow.block_costs import load_costs
+    from qdeploy.build.size_fifos import size_fifos
     from qdeploy.dataflow.compile import compile_graph, with_fifos
-    from qdeploy.lowering.export_qonnx import export_qonnx_file
-    from qdeploy.lowering.lower import lower
+    from qdeploy.dataflow.cost.blocks import load_costs
+    from qdeploy.devices.boards import load_board
+    from qdeploy.lowering.from_torch.export import export_qonnx_file
+    from qdeploy.lowering.integers.lower import lower
     from qdeploy.networks.calibrated import calibrated_random
     from qdeploy.recipe.loading import load_recipe
     from qdeploy.sim.fifo_sizing import interval
     from qdeploy.synth.synthesize import synthesize
-    from qdeploy.targets.fifos import size_fifos
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)

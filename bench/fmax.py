@@ -24,9 +24,9 @@ from pathlib import Path
 from fmax_blocks import Timed, timed_blocks
 from record import row, save, saved
 
-from qdeploy.dataflow.backends.unit import padded, single
-from qdeploy.dataflow.design import Design
-from qdeploy.dataflow.library import FOLDER
+from qdeploy.dataflow.rtl.library import FOLDER
+from qdeploy.dataflow.rtl.unit import padded, single
+from qdeploy.design.manifest import Design
 from qdeploy.resources import resource
 from qdeploy.synth.nextpnr import PROGRAM, NextPnr, Timing, nextpnr_version
 from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
@@ -78,10 +78,10 @@ def _placed(
 
 def time_design(tool: NextPnr) -> Timing:
     """Place and route a whole design, its streams between registers."""
-    from qdeploy.boards import load_board
     from qdeploy.dataflow.compile import compile_graph
-    from qdeploy.lowering.export_qonnx import export_qonnx_file
-    from qdeploy.lowering.lower import lower
+    from qdeploy.devices.boards import load_board
+    from qdeploy.lowering.from_torch.export import export_qonnx_file
+    from qdeploy.lowering.integers.lower import lower
     from qdeploy.networks.calibrated import calibrated_random
     from qdeploy.recipe.loading import load_recipe
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qdeploy.dataflow.backends.unit import Block
 from qdeploy.dataflow.backends.unrolled import unrolled_block
-from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.unit import Block
 
 Parameters = dict[str, int | str]
 

@@ -83,13 +83,13 @@ ENTRIES = (
 
 def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any]], bool]:
     """Build one network; its rows, and whether every rung held."""
+    from qdeploy.build.build import build
+    from qdeploy.build.options import Options
+    from qdeploy.build.source import NetworkSource
+    from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
     from qdeploy.report.design_report import read_design
-    from qdeploy.targets.build import build
-    from qdeploy.targets.options import Options
-    from qdeploy.targets.source import NetworkSource
-    from qdeploy.verify.rungs import RTL_FOLDER, SIM_FOLDER
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe)
@@ -134,7 +134,7 @@ def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float
     """Speed of the design's model, watched at every boundary, frames of `shape` back to back."""
     import numpy as np
 
-    from qdeploy.dataflow.design import Design
+    from qdeploy.design.manifest import Design
     from qdeploy.sim.design import simulate_design
 
     design = Design.load(folder)
@@ -147,9 +147,9 @@ def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float
 
 def _cycles_to_bring(folder: Path) -> int:
     """Cycles in which the DMA brings a frame: its beats are powers of two of bytes."""
-    from qdeploy.boards import load_board
-    from qdeploy.dataflow.design import Design
-    from qdeploy.targets.shell import dma_bytes
+    from qdeploy.design.manifest import Design
+    from qdeploy.devices.boards import load_board
+    from qdeploy.targets.pynq.shell import dma_bytes
 
     source = Design.load(folder).input
     return ceil(source.beats * dma_bytes(source) * 8 / load_board(BOARD).dma_bits)

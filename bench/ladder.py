@@ -29,7 +29,8 @@ from ladder_networks import LADDER, Entry
 from record import figure, rounded, save, saved
 from spread import Spread, spread_of_build
 
-from qdeploy.verify.results import CODES_PER_FLIP, PERFORMANCE_FILE
+from qdeploy.build_folder import PERFORMANCE_FILE
+from qdeploy.verify.results import CODES_PER_FLIP
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = " (board's folding)"
@@ -66,11 +67,11 @@ def holds(rung: dict[str, Any]) -> bool:
 
 def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
     """Build one network and compare all levels."""
+    from qdeploy.build.build import build
+    from qdeploy.build.options import Options
+    from qdeploy.build.source import NetworkSource
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
-    from qdeploy.targets.build import build
-    from qdeploy.targets.options import Options
-    from qdeploy.targets.source import NetworkSource
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)

@@ -26,15 +26,14 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from record import rates, rounded, row, save
 
+from qdeploy.build_folder import CACHE_FOLDER, SIM_FOLDER
+from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.data.dataset import input_codes, network_input
-from qdeploy.dataflow.design import Design
-from qdeploy.lowering.executor import with_batch
-from qdeploy.lowering.simulator import IntSimulator
+from qdeploy.design.manifest import Design
+from qdeploy.lowering.canonical.executor import with_batch
 from qdeploy.sim.design import DesignSimulator, simulate_design
-from qdeploy.targets.options import CACHE_FOLDER
 from qdeploy.tools import have_tool
 from qdeploy.training.run import Run, load_run
-from qdeploy.verify.rungs import SIM_FOLDER
 
 QONNX, BREVITAS = "official qonnx executor", "Brevitas, evaluation mode"
 FLOAT, INTEGER = "onnxruntime, float graph", "qdeploy integer graph"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from qdeploy.lowering.integer_graph import IntArray, IntegerGraph
+    from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 
 # A network is refused beyond these.
 LARGEST_CODE_SHARE = 0.95
@@ -54,9 +54,10 @@ class Spread:
 
 def spread_of_build(folder: Path, argmax: bool) -> Spread:
     """Run the integer network of a build on the build's own frames."""
-    from qdeploy.lowering.lower import lower
-    from qdeploy.targets.frames import load_frames
-    from qdeploy.verify.rungs import QONNX_FILE, integer_codes
+    from qdeploy.build_folder import QONNX_FILE
+    from qdeploy.lowering.integers.lower import lower
+    from qdeploy.verify.frames import load_frames
+    from qdeploy.verify.rungs import integer_codes
 
     graph = lower(folder / QONNX_FILE, argmax=argmax)
     return spread(graph, integer_codes(graph, load_frames(folder).codes), argmax)

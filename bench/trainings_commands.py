@@ -22,7 +22,7 @@ def train_command(recipe: str, settings: Mapping[str, Any]) -> str:
 
 def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a build.json that are no default, without the folders of its machine."""
-    from qdeploy.targets.options import Options
+    from qdeploy.build.options import Options
 
     defaults = {field.name: field.default for field in dataclasses.fields(Options)}
     kept = {

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from qdeploy.dataflow.block_costs import FEATURES
-from qdeploy.dataflow.cost_features import Features
+from qdeploy.dataflow.cost.blocks import FEATURES
+from qdeploy.dataflow.cost.features import Features
 
 FOLDS = 5
 # How strongly coefficients are held where they are expected.

@@ -13,9 +13,9 @@ import cost_samples_streams as streams
 import numpy as np
 from cost_samples_streams import Memories, Sample, divisor
 
-from qdeploy.dataflow.backends.unit import Block
 from qdeploy.dataflow.backends.unrolled import unrolled_block
-from qdeploy.dataflow.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.unit import Block
 
 
 def _weights(rng: np.random.Generator, rows: int, columns: int, bits: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from qdeploy.dataflow.backends.unit import Block
+from qdeploy.dataflow.rtl.unit import Block
 
 Memories = dict[str, list[str]]
 

@@ -28,14 +28,9 @@ from cost_fit import fitted
 from cost_samples import MODULES, Sample, samples
 
 from qdeploy.artifacts import write_json
-from qdeploy.dataflow.backends.unit import Instance, Unit, padded
-from qdeploy.dataflow.block_costs import (
-    COMMAND,
-    FEATURES,
-    rtl_hash,
-    without_comments,
-)
-from qdeploy.dataflow.library import FOLDER
+from qdeploy.dataflow.cost.blocks import COMMAND, FEATURES, rtl_hash, without_comments
+from qdeploy.dataflow.rtl.library import FOLDER
+from qdeploy.dataflow.rtl.unit import Instance, Unit, padded
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.synth.yosys import Yosys

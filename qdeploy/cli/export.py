@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qdeploy.targets.observer import Observer
+    from qdeploy.build.observer import Observer
     from qdeploy.verify.results import Rung
 
 
@@ -96,8 +96,8 @@ def export(
 
     Every step is checked; the exit code is 1 when a rung of the ladder that must be exact is not.
     """
-    from qdeploy.targets.build import build
-    from qdeploy.targets.options import Options
+    from qdeploy.build.build import build
+    from qdeploy.build.options import Options
 
     options = Options(
         source=source,
@@ -126,7 +126,7 @@ def observer(quiet: bool) -> Observer:
     """Prints each step with its time and result, and each rung; nothing when `quiet`."""
     from rich.console import Console
 
-    from qdeploy.targets.observer import Observer
+    from qdeploy.build.observer import Observer
 
     if quiet:
         return Observer()

@@ -32,7 +32,7 @@ def verify(
 
     The exit code is 1 when a rung that must be exact is not.
     """
-    from qdeploy.targets.reverify import verify as run
+    from qdeploy.build.reverify import verify as run
 
     result = run(
         build,

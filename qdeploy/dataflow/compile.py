@@ -6,35 +6,33 @@ integer graph -> FINN dialect -> hardware layers -> RTL backends -> folding
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import atomic_path
-from qdeploy.boards import Board
-from qdeploy.dataflow.binary_units import mark_binary_units
-from qdeploy.dataflow.design import Design
-from qdeploy.dataflow.exact_types import set_exact_types
-from qdeploy.dataflow.fifo_places import Place, insert_fifos, places
-from qdeploy.dataflow.finn_graph import to_finn
-from qdeploy.dataflow.fold_file import Wish, write_folding
-from qdeploy.dataflow.folding import Budget, Folding
-from qdeploy.dataflow.hw_layers import name_nodes, to_hw_layers
-from qdeploy.dataflow.requantization import plan_requantization
-from qdeploy.dataflow.specialize import despecialize, specialize
-from qdeploy.dataflow.stitch import stitch
-from qdeploy.dataflow.wide_folding import fold_with_pixels
-from qdeploy.errors import FoldingError
-from qdeploy.lowering.integer_graph import IntegerGraph
-from qdeploy.lowering.validate import check_graph
+from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
+from qdeploy.dataflow.fifos.places import Place, insert_fifos, places
+from qdeploy.dataflow.finn.binary_units import mark_binary_units
+from qdeploy.dataflow.finn.exact_types import set_exact_types
+from qdeploy.dataflow.finn.graph import to_finn
+from qdeploy.dataflow.finn.hw_layers import name_nodes, to_hw_layers
+from qdeploy.dataflow.finn.requantization import plan_requantization
+from qdeploy.dataflow.finn.specialize import despecialize, specialize
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.file import Wish, write_folding
+from qdeploy.dataflow.folding.fold import Folding
+from qdeploy.dataflow.folding.multi_pixel import fold_with_pixels
+from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
+from qdeploy.dataflow.stitching.stitch import stitch
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import Board
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.ir.rules import check_graph
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
-
-HARDWARE_FILE = "model.dataflow.onnx"
-FOLDING_FILE = "folding.yaml"
 
 
 @dataclass(frozen=True)
@@ -131,39 +129,6 @@ def compile_graph(
     joined = with_converters(hardware)
     design = stitch(with_fifos(joined), graph, folder, board, clock)
     return Compiled(design, hardware, folding, joined, graph, board, clock)
-
-
-def cycles_to_arrive(graph: IntegerGraph, board: Board) -> int:
-    """Cycles a frame takes to come in through the board's DMA, packed as tight as it can be."""
-    source = graph.tensors[graph.input]
-    return math.ceil(math.prod(source.shape) * source.dtype.bits / board.dma_bits)
-
-
-def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
-    """Cycles a frame may take at a rate and clock.
-
-    Args:
-        arriving: cycles a frame takes to come in.
-
-    Raises:
-        FoldingError: the rate is not a positive number, above one frame a cycle, or above what the
-            input's bandwidth brings.
-    """
-    if not (math.isfinite(fps) and 0 < fps <= clock_mhz * 1e6):
-        raise FoldingError(
-            f"{fps:g} frames per second cannot be reached",
-            why=f"the clock is {clock_mhz:g} MHz",
-            do="ask for a positive rate below the clock",
-        )
-    cycles = int(clock_mhz * 1e6 / fps)
-    if cycles < arriving:
-        raise FoldingError(
-            f"{fps:g} frames per second are more than the board can bring to the accelerator",
-            why=f"a frame takes {arriving} cycles to come in, of {clock_mhz:g} MHz",
-            do=f"ask for at most {math.floor(clock_mhz * 1e6 / arriving):,} frames per second, or "
-            "take fewer bits of each input: `quantization.input_bits`",
-        )
-    return cycles
 
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:

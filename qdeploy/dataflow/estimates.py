@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.artifacts import write_json
-from qdeploy.dataflow.specialize import operator
+from qdeploy.build_folder import ESTIMATES_FILE
+from qdeploy.dataflow.finn.nodes import operator
 from qdeploy.progress import say
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.dataflow.block_costs import BlockCosts
-    from qdeploy.dataflow.fold_solver import Need
-
-ESTIMATES_FILE = "estimates.json"
+    from qdeploy.dataflow.cost.blocks import BlockCosts
+    from qdeploy.dataflow.cost.need import Need
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Whether a network can become hardware, asked in seconds, before any training.
 
-The lowering is asked first (`lowering/supported.py`); what it makes of the untrained network goes
-on to FINN's hardware layers and their backends. Folding, files and synthesis are left out: whether
-a design fits depends on the board and the rate.
+The lowering is asked first (`lowering/from_torch/supported.py`); the integer graph of the untrained
+network goes on to FINN's hardware layers and their backends. Folding, files and synthesis are left
+out: whether a design fits depends on the board and the rate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.compile import hardware_layers
-from qdeploy.lowering.supported import check_network
+from qdeploy.lowering.from_torch.supported import check_network
 
 if TYPE_CHECKING:
     from torch import nn

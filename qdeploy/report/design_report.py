@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qdeploy.dataflow.design import Design, Layer
+from qdeploy.design.manifest import Design, Layer
 from qdeploy.report.fifos import FifoRow, fifo_rows
 from qdeploy.report.read import read_object
 

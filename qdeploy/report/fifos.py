@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from qdeploy.dataflow.pixels import PIXELS
+from qdeploy.design.manifest import PIXELS
 from qdeploy.report.design_report import DesignReport, LayerRow
 from qdeploy.report.tables import Cells, print_table
 

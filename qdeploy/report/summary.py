@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from qdeploy.dataflow.design import DESIGN_FILE
+from qdeploy.design.manifest import DESIGN_FILE
 from qdeploy.report.design_report import read_design
 from qdeploy.report.layers import print_short
 from qdeploy.report.read import read_object

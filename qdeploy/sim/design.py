@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.dataflow.design import Design, Stream
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.manifest import Design, Stream
+from qdeploy.design.packing import pack, unpack
 from qdeploy.errors import InternalError, VerificationError
 from qdeploy.sim.build import build
 from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
 from qdeploy.sim.build import build
 from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray

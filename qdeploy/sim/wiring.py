@@ -1,8 +1,8 @@
 """Which wire of a design's top module each layer's port and each tap is on, read from the top.
 
-The top (dataflow/top_module.py) names the streams between its layers by numbers: `d3`, `v3` and
-`r3` are data, valid and ready of stream 3. Each layer's instance is `<module>_i`, its ports are
-`in<k>_V_…` and `out<k>_V_…`, and `assign <tap>_tdata = d<n>;` says where a tap looks.
+The top numbers the streams between its layers: `d3`, `v3` and `r3` are data, valid and ready of
+stream 3. Each layer's instance is `<module>_i`, its ports are `in<k>_V_…` and `out<k>_V_…`, and
+`assign <tap>_tdata = d<n>;` says where a tap looks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy.dataflow.design import Design, Stream
+from qdeploy.design.manifest import Design, Stream
 from qdeploy.errors import InternalError
 from qdeploy.sim.spec import Port
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import write_json
-from qdeploy.boards import Board
+from qdeploy.devices.boards import Board
 from qdeploy.synth.cells import Counts
 
 # Share of LUTs and flip-flops a design may take. The rest is for the DMA, the interconnect and the

@@ -4,7 +4,7 @@ The estimate behind the proposal: a unit of PE·SIMD lanes takes a fixed part fo
 buffers and a part that grows with the lanes; measured on xc7 at 32, 128 and 512 two-bit lanes it is
 LUT ≈ 250 + 11·lanes and FF ≈ 230 + 0.6·lanes. Folding a layer by f divides its lanes by f and
 multiplies its cycles by f. Memory does not follow such a rule: how much there is, and of which
-kind, is chosen anew with each folding (`qdeploy.dataflow.fold_options`), so only a lower rate is
+kind, is chosen anew with each folding (`qdeploy.dataflow.folding.options`), so only a lower rate is
 proposed for it.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from qdeploy.boards import Board, list_boards, load_board
+from qdeploy.devices.boards import Board, list_boards, load_board
 from qdeploy.errors import DoesNotFitError
 from qdeploy.synth.figures import LayerResources, Resources, available, usable
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
 
 _MODULE = re.compile(r"^\s*module\s+([A-Za-z_]\w*)", re.MULTILINE)

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qdeploy.artifacts import write_text
-from qdeploy.boards import Board
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import Board
 from qdeploy.errors import InternalError, OutOfMemoryError
 from qdeploy.progress import say
 from qdeploy.synth.cells import Counts, count

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from qdeploy.boards import Board
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import Board
 from qdeploy.errors import UserError
-from qdeploy.lowering.integer_graph import IntegerGraph
-from qdeploy.targets.frames import Frames
-from qdeploy.targets.source import Source
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.verify.frames import Frames
 
 
 class Target(Protocol):
@@ -39,16 +39,23 @@ class Target(Protocol):
         design: Design,
         board: Board,
         graph: IntegerGraph,
-        source: Source,
         frames: Frames,
         /,
+        *,
+        classes: Sequence[str],
+        input_bits: int,
     ) -> str:
         """Make the package of the finished build folder, with some of the frames it was proven
-        with; one line about it."""
+        with; one line about it.
+
+        Args:
+            classes: names of the classes, empty where unknown.
+            input_bits: width of an input code.
+        """
 
 
 # Name -> module, which is a `Target`; imported when it is asked for.
-TARGETS: dict[str, str] = {"pynq": "qdeploy.targets.pynq"}
+TARGETS: dict[str, str] = {"pynq": "qdeploy.targets.pynq.package"}
 
 
 def find_target(name: str) -> Target:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qdeploy.lowering.integer_graph import IntArray, IntegerGraph
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,18 +11,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdeploy.dataflow.design import Design
-from qdeploy.lowering.integer_graph import IntArray
+from qdeploy.build_folder import NETLIST_PATH, RTL_FOLDER, SIM_FOLDER
+from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import IntArray
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.levels import Levels
 from qdeploy.verify.results import Rung
-from qdeploy.verify.rungs import RTL_FOLDER, SIM_FOLDER
 
 if TYPE_CHECKING:
     from qdeploy.sim.netlist import Netlist
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 Reference = Mapping[str, IntArray]
 
-NETLIST_PATH = Path("synth") / "netlist.v"
 # A netlist of at most so many primitive cells runs whole; a group of layers has no more than that.
 WHOLE_CELLS = 20_000
 GROUP_CELLS = 12_000

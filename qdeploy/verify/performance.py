@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import write_json
-from qdeploy.dataflow.design import Design
-from qdeploy.verify.results import PERFORMANCE_FILE
+from qdeploy.build_folder import PERFORMANCE_FILE
+from qdeploy.design.manifest import Design
 
 if TYPE_CHECKING:
     from qdeploy.sim.design import DesignResult

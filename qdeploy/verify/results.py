@@ -11,7 +11,6 @@ from qdeploy import provenance
 from qdeploy.artifacts import write_json
 
 VERIFY_FILE = "verify.json"
-PERFORMANCE_FILE = "performance.json"
 # Where a scale is no power of two, float rounding at a tie may flip one code in this many.
 CODES_PER_FLIP = 1_000_000
 

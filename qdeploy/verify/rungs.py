@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdeploy.dataflow.compile import HARDWARE_FILE
-from qdeploy.dataflow.design import Design
-from qdeploy.lowering.integer_graph import ArgMax, IntArray, IntegerGraph
+from qdeploy.build_folder import HARDWARE_FILE, INT_FILE, QONNX_FILE, RTL_FOLDER, SIM_FOLDER
+from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph
 from qdeploy.verify.compare import Comparison, class_mismatches, compare
 from qdeploy.verify.levels import Levels
 from qdeploy.verify.performance import measure, write_performance
 from qdeploy.verify.results import Rung
 
 if TYPE_CHECKING:
-    from qdeploy.lowering.compare import Difference
-    from qdeploy.lowering.simulator import Level
+    from qdeploy.codegen.onnx.session import Level
+    from qdeploy.verify.float_levels import Difference
 
 Reference = Mapping[str, IntArray]
 
-QONNX_FILE = "model.qonnx.onnx"
-INT_FILE = "model.int.onnx"
-RTL_FOLDER = "rtl"
-SIM_FOLDER = "sim"
 LEVELS: tuple[Level, ...] = ("disable", "basic", "extended", "all")
 # Differing codes listed one by one in verify.json.
 LISTED = 1000
@@ -35,8 +31,8 @@ LISTED = 1000
 
 def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
     """Codes at every boundary from the integer graph in onnxruntime, the reference for the rest."""
-    from qdeploy.lowering.emit_onnx import emit_onnx
-    from qdeploy.lowering.simulator import IntSimulator
+    from qdeploy.codegen.onnx.model import emit_onnx
+    from qdeploy.codegen.onnx.session import IntSimulator
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "taps.onnx"
@@ -52,8 +48,8 @@ def torch_rung(levels: Levels, reference: Reference) -> Rung:
     """
     if levels.network is None:
         return Rung("torch", skipped="there is no trained network beside the QONNX file")
-    from qdeploy.lowering.compare import torch_codes
-    from qdeploy.lowering.export_qonnx import deployed_network
+    from qdeploy.lowering.from_torch.export import deployed_network
+    from qdeploy.verify.float_levels import torch_codes
 
     deployed = deployed_network(levels.network, levels.build / QONNX_FILE)
     actual = torch_codes(deployed, levels.graph, levels.frames)
@@ -71,7 +67,7 @@ def torch_rung(levels: Levels, reference: Reference) -> Rung:
 
 def qonnx_rung(levels: Levels, reference: Reference) -> Rung:
     """The QONNX file in the official executor against the integer graph."""
-    from qdeploy.lowering.compare import qonnx_codes
+    from qdeploy.verify.float_levels import qonnx_codes
 
     count = min(levels.qonnx_frames, len(levels.frames))
     actual = qonnx_codes(levels.build / QONNX_FILE, levels.graph, levels.frames[:count])
@@ -80,9 +76,9 @@ def qonnx_rung(levels: Levels, reference: Reference) -> Rung:
 
 def int_rung(levels: Levels, reference: Reference) -> Rung:
     """The file users get, at every optimization level of onnxruntime, against int64 arithmetic."""
-    from qdeploy.lowering.emit_onnx import emit_onnx
-    from qdeploy.lowering.reference import run_reference
-    from qdeploy.lowering.simulator import IntSimulator
+    from qdeploy.codegen.onnx.model import emit_onnx
+    from qdeploy.codegen.onnx.session import IntSimulator
+    from qdeploy.ir.reference import run_reference
 
     names = levels.graph.boundaries()
     exact = run_reference(levels.graph, levels.frames)
@@ -111,8 +107,8 @@ def int_rung(levels: Levels, reference: Reference) -> Rung:
 
 def dataflow_rung(levels: Levels, reference: Reference) -> Rung:
     """FINN's hardware layers, node by node."""
-    from qdeploy.dataflow.execute import DataflowExecutor
-    from qdeploy.dataflow.specialize import register
+    from qdeploy.dataflow.finn.execute import DataflowExecutor
+    from qdeploy.dataflow.finn.specialize import register
 
     register()
     from qonnx.core.modelwrapper import ModelWrapper
@@ -173,8 +169,8 @@ def _exact(name: str, total: Comparison, details: dict[str, Any] | None = None) 
 
 def _float_rung(name: str, levels: Levels, reference: Reference, actual: Reference) -> Rung:
     """A level that computes in float: every differing code with its distance from a threshold."""
-    from qdeploy.lowering.compare import all_scales_are_powers_of_two, differences
-    from qdeploy.lowering.lower import lower_with_affine
+    from qdeploy.lowering.integers.lower import lower_with_affine
+    from qdeploy.verify.float_levels import all_scales_are_powers_of_two, differences
 
     graph = levels.graph
     argmax = isinstance(graph.producer(graph.output), ArgMax)

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import qdeploy
-from qdeploy.dataflow.block_costs import FEATURES
+from qdeploy.dataflow.cost.blocks import FEATURES
 from qdeploy.synth.nextpnr import NextPnr
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent

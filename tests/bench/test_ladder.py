@@ -10,7 +10,7 @@ import pytest
 from random_graphs import GraphMaker
 
 import qdeploy
-from qdeploy.lowering.reference import run_reference
+from qdeploy.ir.reference import run_reference
 from qdeploy.networks.registry import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.verify.results import Rung

@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import train_tiny
 
 import qdeploy
-from qdeploy.targets.options import Options
+from qdeploy.build.options import Options
 
 BENCH = Path(qdeploy.__file__).resolve().parent.parent / "bench"
 

@@ -13,7 +13,7 @@ from random_qonnx import QonnxMaker
 
 from qdeploy.cli.main import qdeploy, run
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.lower import lower
+from qdeploy.lowering.integers.lower import lower
 
 Change = Callable[[SmallNetwork], None]
 F = np.float32

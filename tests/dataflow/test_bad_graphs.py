@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from random_graphs import GraphMaker
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import compile_graph, hardware_layers
+from qdeploy.devices.boards import load_board
 from qdeploy.errors import PassError, UnsupportedLayerError
-from qdeploy.lowering.integer_graph import IntegerGraph, Threshold
+from qdeploy.ir.integer_graph import IntegerGraph, Threshold
 
 
 def with_table(graph: IntegerGraph, table: np.ndarray) -> IntegerGraph:

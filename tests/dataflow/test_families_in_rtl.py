@@ -12,15 +12,15 @@ import pytest
 from tiny_networks import tiny_bottleneck, tiny_deeplab
 from torch import nn
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import compile_graph
-from qdeploy.lowering.compare import torch_codes
-from qdeploy.lowering.export_qonnx import deployed_network, export_qonnx_file
-from qdeploy.lowering.integer_graph import IntegerGraph
-from qdeploy.lowering.lower import lower
-from qdeploy.lowering.reference import run_reference
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
+from qdeploy.lowering.integers.lower import lower
 from qdeploy.networks.calibrated import random_frames
 from qdeploy.sim.design import simulate_design
+from qdeploy.verify.float_levels import torch_codes
 
 FRAMES = 3
 

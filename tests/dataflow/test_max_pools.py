@@ -7,8 +7,8 @@ import pytest
 from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import hardware_layers
-from qdeploy.dataflow.execute import DataflowExecutor
-from qdeploy.lowering.reference import run_reference
+from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.ir.reference import run_reference
 
 SAME = (0, 0, 0, 0)
 

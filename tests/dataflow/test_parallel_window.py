@@ -8,10 +8,10 @@ import numpy as np
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import connect, hardware_layers
-from qdeploy.dataflow.stitch import stitch
-from qdeploy.lowering.reference import run_reference
+from qdeploy.dataflow.stitching.stitch import stitch
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.reference import run_reference
 from qdeploy.sim.design import simulate_design
 
 

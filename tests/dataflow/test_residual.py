@@ -8,12 +8,13 @@ import numpy as np
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker, small_resnet
 
-from qdeploy.dataflow.boundaries import boundary_of
 from qdeploy.dataflow.compile import connect, hardware_layers
-from qdeploy.dataflow.execute import DataflowExecutor
-from qdeploy.dataflow.folding import Budget, fold
-from qdeploy.lowering.integer_graph import IntType, Threshold
-from qdeploy.lowering.reference import run_reference
+from qdeploy.dataflow.finn.boundaries import boundary_of
+from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.fold import fold
+from qdeploy.ir.integer_graph import IntType, Threshold
+from qdeploy.ir.reference import run_reference
 
 ROOM = Budget(lut=53200, bram36=140, dsp=220)
 

@@ -1,7 +1,7 @@
 """Fixtures for tests of the Verilog blocks in hw/rtl.
 
 `block_sim(top, parameters, in_bits, out_bits, memories)` builds `hw/rtl/<top>.v` and gives a
-`Simulator`; `pack` and `unpack` of `qdeploy.dataflow.packing` make and read its beats:
+`Simulator`; `pack` and `unpack` of `qdeploy.design.packing` make and read its beats:
 
     def test_doubles_every_element(block_sim):
         sim = block_sim("qd_double", {"PE": 2, "B": 4}, in_bits=8, out_bits=10,
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.dataflow.library import library_file
+from qdeploy.dataflow.rtl.library import library_file
 from qdeploy.sim.build import build
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import Port, SimSpec

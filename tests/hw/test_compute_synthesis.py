@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdeploy.dataflow.library import closure
-from qdeploy.dataflow.memories import threshold_lines, weight_lines
+from qdeploy.dataflow.rtl.library import closure
+from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
 

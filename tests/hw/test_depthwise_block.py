@@ -9,10 +9,10 @@ import pytest
 from block_models import STALLS, Window, count_reached
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.library import closure
-from qdeploy.dataflow.memories import hex_lines, threshold_lines
-from qdeploy.dataflow.packing import pack, unpack
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.dataflow.rtl.library import closure
+from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
+from qdeploy.design.packing import pack, unpack
+from qdeploy.ir.integer_graph import IntType
 
 LIBRARIES = [
     name.removesuffix(".v") for name in closure(["qd_depthwise"]) if name != "qd_depthwise.v"

@@ -9,7 +9,7 @@ import pytest
 from block_models import STALLS
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack
+from qdeploy.design.packing import pack
 from qdeploy.resources import resource
 from qdeploy.sim.build import build
 from qdeploy.sim.spec import Port, SimSpec

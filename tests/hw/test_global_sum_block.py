@@ -10,8 +10,8 @@ import pytest
 from block_models import STALLS
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack, unpack
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.design.packing import pack, unpack
+from qdeploy.ir.integer_graph import IntType
 
 FRAMES = 12
 

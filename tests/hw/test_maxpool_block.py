@@ -7,7 +7,7 @@ import pytest
 from block_models import STALLS
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = ("qd_cycle", "qd_skid")
 # K, PE, BITS, SIGNED

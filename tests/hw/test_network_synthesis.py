@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdeploy.dataflow.library import closure
-from qdeploy.dataflow.memories import hex_lines, threshold_lines
+from qdeploy.dataflow.rtl.library import closure
+from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.tools import find_tool, run_tool

@@ -9,9 +9,9 @@ import pytest
 from block_models import STALLS
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.library import closure
-from qdeploy.dataflow.memories import wide_lines
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.dataflow.rtl.library import closure
+from qdeploy.dataflow.rtl.memories import wide_lines
+from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = [name.removesuffix(".v") for name in closure(["qd_requant"]) if name != "qd_requant.v"]
 VECTORS = 60

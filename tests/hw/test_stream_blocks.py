@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.packing import pack, unpack
 
 STALLS = [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.5, 0.5)]
 

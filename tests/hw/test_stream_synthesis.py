@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdeploy.dataflow.memories import threshold_files
+from qdeploy.dataflow.rtl.memories import threshold_files
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.memories import threshold_files
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.dataflow.rtl.memories import threshold_files
+from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
 # channels, PE, accumulator bits, levels, output bits, base, search: one level to 255, padded and

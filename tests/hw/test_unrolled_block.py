@@ -9,11 +9,11 @@ import pytest
 from block_models import STALLS, count_reached, folded_matvec
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.backends.unit import single
 from qdeploy.dataflow.backends.unrolled import unrolled_block
-from qdeploy.dataflow.memories import threshold_files
-from qdeploy.dataflow.packing import pack, unpack
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.dataflow.rtl.memories import threshold_files
+from qdeploy.dataflow.rtl.unit import single
+from qdeploy.design.packing import pack, unpack
+from qdeploy.ir.integer_graph import IntType
 from qdeploy.resources import resource
 from qdeploy.sim.build import build
 from qdeploy.sim.spec import Port, SimSpec

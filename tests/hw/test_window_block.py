@@ -7,7 +7,7 @@ import pytest
 from block_models import STALLS, Window, cycles_between_frames
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = ("qd_cycle", "qd_level", "qd_stride")
 BITS, LANES = 5, 2

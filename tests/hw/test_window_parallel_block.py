@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = ("qd_cycle", "qd_stride")
 BITS, LANES = 3, 2

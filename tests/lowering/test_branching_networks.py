@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.lowering.compare import differences, qonnx_codes, torch_codes
-from qdeploy.lowering.emit_onnx import emit_onnx
-from qdeploy.lowering.export_qonnx import deployed_network, export_qonnx_file
-from qdeploy.lowering.integer_graph import (
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Conv,
@@ -22,10 +21,11 @@ from qdeploy.lowering.integer_graph import (
     MaxPool,
     Threshold,
 )
-from qdeploy.lowering.lower import lower, lower_with_affine
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.simulator import LEVELS, IntSimulator
-from qdeploy.lowering.supported import check_network
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
+from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.integers.lower import lower, lower_with_affine
+from qdeploy.verify.float_levels import differences, qonnx_codes, torch_codes
 from tests.support.branching_networks import BranchingNetwork, ResidualDense, Segmentation
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {

@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from qdeploy.lowering.compare import qonnx_codes
-from qdeploy.lowering.emit_onnx import emit_onnx
-from qdeploy.lowering.lower import lower
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.simulator import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.integers.lower import lower
+from qdeploy.verify.float_levels import qonnx_codes
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.compare import qonnx_codes
-from qdeploy.lowering.emit_onnx import emit_onnx
-from qdeploy.lowering.integer_graph import Conv, Dense, GlobalSum, IntegerGraph, MaxPool
-from qdeploy.lowering.lower import lower
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.simulator import LEVELS, IntSimulator
+from qdeploy.ir.integer_graph import Conv, Dense, GlobalSum, IntegerGraph, MaxPool
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.integers.lower import lower
+from qdeploy.verify.float_levels import qonnx_codes
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]

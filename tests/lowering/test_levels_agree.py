@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.lowering.compare import (
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.ir.integer_graph import Bias, Conv, MaxPool, Threshold
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.canonical.executor import execute
+from qdeploy.lowering.from_torch.export import METADATA_KEY, export_qonnx_file, freeze_batch_norm
+from qdeploy.lowering.integers.lower import lower, lower_with_affine
+from qdeploy.verify.float_levels import (
     all_scales_are_powers_of_two,
     differences,
     qonnx_codes,
     threshold_distance,
     torch_codes,
 )
-from qdeploy.lowering.emit_onnx import emit_onnx
-from qdeploy.lowering.executor import execute
-from qdeploy.lowering.export_qonnx import METADATA_KEY, export_qonnx_file, freeze_batch_norm
-from qdeploy.lowering.integer_graph import Bias, Conv, MaxPool, Threshold
-from qdeploy.lowering.lower import lower, lower_with_affine
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.simulator import LEVELS, IntSimulator
 
 Make = Callable[..., nn.Module]
 Frames = Callable[..., np.ndarray]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from qdeploy.lowering.export_qonnx import deployed_network, export_qonnx_file
-from qdeploy.lowering.lower import lower
-from qdeploy.lowering.reference import run_reference
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
+from qdeploy.lowering.integers.lower import lower
 from qdeploy.networks.calibrated import calibrated_random, random_frames
 from qdeploy.recipe.models import Recipe
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from qdeploy.cli.report import report as command
-from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
+from qdeploy.design.manifest import Design, Fifo, Layer, Stream
 from qdeploy.errors import UserError
 from qdeploy.report.design_report import read_design
 from qdeploy.report.html import render, write_report

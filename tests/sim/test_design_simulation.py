@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from qdeploy.dataflow.design import Design, Fifo, Layer, Stream
+from qdeploy.design.manifest import Design, Fifo, Layer, Stream
 from qdeploy.errors import InternalError, VerificationError
 from qdeploy.resources import resource
 from qdeploy.sim.design import simulate_design

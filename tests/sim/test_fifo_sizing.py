@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from random_graphs import GraphMaker
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import Compiled, compile_graph
-from qdeploy.dataflow.design import Design
-from qdeploy.lowering.reference import run_reference
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.reference import run_reference
 from qdeploy.sim.design import DesignSimulator, simulate_design
 from qdeploy.sim.errors import DeadlockError
 from qdeploy.sim.fifo_sizing import Bounds, FifoSizer, Sizing, _Search, interval, rounded

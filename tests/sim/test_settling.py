@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from random_graphs import GraphMaker
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import compile_graph
-from qdeploy.lowering.reference import run_reference
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.reference import run_reference
 from qdeploy.sim.design import simulate_design
 
 

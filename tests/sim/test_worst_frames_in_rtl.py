@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from worst_frames import worst_frames
 
-from qdeploy.boards import load_board
 from qdeploy.dataflow.compile import compile_graph
-from qdeploy.lowering.integer_graph import (
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.integer_graph import (
     Add,
     Conv,
     Dense,
@@ -23,9 +23,9 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
-from qdeploy.lowering.intervals import node_intervals
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.validate import check_graph
+from qdeploy.ir.intervals import node_intervals
+from qdeploy.ir.reference import run_reference
+from qdeploy.ir.rules import check_graph
 from qdeploy.sim.design import simulate_design
 
 SLOW, FAST = 3e3, 1e6

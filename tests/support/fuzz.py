@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 from random_qonnx import QonnxMaker
 
-from qdeploy.boards import load_board
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.dataflow.compile import Compiled, compile_graph
-from qdeploy.dataflow.design import Design
-from qdeploy.dataflow.execute import DataflowExecutor
+from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
-from qdeploy.lowering.builder import Lowered
-from qdeploy.lowering.compare import Difference, differences, qonnx_codes
-from qdeploy.lowering.emit_onnx import emit_onnx
-from qdeploy.lowering.integer_graph import IntegerGraph, Threshold
-from qdeploy.lowering.lower import lower_with_affine
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.simulator import IntSimulator
+from qdeploy.ir.integer_graph import IntegerGraph, Threshold
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.integers.builder import Lowered
+from qdeploy.lowering.integers.lower import lower_with_affine
 from qdeploy.sim.design import simulate_design
 from qdeploy.verify.compare import compare
+from qdeploy.verify.float_levels import Difference, differences, qonnx_codes
 
 # A float level may only part from the integers this near to the edge between two codes.
 ROUNDING_LSB = 1e-3

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.lowering.integer_graph import (
+from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
@@ -22,7 +22,7 @@ from qdeploy.lowering.integer_graph import (
     Tensor,
     Threshold,
 )
-from qdeploy.lowering.intervals import node_intervals
+from qdeploy.ir.intervals import node_intervals
 
 
 @dataclass

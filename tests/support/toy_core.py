@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.dataflow.design import Design, Layer, Stream
+from qdeploy.design.manifest import Design, Layer, Stream
 
 SUMS, CODES, LANES, BITS = 5, 12, 3, 15
 DATA_SHAPE = (3, 2, 2)

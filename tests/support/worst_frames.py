@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.lowering.integer_graph import Conv, Dense, IntArray, Tensor
+from qdeploy.ir.integer_graph import Conv, Dense, IntArray, Tensor
 
 
 def worst_frames(node: Conv | Dense, source: Tensor, channel: int) -> IntArray:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.boards import load_board
-from qdeploy.dataflow.design import Design, Layer, Stream
+from qdeploy.design.manifest import Design, Layer, Stream
+from qdeploy.devices.boards import load_board
 from qdeploy.synth.figures import Resources
 from qdeploy.synth.synthesize import synthesize
 

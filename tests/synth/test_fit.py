@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdeploy.boards import load_board
+from qdeploy.devices.boards import load_board
 from qdeploy.errors import DoesNotFitError
 from qdeploy.synth.cells import Counts
 from qdeploy.synth.figures import LayerResources, Resources, available

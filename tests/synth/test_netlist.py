@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import toy_core
 
-from qdeploy.boards import load_board
-from qdeploy.dataflow.packing import pack, unpack
+from qdeploy.design.packing import pack, unpack
+from qdeploy.devices.boards import load_board
 from qdeploy.sim.build import build
 from qdeploy.sim.netlist import verilator_settings
 from qdeploy.sim.netlist_text import cell_sources, primitives, read_netlist

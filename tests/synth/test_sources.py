@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.dataflow.design import Design
+from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
 from qdeploy.synth.sources import SourceTree
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.boards import load_board
-from qdeploy.dataflow.design import Design, Layer
+from qdeploy.design.manifest import Design, Layer
+from qdeploy.devices.boards import load_board
 from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError
 from qdeploy.synth.figures import Resources
 from qdeploy.synth.synthesize import synthesize

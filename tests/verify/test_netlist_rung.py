@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdeploy.boards import load_board
+from qdeploy.build_folder import NETLIST_PATH
 from qdeploy.dataflow.compile import compile_graph
-from qdeploy.lowering.integer_graph import Dense, IntegerGraph, IntType, Tensor, Threshold
-from qdeploy.lowering.reference import run_reference
-from qdeploy.lowering.validate import check_graph
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.integer_graph import Dense, IntegerGraph, IntType, Tensor, Threshold
+from qdeploy.ir.reference import run_reference
+from qdeploy.ir.rules import check_graph
 from qdeploy.synth.synthesize import synthesize
 from qdeploy.verify import netlist as rung_module
 from qdeploy.verify.levels import Levels
-from qdeploy.verify.netlist import NETLIST_PATH, netlist_rung
+from qdeploy.verify.netlist import netlist_rung
 
 BOARD = load_board("pynq-z2")
 FRAMES = np.random.default_rng(4).integers(0, 16, (8, 4))

@@ -9,13 +9,13 @@ import numpy as np
 
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
-from qdeploy.dataflow.backends.unit import Block, Memories
-from qdeploy.dataflow.memories import MAX_PARALLEL_LEVELS, threshold_files
+from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files
+from qdeploy.dataflow.rtl.unit import Block, Memories
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.lowering.integer_graph import IntArray
+    from qdeploy.ir.integer_graph import IntArray
 
 # From this sum of operand widths on a DSP block beats LUTs; from the other a tool may take one.
 MIN_DSP_BITS = 12

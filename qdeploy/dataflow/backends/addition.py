@@ -12,9 +12,9 @@ from finn.custom_op.fpgadataflow.elementwise_binary import ElementwiseAdd
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit, single
-from qdeploy.dataflow.memories import threshold_lines
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.dataflow.rtl.memories import threshold_lines
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
+from qdeploy.ir.integer_graph import IntType
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

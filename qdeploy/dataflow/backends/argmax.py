@@ -9,7 +9,7 @@ from finn.custom_op.fpgadataflow.labelselect import LabelSelect
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
 from qdeploy.errors import UnsupportedLayerError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
-from qdeploy.dataflow.backends.unit import Unit
-from qdeploy.dataflow.pixels import PIXELS
+from qdeploy.dataflow.rtl.unit import Unit
+from qdeploy.design.manifest import PIXELS
 from qdeploy.resources import resource
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from finn.custom_op.fpgadataflow.vectorvectoractivation import VVAU
 
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit, chain
-from qdeploy.dataflow.memories import hex_lines
+from qdeploy.dataflow.rtl.memories import hex_lines
+from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

@@ -8,7 +8,7 @@ from finn.custom_op.fpgadataflow.duplicatestreams import DuplicateStreams
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend
-from qdeploy.dataflow.backends.unit import Block, Instance, Unit
+from qdeploy.dataflow.rtl.unit import Block, Instance, Unit
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

@@ -9,8 +9,8 @@ from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit, single
-from qdeploy.dataflow.exact_types import SUM_TYPE
+from qdeploy.dataflow.finn.nodes import SUM_TYPE
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
 
 if TYPE_CHECKING:
     from qonnx.core.datatype import BaseDataType

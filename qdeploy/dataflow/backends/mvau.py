@@ -22,16 +22,16 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
-from qdeploy.dataflow.backends.unit import Block, Unit, chain
 from qdeploy.dataflow.backends.unrolled import unrolled_block
-from qdeploy.dataflow.memories import split_lines, weight_lines
-from qdeploy.dataflow.memory_mapping import rom
+from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
+from qdeploy.dataflow.rtl.unit import Block, Unit, chain
+from qdeploy.devices.xc7_memories import rom
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.lowering.fixed_point import FixedPoint
-    from qdeploy.lowering.integer_graph import IntArray
+    from qdeploy.ir.fixed_point import FixedPoint
+    from qdeploy.ir.integer_graph import IntArray
 
 # Bit planes pay up to 3 x 3 bits; beyond, multipliers are smaller.
 MAX_PLANE_BITS = 3

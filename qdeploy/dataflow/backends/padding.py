@@ -8,8 +8,8 @@ from finn.custom_op.fpgadataflow.fmpadding import FMPadding
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit, single
-from qdeploy.dataflow.finn_graph import PAD_VALUE
+from qdeploy.dataflow.finn.nodes import PAD_VALUE
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

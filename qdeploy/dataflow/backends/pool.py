@@ -8,7 +8,7 @@ from finn.custom_op.fpgadataflow.pool import Pool
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit, single
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
 from qdeploy.errors import UnsupportedLayerError
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@
 Up to 15 levels thresholds are compared all at once, by the unit that sums where it can, or from 7
 on searched, as the folding chooses: a search takes a comparator for each bit of the code instead of
 one for each level, and deeper memories. Beyond, it is a search; where fixed-point numbers give the
-same codes (`dataflow/requantization.py` finds and proves them) a multiplier a lane takes its place.
-The
-thresholds stay the node's definition: FINN executes them.
+same codes (`dataflow/finn/requantization.py` finds and proves them) one multiplier per lane
+replaces it. The thresholds stay the node's definition: FINN executes them.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
-from qdeploy.dataflow.backends.unit import Block, Memories
-from qdeploy.dataflow.memories import MAX_PARALLEL_LEVELS, threshold_files, wide_lines
-from qdeploy.dataflow.requantization import REQUANTIZE
-from qdeploy.lowering.fixed_point import FixedPoint
-from qdeploy.lowering.integer_graph import IntType
+from qdeploy.dataflow.finn.nodes import REQUANTIZE
+from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files, wide_lines
+from qdeploy.dataflow.rtl.unit import Block, Memories
+from qdeploy.ir.fixed_point import FixedPoint
+from qdeploy.ir.integer_graph import IntType
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.lowering.integer_graph import IntArray
+    from qdeploy.ir.integer_graph import IntArray
 
 # Multipliers this narrow are smaller in tables than a DSP block is dear.
 MAX_TABLE_MULTIPLIER = 2

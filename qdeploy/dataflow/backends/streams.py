@@ -11,7 +11,7 @@ from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDat
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from qdeploy.dataflow.backends.base import QdBackend
-from qdeploy.dataflow.backends.unit import Block, Unit, chain, single
+from qdeploy.dataflow.rtl.unit import Block, Unit, chain, single
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

@@ -10,12 +10,12 @@ from finn.custom_op.fpgadataflow.thresholding import Thresholding
 
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
-from qdeploy.dataflow.backends.unit import Block, Unit, chain
+from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.lowering.integer_graph import IntArray
+    from qdeploy.ir.integer_graph import IntArray
 
 
 @register_custom_op

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.backends.unit import Block, Inside
-from qdeploy.dataflow.constant_circuit import circuit, sums_module
-from qdeploy.dataflow.constant_sums import plan_sums
+from qdeploy.dataflow.rtl.constant_circuit import circuit, sums_module
+from qdeploy.dataflow.rtl.constant_sums import plan_sums
+from qdeploy.dataflow.rtl.unit import Block, Inside
 
 if TYPE_CHECKING:
-    from qdeploy.lowering.integer_graph import IntArray
+    from qdeploy.ir.integer_graph import IntArray
 
 
 def unrolled_block(

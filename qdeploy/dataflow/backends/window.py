@@ -9,15 +9,14 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
-from qdeploy.dataflow.backends.unit import Block, Unit, single
-from qdeploy.dataflow.memory_mapping import ram
+from qdeploy.dataflow.finn.nodes import AHEAD
+from qdeploy.dataflow.rtl.unit import Block, Unit, single
+from qdeploy.devices.xc7_memories import ram
 from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-# Rows the memory holds beside those of a window: 0 stands for as many as those.
-AHEAD = "rows_ahead"
 # Where the rows lie; another kind than the usual one is a choice within these bounds.
 MEMORY = "memory"
 MOST_LUTS, FEWEST_LUTS = 600, 24

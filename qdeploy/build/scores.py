@@ -1,0 +1,55 @@
+"""What the integer network gets of the test set: the accuracy that the accelerator will have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.verify.frames import Frames
+
+
+def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
+    """Metrics in [0, 1] by name.
+
+    Args:
+        graph: with logits, or classes found in hardware, as its output.
+        frames: all of them count.
+        file: the integer graph as ONNX.
+
+    Returns:
+        `accuracy`, and for masks `mIoU`, with the accuracy counted over pixels; nothing where
+        frames and network do not go together, such as one label for a map of logits.
+    """
+    from qdeploy.codegen.onnx.session import IntSimulator
+
+    is_map, found_in_hardware = len(graph.tensors[graph.output].shape) > 1, _finds_classes(graph)
+    if is_map != (frames.masks is not None) or (is_map and found_in_hardware):
+        return {}
+    result = IntSimulator(file).run(frames.codes)[graph.output]
+    if frames.masks is not None:
+        return _of_masks(result, frames.masks, frames.void)
+    classes = result.reshape(len(result), -1)
+    if not found_in_hardware:
+        classes = classes.argmax(axis=1)
+    return {"accuracy": float(np.mean(classes.reshape(-1) == frames.labels))}
+
+
+def _finds_classes(graph: IntegerGraph) -> bool:
+    return isinstance(graph.producer(graph.output), ArgMax)
+
+
+def _of_masks(logits: np.ndarray, masks: np.ndarray, void: int | None) -> dict[str, float]:
+    """Of maps of logits, interpolated to the masks' size as in training."""
+    import torch
+
+    from qdeploy.training.segmentation import Confusion
+
+    count = Confusion(logits.shape[1], void)
+    for one, mask in zip(logits, masks, strict=True):
+        # float64: interpolated integers are as close to equal as the logits were.
+        count.add_logits(
+            torch.from_numpy(one[None].astype(np.float64)), torch.from_numpy(mask[None])
+        )
+    return {"accuracy": count.pixel_accuracy(), "mIoU": count.miou()}

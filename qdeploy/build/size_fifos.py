@@ -1,0 +1,186 @@
+"""The step of a build that sizes FIFOs: simulate, choose, stitch anew, simulate again.
+
+What it found is in `fifos.json`: for each FIFO its width, the depth by the lags of the branches,
+the high-water mark with deep FIFOs, the depth chosen and the most it then held; the cycles between
+frames before and after, with and without stalls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdeploy.artifacts import write_json
+from qdeploy.build_folder import FIFOS_FILE, SIM_FOLDER
+from qdeploy.dataflow.compile import Compiled
+from qdeploy.dataflow.fifos.places import Place
+from qdeploy.design.manifest import Design
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import IntArray
+from qdeploy.sim.design import DesignResult, simulate_design
+from qdeploy.sim.errors import DeadlockError
+from qdeploy.sim.fifo_sizing import Bounds, FifoSizer, Sizing, average, interval
+
+SIMULATED, ANALYTIC = "simulated", "analytic"
+# The stitched design may be deepened and compiled again so often.
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A design with the depths that simulation found.
+
+    Args:
+        design: stitched with them.
+        sizing: how they were found.
+        places: where FIFOs may stand.
+        free, stalled: runs of the stitched design, without and with random stalls.
+        stall: chance of a stall in a cycle, on both sides.
+    """
+
+    design: Design
+    sizing: Sizing
+    places: list[Place]
+    free: DesignResult
+    stalled: DesignResult
+    stall: float
+
+    @property
+    def words(self) -> int:
+        """Words of all FIFOs."""
+        return sum(fifo.depth for fifo in self.design.fifos)
+
+    def sentence(self) -> str:
+        """For the line of progress."""
+        before = sum(place.analytic for place in self.places)
+        count = len(self.design.fifos)
+        return (
+            f"{count} FIFO{'' if count == 1 else 's'} with {self.words:,} words instead of "
+            f"{before:,}, {interval(self.free):,} cycles a frame as with deep ones"
+        )
+
+    def save(self, build: Path) -> None:
+        """Write `fifos.json` into the build folder."""
+        sizing = self.sizing
+        depths = {fifo.stream: fifo.depth for fifo in self.design.fifos}
+        held = {fifo.stream: self.free.fifo_max[fifo.name] for fifo in self.design.fifos}
+        held_stalled = {f.stream: self.stalled.fifo_max[f.name] for f in self.design.fifos}
+        write_json(
+            build / FIFOS_FILE,
+            {
+                "source": "RTL simulation in Verilator, frames back to back",
+                "frames": sizing.frames,
+                "runs": sizing.runs,
+                "cycles_per_frame": {
+                    "deep": sizing.interval,
+                    "sized": interval(self.free),
+                    "deep_stalled": sizing.stalled_deep,
+                    "sized_stalled": average(self.stalled),
+                },
+                "stall": self.stall,
+                "words": self.words,
+                "words_analytic": sum(place.analytic for place in self.places),
+                "fifos": [_row(place, sizing, depths, held, held_stalled) for place in self.places],
+            },
+        )
+
+
+def _row(
+    place: Place,
+    sizing: Sizing,
+    depths: Mapping[str, int],
+    held: Mapping[str, int],
+    held_stalled: Mapping[str, int],
+) -> dict[str, Any]:
+    stream = place.stream
+    return {
+        "name": place.fifo,
+        "stream": stream,
+        "width": place.width,
+        "analytic": place.analytic,
+        "mark": sizing.marks[stream],
+        "depth": depths.get(stream, 0),
+        "held": held.get(stream, 0),
+        "held_stalled": held_stalled.get(stream, 0),
+    }
+
+
+def size_fifos(
+    compiled: Compiled,
+    folder: Path,
+    codes: IntArray,
+    cache: Path,
+    *,
+    stall: float,
+    seed: int,
+) -> Sized:
+    """Find depths by simulation and write the design with them to `folder`.
+
+    Args:
+        compiled: the design as it was stitched with the analytic depths.
+        folder: of the design, replaced as a whole.
+        codes: (frames, *shape) input codes.
+        cache: folder of compiled models, kept by content.
+        stall, seed: of the runs with stalls.
+
+    Raises:
+        ToolMissingError: Verilator, g++ or make is not installed.
+        DeadlockError: the design stands still with deep FIFOs.
+    """
+    places = compiled.places()
+    with tempfile.TemporaryDirectory(prefix="qdeploy-fifos-") as name:
+        deep = Path(name) / "rtl"
+        design = compiled.for_sizing(deep)
+        simulator = simulate_design(deep, design, cache / SIM_FOLDER)
+        bounds = {place.stream: Bounds(place.least, place.deep) for place in places}
+        sizing = FifoSizer(simulator, codes, bounds, stall, seed).size()
+    return confirm(compiled, folder, codes, cache, sizing, stall=stall, seed=seed)
+
+
+def confirm(
+    compiled: Compiled,
+    folder: Path,
+    codes: IntArray,
+    cache: Path,
+    sizing: Sizing,
+    *,
+    stall: float,
+    seed: int,
+) -> Sized:
+    """Stitch the design with the depths found and simulate it; deepen FIFOs while it is slower.
+
+    Raises:
+        InternalError: it stays slower, or stands still, after `TRIES`.
+    """
+    places = compiled.places()
+    depths = dict(sizing.depths)
+    frames = np.resize(codes, (sizing.frames, *codes.shape[1:]))
+    for _ in range(TRIES):
+        design = compiled.stitched(folder, depths)
+        simulator = simulate_design(folder, design, cache / SIM_FOLDER)
+        try:
+            free = simulator.run(frames)
+            stalled = simulator.run(frames, stall, stall, seed)
+        except DeadlockError:
+            free = None
+        if free is not None and interval(free) <= sizing.interval:
+            found = dataclasses.replace(sizing, depths=depths)
+            return Sized(design, found, places, free, stalled, stall)
+        depths = {
+            place.stream: min(
+                place.deep,
+                max(place.least, 2 * depths[place.stream], sizing.marks[place.stream] + 1),
+            )
+            for place in places
+        }
+    raise InternalError(
+        f"`{compiled.design.name}` is slower than with deep FIFOs",
+        why=f"{sizing.interval} cycles a frame were reached, and not again in {TRIES} tries",
+        do=f"export with `--fifo-depths {ANALYTIC}`, and report it",
+    )

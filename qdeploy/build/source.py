@@ -1,0 +1,162 @@
+"""What a build starts from: a trained run folder, or a QONNX file from anywhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.errors import UserError
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.verify.frames import Frames, frames_of_dataset, random_frames
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from qdeploy.data.dataset import Dataset
+    from qdeploy.training.run import Run
+
+
+class Source(ABC):
+    """A network to build.
+
+    Attributes:
+        name: of the network, which the build is called after.
+        network: the quantized network in eval mode, None for a file.
+        recipe_file: resolved recipe, None for a file.
+        classes: names of the classes, empty where unknown.
+    """
+
+    name: str
+    network: nn.Module | None = None
+    recipe_file: Path | None = None
+    input_bits: int = 8
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, empty where unknown."""
+        return ()
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One sentence for people."""
+
+    @abstractmethod
+    def write_qonnx(self, path: Path) -> None:
+        """Write the QONNX file everything below is derived from."""
+
+    @abstractmethod
+    def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
+        """Frames to prove the build with: at least `count` where the data set has as many."""
+
+
+class RunSource(Source):
+    """A folder written by `qdeploy train`."""
+
+    def __init__(self, folder: Path, data: Path | None) -> None:
+        from qdeploy.training.run import load_run
+
+        self.run: Run = load_run(folder)
+        self.data = data
+        self.name = self.run.name
+        self.network = self.run.network
+        self.recipe_file = folder / "recipe.yaml"
+        self.input_bits = self.run.recipe.quantization.input_bits
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        return self.run.dataset(self.data)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """See the base class."""
+        return tuple(str(name) for name in self._dataset.classes)
+
+    def describe(self) -> str:
+        """See the base class."""
+        return f"trained run `{self.name}`"
+
+    def write_qonnx(self, path: Path) -> None:
+        """See the base class."""
+        from qdeploy.lowering.from_torch.export import export_qonnx_file
+
+        assert self.network is not None
+        export_qonnx_file(self.network, self._dataset.shape, path)
+
+    def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
+        """See the base class."""
+        return frames_of_dataset(self._dataset, self.input_bits, count, self._dataset.name)
+
+
+class NetworkSource(Source):
+    """A quantized network in memory and frames for it: for measurements, without a run.
+
+    Args:
+        images: (frames, *input shape), uint8.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, images: npt.NDArray[np.uint8], input_bits: int = 8
+    ) -> None:
+        self.name, self.network = name, network.eval()
+        self.images, self.input_bits = images, input_bits
+
+    def describe(self) -> str:
+        """See the base class."""
+        return f"network `{self.name}`"
+
+    def write_qonnx(self, path: Path) -> None:
+        """See the base class."""
+        from qdeploy.lowering.from_torch.export import export_qonnx_file
+
+        assert self.network is not None
+        export_qonnx_file(self.network, tuple(self.images.shape[1:]), path)
+
+    def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
+        """See the base class."""
+        codes = (self.images >> (8 - self.input_bits)).astype(np.int64)
+        labels = np.full(len(codes), -1, dtype=np.int64)
+        return Frames(codes, self.images, labels, "frames given with the network")
+
+
+class FileSource(Source):
+    """A QONNX file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
+
+    def describe(self) -> str:
+        """See the base class."""
+        return f"QONNX file `{self.path.name}`"
+
+    def write_qonnx(self, path: Path) -> None:
+        """See the base class."""
+        from qdeploy.lowering.canonical.import_qonnx import import_qonnx
+
+        import_qonnx(self.path, path)
+
+    def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
+        """See the base class."""
+        return random_frames(graph, count, seed)
+
+
+def open_source(path: Path, data: Path | None) -> Source:
+    """The source at `path`.
+
+    Raises:
+        UserError: there is nothing of the kind there.
+        CheckpointError: the run folder is not complete.
+    """
+    if path.is_dir():
+        return RunSource(path, data)
+    if path.suffix == ".onnx" and path.is_file():
+        return FileSource(path)
+    raise UserError(
+        f"`{path}` is neither a run folder nor a QONNX file",
+        do="give the folder that `qdeploy train` wrote, or a file ending in .onnx",
+    )

@@ -1,0 +1,1 @@
+"""What a block of `hw/rtl` costs, before synthesis."""

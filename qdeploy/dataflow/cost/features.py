@@ -1,0 +1,78 @@
+"""What costs are fitted to: counts made of a block's parameters."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qdeploy.devices.xc7_memories import Mapped
+
+
+Parameters = Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Counts of one block, in the order of its `NAMES` entry.
+
+    Args:
+        variant: blocks of one module that are built differently have coefficients of their own.
+        lut, ff: counts that LUTs and flip-flops are linear in.
+        lutram: LUTs that are memory; `tables`: LUTs of tables of weights. Both are known.
+    """
+
+    variant: str
+    lut: tuple[float, ...]
+    ff: tuple[float, ...]
+    lutram: int = 0
+    bram18: int = 0
+    dsp: int = 0
+    tables: int = 0
+
+    @property
+    def fixed_lut(self) -> int:
+        """LUTs that need no fit."""
+        return self.lutram + self.tables
+
+
+@functools.lru_cache(maxsize=4096)
+def clog2(number: int) -> int:
+    """Verilog's $clog2."""
+    return (number - 1).bit_length() if number > 1 else 0
+
+
+@functools.lru_cache(maxsize=4096)
+def cycle_bits(number: int) -> int:
+    """Bits of a `qd_cycle` of `number` steps."""
+    return clog2(number) + 1 if number > 1 else 0
+
+
+def ints(parameters: Parameters, *names: str) -> list[int]:
+    """Values of integer parameters."""
+    return [int(parameters[name]) for name in names]
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def rom_columns(width: int, depth: int) -> float:
+    """Columns of a ROM that differ from one another and change: about M·(1 - e^(-width/M)) of
+    `width` drawn ones, M = 2^depth - 2."""
+    if depth <= 1:
+        return 0.0
+    if depth >= 16:
+        return float(width)
+    kinds = float((1 << depth) - 2)
+    return kinds * (1.0 - exp(-width / kinds))
+
+
+def rom_luts(width: int, depth: int) -> float:
+    """Tables of a ROM in logic: one a column for each 64 words; of two words half a one."""
+    return rom_columns(width, depth) * (0.5 if depth == 2 else -(-depth // 64))
+
+
+def switches(width: int, mapped: Mapped) -> float:
+    """LUTs that choose among the banks of a memory, about a third of a LUT for each input."""
+    return width * (mapped.banks - 1) / 3 if mapped.banks > 1 else 0.0

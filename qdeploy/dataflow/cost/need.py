@@ -1,0 +1,22 @@
+"""Resources that a block, a layer or a design takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("lut", "ff", "bram18", "dsp", "lutram")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Resources: slice LUTs, flip-flops, BRAM18 (half a BRAM36), DSP blocks, and those of the LUTs
+    that are memory; whole numbers."""
+
+    lut: int = 0
+    ff: int = 0
+    bram18: int = 0
+    dsp: int = 0
+    lutram: int = 0
+
+    def __add__(self, other: Need) -> Need:
+        return Need(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))

@@ -1,0 +1,123 @@
+"""How deep the FIFOs between layers have to be, known before simulation.
+
+A join of two branches deadlocks when the shorter one cannot hold what its fork sends ahead while
+the longer one still fills its windows. How far a branch lags is known before simulation: a window
+puts out its first pixel after `(span - 1) rows + span pixels` of its input, where span is the
+dilated kernel. Lags are counted in frames, so they add up across strides:
+
+    lag(output) = lag(input) + ((span_h - 1)·W + span_w) / (H·W)
+
+At a join, the branch that is ahead gets a FIFO for the difference. Windows and units also run ahead
+by what they buffer themselves, which is allowed for by one more row for each window in the longer
+branch. Simulation of the design then says what is really needed (`qdeploy/sim/fifo_sizing.py`);
+where there is no simulator, these depths stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# What simulation leaves of the lag at a join, at most about, and of other FIFOs: measured on
+# residual networks (fold_options estimates with it before anything is simulated).
+LEFT = Fraction(1, 4)
+SMALL = 2
+# Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
+SHALLOW = 32
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a stream is behind the design's input, in frames, and rows that may be buffered."""
+
+    needed: Fraction = Fraction(0)
+    buffered: Fraction = Fraction(0)
+
+    @property
+    def total(self) -> Fraction:
+        return self.needed + self.buffered
+
+    def depth(self, beats: int) -> int:
+        """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
+        return SHALLOW + ceil(self.total * beats)
+
+    def usual_depth(self, beats: int) -> int:
+        """Words the same FIFO usually has once its depth is simulated."""
+        return max(SMALL, SHALLOW * ceil(self.total * beats * LEFT / SHALLOW))
+
+
+class Lags:
+    """How far each stream of a model lags, and how long each branch waits for the others.
+
+    Args:
+        model: hardware layers in the order of the stream; their folding does not matter.
+    """
+
+    def __init__(self, model: ModelWrapper) -> None:
+        from qonnx.custom_op.registry import getCustomOp
+
+        constants = {item.name for item in model.graph.initializer}
+        lags: dict[str, Lag] = {model.graph.input[0].name: Lag()}
+        self._waits: dict[tuple[str, str], Lag] = {}
+        for node in model.graph.node:
+            streams = [name for name in node.input if name not in constants]
+            latest = max((lags[name] for name in streams), key=lambda lag: lag.total)
+            if len(streams) > 1:
+                for name in streams:
+                    self._waits[node.name, name] = Lag(latest.total - lags[name].total)
+            if node.op_type.startswith("ConvolutionInputGenerator"):
+                latest = _behind_window(getCustomOp(node), latest)
+            for name in node.output:
+                lags[name] = latest
+
+    def wait(self, node: NodeProto, stream: str) -> Lag | None:
+        """By how much `stream` is ahead of the latest branch at the join `node`; None: no join."""
+        return self._waits.get((node.name, stream))
+
+
+def has_output_fifo(node: NodeProto) -> bool:
+    """Whether a FIFO follows this layer: it works in bursts, a neighbour may pause."""
+    return bool(node.op_type.startswith(("MVAU", "VVAU", "Pool")))
+
+
+def waiting_rows(window: Any, top: int, bottom: int) -> int:
+    """Rows of pixels that come in while a window pauses and that it has no room for.
+
+    A window with a stride takes the rows it only skips in one go, once a row of windows is done: as
+    they come evenly, they wait until then. So do, at the end of a frame, the next one's first rows
+    while windows lie on the padding below.
+
+    Args:
+        window: FINN's sliding window with qdeploy's attributes.
+        top, bottom: rows of padding in front of it.
+    """
+    from qdeploy.dataflow.finn.nodes import AHEAD
+
+    stride, kernel, dilation = (
+        int(window.get_nodeattr(key)[0]) for key in ("Stride", "ConvKernelDim", "Dilation")
+    )
+    if window.use_parallel_window_output():
+        return max(stride - 1, bottom)  # it keeps no pixel of a row it has not come to
+    ahead = int(window.get_nodeattr(AHEAD))
+    if not ahead:
+        return 0
+    stored = min(stride, dilation * (kernel - 1) + 1)  # rows no window needs are dropped
+    return max(stored - ahead, bottom - max(ahead - top, 0), 0)
+
+
+def _behind_window(inst: Any, lag: Lag) -> Lag:
+    height, width = (int(size) for size in inst.get_nodeattr("IFMDim"))
+    kernel = [int(size) for size in inst.get_nodeattr("ConvKernelDim")]
+    dilation = [int(size) for size in inst.get_nodeattr("Dilation")]
+    tall, wide = (d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    frame = height * width
+    return Lag(
+        lag.needed + Fraction((tall - 1) * width + wide, frame),
+        lag.buffered + Fraction(width * tall, frame),
+    )

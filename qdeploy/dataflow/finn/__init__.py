@@ -1,0 +1,1 @@
+"""Everything that touches FINN's graph."""

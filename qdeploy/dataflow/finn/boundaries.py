@@ -1,0 +1,54 @@
+"""Which hardware layer puts out which boundary of the integer graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qdeploy.dataflow.finn.nodes import INPUT, layer_of
+from qdeploy.errors import PassError
+from qdeploy.ir.integer_graph import IntegerGraph, Node, Threshold
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# These move codes without changing the tensor; the boundary is where it was made.
+_MOVERS = ("FMPadding", "ConvolutionInputGenerator", "StreamingFIFO", "StreamingDataWidth")
+
+
+def owner_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> Node:
+    """The integer graph's node a hardware layer was made for (the next one for a mover)."""
+    name = layer_of(model, node)
+    for candidate in graph.nodes:
+        if candidate.name == name:
+            return candidate
+    return graph.nodes[-1]
+
+
+def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> str | None:
+    """Tensor name of the boundary a hardware layer puts out, None when it puts out none."""
+    if node.op_type.startswith(_MOVERS) or layer_of(model, node) == INPUT:
+        return None
+    owner = owner_of(model, node, graph)
+    users = graph.consumers(owner.output)
+    absorbed = node.op_type.startswith(("MVAU", "VVAU")) and len(node.input) == 3
+    if absorbed and len(users) == 1 and isinstance(users[0], Threshold):
+        owner = users[0]
+    return owner.output if owner.output in graph.boundaries() else None
+
+
+def boundary_nodes(model: ModelWrapper, graph: IntegerGraph) -> dict[str, NodeProto]:
+    """Boundary name -> hardware layer that puts it out, in order.
+
+    Raises:
+        PassError: a boundary of the graph has no hardware layer.
+    """
+    found = {}
+    for node in model.graph.node:
+        name = boundary_of(model, node, graph)
+        if name is not None:
+            found[name] = node
+    missing = [name for name in graph.boundaries() if name not in found]
+    if missing:
+        raise PassError(f"no hardware layer puts out {', '.join(missing)}")
+    return found

@@ -1,0 +1,112 @@
+"""Run FINN's hardware layers in Python, node by node: the `dataflow` level of verification.
+
+Every node executes FINN's own definition of itself. Arrays are float64, so integers are exact to
+2^53; FINN's executor would use float32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdeploy.dataflow.finn.boundaries import boundary_nodes
+from qdeploy.dataflow.finn.nodes import PAD_VALUE
+from qdeploy.dataflow.finn.specialize import despecialize, register
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import IntegerGraph, stream_shape
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from onnx import GraphProto, NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+class DataflowExecutor:
+    """FINN's hardware layers as a function of input codes.
+
+    Args:
+        model: hardware layers only, named (`hw_layers.to_hw_layers` and later).
+        graph: the integer graph it was made from, for names and shapes of the boundaries.
+    """
+
+    def __init__(self, model: ModelWrapper, graph: IntegerGraph) -> None:
+        register()
+        from qonnx.custom_op.registry import getCustomOp
+
+        model = despecialize(model)
+        self.model, self.graph = model, graph
+        self.stream = model.graph.input[0].name
+        self.outputs = {name: node.output[0] for name, node in boundary_nodes(model, graph).items()}
+        self.instances = [getCustomOp(node) for node in model.graph.node]
+        self.constants = {
+            item.name: np.asarray(model.get_initializer(item.name), dtype=np.float64)
+            for item in model.graph.initializer
+        }
+        self.shapes = {
+            name: tuple(model.get_tensor_shape(name))
+            for node in model.graph.node
+            for name in node.output
+        }
+
+    def run(self, codes: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.int64]]:
+        """Execute frame by frame.
+
+        Args:
+            codes: (frames, *input shape), feature maps as (C, H, W).
+
+        Returns:
+            Boundary name -> codes (frames, *shape), feature maps as (C, H, W).
+        """
+        collected: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        for frame in codes:
+            context = self._frame(frame)
+            for name, tensor in self.outputs.items():
+                collected[name].append(self._leave(name, context[tensor]))
+        return {name: np.stack(frames) for name, frames in collected.items()}
+
+    def _frame(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        source = self.graph.tensors[self.graph.input]
+        values = frame.transpose(1, 2, 0) if len(source.shape) == 3 else frame
+        shape = tuple(self.model.get_tensor_shape(self.stream))
+        context = dict(self.constants)
+        context[self.stream] = values.reshape(shape).astype(np.float64)
+        for node, inst in zip(self.model.graph.node, self.instances, strict=True):
+            for index, name in enumerate(node.input):
+                if name not in self.constants:
+                    # A vector may come from the pixels of a map: same elements, same order.
+                    context[name] = context[name].reshape(inst.get_normal_input_shape(index))
+            for name in node.output:
+                context[name] = np.zeros(self.shapes[name])
+            _execute(node, inst, context, self.model.graph)
+        return context
+
+    def _leave(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
+        integers = np.rint(values).astype(np.int64)
+        if not np.array_equal(integers, values):
+            raise InternalError(f"FINN's nodes put out fractions at boundary `{name}`")
+        tensor = self.graph.tensors[name]
+        integers = integers.reshape(stream_shape(tensor))
+        return integers.transpose(2, 0, 1) if len(tensor.shape) == 3 else integers
+
+
+def _execute(node: NodeProto, inst: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+    """FINN's definition of a node, but for two points.
+
+    LabelSelect runs onnxruntime inside and wants float32. FMPadding pads with 0 only: it pads the
+    distances from the border's code, which are 0 in the border.
+    """
+    if node.op_type == "LabelSelect":
+        name = node.input[0]
+        narrow = context[name].astype(np.float32)
+        if not np.array_equal(narrow, context[name]):
+            raise InternalError(f"`{node.name}`: logits do not fit float32")
+        context[name] = narrow
+    border = next((item.i for item in node.attribute if item.name == PAD_VALUE), 0)
+    if not border:
+        inst.execute_node(context, graph)
+        return
+    source, result = node.input[0], node.output[0]
+    shifted = {source: context[source] - border, result: context[result]}
+    inst.execute_node(shifted, graph)
+    context[result] = shifted[result] + border

@@ -1,0 +1,183 @@
+"""FINN's hardware layers from FINN's dialect of ONNX, through FINN's own passes.
+
+    requires   integer nodes only (the integer graph made them), one input, one output
+    transform  channels last (`channels_last.py`); then each node to its hardware layer, thresholds
+               inside the matrix unit that feeds them, and a unit that copies where streams fork
+    ensures    every node is a hardware layer, named after the recipe's layer
+
+FINN's streamlining is not needed: what it would move (scales, biases, batch norm) was turned into
+integer thresholds exactly before, so only its inference of layers is left to run, each pass to a
+fixpoint within a bound (`finn_passes.py`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from qdeploy.dataflow.finn import env as finn_env
+from qdeploy.dataflow.finn.channels_last import channels_last
+from qdeploy.dataflow.finn.names import distinct, identifier
+from qdeploy.dataflow.finn.nodes import layer_of
+from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse_layer
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+
+_SUFFIX = {
+    "MVAU": "mvau",
+    "VVAU": "vvau",
+    "ConvolutionInputGenerator": "window",
+    "FMPadding": "pad",
+    "Pool": "pool",
+    "GlobalAccPool": "sum",
+    "DuplicateStreams": "fork",
+    "LabelSelect": "argmax",
+    "Thresholding": "thres",
+    "ElementwiseAdd": "add",
+    "StreamingDataWidthConverter": "dwc",
+    "StreamingFIFO": "fifo",
+}
+
+# What FINN may leave over: the pattern that was expected, why, and what to change.
+_LEFT_OVER = {
+    "Flatten": (
+        "codes of a feature map -> Flatten -> Linear",
+        "a map travels pixel by pixel, channels together; only a Linear's weights can follow that "
+        "order",
+        "flatten right in front of the Linear, and quantize or add in front of the Flatten",
+    ),
+    "Transpose": (
+        "feature maps as (N, C, H, W) from the first layer to the last",
+        "pixels stream row by row with their channels together; other orders need a whole frame",
+        "take out what changes the order of the axes",
+    ),
+}
+_NO_UNIT = (
+    "convolutions, fully connected layers, sums, pools and thresholds of integers, one behind the "
+    "other",
+    "FINN has no conversion for this operator between its neighbours",
+    "build the network from " + ACCEPTED,
+)
+
+
+def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
+    """Run FINN's conversion on a model made by `finn_graph.to_finn`.
+
+    Raises:
+        UnsupportedLayerError: a node is left that is no hardware layer; names it and its layer.
+        PassError: one of FINN's passes did not come to rest.
+    """
+    finn_env.prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = _infer(channels_last(model))
+    _ensure_hardware_only(model)
+    name_nodes(model)
+    return model
+
+
+def _infer(model: ModelWrapper) -> ModelWrapper:
+    from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
+    from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
+        InferDuplicateStreamsLayer,
+    )
+    from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
+        InferElementwiseBinaryOperation,
+    )
+    from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
+    from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
+    from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+        InferQuantizedMatrixVectorActivation,
+    )
+    from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
+    from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
+        InferVectorVectorActivation,
+    )
+    from qonnx.transformation.general import SortGraph
+    from qonnx.transformation.infer_data_layouts import InferDataLayouts
+
+    from qdeploy.dataflow.finn.passes import forget_unused, settle
+
+    model = settle(model, [InferDataLayouts()])
+    added = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
+    model = settle(
+        model,
+        [
+            InferPool(),
+            InferVectorVectorActivation(),
+            InferQuantizedMatrixVectorActivation(),
+            InferThresholdingLayer(),
+            InferConvInpGen(),
+            InferElementwiseBinaryOperation(),
+            InferLabelSelectLayer(),
+        ],
+    )
+    for node in model.get_nodes_by_op_type("ElementwiseAdd"):
+        node.name = node.name or added[node.output[0]]
+    _drop_flatten(model)
+    model = settle(model, [InferDuplicateStreamsLayer(), SortGraph()])
+    forget_unused(model)
+    return model
+
+
+def _drop_flatten(model: ModelWrapper) -> None:
+    """A vector streams as the pixels it was made of: between hardware layers nothing is to do."""
+    from finn.util.fpgadataflow import is_fpgadataflow_node
+
+    for node in model.get_nodes_by_op_type("Flatten"):
+        source, result = node.input[0], node.output[0]
+        producer, users = model.find_producer(source), model.find_consumers(result)
+        around = users if producer is None else [producer, *users]
+        if producer is not None and producer.op_type == "GlobalAccPool" and not users:
+            _end_at(model, source)
+            model.graph.node.remove(node)
+            continue
+        if not users or not all(is_fpgadataflow_node(item) for item in around):
+            continue
+        for user in users:
+            user.input[:] = [source if name == result else name for name in user.input]
+        model.graph.node.remove(node)
+
+
+def _end_at(model: ModelWrapper, name: str) -> None:
+    """Make a tensor of one pixel the output, in the place of its Flatten."""
+    graph = model.graph
+    entry = next(item for item in graph.value_info if item.name == name)
+    graph.value_info.remove(entry)
+    del graph.output[:]
+    graph.output.append(entry)
+
+
+def _ensure_hardware_only(model: ModelWrapper) -> None:
+    from finn.util.fpgadataflow import is_fpgadataflow_node
+
+    left = [node for node in model.graph.node if not is_fpgadataflow_node(node)]
+    if not left:
+        return
+    # Transposes without a name were put in front of the node that is to blame.
+    node = next((item for item in left if item.name), left[0])
+    expected, why, do = _LEFT_OVER.get(node.op_type, _NO_UNIT)
+    name = str(node.name) or layer_of(model, node)
+    raise refuse_layer(
+        name.rpartition(".")[0] or name,
+        name,
+        node.op_type,
+        f"no hardware unit takes a {node.op_type} in this place",
+        expected=expected,
+        why=why,
+        do=do,
+    )
+
+
+def name_nodes(model: ModelWrapper) -> None:
+    """Give every hardware layer the name `<layer>_<kind>`, unique, legal in Verilog."""
+    for node in reversed(model.graph.node):
+        node.doc_string = layer_of(model, node)
+    wanted = []
+    for node in model.graph.node:
+        kind = next((s for op, s in _SUFFIX.items() if node.op_type.startswith(op)), "node")
+        wanted.append(f"{identifier(layer_of(model, node))}_{kind}")
+    for node, name in zip(model.graph.node, distinct(wanted), strict=True):
+        node.name = name

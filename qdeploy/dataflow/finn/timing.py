@@ -1,0 +1,114 @@
+"""Cycles a frame of a hardware layer, and the multiplications it does in them."""
+
+from __future__ import annotations
+
+import functools
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph, Node
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+# Operators that multiply by weights.
+UNITS = ("MVAU", "VVAU")
+_BETWEEN = ("StreamingFIFO", "StreamingDataWidthConverter")
+
+
+def frame_cycles(model: ModelWrapper, node: NodeProto) -> int:
+    """Cycles a frame takes in a layer at steady state.
+
+    A window that is put out whole in one beat holds one only, so the unit behind it also waits for
+    pixels: at the end of a row, and of a frame (`parallel_cycles`).
+    """
+    from qonnx.custom_op.registry import getCustomOp
+
+    inst = getCustomOp(node)
+    cycles = int(inst.get_exp_cycles())
+    window = _window_before(model, node) if node.op_type.startswith(UNITS) else None
+    return cycles if window is None else max(cycles, windowed_cycles(window, inst, cycles))
+
+
+def windowed_cycles(window: Any, unit: Any, cycles: int) -> int:
+    """Cycles a frame of a unit that takes `cycles`, behind a parallel window."""
+    kernel, strides, dilation, shape, out = (
+        tuple(int(value) for value in window.get_nodeattr(key))
+        for key in ("ConvKernelDim", "Stride", "Dilation", "IFMDim", "OFMDim")
+    )
+    spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
+    steps = (strides[0], strides[1])
+    interval, ahead = cycles // prod(out), keeps_next(unit)
+    return parallel_cycles((shape[0], shape[1]), spans, steps, interval, ahead=ahead)
+
+
+def _window_before(model: ModelWrapper, node: NodeProto) -> Any:
+    """The parallel window that feeds a layer, None where there is none."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    source = model.find_producer(node.input[0])
+    while source is not None and source.op_type.startswith(_BETWEEN):
+        source = model.find_producer(source.input[0])
+    if source is None or not source.op_type.startswith("ConvolutionInputGenerator"):
+        return None
+    window = getCustomOp(source)
+    return window if window.use_parallel_window_output() else None
+
+
+def macs_of(owner: Node, graph: IntegerGraph) -> int:
+    """Multiplications a frame of the integer graph's node; 0 where it has no weights.
+
+    A group's zeros are none of them: `weights` holds each group's own.
+    """
+    if not isinstance(owner, Conv | Dense):
+        return 0
+    shape = graph.tensors[owner.output].shape
+    return int(owner.weights.size) * prod(shape[1:])
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def parallel_cycles(
+    shape: tuple[int, int],
+    spans: tuple[int, int],
+    strides: tuple[int, int],
+    interval: int,
+    *,
+    ahead: bool = False,
+) -> int:
+    """Cycles a frame of a parallel window whose windows are each taken for `interval` cycles.
+
+    The next window's pixels come in while a window is worked on, as many as lie between the two:
+    a pixel a cycle. So windows follow each other by the larger of `interval` and that distance.
+
+    Args:
+        shape: rows and columns of the padded map.
+        spans: rows and columns a window covers, dilation included.
+        strides: rows and columns from window to window.
+        ahead: whether who takes the windows keeps the next one while it works on one, as a matrix
+            unit of more than one row group does: the time is then used to get over a gap.
+    """
+    rows, columns = shape
+    across = (columns - spans[1]) // strides[1] + 1
+    down = (rows - spans[0]) // strides[0] + 1
+    reach = (across - 1) * strides[1]
+    row = strides[0] * columns - reach
+    frame = rows * columns - (down - 1) * strides[0] * columns - reach
+    gaps = [(across - 1, strides[1]), (1, row)] * (down - 1) + [
+        (across - 1, strides[1]),
+        (1, frame),
+    ]
+    lead, total = 0, 0
+    for counting in (False, True):  # a frame until the lead is what it is in the long run
+        for number, distance in gaps:
+            taken = max(number * interval, number * distance - lead)
+            total += taken if counting else 0
+            # A window is taken the cycle after the work on the one before has begun, at best.
+            gained = lead + number * (interval - distance)
+            lead = min(max(gained, 0), interval - 1) if ahead and number else lead
+    return total
+
+
+def keeps_next(unit: Any) -> bool:
+    """Whether a matrix unit takes the next vector while it works on one (`qd_mvu_input`)."""
+    return int(unit.get_nodeattr("MH")) > int(unit.get_nodeattr("PE"))

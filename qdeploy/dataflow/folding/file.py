@@ -1,0 +1,179 @@
+"""Folding files: what a person asks of single layers; the solver decides the rest.
+
+    group1_block0_conv1_mvau: {PE: 16, SIMD: 36}    # lanes
+    head_mvau: {ram_style: block, resType: dsp}     # where weights and products go
+
+Layers are named as in `report.json` and the design; a key that is left out stays free. Every build
+writes the folding it has as such a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from qdeploy.artifacts import write_text
+from qdeploy.dataflow.folding.solver import Option, Slot
+from qdeploy.errors import FoldingError
+
+Value = int | str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a folding file asks of one layer, and where it says so."""
+
+    layer: str
+    values: Mapping[str, Value]
+    where: str
+
+
+def read_folding(path: Path) -> list[Wish]:
+    """The wishes of a folding file.
+
+    Raises:
+        FoldingError: the file cannot be read, is no YAML, is no mapping of layers to mappings, or
+            says something twice.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FoldingError(
+            f"the folding file `{path}` cannot be read", why=str(error), do="check the path"
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise FoldingError(
+            f"the folding file `{path}` is not valid YAML",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            do="check indentation, colons and braces around that line",
+        ) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise _shape(f"{path}:1")
+    _refuse_twice(root, path, "layer `{}`")
+    return [_wish(key, value, path) for key, value in root.value]
+
+
+def _wish(key: yaml.Node, value: yaml.Node, path: Path) -> Wish:
+    where, layer = f"{path}:{key.start_mark.line + 1}", str(key.value)
+    if not isinstance(value, yaml.MappingNode):
+        raise _shape(where)
+    _refuse_twice(value, path, f"`{{}}` of layer `{layer}`")
+    return Wish(layer, {str(name.value): _value(one, where) for name, one in value.value}, where)
+
+
+def _value(node: yaml.Node, where: str) -> Value:
+    try:  # what stands in quotes is read as well: "4" is a number of lanes
+        found = yaml.safe_load(str(node.value)) if isinstance(node, yaml.ScalarNode) else None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _shape(where) from error
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise _shape(where)
+    return found
+
+
+def _refuse_twice(node: yaml.MappingNode, path: Path, kind: str) -> None:
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in first:
+            raise FoldingError(
+                f"{kind.format(name)} stands twice in the folding file",
+                where=f"{path}:{line}",
+                why=f"it was already given in line {first[name]}",
+                do="keep one of them",
+            )
+        first[name] = line
+
+
+def _shape(where: str) -> FoldingError:
+    return FoldingError(
+        "a folding file maps layers to numbers and styles",
+        where=where,
+        do="write lines such as `fc1_mvau: {PE: 4, SIMD: 16}`",
+    )
+
+
+def files_of(wishes: Sequence[Wish]) -> str:
+    """The files that wishes stand in, as a message names them; empty where there are no wishes."""
+    files = sorted({wish.where.rpartition(":")[0] for wish in wishes})
+    return " and ".join(f"`{file}`" if file else "the folding file" for file in files)
+
+
+def restrict(slots: Sequence[Slot], wishes: Sequence[Wish]) -> list[Slot]:
+    """The slots with only those options left that grant every wish.
+
+    Raises:
+        FoldingError: a layer or key is unknown, or a value is not legal; names the nearest legal
+            ones.
+    """
+    kept = {slot.name: slot for slot in slots}
+    owner = {layer: slot.name for slot in slots for layer in slot.options[0].attributes}
+    for wish in wishes:
+        if wish.layer not in owner:
+            near = get_close_matches(wish.layer, owner, 1)
+            raise FoldingError(
+                f"there is no layer `{wish.layer}`",
+                where=wish.where,
+                do=f"did you mean `{near[0]}`?" if near else f"layers: {', '.join(sorted(owner))}",
+            )
+        slot = kept[owner[wish.layer]]
+        left = [option for option in slot.options if _grants(option, wish)]
+        if not left:
+            raise _refusal(slot, wish)
+        kept[slot.name] = Slot(slot.name, left)
+    return list(kept.values())
+
+
+def write_folding(path: Path, attributes: Mapping[str, Mapping[str, Value]]) -> None:
+    """Write a folding as a file that `read_folding` takes."""
+    lines = ["# Folding: cycles a vector are (MW / SIMD) * (MH / PE)."]
+    for layer, values in attributes.items():
+        given = ", ".join(f"{key}: {value}" for key, value in values.items())
+        lines.append(f"{layer}: {{{given}}}")
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _grants(option: Option, wish: Wish) -> bool:
+    values = option.attributes[wish.layer]
+    return all(values.get(key) == value for key, value in wish.values.items())
+
+
+def _refusal(slot: Slot, wish: Wish) -> FoldingError:
+    for key, value in wish.values.items():
+        legal = {option.attributes[wish.layer].get(key) for option in slot.options} - {None}
+        if not legal:
+            keys = sorted({key for o in slot.options for key in o.attributes[wish.layer]})
+            return FoldingError(
+                f"layer `{wish.layer}` has no `{key}`",
+                where=wish.where,
+                do=f"it takes {', '.join(keys)}",
+            )
+        if value not in legal:
+            return FoldingError(
+                f"layer `{wish.layer}` cannot have {key} {value}",
+                where=wish.where,
+                why=f"legal are {', '.join(map(str, sorted(legal, key=_order)))}",
+                do=f"the nearest is {key} {_nearest(value, legal)}",
+            )
+    return FoldingError(
+        f"layer `{wish.layer}` cannot have all of this at once: {dict(wish.values)}",
+        where=wish.where,
+        why="each value is legal, but not together with the others",
+        do="leave one of them out",
+    )
+
+
+def _order(value: Value | None) -> tuple[bool, int, str]:
+    return (isinstance(value, str), value if isinstance(value, int) else 0, str(value))
+
+
+def _nearest(value: Value, legal: set[Value | None]) -> Value | None:
+    numbers = [one for one in legal if isinstance(one, int)]
+    if isinstance(value, int) and numbers:
+        return min(numbers, key=lambda one: (abs(one - value), one))
+    return min(legal, key=_order)

@@ -1,0 +1,108 @@
+"""How many pixels a beat each layer takes, together with its folding.
+
+One pixel a beat is enough until a layer that handles every pixel at once is still the slowest. Then
+this layer gets more of them, and the model is folded again; as long as that makes the design
+faster and it fits, so on. At a given rate only layers that could not reach it get more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.dataflow.cost.blocks import BlockCosts
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.fold import Folding, fold
+from qdeploy.dataflow.folding.pixels import pixel_choices, with_pixels
+from qdeploy.design.manifest import PIXELS
+from qdeploy.errors import FoldingError
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+Choices = Mapping[str, Mapping[int, int]]
+
+
+def fold_with_pixels(
+    model: ModelWrapper,
+    budget: Budget,
+    cycles: int | None = None,
+    *,
+    floor: int = 1,
+    wishes: Sequence[Wish] = (),
+    costs: BlockCosts | None = None,
+    clock_mhz: float | None = None,
+) -> tuple[ModelWrapper, Folding]:
+    """Fold a model, with more pixels a beat where that pays; arguments and errors as `fold` has.
+
+    Returns:
+        The folded model, which may be a copy, and its folding, with M where it is above 1.
+    """
+    choices = pixel_choices(model)
+    asked, others = _asked(choices, wishes)
+    settings: dict[str, Any] = {"floor": floor, "costs": costs, "clock_mhz": clock_mhz}
+
+    def folded(pixels: Mapping[str, int]) -> tuple[ModelWrapper, Folding]:
+        made = with_pixels(model, pixels)
+        found = fold(made, budget, cycles, wishes=others, **settings)
+        named = {
+            name: {PIXELS: pixels[name], **values} if pixels.get(name, 1) > 1 else values
+            for name, values in found.attributes.items()
+        }
+        return made, replace(found, attributes=named)
+
+    if asked:
+        return folded(asked)
+    if cycles is not None:
+        return folded(_enough(choices, cycles))
+    best = folded({})
+    while best[1].solution.cycles > floor:
+        reached = best[1].solution.cycles
+        pixels = _enough(choices, reached - 1)
+        stuck = any(choices[name][many] >= reached for name, many in pixels.items())
+        if stuck or all(many == 1 for many in pixels.values()):
+            break
+        try:
+            tried = folded(pixels)
+        except FoldingError:  # not even the slowest of these foldings fits
+            break
+        if tried[1].solution.cycles >= reached:
+            break
+        best = tried
+    return best
+
+
+def _enough(choices: Choices, cycles: int) -> dict[str, int]:
+    """Layer -> the fewest pixels a beat with which it can be done in `cycles`; 1 where none can."""
+    return {
+        name: next((many for many in sorted(known) if known[many] <= cycles), 1)
+        for name, known in choices.items()
+    }
+
+
+def _asked(choices: Choices, wishes: Sequence[Wish]) -> tuple[dict[str, int], list[Wish]]:
+    """M by layer, as a folding file has it, and what else it asks for.
+
+    Raises:
+        FoldingError: a layer cannot take that many; names the nearest number.
+    """
+    pixels: dict[str, int] = {}
+    others = []
+    for wish in wishes:
+        values = dict(wish.values)
+        many = values.pop(PIXELS, None)
+        if many is not None:
+            legal = sorted(choices.get(wish.layer, {1: 0}))
+            if many not in legal:
+                near = min(legal, key=lambda m: abs(m - many) if isinstance(many, int) else m)
+                raise FoldingError(
+                    f"layer `{wish.layer}` cannot have {PIXELS} {many}",
+                    where=wish.where,
+                    why=f"legal are {', '.join(map(str, legal))}",
+                    do=f"the nearest is {PIXELS} {near}",
+                )
+            pixels[wish.layer] = int(many)
+        others.append(replace(wish, values=values))
+    return pixels, others

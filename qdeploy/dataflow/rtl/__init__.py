@@ -1,0 +1,1 @@
+"""Our Verilog from Python: blocks, wrappers, memory files, sums of constants."""

@@ -1,0 +1,1 @@
+"""One top module that joins the layers' wrappers."""

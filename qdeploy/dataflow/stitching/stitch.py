@@ -1,0 +1,216 @@
+"""Stitch specialized hardware layers into one Verilog design.
+
+    requires   RTL backends only, one producer and one consumer for every stream, equal widths
+    transform  one wrapper module a layer, one top module that joins them, memory files beside
+    ensures    a design folder that a simulator or synthesizer reads as its working directory
+
+The top has AXI-Stream in (`s_axis`) and out (`m_axis`, TLAST on a frame's last beat). Compiled with
+the macro QD_TAPS it also has, for every boundary, ports that watch the stream there, and for every
+FIFO its fill.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.artifacts import atomic_folder
+from qdeploy.dataflow.finn.boundaries import boundary_of, owner_of
+from qdeploy.dataflow.finn.names import identifier
+from qdeploy.dataflow.finn.nodes import operator, stream_name
+from qdeploy.dataflow.finn.timing import UNITS, frame_cycles, macs_of
+from qdeploy.dataflow.rtl.library import closure, library_file
+from qdeploy.dataflow.rtl.unit import Unit
+from qdeploy.dataflow.stitching.top_module import Ports, Wiring, top_module
+from qdeploy.design.manifest import PIXELS, Design, Fifo, Layer, Stream
+from qdeploy.devices.boards import Board
+from qdeploy.ir.integer_graph import IntegerGraph, Tensor, stream_shape
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from qonnx.core.modelwrapper import ModelWrapper
+
+FOLDING_KEYS = ("PE", "SIMD", PIXELS)
+
+
+def stitch(
+    model: ModelWrapper,
+    graph: IntegerGraph,
+    folder: Path,
+    board: Board,
+    clock_mhz: float,
+    *,
+    taps: bool = True,
+) -> Design:
+    """Write the design into `folder` (replaced as a whole) and return it.
+
+    Args:
+        taps: whether boundaries can be watched.
+
+    Raises:
+        PassError: a stream lacks an end, or its ends differ in width.
+    """
+    stitcher = _Stitcher(model, graph, taps)
+    with atomic_folder(folder) as temporary:
+        design = stitcher.design(board, clock_mhz)
+        for name, text in stitcher.files().items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        for name in stitcher.libraries():
+            shutil.copy(library_file(name), temporary / name)
+        design.save(temporary)
+    return design
+
+
+class _Stitcher:
+    def __init__(self, model: ModelWrapper, graph: IntegerGraph, taps: bool) -> None:
+        from qonnx.custom_op.registry import getCustomOp
+
+        self.model, self.graph = model, graph
+        self.nodes = list(model.graph.node)
+        self.instances: list[Any] = [getCustomOp(node) for node in self.nodes]
+        self.units: list[Unit] = [inst.unit(model) for inst in self.instances]
+        self.top = identifier(f"{graph.name}_top")
+        self.wiring = self._wiring()
+        self.wiring.check()
+        self.taps = self._taps() if taps else []
+        self.fifos = self._fifos()
+
+    def _wiring(self) -> Wiring:
+        """Which stream connects which ports; every stream has one producer and one consumer."""
+        constants = {item.name for item in self.model.graph.initializer}
+        ports = [
+            Ports(
+                node.name,
+                unit,
+                tuple(name for name in node.input if name not in constants),
+                tuple(node.output),
+                f"{node.name}_fill" if operator(node.op_type) == "StreamingFIFO" else None,
+                _limit(node, inst) or None,
+            )
+            for node, inst, unit in zip(self.nodes, self.instances, self.units, strict=True)
+        ]
+        graph = self.model.graph
+        return Wiring(ports, graph.input[0].name, graph.output[0].name)
+
+    def libraries(self) -> list[str]:
+        """Files of `hw/rtl` in use."""
+        names = [name for unit in self.units for name in unit.files]
+        return sorted({*names, *closure(["qd_tlast"])})
+
+    def files(self) -> dict[str, str]:
+        """Generated files: wrappers, memories, the top."""
+        texts = {}
+        for node, unit in zip(self.nodes, self.units, strict=True):
+            texts[f"{node.name}.v"] = unit.verilog(node.name)
+            for name, lines in unit.memories().items():
+                texts[name] = "\n".join(lines) + "\n"
+        watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
+        beats = self._output().beats
+        texts[f"{self.top}.v"] = top_module(self.top, self.graph.name, self.wiring, watched, beats)
+        return texts
+
+    def design(self, board: Board, clock_mhz: float) -> Design:
+        """The manifest."""
+        files = self.files()
+        sources = sorted([*(n for n in files if n.endswith(".v")), *self.libraries()])
+        return Design(
+            name=self.graph.name,
+            top=self.top,
+            board=board.name,
+            part=board.part,
+            clock_mhz=clock_mhz,
+            sources=sources,
+            memories=sorted(n for n in files if n.endswith(".hex")),
+            input=self._input(),
+            output=self._output(),
+            taps=[stream for _, stream in self.taps],
+            fifos=self.fifos,
+            layers=self._layers(),
+            logit_scale=float(self.graph.logit_scale),
+        )
+
+    def _layers(self) -> list[Layer]:
+        layers = []
+        for node, inst in zip(self.nodes, self.instances, strict=True):
+            owner = owner_of(self.model, node, self.graph)
+            layers.append(
+                Layer(
+                    name=node.name,
+                    layer=owner.layer,
+                    op=operator(node.op_type),
+                    module=node.name,
+                    cycles=frame_cycles(self.model, node),
+                    macs=macs_of(owner, self.graph) if operator(node.op_type) in UNITS else 0,
+                    folding=_folding(inst),
+                )
+            )
+        return layers
+
+    def _output(self) -> Stream:
+        last = self.model.find_producer(self.model.graph.output[0].name)
+        return self._stream("m_axis", last, self.graph.tensors[self.graph.output])
+
+    def _input(self) -> Stream:
+        source = self.graph.tensors[self.graph.input]
+        first = self.model.find_consumer(self.model.graph.input[0].name)
+        inst = self.instances[self.nodes.index(first)]
+        dtype = inst.get_input_datatype(0)
+        return Stream(
+            name="s_axis",
+            tensor=source.name,
+            shape=stream_shape(source),
+            bits=int(dtype.bitwidth()),
+            signed=bool(dtype.signed()),
+            per_beat=int(inst.get_folded_input_shape(0)[-1]),
+        )
+
+    def _stream(self, name: str, node: NodeProto, tensor: Tensor) -> Stream:
+        inst = self.instances[self.nodes.index(node)]
+        dtype = inst.get_output_datatype()
+        return Stream(
+            name=name,
+            tensor=tensor.name,
+            shape=stream_shape(tensor),
+            bits=int(dtype.bitwidth()),
+            signed=bool(dtype.signed()),
+            per_beat=int(inst.get_folded_output_shape()[-1]),
+        )
+
+    def _taps(self) -> list[tuple[int, Stream]]:
+        """Index of the node and the stream that watches its output, for every boundary."""
+        taps: list[tuple[int, Stream]] = []
+        for index, node in enumerate(self.nodes):
+            name = boundary_of(self.model, node, self.graph)
+            if name is not None:
+                stream = self._stream(f"tap{len(taps)}", node, self.graph.tensors[name])
+                taps.append((index, stream))
+        return taps
+
+    def _fifos(self) -> list[Fifo]:
+        return [
+            Fifo(
+                name=node.name,
+                depth=int(inst.get_nodeattr("depth")),
+                width=int(inst.get_instream_width()),
+                fill_port=f"{node.name}_fill",
+                stream=stream_name(self.model.find_consumer(node.output[0]), node.output[0]),
+                limit_port=_limit(node, inst),
+            )
+            for node, inst in zip(self.nodes, self.instances, strict=True)
+            if operator(node.op_type) == "StreamingFIFO"
+        ]
+
+
+def _folding(inst: Any) -> dict[str, int]:
+    """PE and SIMD where a layer has them, and M where it takes more than a pixel a beat."""
+    keys = inst.get_nodeattr_types()
+    values = {key: int(inst.get_nodeattr(key)) for key in FOLDING_KEYS if key in keys}
+    return {key: value for key, value in values.items() if key != PIXELS or value > 1}
+
+
+def _limit(node: NodeProto, inst: Any) -> str:
+    """The top's port for the depth a FIFO has to behave like; empty where its depth is fixed."""
+    if operator(node.op_type) != "StreamingFIFO" or not inst.get_nodeattr("limited"):
+        return ""
+    return f"{node.name}_limit"

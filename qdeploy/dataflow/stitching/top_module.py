@@ -1,0 +1,179 @@
+"""The top module of a design: layers joined by streams, AXI-Stream in and out, taps for simulation.
+
+Every stream becomes three wires named after its number; a layer's instance is `<layer>_i`. With the
+macro QD_TAPS the module has further ports: `<tap>_tdata/_tvalid/_tready` for each watched stream,
+and one fill for each FIFO. A FIFO of limited depth, for simulation, has a port for its limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qdeploy.dataflow.rtl.unit import Unit, padded
+from qdeploy.design.manifest import Stream
+from qdeploy.errors import PassError
+
+FILL_BITS = 16
+
+
+@dataclass(frozen=True)
+class Ports:
+    """A layer and the streams at its ports, in port order.
+
+    Args:
+        module: name of its wrapper module.
+        unit: what it consists of.
+        inputs, outputs: names of the streams.
+        fill: name of the top's port for a FIFO's fill, None for what is no FIFO.
+        limit: name of the top's port for its limit, None where the depth is fixed.
+    """
+
+    module: str
+    unit: Unit
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fill: str | None = None
+    limit: str | None = None
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """All layers of a design, the stream that comes in and the one that goes out."""
+
+    layers: list[Ports]
+    source: str
+    sink: str
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Unpadded width of every stream, as its producer (or the first consumer) has it."""
+        found: dict[str, int] = {}
+        for layer in self.layers:
+            found |= dict(zip(layer.outputs, layer.unit.out_bits, strict=True))
+        for layer in self.layers:
+            for name, bits in zip(layer.inputs, layer.unit.in_bits, strict=True):
+                found.setdefault(name, bits)
+        return found
+
+    def check(self) -> None:
+        """Every stream has one producer, one consumer, and the same width at both.
+
+        Raises:
+            PassError: one has not.
+        """
+        made = Counter([self.source, *(name for layer in self.layers for name in layer.outputs)])
+        read = Counter([self.sink, *(name for layer in self.layers for name in layer.inputs)])
+        for name in {*made, *read}:
+            if made[name] != 1 or read[name] != 1:
+                raise PassError(
+                    f"stream `{name}` has {made[name]} producers and {read[name]} consumers"
+                )
+        widths = self.widths
+        for layer in self.layers:
+            for name, bits in zip(layer.inputs, layer.unit.in_bits, strict=True):
+                if widths[name] != bits:
+                    raise PassError(
+                        f"stream `{name}` has {widths[name]} bits, `{layer.module}` takes {bits}"
+                    )
+
+
+def top_module(
+    top: str, title: str, wiring: Wiring, watched: Mapping[str, Stream], beats: int
+) -> str:
+    """Verilog text of the top.
+
+    Args:
+        top: module name.
+        title: of the network, for the header comment.
+        watched: stream name -> tap.
+        beats: output beats a frame, after which TLAST stands.
+    """
+    widths = wiring.widths
+    number = {name: index for index, name in enumerate(widths)}
+    source, sink = padded(widths[wiring.source]), padded(widths[wiring.sink])
+    fills = [layer.fill for layer in wiring.layers if layer.fill]
+    lines = [f"// {title}: stitched from its layers.", f"module {top} ("]
+    lines += [
+        "  input  wire clk,",
+        "  input  wire rst_n,",
+        f"  input  wire [{source - 1}:0] s_axis_tdata,",
+        "  input  wire s_axis_tvalid,",
+        "  output wire s_axis_tready,",
+        *(
+            f"  input  wire [{FILL_BITS - 1}:0] {item.limit},"
+            for item in wiring.layers
+            if item.limit
+        ),
+        "`ifdef QD_TAPS",
+    ]
+    for tap in watched.values():
+        lines.append(f"  output wire [{tap.width - 1}:0] {tap.name}_tdata,")
+        lines.append(f"  output wire {tap.name}_tvalid, output wire {tap.name}_tready,")
+    lines += [f"  output wire [{FILL_BITS - 1}:0] {fill}," for fill in fills]
+    lines += [
+        "`endif",
+        f"  output wire [{sink - 1}:0] m_axis_tdata,",
+        "  output wire m_axis_tvalid,",
+        "  output wire m_axis_tlast,",
+        "  input  wire m_axis_tready",
+        ");",
+    ]
+    for name, index in number.items():
+        lines.append(f"  wire [{padded(widths[name]) - 1}:0] d{index};  // {name}")
+        lines.append(f"  wire v{index}, r{index};")
+    entry, leave = number[wiring.source], number[wiring.sink]
+    lines += [
+        f"  assign d{entry} = s_axis_tdata;",
+        f"  assign v{entry} = s_axis_tvalid;",
+        f"  assign s_axis_tready = r{entry};",
+    ]
+    for layer in wiring.layers:
+        lines += _instance(layer, number)
+    lines += [
+        f"  qd_tlast #(.WIDTH({sink}), .BEATS({beats})) frame_end (.clk(clk), .rst_n(rst_n),",
+        f"    .s_tdata(d{leave}), .s_tvalid(v{leave}), .s_tready(r{leave}),",
+        "    .m_tdata(m_axis_tdata), .m_tvalid(m_axis_tvalid), .m_tready(m_axis_tready),",
+        "    .m_tlast(m_axis_tlast));",
+        *_taps(watched, fills, number),
+        "endmodule",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _instance(layer: Ports, number: Mapping[str, int]) -> list[str]:
+    connections = [".ap_clk(clk)", ".ap_rst_n(rst_n)"]
+    for prefix, names in (("in", layer.inputs), ("out", layer.outputs)):
+        for port, name in enumerate(names):
+            wire = number[name]
+            connections += [
+                f".{prefix}{port}_V_TDATA(d{wire})",
+                f".{prefix}{port}_V_TVALID(v{wire})",
+                f".{prefix}{port}_V_TREADY(r{wire})",
+            ]
+    lines = []
+    if layer.fill:
+        lines.append(f"  wire [{FILL_BITS - 1}:0] {layer.fill}_w;")
+        connections.append(f".fill({layer.fill}_w)")
+    if layer.limit:
+        connections.append(f".limit({layer.limit})")
+    joined = ",\n    ".join(connections)
+    return [*lines, f"  {layer.module} {layer.module}_i (\n    {joined}\n  );"]
+
+
+def _taps(watched: Mapping[str, Stream], fills: list[str], number: Mapping[str, int]) -> list[str]:
+    lines = ["`ifdef QD_TAPS"]
+    for name, tap in watched.items():
+        wire = number[name]
+        lines += [
+            f"  assign {tap.name}_tdata = d{wire};",
+            f"  assign {tap.name}_tvalid = v{wire};",
+            f"  assign {tap.name}_tready = r{wire};",
+        ]
+    lines += [f"  assign {fill} = {fill}_w;" for fill in fills]
+    if fills:
+        joined = ", ".join(f"{fill}_w" for fill in fills)
+        lines += ["`else", f"  wire unused_fill = &{{1'b0, {joined}}};"]
+    return [*lines, "`endif"]

@@ -1,0 +1,1 @@
+"""The manifest of a stitched design, and the packing of its streams."""

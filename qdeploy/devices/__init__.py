@@ -1,0 +1,1 @@
+"""Boards, parts and families."""

@@ -1,0 +1,1 @@
+"""The integer graph: nodes, intervals, rules, numpy reference, fixed point."""

@@ -1,0 +1,106 @@
+"""The integer graph in numpy int64: slow, plain, indisputable.
+
+Every other executor of the integer graph has to equal this one bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import (
+    Add,
+    ArgMax,
+    Bias,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalSum,
+    IntArray,
+    IntegerGraph,
+    MaxPool,
+    Node,
+    Threshold,
+)
+
+
+def run_reference(
+    graph: IntegerGraph, codes: IntArray, *, accumulators: bool = False
+) -> dict[str, IntArray]:
+    """Every boundary of the graph for a batch of frames.
+
+    Args:
+        graph: the integer graph.
+        codes: input codes (N, *shape) of any integer type, within the input's range.
+        accumulators: give every tensor, not only the boundaries.
+
+    Returns:
+        int64 arrays (N, *shape) by tensor name.
+    """
+    tensors = {graph.input: np.asarray(codes).astype(np.int64)}
+    for node in graph.nodes:
+        tensors[node.output] = evaluate(node, *(tensors[name] for name in node.inputs))
+    wanted = tensors if accumulators else graph.boundaries()
+    return {name: tensors[name] for name in wanted}
+
+
+def count_thresholds(acc: IntArray, thresholds: IntArray, base: int) -> IntArray:
+    """base + #{k : acc >= thresholds[c, k]} for acc (N, C, ...)."""
+    result = np.empty(acc.shape, dtype=np.int64)
+    for channel, row in enumerate(thresholds):
+        result[:, channel] = base + np.searchsorted(row, acc[:, channel], side="right")
+    return result
+
+
+def evaluate(node: Node, *inputs: IntArray) -> IntArray:
+    """One node for a batch of each of its inputs (N, *shape)."""
+    x = inputs[0]
+    if isinstance(node, Conv):
+        return _convolve(node, x)
+    if isinstance(node, Dense):
+        return x @ node.weights.T
+    if isinstance(node, Bias):
+        return x + node.bias.reshape(1, -1, *([1] * (x.ndim - 2)))
+    if isinstance(node, Threshold):
+        return count_thresholds(x, node.thresholds, node.base)
+    if isinstance(node, Add):
+        return x + inputs[1]
+    if isinstance(node, GlobalSum):
+        return x.sum(axis=(2, 3))
+    if isinstance(node, MaxPool):
+        # No code is lower than the smallest int64: the padding never wins.
+        x = _padded(x, node.pads, int(np.iinfo(np.int64).min))
+        windows = np.lib.stride_tricks.sliding_window_view(x, node.kernel, axis=(2, 3))
+        return windows[:, :, :: node.stride[0], :: node.stride[1]].max(axis=(4, 5))
+    if isinstance(node, Flatten):
+        return x.reshape(len(x), -1)
+    if isinstance(node, ArgMax):
+        return x.argmax(axis=1, keepdims=True).astype(np.int64)
+    raise InternalError(f"the reference does not know {type(node).__name__} ({node.name})")
+
+
+def _convolve(node: Conv, x: IntArray) -> IntArray:
+    x = _padded(x, node.pads, 0)
+    out_channels, _, kh, kw = node.weights.shape
+    extent = (node.dilation[0] * (kh - 1) + 1, node.dilation[1] * (kw - 1) + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
+    windows = windows[
+        :, :, :: node.stride[0], :: node.stride[1], :: node.dilation[0], :: node.dilation[1]
+    ]
+    inputs, outputs = x.shape[1] // node.groups, out_channels // node.groups
+    if inputs == outputs == 1:
+        return np.einsum("nchwij,cij->nchw", windows, node.weights[:, 0])
+    parts = [
+        np.tensordot(
+            windows[:, g * inputs : (g + 1) * inputs],
+            node.weights[g * outputs : (g + 1) * outputs],
+            axes=([1, 4, 5], [1, 2, 3]),
+        )
+        for g in range(node.groups)
+    ]
+    return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
+
+
+def _padded(x: IntArray, pads: tuple[int, int, int, int], code: int) -> IntArray:
+    top, left, bottom, right = pads
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=code)

@@ -1,0 +1,125 @@
+"""What every integer graph promises, checked node by node.
+
+The lowering ends with this check, and whoever makes a graph by other means can call it: levels
+below rely on these rules without asking again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qdeploy.errors import PassError
+from qdeploy.ir.integer_graph import (
+    Add,
+    ArgMax,
+    Bias,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalSum,
+    IntegerGraph,
+    MaxPool,
+    Node,
+    Tensor,
+    Threshold,
+)
+
+MOST_BITS = 32
+
+
+def check_graph(graph: IntegerGraph) -> None:
+    """Check order, shapes, intervals, types and thresholds of a graph.
+
+    Raises:
+        PassError: names the first node that breaks a rule, its layer, and the rule.
+    """
+    known = {graph.input}
+    for node in graph.nodes:
+        unknown = [name for name in node.inputs if name not in known]
+        problem = f"it reads `{unknown[0]}` before it is made" if unknown else None
+        if node.output in known:
+            problem = f"`{node.output}` is made twice"
+        problem = problem or next(_problems(graph, node), None)
+        if problem is not None:
+            raise PassError(
+                f"layer `{node.layer}`: {problem}",
+                where=f"node `{node.name}` ({type(node).__name__})",
+            )
+        known.add(node.output)
+    if graph.output not in known:
+        raise PassError(f"nothing makes the output `{graph.output}`")
+
+
+def _problems(graph: IntegerGraph, node: Node) -> Iterator[str]:
+    inputs = [graph.tensors[name] for name in node.inputs]
+    output = graph.tensors[node.output]
+    if len(inputs) != (2 if isinstance(node, Add) else 1):
+        yield f"it has {len(inputs)} inputs"
+        return
+    expected = _shape(node, inputs[0])
+    if expected != output.shape:
+        yield f"{inputs[0].shape} becomes {expected}, not {output.shape}"
+    if not output.dtype.lo <= output.lo <= output.hi <= output.dtype.hi:
+        yield f"its codes [{output.lo}, {output.hi}] do not fit {output.dtype.bits} bits"
+    if output.dtype.bits > MOST_BITS:
+        yield f"it needs {output.dtype.bits} bits, more than {MOST_BITS}"
+    if isinstance(node, Add) and inputs[0].shape != inputs[1].shape:
+        yield f"its two inputs have different shapes ({inputs[0].shape} and {inputs[1].shape})"
+    if isinstance(node, Add) and inputs[0].scale != inputs[1].scale:
+        yield f"its two inputs have different scales ({inputs[0].scale} and {inputs[1].scale})"
+    if isinstance(node, Threshold):
+        yield from _threshold_problems(node, inputs[0], output)
+
+
+def _threshold_problems(node: Threshold, source: Tensor, output: Tensor) -> Iterator[str]:
+    if (np.diff(node.thresholds, axis=1) < 0).any():
+        channel = int((np.diff(node.thresholds, axis=1) < 0).any(axis=1).argmax())
+        yield f"the thresholds of channel {channel} do not ascend"
+    if len(node.thresholds) != source.shape[0]:
+        yield f"{len(node.thresholds)} rows of thresholds for {source.shape[0]} channels"
+    if not output.dtype.lo <= node.base <= node.base + node.thresholds.shape[1] <= output.dtype.hi:
+        yield f"its codes from {node.base} on do not fit {output.dtype.bits} bits"
+
+
+def _shape(node: Node, source: Tensor) -> tuple[int, ...] | None:
+    """The shape a node makes of its first input, None where it takes no such input."""
+    shape = source.shape
+    if isinstance(node, Flatten):
+        return (source.size,)
+    if isinstance(node, ArgMax):
+        return (1, *shape[1:])
+    if isinstance(node, Add | Threshold | Bias):
+        return shape
+    if isinstance(node, Dense):
+        return node.weights.shape[:1] if shape == node.weights.shape[1:] else None
+    if len(shape) != 3:
+        return None
+    if isinstance(node, GlobalSum):
+        return shape[:1]
+    if isinstance(node, MaxPool):
+        return (shape[0], *_windows(shape, node.kernel, node.stride, node.pads, (1, 1)))
+    if isinstance(node, Conv):
+        out_channels, inputs, *kernel = node.weights.shape
+        if inputs * node.groups != shape[0] or node.groups not in (1, shape[0]):
+            return None
+        sizes = _windows(shape, (kernel[0], kernel[1]), node.stride, node.pads, node.dilation)
+        return (out_channels, *sizes)
+    return None
+
+
+def _windows(
+    shape: tuple[int, ...],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+) -> tuple[int, int]:
+    height, width = (
+        (shape[1 + axis] + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1)
+        // stride[axis]
+        + 1
+        for axis in range(2)
+    )
+    return height, width

@@ -1,0 +1,1 @@
+"""A QONNX file in canonical form: passes, names, refusals."""

@@ -1,0 +1,146 @@
+"""The one way to say that a layer cannot become hardware.
+
+A refusal names the node of the file and the layer of the network it came from, what was found, the
+pattern that is expected around such a node, why, and what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnx import NodeProto
+
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.canonical.names import layer_of
+
+WEIGHTED = "codes -> {} with quantized weights -> batch norm or bias -> ReLU -> quantizer"
+AFFINE = (
+    "a layer's sums -> one factor and one term for each channel (batch norm) -> ReLU -> quantizer"
+)
+AVERAGE = "quantizer -> average over the whole map -> Flatten -> Linear"
+LOGITS = "codes -> the last Conv2d or Linear, with one scale -> bias -> logits"
+VECTOR = "quantizer -> Flatten -> Linear"
+# What a node of each kind has to stand between.
+PATTERNS: Mapping[str, str] = {
+    "Conv": WEIGHTED.format("Conv2d"),
+    "MatMul": WEIGHTED.format("Linear"),
+    "Gemm": WEIGHTED.format("Linear"),
+    "Quant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
+    "IntQuant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
+    "BipolarQuant": "weights of -1 and +1 -> Conv2d or Linear",
+    "Add": "one shared quantizer on both branches -> their sum -> ReLU or quantizer",
+    "MaxPool": "quantizer -> MaxPool2d -> the next layer",
+    "Flatten": VECTOR,
+    "Reshape": VECTOR,
+    "Squeeze": VECTOR,
+    "Pad": "zeros around a map -> Conv2d",
+    **dict.fromkeys(("GlobalAveragePool", "AveragePool", "ReduceMean"), AVERAGE),
+    **dict.fromkeys(("Mul", "Div", "Sub", "BatchNormalization"), AFFINE),
+}
+ANYWHERE = (
+    "a convolution's or fully connected layer's sums go to batch norm or bias, then to ReLU, then "
+    "to a quantizer; only codes go on to other layers"
+)
+ACCEPTED = (
+    "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, residual sums of "
+    "quantized branches, max-pooling of codes, global average pooling and Flatten"
+)
+CURVE = (
+    "what stands between a layer's sums and a quantizer becomes integer thresholds, which follow "
+    "lines and ReLU only",
+    "use QuantReLU, or QuantIdentity where negative values are wanted, and retrain",
+)
+ENLARGE = (
+    "an output pixel would have to be repeated or mixed in the stream, which is not built",
+    "end the network at the logits of each pixel and let the host enlarge them or their classes",
+)
+PART = (
+    "a stream goes to its readers as a whole",
+    "give the whole map to a convolution of kernel 1, which can pick channels",
+)
+NORM = (
+    "mean and variance of the frame itself would be needed while it runs; batch norm's are fixed",
+    "use batch norm and retrain",
+)
+LOOP = ("a frame goes through the layers once", "unroll it, or use a feed-forward network")
+# Operators without hardware: why, and what to use instead.
+OPERATORS: Mapping[str, tuple[str, str]] = {
+    "Softmax": (
+        "the largest logit decides",
+        "end the network at the logits; the host can compute probabilities from them",
+    ),
+    "ArgMax": (
+        "the index is computed behind the integer logits, not in the file",
+        "end the network at the logits and ask for the class on export",
+    ),
+    "Concat": (
+        "streams are added, not joined side by side",
+        "use a residual sum of two branches of one shape",
+    ),
+    **dict.fromkeys(("Resize", "Upsample", "ConvTranspose", "DepthToSpace"), ENLARGE),
+    **dict.fromkeys(("Slice", "Split", "Gather"), PART),
+    **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "LpNormalization"), NORM),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), LOOP),
+    **dict.fromkeys(
+        (
+            *("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Softplus", "Mish", "Gelu", "Erf"),
+            *("LeakyRelu", "PRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Clip"),
+            *("Exp", "Log", "Pow", "Sqrt", "Abs"),
+        ),
+        CURVE,
+    ),
+}
+
+
+def refuse(
+    node: NodeProto,
+    found: str,
+    *,
+    why: str | None = None,
+    do: str | None = None,
+    expected: str | None = None,
+) -> UnsupportedLayerError:
+    """An error that names the layer and the node, what was found and what was expected there.
+
+    Args:
+        node: of the QONNX file.
+        found: what is wrong with it.
+        why: the reason behind the rule, where it is not obvious.
+        do: what to change.
+        expected: the pattern such a node has to be part of; by default that of its kind.
+    """
+    return refuse_layer(
+        layer_of(node),
+        node.name or node.output[0],
+        node.op_type,
+        found,
+        why=why,
+        do=do,
+        expected=expected,
+    )
+
+
+def refuse_operator(node: NodeProto) -> UnsupportedLayerError:
+    """As `refuse`, for an operator of which no use at all can become hardware."""
+    why, do = OPERATORS.get(node.op_type, (None, f"build the network from {ACCEPTED}"))
+    return refuse(node, f"{node.op_type} has no hardware here", why=why, do=do)
+
+
+def refuse_layer(
+    layer: str,
+    node: str,
+    kind: str,
+    found: str,
+    *,
+    why: str | None = None,
+    do: str | None = None,
+    expected: str | None = None,
+) -> UnsupportedLayerError:
+    """As `refuse`, for a node of any graph: its layer, its name and its kind."""
+    return UnsupportedLayerError(
+        f"layer `{layer}` cannot become hardware: {found}",
+        where=f"node `{node}` ({kind})",
+        expected=expected or PATTERNS.get(kind, ANYWHERE),
+        why=why,
+        do=do,
+    )

@@ -1,0 +1,62 @@
+"""Convolutions and pools that no file may have, looked for before anything computes with them.
+
+ONNX's own checker lets a stride of 0 pass, and its shape inference divides by it: the process ends.
+It lets groups pass that do not divide the channels, and the executor fails on them.
+"""
+
+from __future__ import annotations
+
+from onnx import ModelProto, helper
+
+from qdeploy.lowering.canonical.passes import shape_of
+from qdeploy.lowering.canonical.refusal import refuse
+
+_LEAST = {"kernel_shape": 1, "strides": 1, "dilations": 1, "group": 1, "pads": 0}
+_WINDOWED = ("Conv", "MaxPool", "AveragePool")
+
+
+def check_windows(model: ModelProto) -> None:
+    """Check kernels, strides, dilations, groups and paddings of a file.
+
+    Raises:
+        UnsupportedLayerError: names the first node with one below its least value.
+    """
+    for node in model.graph.node:
+        if node.op_type not in _WINDOWED:
+            continue
+        for attribute in node.attribute:
+            if attribute.name not in _LEAST:
+                continue
+            value, least = helper.get_attribute_value(attribute), _LEAST[attribute.name]
+            values = value if isinstance(value, list) else [value]
+            if min(values, default=least) < least:
+                raise refuse(
+                    node,
+                    f"it has {attribute.name} {', '.join(str(v) for v in values)}",
+                    why=f"each number has to be at least {least}",
+                    do="give the layer a window that moves, and pad with zeros or not at all",
+                )
+
+
+def check_channels(model: ModelProto) -> None:
+    """Check that each convolution's weights take the channels it gets, in groups of one size.
+
+    Raises:
+        UnsupportedLayerError: names the first that does not.
+    """
+    padded = {node.output[0] for node in model.graph.node if node.op_type == "Pad"}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.input[0] in padded:  # Pads have rules of their own.
+            continue
+        source, weights = shape_of(model, node.input[0]), shape_of(model, node.input[1])
+        if len(source) != 4 or len(weights) != 4:
+            continue  # Not known, or not two-dimensional: the lowering says which.
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if weights[1] * groups != source[1] or weights[0] % groups:
+            raise refuse(
+                node,
+                f"a convolution of {source[1:]} with weights {weights} in {groups} "
+                f"group{'s' if groups > 1 else ''}",
+                do="give it (channels, height, width) with the channels its weights take, in "
+                "groups of one size",
+            )

@@ -1,0 +1,59 @@
+"""Whether a network can become integers, asked in seconds, before any training.
+
+The untrained network is calibrated on a few random codes, exported and lowered, without the passes
+that only matter for trained numbers. What counts is the refusal; the graph is for whoever asks
+further (`dataflow/supported.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.lowering.from_torch.export import export_qonnx_file
+from qdeploy.lowering.integers.lower import lower_model
+
+# Batch norm needs more than one value a channel, and scales some input that is not zero.
+CALIBRATION_FRAMES = 4
+CALIBRATION_STEPS = 2
+
+
+def check_network(
+    network: nn.Module, input_shape: tuple[int, ...] | None = None, *, input_bits: int = 8
+) -> IntegerGraph:
+    """Refuse a quantized network that cannot be lowered.
+
+    Args:
+        network: a Brevitas network; it is not changed.
+        input_shape: without the batch axis; by default the network's attribute `input_shape`.
+        input_bits: width of the input codes.
+
+    Returns:
+        The integer graph of the untrained network.
+
+    Raises:
+        UnsupportedLayerError: names the layer, the reason and what is accepted.
+    """
+    shape = input_shape or getattr(network, "input_shape", None)
+    if shape is None:
+        raise UnsupportedLayerError(
+            f"{type(network).__name__} does not say what it takes",
+            do="give the network an attribute `input_shape`, such as (1, 28, 28)",
+        )
+    trial = copy.deepcopy(network).cpu().train()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for _ in range(CALIBRATION_STEPS):
+            codes = torch.randint(0, 2**input_bits, (CALIBRATION_FRAMES, *shape))
+            trial(codes.float() * 2.0**-input_bits)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trial.qonnx.onnx"
+        export_qonnx_file(trial, shape, path, centre=False)
+        return lower_model(onnx.load(path)).graph

@@ -1,0 +1,209 @@
+"""An integer graph under construction: nodes, tensors, intervals, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto
+
+from qdeploy.errors import PassError
+from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntegerGraph, IntType, Node, Tensor
+from qdeploy.ir.intervals import Intervals
+from qdeploy.ir.rules import check_graph
+from qdeploy.lowering.canonical.names import layer_of, unique
+from qdeploy.lowering.canonical.refusal import refuse
+from qdeploy.lowering.integers.affine import Activation, expand
+from qdeploy.lowering.integers.thresholds import Quantizer
+
+ACCUMULATOR_BITS = 32
+
+
+@dataclass(frozen=True)
+class ThresholdSource:
+    """What a Threshold was made of: value = gain[c]·n + offset[c] in front of a quantizer.
+
+    `quantized` is the quantizer's output in the QONNX file.
+    """
+
+    gain: tuple[Fraction, ...]
+    offset: tuple[Fraction, ...]
+    quantizer: Quantizer
+    quantized: str = ""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An integer graph with its ties to the QONNX file.
+
+    Args:
+        graph: the integers.
+        affine: for each Threshold's output, the exact map and quantizer behind its table.
+        intervals: for each accumulator, the exact interval per channel.
+        sources: for each boundary and the input, the tensor of the QONNX file with the same values.
+        notes: sentences about what was rounded.
+    """
+
+    graph: IntegerGraph
+    affine: Mapping[str, ThresholdSource]
+    intervals: Mapping[str, Intervals]
+    sources: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Builder:
+    """Collects nodes in execution order."""
+
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    intervals: dict[str, Intervals] = field(default_factory=dict)
+    affine: dict[str, ThresholdSource] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    signs: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def add_tensor(self, tensor: Tensor, source: str) -> str:
+        """Add a tensor under a unique name; returns the name."""
+        name = unique(tensor.name, self.tensors)
+        self.tensors[name] = replace(tensor, name=name)
+        self.sources[name] = source
+        return name
+
+    def accumulator(
+        self,
+        node: NodeProto,
+        shape: tuple[int, ...],
+        interval: Intervals,
+        kind: str,
+        scale: Fraction | None = None,
+        *,
+        found: str = "its accumulator needs {} bits",
+        expected: str | None = None,
+        do: str = "use fewer bits or fewer inputs",
+    ) -> str:
+        """Add the tensor of sums that `node` of the QONNX file makes; returns its name.
+
+        Args:
+            kind: end of the name.
+            found, expected, do: of the refusal, as `refuse` takes them.
+
+        Raises:
+            UnsupportedLayerError: the sums need more than `ACCUMULATOR_BITS` bits.
+        """
+        lo, hi = interval.bounds
+        dtype = IntType.holding(lo, hi)
+        if dtype.bits > ACCUMULATOR_BITS:
+            raise refuse(
+                node,
+                found.format(dtype.bits),
+                expected=expected,
+                why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
+                do=do,
+            )
+        tensor = Tensor(f"{layer_of(node)}.{kind}", shape, dtype, lo, hi, scale)
+        name = self.add_tensor(tensor, node.output[0])
+        self.intervals[name] = interval
+        return name
+
+    def channel_intervals(self, name: str) -> Intervals:
+        """Interval per channel of any tensor."""
+        if name in self.intervals:
+            return self.intervals[name]
+        tensor = self.tensors[name]
+        return Intervals((tensor.lo,) * tensor.shape[0], (tensor.hi,) * tensor.shape[0])
+
+    def producer(self, name: str) -> Node | None:
+        """The node that makes a tensor."""
+        return next((node for node in self.nodes if node.output == name), None)
+
+    def is_accumulator(self, name: str) -> bool:
+        """Whether a tensor is a weighted sum that no quantizer has narrowed yet.
+
+        Sums of codes (Add, GlobalSum) are on the codes' grid and count as codes.
+        """
+        return isinstance(self.producer(name), Conv | Dense | Bias)
+
+    def oriented(self, value: Activation) -> Activation:
+        """The map of a value from its tensor as it is now, sign changes of channels included."""
+        turned = self.signs.get(value.tensor)
+        if not turned:
+            return value
+        channels = self.tensors[value.tensor].shape[0]
+        gain = expand(value.gain, channels)
+        return replace(value, gain=tuple(-g if c in turned else g for c, g in enumerate(gain)))
+
+    def can_negate(self, name: str) -> bool:
+        """Whether `negate_channels` takes a tensor."""
+        return isinstance(self.producer(name), Conv | Dense) and not self.is_read(name)
+
+    def negate_channels(self, name: str, channels: frozenset[int]) -> None:
+        """Turn the sign of some output channels of the Conv or Dense that makes `name`.
+
+        Values that were followed on this tensor keep their maps; `oriented` corrects them.
+        """
+        node = self.producer(name)
+        if not isinstance(node, Conv | Dense) or not self.can_negate(name):
+            raise PassError("only the sums of a convolution or a fully connected layer change sign")
+        self.signs[name] = self.signs.get(name, frozenset()) ^ channels
+        sign = np.ones(len(node.weights), dtype=np.int64)
+        sign[list(channels)] = -1
+        weights = node.weights * sign.reshape(-1, *([1] * (node.weights.ndim - 1)))
+        self.nodes[self.nodes.index(node)] = replace(node, weights=weights)
+        interval = self.intervals[name].negated(channels)
+        lo, hi = interval.bounds
+        self.intervals[name] = interval
+        self.tensors[name] = replace(
+            self.tensors[name], lo=lo, hi=hi, dtype=IntType.holding(lo, hi)
+        )
+
+    def is_read(self, name: str) -> bool:
+        """Whether a node reads a tensor already."""
+        return any(name in node.inputs for node in self.nodes)
+
+    def node_name(self, layer: str, kind: str) -> str:
+        """A unique name for a node."""
+        return unique(f"{layer}.{kind}", {node.name for node in self.nodes})
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a tensor another name everywhere."""
+        if old == new:
+            return
+        tables: tuple[dict[str, Any], ...] = (
+            self.tensors,
+            self.sources,
+            self.intervals,
+            self.affine,
+            self.signs,
+        )
+        for table in tables:
+            if old in table:
+                table[new] = table.pop(old)
+        self.tensors[new] = replace(self.tensors[new], name=new)
+        self.nodes = [
+            replace(
+                node,
+                inputs=tuple(new if name == old else name for name in node.inputs),
+                output=new if node.output == old else node.output,
+            )
+            for node in self.nodes
+        ]
+
+    def finish(self, name: str, output: str, scale: float) -> Lowered:
+        """The finished graph.
+
+        Raises:
+            PassError: a node's result is read by nobody, or the graph breaks its own rules.
+        """
+        read = {item for node in self.nodes for item in node.inputs} | {output}
+        unread = [node.name for node in self.nodes if node.output not in read]
+        if unread:
+            raise PassError(f"nobody reads the results of {', '.join(unread)}")
+        graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, scale)
+        check_graph(graph)
+        wanted = {graph.input, *graph.boundaries()}
+        sources = {key: value for key, value in self.sources.items() if key in wanted}
+        return Lowered(graph, self.affine, self.intervals, sources, tuple(self.notes))

@@ -1,0 +1,1 @@
+"""The target `pynq`: a package for PYNQ boards with Zynq or Zynq UltraScale+."""

@@ -1,0 +1,349 @@
+"""Target `pynq`: a folder that becomes a bitstream on a PC and an accelerator on the board.
+
+rtl/        the verified design, unchanged, and the shell around it
+vivado/     project script and settings; `make bitstream`
+driver/     Python driver with a copy of the packing code
+golden/     raw frames, the same packed, and the integers that must come out
+bundle.json everything the driver has to know, with the hash of every file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import string
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import qdeploy
+from qdeploy import design as design_room
+from qdeploy import provenance
+from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
+from qdeploy.build_folder import INT_FILE, PACKAGE_FOLDER, RTL_FOLDER
+from qdeploy.design.manifest import Design, Stream
+from qdeploy.design.packing import pack
+from qdeploy.devices.boards import Board
+from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
+from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.resources import resource
+from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
+from qdeploy.verify.frames import Frames
+from qdeploy.verify.performance import read_cycles
+
+BUNDLE_FORMAT = 1
+GOLDEN_FRAMES = 64
+BITFILE = "bitstream/accelerator.bit"
+_DMA_LENGTH = (1 << 26) - 1
+_STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
+_DRIVER = ("__init__.py", "__main__.py", "accelerator.py", "bundle.py", "layout.py")
+
+
+def check_network(graph: IntegerGraph) -> None:
+    """As a target has to; see `registry.Target`."""
+    _check_sign(graph.input, graph.tensors[graph.input].dtype.signed)
+
+
+def check_design(design: Design) -> None:
+    """As a target has to; see `registry.Target`."""
+    for stream in (design.input, design.output):
+        dma_bytes(stream)
+
+
+def package(
+    build: Path,
+    design: Design,
+    board: Board,
+    graph: IntegerGraph,
+    frames: Frames,
+    *,
+    classes: Sequence[str],
+    input_bits: int,
+) -> str:
+    """Make the package of a finished build; see `make_package` for the errors.
+
+    The golden integers come from the integer graph, the reference every level has to equal.
+    """
+    from qdeploy.codegen.onnx.session import IntSimulator
+
+    golden = frames.first(GOLDEN_FRAMES)
+    outputs = IntSimulator(build / INT_FILE).run(golden.codes)[graph.output]
+    make_package(
+        build,
+        design,
+        board,
+        golden.raw,
+        outputs.astype(np.int64),
+        classes=classes or _numbers(graph),
+        input_bits=input_bits,
+        cycles_per_frame=read_cycles(build),
+    )
+    return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
+
+
+def make_package(
+    build: Path,
+    design: Design,
+    board: Board,
+    golden_inputs: npt.NDArray[np.uint8],
+    golden_outputs: npt.NDArray[np.int64],
+    *,
+    classes: Sequence[str] = (),
+    input_bits: int | None = None,
+    cycles_per_frame: int | None = None,
+) -> Path:
+    """Write `build/package`, replacing an older one as a whole.
+
+    Args:
+        build: build folder; the design lies in `build/rtl`.
+        golden_inputs: raw values (N, C, H, W) or (N, F), uint8.
+        golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
+            map (N, channels, H', W').
+        classes: names of the classes; numbers when empty.
+        input_bits: input code = raw value >> (8 - input_bits); those of the stream when None.
+        cycles_per_frame: measured cycles between frames, the design's expectation when None.
+
+    Returns:
+        The package folder.
+
+    Raises:
+        FoldingError: when a stream is wider than a DMA can be.
+        UserError: when the design folder lacks a file.
+        UnsupportedLayerError: when the input is signed.
+        InternalError: when golden frames and design do not belong together.
+    """
+    shift = 8 - min(8, input_bits or design.input.bits)
+    golden_outputs = _stream_order(golden_outputs).reshape(len(golden_inputs), -1)
+    _check(design, golden_inputs, golden_outputs, shift)
+    source = build / RTL_FOLDER
+    identity = _design_id(source, design)
+    with atomic_folder(build / PACKAGE_FOLDER) as root:
+        _copy_rtl(source, design, root / "rtl", identity)
+        _copy_static(root)
+        write_text(root / "vivado/config.tcl", _config(design, board))
+        _write_golden(root / "golden", design, golden_inputs, golden_outputs, shift)
+        bundle: dict[str, Any] = {
+            "format": BUNDLE_FORMAT,
+            "name": design.name,
+            "board": board.name,
+            "part": board.part,
+            "clock_mhz": design.clock_mhz,
+            "bitfile": BITFILE,
+            "design_id": identity,
+            "input": {
+                **_stream(design.input),
+                "data_shape": list(golden_inputs.shape[1:]),
+                "order": "row-major (H, W, C)",
+                "shift": shift,
+            },
+            "output": {
+                **_stream(design.output),
+                "kind": _kind(design, classes),
+                "scale": design.logit_scale,
+            },
+            "classes": list(classes) or [str(k) for k in range(_class_count(design))],
+            "cycles_per_frame": cycles_per_frame or design.cycles_per_frame,
+            "golden_frames": len(golden_inputs),
+            "provenance": provenance.record(),
+        }
+        write_text(root / "README.md", _readme(bundle, board))
+        bundle["files"] = {
+            path.relative_to(root).as_posix(): sha256(path)
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+        write_json(root / "bundle.json", bundle)
+    return build / PACKAGE_FOLDER
+
+
+def _numbers(graph: IntegerGraph) -> list[str]:
+    """Numbers for names of the classes."""
+    last = graph.producer(graph.output)
+    logits = last.inputs[0] if isinstance(last, ArgMax) else graph.output
+    return [str(index) for index in range(graph.tensors[logits].shape[0])]
+
+
+def _stream_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Maps (N, C, H, W) as they travel, (N, H, W, C); anything else as it is."""
+    return np.moveaxis(values, 1, 3) if values.ndim == 4 else values
+
+
+def _check_sign(tensor: str, signed: bool) -> None:
+    if signed:
+        raise UnsupportedLayerError(
+            f"the network's input `{tensor}` is signed",
+            why="the pynq driver takes raw uint8 values, as a sensor or an image file gives them",
+            do="train with an unsigned input, as qdeploy's own networks have",
+        )
+
+
+def _check(
+    design: Design,
+    inputs: npt.NDArray[np.uint8],
+    outputs: npt.NDArray[np.int64],
+    shift: int,
+) -> None:
+    """The golden frames fit the design's streams."""
+    _check_sign(design.input.tensor, design.input.signed)
+    problems = []
+    if not len(inputs):
+        problems.append("no golden frames")
+    elif inputs.dtype != np.uint8:
+        problems.append(f"raw inputs are {inputs.dtype}, not uint8")
+    elif prod(inputs.shape[1:]) != design.input.elements:
+        problems.append(f"frames {inputs.shape[1:]} do not fill the stream {design.input.shape}")
+    elif int(inputs.max() >> shift) >= 1 << design.input.bits:
+        problems.append(f"inputs >> {shift} do not fit the stream's {design.input.bits} bits")
+    if outputs.shape != (len(inputs), design.output.elements):
+        problems.append(f"outputs {outputs.shape} for {len(inputs)} frames")
+    if problems:
+        raise InternalError(
+            "golden frames and design do not belong together", why="; ".join(problems)
+        )
+
+
+def _design_id(source: Path, design: Design) -> str:
+    """First eight hexadecimal digits of a hash over the design's files."""
+    hasher = hashlib.sha256()
+    for name in sorted([*design.sources, *design.memories]):
+        path = source / name
+        if not path.is_file():
+            raise UserError(
+                f"the design lacks its file `{name}`",
+                where=str(source),
+                do="run `qdeploy export` again",
+            )
+        hasher.update(f"{name}:{sha256(path)};".encode())
+    return hasher.hexdigest()[:8]
+
+
+def _copy_rtl(source: Path, design: Design, target: Path, identity: str) -> None:
+    for name in [*design.sources, *design.memories, "design.json"]:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    write_text(target / SHELL, shell_verilog(design, identity))
+    shutil.copyfile(resource(f"export/pynq/rtl/{REGISTERS}"), target / REGISTERS)
+
+
+def _copy_static(root: Path) -> None:
+    for name in _STATIC:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(resource(f"export/pynq/{name}"), root / name)
+    driver = root / "driver"
+    driver.mkdir()
+    for name in _DRIVER:
+        shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
+    # One packing for simulation and board: the driver gets a copy of the file itself.
+    packing = Path(str(design_room.__path__[0])) / "packing.py"
+    shutil.copyfile(packing, driver / "packing.py")
+
+
+def _config(design: Design, board: Board) -> str:
+    """Settings of `vivado/build.tcl`."""
+
+    def listed(names: Sequence[str]) -> str:
+        return "".join(f" \\\n    {{rtl/{name}}}" for name in names)
+
+    return "\n".join(
+        [
+            "# What build.tcl has to know about this design and board.",
+            f"set qd_name {{{design.name}}}",
+            f"set qd_part {{{board.part}}}",
+            f"set qd_board_part {{{board.board_part or ''}}}",
+            f"set qd_board_files {{{board.board_files}}}",
+            f"set qd_ps {{{board.ps}}}",
+            f"set qd_clock_mhz {design.clock_mhz:g}",
+            f"set qd_in_bits {8 * dma_bytes(design.input)}",
+            f"set qd_out_bits {8 * dma_bytes(design.output)}",
+            f"set qd_ddr_bits {board.dma_bits}",
+            f"set qd_sources [list{listed([*design.sources, REGISTERS, SHELL])}]",
+            f"set qd_memories [list{listed(design.memories)}]",
+            "",
+        ]
+    )
+
+
+def _write_golden(
+    folder: Path,
+    design: Design,
+    inputs: npt.NDArray[np.uint8],
+    outputs: npt.NDArray[np.int64],
+    shift: int,
+) -> None:
+    """`golden.npz`: inputs (raw), packed (N, bytes of a frame), outputs (N, elements) in the
+    order of the stream."""
+    folder.mkdir()
+    codes = _stream_order(inputs >> np.uint8(shift))
+    stream = design.input
+    beats = pack(codes, stream.bits, stream.per_beat)
+    padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)
+    padded[:, : beats.shape[1]] = beats
+    np.savez_compressed(
+        folder / "golden.npz",
+        inputs=inputs,
+        packed=padded.reshape(len(inputs), -1),
+        outputs=outputs.astype(np.int64),
+    )
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    return {
+        "tensor": stream.tensor,
+        "stream_shape": list(stream.shape),
+        "elements": stream.elements,
+        "bits": stream.bits,
+        "signed": stream.signed,
+        "per_beat": stream.per_beat,
+        "beats": stream.beats,
+        "bytes_per_beat": stream.bytes_per_beat,
+        "dma_bytes_per_beat": dma_bytes(stream),
+    }
+
+
+def _kind(design: Design, classes: Sequence[str]) -> str:
+    """`class` where the hardware takes the largest itself, also of every pixel, else `logits`."""
+    one = design.output.shape[-1] == 1 and not design.output.signed
+    return "class" if one and len(classes) != 1 else "logits"
+
+
+def _class_count(design: Design) -> int:
+    if _kind(design, ()) == "class":
+        return 1 << design.output.bits
+    return design.output.shape[-1]
+
+
+def _readme(bundle: dict[str, Any], board: Board) -> str:
+    source, sink = bundle["input"], bundle["output"]
+    shape = ", ".join(str(size) for size in source["data_shape"])
+    frame = max(stream["beats"] * stream["dma_bytes_per_beat"] for stream in (source, sink))
+    many = f"{len(bundle['classes'])} classes"
+    if len(sink["stream_shape"]) == 3:
+        height, width, _ = sink["stream_shape"]
+        many += f", for each of {height} x {width} pixels"
+    template = string.Template(resource("export/pynq/README.md.in").read_text(encoding="utf-8"))
+    return template.substitute(
+        name=bundle["name"],
+        folder=bundle["name"],
+        version=qdeploy.__version__,
+        board_title=board.title,
+        part=board.part,
+        life_cycle=board.life_cycle.state,
+        life_note=board.life_cycle.note,
+        pynq=board.pynq,
+        board_files=board.board_files,
+        input_text=f"raw uint8 frames of shape ({shape})",
+        output_text=f"one of {many}" if sink["kind"] == "class" else f"a logit for each of {many}",
+        cycles=f"{bundle['cycles_per_frame']:,}",
+        fps=f"{bundle['clock_mhz'] * 1e6 / bundle['cycles_per_frame']:,.0f}",
+        clock=f"{bundle['clock_mhz']:g}",
+        golden=bundle["golden_frames"],
+        shape=shape,
+        max_frames=f"{_DMA_LENGTH // frame:,}",
+        in_bytes=source["dma_bytes_per_beat"],
+        out_bytes=sink["dma_bytes_per_beat"],
+    )

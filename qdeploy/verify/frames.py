@@ -1,0 +1,137 @@
+"""The frames a build is proven with: real test frames of the data set, or random codes."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.artifacts import atomic_path
+from qdeploy.build_folder import FRAMES_FILE
+from qdeploy.errors import UserError
+from qdeploy.ir.integer_graph import IntegerGraph
+
+if TYPE_CHECKING:
+    from qdeploy.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Input frames of a build.
+
+    Args:
+        codes: (frames, *input shape), what the accelerator gets.
+        raw: uint8 frames of the same shape as the data set has them; equal to the codes where
+            there is no data set.
+        labels: (frames,), -1 where unknown.
+        source: one sentence: where they come from.
+        tested: how many of them, from the first on, are the test set an accuracy counts.
+        masks: (tested frames, H, W) a class for each pixel, None where frames have one each.
+        void: class of pixels that do not count, None where all do.
+    """
+
+    codes: npt.NDArray[np.int64]
+    raw: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    source: str
+    tested: int = 0
+    masks: npt.NDArray[np.int64] | None = None
+    void: int | None = None
+
+    def first(self, count: int) -> Frames:
+        """The first `count` frames."""
+        tested = min(count, self.tested)
+        masks = None if self.masks is None else self.masks[:count]
+        return Frames(
+            self.codes[:count],
+            self.raw[:count],
+            self.labels[:count],
+            self.source,
+            tested,
+            masks,
+            self.void,
+        )
+
+
+def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) -> Frames:
+    """The test set as codes: the upper `input_bits` bits of each uint8 value.
+
+    A test set smaller than `count` is followed by frames of the training set, which are as good to
+    prove arithmetic with; they do not count for accuracy. Of one that does not lie in memory,
+    `count` frames spread evenly over it are taken. Masks are no labels of a frame, and kept apart.
+    """
+    from qdeploy.data.dataset import MemorySplit
+
+    if isinstance(dataset.test, MemorySplit):
+        images, labels = dataset.test_images.numpy(), dataset.test_labels.numpy()
+        source = f"test set of {name}"
+    else:
+        chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
+        images, labels = (tensor.numpy() for tensor in dataset.test.read(chosen.tolist()))
+        source = f"{len(chosen):,} frames spread over the test set of {name}"
+    tested, masks = len(images), None
+    if dataset.task == "segmentation":
+        masks = labels.astype(np.int64)
+    if tested < count:
+        more = range(min(count - tested, len(dataset.train)))
+        further = [tensor.numpy() for tensor in dataset.train.read(more)]
+        images, labels = np.concatenate([images, further[0]]), np.concatenate([labels, further[1]])
+        source += ", then its training set"
+    if dataset.task == "segmentation":
+        labels = np.full(len(images), -1)
+    codes = (images >> (8 - input_bits)).astype(np.int64)
+    return Frames(codes, images, labels.astype(np.int64), source, tested, masks, dataset.void)
+
+
+def random_frames(graph: IntegerGraph, count: int, seed: int) -> Frames:
+    """Uniformly random codes over the input's whole range, for a file without a data set."""
+    source = graph.tensors[graph.input]
+    codes = np.random.default_rng(seed).integers(
+        source.lo, source.hi + 1, (count, *source.shape), dtype=np.int64
+    )
+    raw = codes.astype(np.uint8)
+    labels = np.full(count, -1, dtype=np.int64)
+    return Frames(codes, raw, labels, f"uniformly random codes, seed {seed}")
+
+
+def save_frames(folder: Path, frames: Frames) -> None:
+    """Write `frames.npz` into a build folder."""
+    kind = np.int16 if frames.codes.min() < 0 else np.uint8
+    with atomic_path(folder / FRAMES_FILE) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            codes=frames.codes.astype(kind),
+            raw=frames.raw,
+            labels=frames.labels,
+            source=np.array(frames.source),
+            tested=np.array(frames.tested),
+        )
+
+
+def load_frames(folder: Path) -> Frames:
+    """Read `frames.npz` of a build folder.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = folder / FRAMES_FILE
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return Frames(
+                data["codes"].astype(np.int64),
+                data["raw"],
+                data["labels"],
+                str(data["source"]),
+                int(data["tested"]),
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"the build `{folder}` has no readable frames",
+            where=str(path),
+            why=str(error),
+            do="run `qdeploy export` again",
+        ) from error

@@ -1,0 +1,155 @@
+"""Foldings are legal, fast enough and no larger than needed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from qonnx.custom_op.registry import getCustomOp
+from random_graphs import GraphMaker, small_convnet
+
+from qdeploy.dataflow.compile import hardware_layers
+from qdeploy.dataflow.cost.blocks import load_costs
+from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.fold import fold
+from qdeploy.dataflow.folding.infeasible import fitting_bits
+from qdeploy.dataflow.folding.options import menu
+from qdeploy.dataflow.folding.solver import solve
+from qdeploy.dataflow.rates import cycles_for
+from qdeploy.errors import DoesNotFitError, FoldingError
+
+ROOM = Budget(lut=53200, bram36=140, dsp=220)
+
+
+@pytest.fixture
+def model():
+    return hardware_layers(small_convnet().graph())
+
+
+def slowest(model) -> int:
+    return max(int(getCustomOp(node).get_exp_cycles()) for node in model.graph.node)
+
+
+def test_every_option_divides_its_dimensions(model) -> None:
+    for slot in menu(model, load_costs()).slots:
+        node = next(node for node in model.graph.node if node.name == slot.name)
+        inst = getCustomOp(node)
+        for option in slot.options:
+            if node.op_type.startswith("MVAU"):
+                assert inst.get_nodeattr("MH") % option.attributes[node.name]["PE"] == 0
+                assert inst.get_nodeattr("MW") % option.attributes[node.name]["SIMD"] == 0
+
+
+@pytest.mark.parametrize("cycles", [700, 1500, 5000])
+def test_a_target_is_met_by_every_layer(model, cycles: int) -> None:
+    fold(model, ROOM, cycles)
+    assert slowest(model) <= cycles
+
+
+def test_a_slower_target_takes_fewer_lanes(model) -> None:
+    def lanes() -> int:
+        units = [n for n in model.graph.node if n.op_type.startswith("MVAU")]
+        return sum(
+            getCustomOp(n).get_nodeattr("PE") * getCustomOp(n).get_nodeattr("SIMD") for n in units
+        )
+
+    fold(model, ROOM, 700)
+    fast = lanes()
+    fold(model, ROOM, 7000)
+    assert lanes() < fast
+
+
+def test_as_fast_as_fits_uses_a_larger_board_for_speed(model) -> None:
+    fold(model, Budget(lut=3500, bram36=10, dsp=4))
+    small = slowest(model)
+    fold(model, ROOM)
+    assert slowest(model) < small
+
+
+def test_a_pool_and_its_window_move_the_same_channels_a_beat(model) -> None:
+    for cycles in (700, 2000, 9000):
+        fold(model, ROOM, cycles)
+        by_kind = {
+            node.name.rsplit("_", 1)[1]: node for node in model.graph.node if "pool2" in node.name
+        }
+        window, pool = getCustomOp(by_kind["window"]), getCustomOp(by_kind["pool"])
+        assert window.get_nodeattr("SIMD") == pool.get_nodeattr("PE")
+
+
+def test_an_impossible_rate_names_the_layer_and_its_best(model) -> None:
+    with pytest.raises(FoldingError, match=r"cannot finish a frame within 3 cycles"):
+        fold(model, ROOM, 3)
+
+
+def test_a_board_too_small_says_what_is_needed(model) -> None:
+    with pytest.raises(FoldingError, match="not even the slowest folding") as caught:
+        fold(model, Budget(lut=100, bram36=1, dsp=0))
+    text = str(caught.value)
+    assert re.search(r"about [\d,]+ LUTs where 80 may be taken \([\d.]+ times\)", text)
+    assert "biggest layers: " in text
+    assert "estimated to fit on: aup-zu3" in text
+
+
+def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> None:
+    """Just below the least board that holds some folding, the message is about that folding."""
+    low, high = 100, 20_000
+    while high - low > 200:
+        middle = (low + high) // 2
+        try:
+            fold(model, Budget(lut=middle, bram36=0, dsp=0))
+            high = middle
+        except FoldingError:
+            low = middle
+    with pytest.raises(FoldingError) as caught:
+        fold(model, Budget(lut=int(high * 0.95), bram36=0, dsp=0))
+    ratio = float(re.search(r"\(([\d.]+) times\)", str(caught.value))[1])
+    assert 1.0 < ratio < 1.2
+
+
+def test_a_folding_file_that_asks_for_too_much_is_named(model) -> None:
+    name = next(node.name for node in model.graph.node if node.op_type.startswith("MVAU"))
+    options = next(slot.options for slot in menu(model, load_costs()).slots if slot.name == name)
+    most = max(options, key=lambda option: option.need.lut).attributes[name]
+    wishes = [Wish(name, {key: most[key] for key in ("PE", "SIMD")}, "mine.yaml:3")]
+    small = Budget(lut=1600, bram36=10, dsp=4)
+    fold(model, small)
+    with pytest.raises(FoldingError, match=r"folding that `mine\.yaml` allows is") as caught:
+        fold(model, small, wishes=wishes)
+    assert caught.value.do == (
+        "ask for less in `mine.yaml`: without it the design is estimated to fit"
+    )
+    slow = [Wish(name, {"PE": 1, "SIMD": 1}, "mine.yaml:3")]
+    with pytest.raises(FoldingError, match="cannot finish a frame within 700 cycles") as caught:
+        fold(model, ROOM, 700, wishes=slow)
+    assert caught.value.do is not None and "ask for more of it in `mine.yaml`" in caught.value.do
+
+
+def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:
+    maker = GraphMaker(4, (2, 6, 6)).conv(16, weight_bits=8).threshold().conv(8, weight_bits=8)
+    wide = hardware_layers(maker.threshold().graph())
+    found = menu(wide, load_costs())
+    least = solve(found.slots, found.joints, Need(10**6, 10**6, 0, 0, 10**6), 10**9)
+    bits = fitting_bits(wide, load_costs(), least, replace(least.need, lut=least.need.lut - 50))
+    assert bits is not None
+    assert 2 <= bits < 8
+    # Narrower weights are looked at, not set.
+    units = [getCustomOp(n) for n in wide.graph.node if n.op_type.startswith("MVAU")]
+    assert [unit.get_nodeattr("weightDataType") for unit in units] == ["INT8", "INT8"]
+    assert fitting_bits(wide, load_costs(), least, Need(1, 1, 0, 0)) is None
+
+
+def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:
+    with pytest.raises(DoesNotFitError, match="biggest layers: ") as caught:
+        fold(model, Budget(lut=1600, bram36=4, dsp=2), 150)
+    assert "ask for at most one frame in" in str(caught.value)
+    with pytest.raises(DoesNotFitError, match=r"ask for at most [\d,]+ frames/s"):
+        fold(model, Budget(lut=1600, bram36=4, dsp=2), 150, clock_mhz=100.0)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 2e8])
+def test_a_rate_that_is_no_rate_is_refused(fps: float) -> None:
+    with pytest.raises(FoldingError, match="cannot be reached"):
+        cycles_for(fps, 100.0)
