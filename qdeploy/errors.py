@@ -7,6 +7,15 @@ Each message says what is wrong, where, why, and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?`, the end of a sentence about an unknown name; empty if none is near."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
 
 class QDeployError(Exception):
     """Base of every error qdeploy raises on purpose.
