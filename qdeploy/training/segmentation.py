@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -76,6 +77,16 @@ class Confusion:
         """Count the largest logit of each pixel; logits may be coarser than masks."""
         height, width = masks.shape[1:]
         self.add(full_size(logits.detach(), (height, width)).argmax(1), masks)
+
+    def add_arrays(self, logits: np.ndarray, masks: np.ndarray) -> None:
+        """Count integer logits (N, classes, h, w) against masks (N, H, W), as `add_logits` does.
+
+        They are interpolated in float64: that keeps them as close to equal as the integers were.
+        """
+        for one, mask in zip(logits, masks, strict=True):  # one at a time: float64 takes memory
+            self.add_logits(
+                torch.from_numpy(one[None].astype(np.float64)), torch.from_numpy(mask[None])
+            )
 
     def iou(self) -> torch.Tensor:
         """Intersection over union of each class, float64 (classes,); not a number for a class that
