@@ -72,7 +72,7 @@ def compared(
         return {"cycles": counted}
     connected = with_fifos(compiled.joined, sized.sizing.depths)
     found = synthesize(folder / "rtl", sized.design, folder / "synth", board, store=store)
-    need, per_node = predicted(connected, compiled.design.output.beats, load_costs())
+    usage, per_node = predicted(connected, compiled.design.output.beats, load_costs())
     for layer in found.layers:
         guess = per_node[layer.name]
         here = layer.counts
@@ -84,10 +84,10 @@ def compared(
         if abs(guess.lut - here.lut) > 0.005 * found.total.lut:
             print(f"  {layer.name} {layer.folding}: LUT {guess.lut} / {here.lut}")
     return {
-        "lut": (need.lut, found.total.lut),
-        "ff": (need.ff, found.total.ff),
-        "bram36": (need.bram18 / 2, found.total.bram36),
-        "dsp": (need.dsp, found.total.dsp),
+        "lut": (usage.lut, found.total.lut),
+        "ff": (usage.ff, found.total.ff),
+        "bram36": (usage.bram18 / 2, found.total.bram36),
+        "dsp": (usage.dsp, found.total.dsp),
         "finn": finn_estimate(connected, board.part),
         "cycles": counted,
     }
@@ -95,12 +95,12 @@ def compared(
 
 def predicted(model: Any, beats: int, costs: Any) -> tuple[Any, dict[str, Any]]:
     """What the blocks of a connected design cost: all together, and by layer."""
-    from qdeploy.dataflow.estimates import block_needs
+    from qdeploy.dataflow.estimates import block_usage
 
-    layers = block_needs(model, costs)
+    layers = block_usage(model, costs)
     total = costs.of("qd_tlast", {"WIDTH": 8, "BEATS": beats})
-    for need in layers.values():
-        total += need
+    for usage in layers.values():
+        total += usage
     return total, layers
 
 

@@ -30,7 +30,7 @@ from qdeploy.build_folder import (
 from qdeploy.dataflow.compile import Compiled, compile_graph, hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.estimates import write_estimates
-from qdeploy.dataflow.folding.file import Wish, read_folding
+from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
 from qdeploy.dataflow.folding.larger_boards import write_boards
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
@@ -172,8 +172,8 @@ class Pipeline:
                 self.work / RTL_FOLDER,
                 clock_mhz=self.options.clock_mhz,
                 fps=self.options.fps,
-                wishes=self._wishes(),
-                kept=kept,
+                constraints=self._wishes(),
+                reserved=kept,
             )
             design = compiled.design
             self.target.check_design(design)
@@ -203,7 +203,7 @@ class Pipeline:
             say(sized.sentence())
         return dataclasses.replace(compiled, design=sized.design)
 
-    def _wishes(self) -> list[Wish]:
+    def _wishes(self) -> list[FoldingConstraint]:
         return [] if self.options.folding is None else read_folding(self.options.folding)
 
     def _synthesized(self, design: Design) -> Resources | None:

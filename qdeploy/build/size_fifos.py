@@ -19,7 +19,7 @@ import numpy as np
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import FIFOS_FILE, SIM_FOLDER
 from qdeploy.dataflow.compile import Compiled
-from qdeploy.dataflow.fifos.places import Place
+from qdeploy.dataflow.fifos.sites import FifoSite
 from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray
@@ -39,14 +39,14 @@ class Sized:
     Args:
         design: stitched with them.
         sizing: how they were found.
-        places: where FIFOs may stand.
+        sites: where FIFOs may stand.
         free, stalled: runs of the stitched design, without and with random stalls.
         stall: chance of a stall in a cycle, on both sides.
     """
 
     design: Design
     sizing: Sizing
-    places: list[Place]
+    sites: list[FifoSite]
     free: DesignResult
     stalled: DesignResult
     stall: float
@@ -58,7 +58,7 @@ class Sized:
 
     def sentence(self) -> str:
         """For the line of progress."""
-        before = sum(place.analytic for place in self.places)
+        before = sum(site.analytic for site in self.sites)
         count = len(self.design.fifos)
         return (
             f"{count} FIFO{'' if count == 1 else 's'} with {self.words:,} words instead of "
@@ -85,25 +85,25 @@ class Sized:
                 },
                 "stall": self.stall,
                 "words": self.words,
-                "words_analytic": sum(place.analytic for place in self.places),
-                "fifos": [_row(place, sizing, depths, held, held_stalled) for place in self.places],
+                "words_analytic": sum(site.analytic for site in self.sites),
+                "fifos": [_row(site, sizing, depths, held, held_stalled) for site in self.sites],
             },
         )
 
 
 def _row(
-    place: Place,
+    site: FifoSite,
     sizing: Sizing,
     depths: Mapping[str, int],
     held: Mapping[str, int],
     held_stalled: Mapping[str, int],
 ) -> dict[str, Any]:
-    stream = place.stream
+    stream = site.stream
     return {
-        "name": place.fifo,
+        "name": site.fifo,
         "stream": stream,
-        "width": place.width,
-        "analytic": place.analytic,
+        "width": site.width,
+        "analytic": site.analytic,
         "mark": sizing.marks[stream],
         "depth": depths.get(stream, 0),
         "held": held.get(stream, 0),
@@ -133,12 +133,12 @@ def size_fifos(
         ToolMissingError: Verilator, g++ or make is not installed.
         DeadlockError: the design stands still with deep FIFOs.
     """
-    places = compiled.places()
+    sites = compiled.fifo_sites()
     with tempfile.TemporaryDirectory(prefix="qdeploy-fifos-") as name:
         deep = Path(name) / "rtl"
         design = compiled.for_sizing(deep)
         simulator = simulate_design(deep, design, cache / SIM_FOLDER)
-        bounds = {place.stream: Bounds(place.least, place.deep) for place in places}
+        bounds = {site.stream: Bounds(site.least, site.deep) for site in sites}
         sizing = FifoSizer(simulator, codes, bounds, stall, seed).size()
     return confirm(compiled, folder, codes, cache, sizing, stall=stall, seed=seed)
 
@@ -158,7 +158,7 @@ def confirm(
     Raises:
         InternalError: it stays slower, or stands still, after `TRIES`.
     """
-    places = compiled.places()
+    sites = compiled.fifo_sites()
     depths = dict(sizing.depths)
     frames = np.resize(codes, (sizing.frames, *codes.shape[1:]))
     for _ in range(TRIES):
@@ -171,13 +171,13 @@ def confirm(
             free = None
         if free is not None and interval(free) <= sizing.interval:
             found = dataclasses.replace(sizing, depths=depths)
-            return Sized(design, found, places, free, stalled, stall)
+            return Sized(design, found, sites, free, stalled, stall)
         depths = {
-            place.stream: min(
-                place.deep,
-                max(place.least, 2 * depths[place.stream], sizing.marks[place.stream] + 1),
+            site.stream: min(
+                site.deep,
+                max(site.least, 2 * depths[site.stream], sizing.marks[site.stream] + 1),
             )
-            for place in places
+            for site in sites
         }
     raise InternalError(
         f"`{compiled.design.name}` is slower than with deep FIFOs",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
-from qdeploy.dataflow.fifos.places import Place, insert_fifos, places
+from qdeploy.dataflow.fifos.sites import FifoSite, fifo_sites, insert_fifos
 from qdeploy.dataflow.finn.binary_units import mark_binary_units
 from qdeploy.dataflow.finn.exact_types import set_exact_types
 from qdeploy.dataflow.finn.graph import to_finn
@@ -21,9 +21,9 @@ from qdeploy.dataflow.finn.hw_layers import name_nodes, to_hw_layers
 from qdeploy.dataflow.finn.requantization import plan_requantization
 from qdeploy.dataflow.finn.specialize import despecialize, specialize
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish, write_folding
+from qdeploy.dataflow.folding.file import FoldingConstraint, write_folding
 from qdeploy.dataflow.folding.fold import Folding
-from qdeploy.dataflow.folding.multi_pixel import fold_with_pixels
+from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
 from qdeploy.dataflow.stitching.stitch import stitch
 from qdeploy.design.manifest import Design
@@ -40,7 +40,7 @@ class Compiled:
     """Result of `compile_graph`.
 
     Args:
-        design: stitched, with FIFOs as deep as the lags of the branches say.
+        design: stitched, with FIFOs as deep as the skews of the branches say.
         hardware: FINN's hardware layers it was stitched from.
         folding: of these layers.
         joined: the layers with width converters, without FIFOs.
@@ -55,9 +55,9 @@ class Compiled:
     board: Board
     clock_mhz: float
 
-    def places(self) -> list[Place]:
+    def fifo_sites(self) -> list[FifoSite]:
         """Where FIFOs may stand."""
-        return places(self.joined)
+        return fifo_sites(self.joined)
 
     def stitched(self, folder: Path, depths: Mapping[str, int]) -> Design:
         """The design once more, with FIFOs of other depths, written to `folder`.
@@ -69,7 +69,7 @@ class Compiled:
         return stitch(model, self.graph, folder, self.board, self.clock_mhz)
 
     def for_sizing(self, folder: Path) -> Design:
-        """A variant for simulation only: a deep FIFO at every place, its depth limited at run time;
+        """A variant for simulation only: a deep FIFO at every site, its depth limited at run time;
         no boundary is watched."""
         model = with_fifos(self.joined, limited=True)
         return stitch(model, self.graph, folder, self.board, self.clock_mhz, taps=False)
@@ -95,16 +95,16 @@ def compile_graph(
     *,
     clock_mhz: float | None = None,
     fps: float | None = None,
-    wishes: Sequence[Wish] = (),
-    kept: Mapping[str, float] | None = None,
+    constraints: Sequence[FoldingConstraint] = (),
+    reserved: Mapping[str, float] | None = None,
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
     Args:
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
-        wishes: what a folding file asks of single layers.
-        kept: how much of the board the folding leaves free, as `Budget.without` takes it.
+        constraints: per-layer constraints of a folding file.
+        reserved: how much of the board the folding leaves free, see `Budget.without`.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -115,12 +115,12 @@ def compile_graph(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
-    hardware, folding = fold_with_pixels(
+    hardware, folding = fold_multi_pixel(
         hardware_layers(graph),
-        Budget.of(board).without(kept or {}),
+        Budget.of(board).without(reserved or {}),
         cycles,
-        floor=arriving,
-        wishes=wishes,
+        min_cycles=arriving,
+        constraints=constraints,
         clock_mhz=clock,
     )
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)

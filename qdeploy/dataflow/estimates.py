@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
     from qdeploy.dataflow.cost.blocks import BlockCosts
-    from qdeploy.dataflow.cost.need import Need
+    from qdeploy.dataflow.cost.usage import ResourceUsage
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ _REFUSALS = (
 )
 
 
-def block_needs(model: ModelWrapper, costs: BlockCosts) -> dict[str, Need]:
+def block_usage(model: ModelWrapper, costs: BlockCosts) -> dict[str, ResourceUsage]:
     """What the blocks of each layer cost, by node name."""
     from qonnx.custom_op.registry import getCustomOp
 
@@ -100,8 +100,8 @@ def write_estimates(folder: Path, model: ModelWrapper, part: str, costs: BlockCo
     """Write `estimates.json` into `folder`: both estimates of every layer of a folded model."""
     finn = finn_estimates(model, part)
     layers: dict[str, Any] = {}
-    for name, need in block_needs(model, costs).items():
-        ours = Estimate(need.lut, need.bram18 / 2, need.dsp)
+    for name, usage in block_usage(model, costs).items():
+        ours = Estimate(usage.lut, usage.bram18 / 2, usage.dsp)
         theirs = finn[name]
         layers[name] = {"qdeploy": asdict(ours), "finn": theirs and asdict(theirs)}
     write_json(folder / ESTIMATES_FILE, {"part": part, "layers": layers})

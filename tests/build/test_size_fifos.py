@@ -34,8 +34,8 @@ def test_a_design_stitched_too_shallow_is_deepened(tmp_path: Path) -> None:
     codes = maker.frames(4)
     compiled = compile_graph(graph, load_board("pynq-z2"), tmp_path / "rtl", fps=1e6)
     sized = size_fifos(compiled, tmp_path / "rtl", codes, tmp_path, stall=0.2, seed=1)
-    least = {place.stream: place.least for place in compiled.places()}
-    ahead = max(compiled.places(), key=lambda place: place.analytic).stream
+    least = {site.stream: site.least for site in compiled.fifo_sites()}
+    ahead = max(compiled.fifo_sites(), key=lambda site: site.analytic).stream
     assert sized.sizing.depths[ahead] > least[ahead]
     shallow = dataclasses.replace(sized.sizing, depths=least)
     mended = confirm(compiled, tmp_path / "rtl", codes, tmp_path, shallow, stall=0.2, seed=1)

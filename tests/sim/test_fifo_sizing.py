@@ -32,18 +32,18 @@ class Case:
     codes: np.ndarray
 
     def sizer(self) -> FifoSizer:
-        bounds = {place.stream: Bounds(place.least, place.deep) for place in self.compiled.places()}
+        bounds = {site.stream: Bounds(site.least, site.deep) for site in self.compiled.fifo_sites()}
         return FifoSizer(self.simulator, self.codes, bounds)
 
     def limits(self, depths: dict[str, int]) -> dict[str, int]:
         return {fifo.limit_port: depths[fifo.stream] for fifo in self.design.fifos}
 
     def deep(self) -> dict[str, int]:
-        return {place.stream: place.deep for place in self.compiled.places()}
+        return {site.stream: site.deep for site in self.compiled.fifo_sites()}
 
     def ahead(self) -> str:
         """The stream that waits at the join for the other branch."""
-        return max(self.compiled.places(), key=lambda place: place.analytic).stream
+        return max(self.compiled.fifo_sites(), key=lambda site: site.analytic).stream
 
 
 def residual() -> GraphMaker:
@@ -75,7 +75,7 @@ def test_the_interval_stays_with_less_than_the_lags_say(case: Case, sizing: Sizi
     assert interval(result) <= sizing.interval
     deep = case.simulator.run(case.maker.frames(12), limits=case.limits(case.deep()))
     assert interval(deep) == sizing.interval
-    analytic = sum(place.analytic for place in case.compiled.places())
+    analytic = sum(site.analytic for site in case.compiled.fifo_sites())
     assert sum(sizing.depths.values()) < 0.6 * analytic
 
 
@@ -98,9 +98,9 @@ def test_codes_are_exact_at_the_depths_found_with_stalls_too(case: Case, sizing:
 
 
 def test_each_depth_is_within_its_bounds(case: Case, sizing: Sizing) -> None:
-    for place in case.compiled.places():
-        assert place.least <= sizing.depths[place.stream] <= place.deep
-        assert sizing.marks[place.stream] < place.deep
+    for site in case.compiled.fifo_sites():
+        assert site.least <= sizing.depths[site.stream] <= site.deep
+        assert sizing.marks[site.stream] < site.deep
 
 
 def test_a_fifo_too_small_for_a_join_stands_still_and_is_named(case: Case) -> None:
@@ -112,7 +112,7 @@ def test_a_fifo_too_small_for_a_join_stands_still_and_is_named(case: Case) -> No
 
 
 def test_depths_too_small_are_repaired(case: Case, sizing: Sizing) -> None:
-    start = {place.stream: place.least for place in case.compiled.places()}
+    start = {site.stream: site.least for site in case.compiled.fifo_sites()}
     most = 40 * sizing.interval
     search = _Search(case.sizer(), sizing.marks, sizing.interval, sizing.frames, most)
     assert not search.holds(start)

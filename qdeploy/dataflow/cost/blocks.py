@@ -25,7 +25,7 @@ from typing import Any
 from qdeploy.dataflow.cost import stream_features as streams
 from qdeploy.dataflow.cost import unit_features as units
 from qdeploy.dataflow.cost.features import Features, Parameters
-from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.library import FOLDER, closure
 from qdeploy.errors import InternalError, UserError
 from qdeploy.progress import say
@@ -78,7 +78,7 @@ class BlockCosts:
     coefficients: Mapping[str, Mapping[str, Coefficients]]
     stale: tuple[str, ...] = field(default=())
 
-    def of(self, module: str, parameters: Parameters) -> Need:
+    def of(self, module: str, parameters: Parameters) -> ResourceUsage:
         """What a block costs.
 
         Args:
@@ -99,7 +99,7 @@ class BlockCosts:
                 do=f"measure it: {COMMAND} --only {module}",
             ) from error
         lut = features.fixed_lut + sum(map(mul, found.lut, features.lut))
-        return Need(
+        return ResourceUsage(
             round(lut),
             round(sum(map(mul, found.ff, features.ff))),
             features.bram18,
@@ -107,12 +107,12 @@ class BlockCosts:
             features.lutram,
         )
 
-    def total(self, blocks: Iterable[tuple[str, Parameters]]) -> Need:
+    def total(self, blocks: Iterable[tuple[str, Parameters]]) -> ResourceUsage:
         """What several blocks, by module and parameters, cost together."""
-        need = Need()
+        usage = ResourceUsage()
         for module, parameters in blocks:
-            need += self.of(module, parameters)
-        return need
+            usage += self.of(module, parameters)
+        return usage
 
 
 def rtl_hash(module: str) -> str:

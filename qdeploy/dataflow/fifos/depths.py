@@ -1,11 +1,11 @@
 """How deep the FIFOs between layers have to be, known before simulation.
 
 A join of two branches deadlocks when the shorter one cannot hold what its fork sends ahead while
-the longer one still fills its windows. How far a branch lags is known before simulation: a window
+the longer one still fills its windows. How far a branch skews is known before simulation: a window
 puts out its first pixel after `(span - 1) rows + span pixels` of its input, where span is the
-dilated kernel. Lags are counted in frames, so they add up across strides:
+dilated kernel. BranchSkews are counted in frames, so they add up across strides:
 
-    lag(output) = lag(input) + ((span_h - 1)·W + span_w) / (H·W)
+    skew(output) = skew(input) + ((span_h - 1)·W + span_w) / (H·W)
 
 At a join, the branch that is ahead gets a FIFO for the difference. Windows and units also run ahead
 by what they buffer themselves, which is allowed for by one more row for each window in the longer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-# What simulation leaves of the lag at a join, at most about, and of other FIFOs: measured on
+# What simulation leaves of the skew at a join, at most about, and of other FIFOs: measured on
 # residual networks (fold_options estimates with it before anything is simulated).
 LEFT = Fraction(1, 4)
 SMALL = 2
@@ -33,7 +33,7 @@ SHALLOW = 32
 
 
 @dataclass(frozen=True)
-class Lag:
+class BranchSkew:
     """How far a stream is behind the design's input, in frames, and rows that may be buffered."""
 
     needed: Fraction = Fraction(0)
@@ -47,13 +47,13 @@ class Lag:
         """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
         return SHALLOW + ceil(self.total * beats)
 
-    def usual_depth(self, beats: int) -> int:
+    def typical_depth(self, beats: int) -> int:
         """Words the same FIFO usually has once its depth is simulated."""
         return max(SMALL, SHALLOW * ceil(self.total * beats * LEFT / SHALLOW))
 
 
-class Lags:
-    """How far each stream of a model lags, and how long each branch waits for the others.
+class BranchSkews:
+    """How far each stream of a model skews, and how long each branch waits for the others.
 
     Args:
         model: hardware layers in the order of the stream; their folding does not matter.
@@ -63,20 +63,20 @@ class Lags:
         from qonnx.custom_op.registry import getCustomOp
 
         constants = {item.name for item in model.graph.initializer}
-        lags: dict[str, Lag] = {model.graph.input[0].name: Lag()}
-        self._waits: dict[tuple[str, str], Lag] = {}
+        skews: dict[str, BranchSkew] = {model.graph.input[0].name: BranchSkew()}
+        self._waits: dict[tuple[str, str], BranchSkew] = {}
         for node in model.graph.node:
             streams = [name for name in node.input if name not in constants]
-            latest = max((lags[name] for name in streams), key=lambda lag: lag.total)
+            latest = max((skews[name] for name in streams), key=lambda skew: skew.total)
             if len(streams) > 1:
                 for name in streams:
-                    self._waits[node.name, name] = Lag(latest.total - lags[name].total)
+                    self._waits[node.name, name] = BranchSkew(latest.total - skews[name].total)
             if node.op_type.startswith("ConvolutionInputGenerator"):
-                latest = _behind_window(getCustomOp(node), latest)
+                latest = _after_window(getCustomOp(node), latest)
             for name in node.output:
-                lags[name] = latest
+                skews[name] = latest
 
-    def wait(self, node: NodeProto, stream: str) -> Lag | None:
+    def wait(self, node: NodeProto, stream: str) -> BranchSkew | None:
         """By how much `stream` is ahead of the latest branch at the join `node`; None: no join."""
         return self._waits.get((node.name, stream))
 
@@ -111,13 +111,13 @@ def waiting_rows(window: Any, top: int, bottom: int) -> int:
     return max(stored - ahead, bottom - max(ahead - top, 0), 0)
 
 
-def _behind_window(inst: Any, lag: Lag) -> Lag:
+def _after_window(inst: Any, skew: BranchSkew) -> BranchSkew:
     height, width = (int(size) for size in inst.get_nodeattr("IFMDim"))
     kernel = [int(size) for size in inst.get_nodeattr("ConvKernelDim")]
     dilation = [int(size) for size in inst.get_nodeattr("Dilation")]
     tall, wide = (d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     frame = height * width
-    return Lag(
-        lag.needed + Fraction((tall - 1) * width + wide, frame),
-        lag.buffered + Fraction(width * tall, frame),
+    return BranchSkew(
+        skew.needed + Fraction((tall - 1) * width + wide, frame),
+        skew.buffered + Fraction(width * tall, frame),
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.devices.boards import Board
 
 # Share of the board a design may take by estimate: what lies around it and place and route need
-# room, and an estimate may be off.
+# limit, and an estimate may be off.
 LUT_SHARE = 0.8
 
 
@@ -40,20 +40,20 @@ class Budget:
         has = board.resources
         return Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
 
-    def without(self, kept: Mapping[str, float]) -> Budget:
-        """What is left when so many of `lut`, `lutram`, `ff`, `bram36` and `dsp` are kept free."""
-        lutram = None if self.lutram is None else self.lutram - ceil(kept.get("lutram", 0))
-        flops = ceil(kept.get("ff", 0) / FF_PER_LUT)
+    def without(self, reserved: Mapping[str, float]) -> Budget:
+        """What is left without the reserved `lut`, `lutram`, `ff`, `bram36` and `dsp`."""
+        lutram = None if self.lutram is None else self.lutram - ceil(reserved.get("lutram", 0))
+        flops = ceil(reserved.get("ff", 0) / FF_PER_LUT)
         return Budget(
-            self.lut - max(ceil(kept.get("lut", 0)), flops),
-            self.bram36 - ceil(kept.get("bram36", 0)),
-            self.dsp - ceil(kept.get("dsp", 0)),
+            self.lut - max(ceil(reserved.get("lut", 0)), flops),
+            self.bram36 - ceil(reserved.get("bram36", 0)),
+            self.dsp - ceil(reserved.get("dsp", 0)),
             lutram,
         )
 
-    def room(self, factor: float = 1.0) -> Need:
-        """What a design may take by estimate, times `factor`."""
-        return Need(
+    def limit(self, factor: float = 1.0) -> ResourceUsage:
+        """The most a design may use by estimate, times `factor`."""
+        return ResourceUsage(
             int(self.lut * LUT_SHARE * factor),
             int(self.lut * FF_PER_LUT * FF_SHARE * factor),
             int(self.bram36 * 2 * BLOCK_SHARE * factor),

@@ -1,4 +1,4 @@
-"""Folding files: what a person asks of single layers; the solver decides the rest.
+"""Folding files: per-layer folding constraints; the solver decides the rest.
 
     group1_block0_conv1_mvau: {PE: 16, SIMD: 36}    # lanes
     head_mvau: {ram_style: block, resType: dsp}     # where weights and products go
@@ -17,27 +17,27 @@ from pathlib import Path
 import yaml
 
 from qdeploy.artifacts import write_text
-from qdeploy.dataflow.folding.solver import Option, Slot
+from qdeploy.dataflow.folding.solver import LayerGroup, Option
 from qdeploy.errors import FoldingError
 
 Value = int | str
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a folding file asks of one layer, and where it says so."""
+class FoldingConstraint:
+    """What a folding file requires of one layer, and the file and line that say so."""
 
     layer: str
     values: Mapping[str, Value]
     where: str
 
 
-def read_folding(path: Path) -> list[Wish]:
-    """The wishes of a folding file.
+def read_folding(path: Path) -> list[FoldingConstraint]:
+    """The constraints of a folding file.
 
     Raises:
         FoldingError: the file cannot be read, is no YAML, is no mapping of layers to mappings, or
-            says something twice.
+            has a duplicate key.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -54,20 +54,22 @@ def read_folding(path: Path) -> list[Wish]:
         ) from error
     if not isinstance(root, yaml.MappingNode):
         raise _shape(f"{path}:1")
-    _refuse_twice(root, path, "layer `{}`")
-    return [_wish(key, value, path) for key, value in root.value]
+    _refuse_duplicates(root, path, "layer `{}`")
+    return [_constraint(key, value, path) for key, value in root.value]
 
 
-def _wish(key: yaml.Node, value: yaml.Node, path: Path) -> Wish:
+def _constraint(key: yaml.Node, value: yaml.Node, path: Path) -> FoldingConstraint:
     where, layer = f"{path}:{key.start_mark.line + 1}", str(key.value)
     if not isinstance(value, yaml.MappingNode):
         raise _shape(where)
-    _refuse_twice(value, path, f"`{{}}` of layer `{layer}`")
-    return Wish(layer, {str(name.value): _value(one, where) for name, one in value.value}, where)
+    _refuse_duplicates(value, path, f"`{{}}` of layer `{layer}`")
+    return FoldingConstraint(
+        layer, {str(name.value): _value(one, where) for name, one in value.value}, where
+    )
 
 
 def _value(node: yaml.Node, where: str) -> Value:
-    try:  # what stands in quotes is read as well: "4" is a number of lanes
+    try:  # a quoted value is read as well: "4" is a number of lanes
         found = yaml.safe_load(str(node.value)) if isinstance(node, yaml.ScalarNode) else None
     except (yaml.YAMLError, ValueError) as error:
         raise _shape(where) from error
@@ -76,15 +78,15 @@ def _value(node: yaml.Node, where: str) -> Value:
     return found
 
 
-def _refuse_twice(node: yaml.MappingNode, path: Path, kind: str) -> None:
+def _refuse_duplicates(node: yaml.MappingNode, path: Path, kind: str) -> None:
     first: dict[str, int] = {}
     for key, _ in node.value:
         name, line = str(key.value), key.start_mark.line + 1
         if name in first:
             raise FoldingError(
-                f"{kind.format(name)} stands twice in the folding file",
+                f"duplicate key in the folding file: {kind.format(name)}",
                 where=f"{path}:{line}",
-                why=f"it was already given in line {first[name]}",
+                why=f"it is already given in line {first[name]}",
                 do="keep one of them",
             )
         first[name] = line
@@ -98,71 +100,73 @@ def _shape(where: str) -> FoldingError:
     )
 
 
-def files_of(wishes: Sequence[Wish]) -> str:
-    """The files that wishes stand in, as a message names them; empty where there are no wishes."""
-    files = sorted({wish.where.rpartition(":")[0] for wish in wishes})
+def files_of(constraints: Sequence[FoldingConstraint]) -> str:
+    """The files the constraints come from, as a message names them; empty without constraints."""
+    files = sorted({constraint.where.rpartition(":")[0] for constraint in constraints})
     return " and ".join(f"`{file}`" if file else "the folding file" for file in files)
 
 
-def restrict(slots: Sequence[Slot], wishes: Sequence[Wish]) -> list[Slot]:
-    """The slots with only those options left that grant every wish.
+def restrict(
+    groups: Sequence[LayerGroup], constraints: Sequence[FoldingConstraint]
+) -> list[LayerGroup]:
+    """The groups with only those options left that meet every constraint.
 
     Raises:
         FoldingError: a layer or key is unknown, or a value is not legal; names the nearest legal
             ones.
     """
-    kept = {slot.name: slot for slot in slots}
-    owner = {layer: slot.name for slot in slots for layer in slot.options[0].attributes}
-    for wish in wishes:
-        if wish.layer not in owner:
-            near = get_close_matches(wish.layer, owner, 1)
+    restricted = {group.name: group for group in groups}
+    owner = {layer: group.name for group in groups for layer in group.options[0].attributes}
+    for constraint in constraints:
+        if constraint.layer not in owner:
+            near = get_close_matches(constraint.layer, owner, 1)
             raise FoldingError(
-                f"there is no layer `{wish.layer}`",
-                where=wish.where,
+                f"there is no layer `{constraint.layer}`",
+                where=constraint.where,
                 do=f"did you mean `{near[0]}`?" if near else f"layers: {', '.join(sorted(owner))}",
             )
-        slot = kept[owner[wish.layer]]
-        left = [option for option in slot.options if _grants(option, wish)]
+        group = restricted[owner[constraint.layer]]
+        left = [option for option in group.options if _meets(option, constraint)]
         if not left:
-            raise _refusal(slot, wish)
-        kept[slot.name] = Slot(slot.name, left)
-    return list(kept.values())
+            raise _refusal(group, constraint)
+        restricted[group.name] = LayerGroup(group.name, left)
+    return list(restricted.values())
 
 
 def write_folding(path: Path, attributes: Mapping[str, Mapping[str, Value]]) -> None:
-    """Write a folding as a file that `read_folding` takes."""
-    lines = ["# Folding: cycles a vector are (MW / SIMD) * (MH / PE)."]
+    """Write a folding as a file that `read_folding` reads."""
+    lines = ["# Folding: cycles per vector are (MW / SIMD) * (MH / PE)."]
     for layer, values in attributes.items():
         given = ", ".join(f"{key}: {value}" for key, value in values.items())
         lines.append(f"{layer}: {{{given}}}")
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _grants(option: Option, wish: Wish) -> bool:
-    values = option.attributes[wish.layer]
-    return all(values.get(key) == value for key, value in wish.values.items())
+def _meets(option: Option, constraint: FoldingConstraint) -> bool:
+    values = option.attributes[constraint.layer]
+    return all(values.get(key) == value for key, value in constraint.values.items())
 
 
-def _refusal(slot: Slot, wish: Wish) -> FoldingError:
-    for key, value in wish.values.items():
-        legal = {option.attributes[wish.layer].get(key) for option in slot.options} - {None}
+def _refusal(group: LayerGroup, constraint: FoldingConstraint) -> FoldingError:
+    for key, value in constraint.values.items():
+        legal = {option.attributes[constraint.layer].get(key) for option in group.options} - {None}
         if not legal:
-            keys = sorted({key for o in slot.options for key in o.attributes[wish.layer]})
+            keys = sorted({key for o in group.options for key in o.attributes[constraint.layer]})
             return FoldingError(
-                f"layer `{wish.layer}` has no `{key}`",
-                where=wish.where,
+                f"layer `{constraint.layer}` has no `{key}`",
+                where=constraint.where,
                 do=f"it takes {', '.join(keys)}",
             )
         if value not in legal:
             return FoldingError(
-                f"layer `{wish.layer}` cannot have {key} {value}",
-                where=wish.where,
+                f"layer `{constraint.layer}` cannot have {key} {value}",
+                where=constraint.where,
                 why=f"legal are {', '.join(map(str, sorted(legal, key=_order)))}",
                 do=f"the nearest is {key} {_nearest(value, legal)}",
             )
     return FoldingError(
-        f"layer `{wish.layer}` cannot have all of this at once: {dict(wish.values)}",
-        where=wish.where,
+        f"layer `{constraint.layer}` cannot have all of this at once: {dict(constraint.values)}",
+        where=constraint.where,
         why="each value is legal, but not together with the others",
         do="leave one of them out",
     )

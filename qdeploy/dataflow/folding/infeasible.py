@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
-from qdeploy.dataflow.cost.need import KINDS, Need
+from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
 from qdeploy.dataflow.folding.solver import Option, Solution
 from qdeploy.devices.boards import list_boards, load_board
 from qdeploy.errors import QDeployError
@@ -59,31 +59,31 @@ def nearest(solved: Callable[[float], Solution | None]) -> Solution | None:
     return found
 
 
-def over(need: Need, room: Need) -> dict[str, float]:
+def over(usage: ResourceUsage, limit: ResourceUsage) -> dict[str, float]:
     """Kind of resource -> how many times what may be taken, for those exceeded; worst first."""
-    ratios = {kind: getattr(need, kind) / max(getattr(room, kind), 1) for kind in KINDS}
+    ratios = {kind: getattr(usage, kind) / max(getattr(limit, kind), 1) for kind in KINDS}
     exceeded = {kind: ratio for kind, ratio in ratios.items() if ratio > 1}
     return dict(sorted(exceeded.items(), key=lambda item: -item[1]))
 
 
-def overshoot(need: Need, room: Need) -> str:
+def why_infeasible(usage: ResourceUsage, limit: ResourceUsage) -> str:
     """What a folding needs too much of, in a sentence."""
     parts = [
-        f"about {getattr(need, kind):,} {TITLES[kind]} where {getattr(room, kind):,} may be taken"
+        f"about {getattr(usage, kind):,} {TITLES[kind]} where {getattr(limit, kind):,} may be taken"
         f" ({ratio:.2f} times)"
-        for kind, ratio in over(need, room).items()
+        for kind, ratio in over(usage, limit).items()
     ]
     found = " and ".join(parts or ["more of several kinds at once"])
     return f"the folding that is nearest to fitting needs {found}"
 
 
-def biggest(solution: Solution, room: Need) -> str:
+def biggest(solution: Solution, limit: ResourceUsage) -> str:
     """The layers that take most of what is exceeded most, with their share of it."""
-    kind = next(iter(over(solution.need, room)), "lut")
-    whole = max(getattr(solution.need, kind), 1)
+    kind = next(iter(over(solution.usage, limit)), "lut")
+    whole = max(getattr(solution.usage, kind), 1)
 
     def size(item: tuple[str, Option]) -> int:
-        return int(getattr(item[1].need, kind))
+        return int(getattr(item[1].usage, kind))
 
     ranked = sorted(solution.picked.items(), key=size, reverse=True)[:SHOWN]
     return "biggest layers: " + "; ".join(
@@ -93,13 +93,13 @@ def biggest(solution: Solution, room: Need) -> str:
     )
 
 
-def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, room: Need) -> str:
+def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, limit: ResourceUsage) -> str:
     """What would fit: fewer bits, another board, or neither."""
-    bits = fitting_bits(model, costs, solution, room)
+    bits = fitting_bits(model, costs, solution, limit)
     parts = []
     if bits is not None:
         parts.append(f"with weights of at most {bits} bits this folding is estimated to fit")
-    boards = fitting_boards(solution.need)
+    boards = fitting_boards(solution.usage)
     if boards:
         parts.append(f"as it is it is estimated to fit on: {', '.join(boards)}")
     if bits is None:
@@ -107,19 +107,19 @@ def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, room: Nee
     return "; ".join(parts)
 
 
-def fitting_boards(need: Need) -> list[str]:
-    """Known boards that hold `need` by estimate."""
+def fitting_boards(usage: ResourceUsage) -> list[str]:
+    """Known boards that hold `usage` by estimate."""
     from qdeploy.dataflow.folding.budget import Budget
 
     found = []
     for name in list_boards():
-        if not over(need, Budget.of(load_board(name)).room()):
+        if not over(usage, Budget.of(load_board(name)).limit()):
             found.append(name)
     return found
 
 
 def fitting_bits(
-    model: ModelWrapper, costs: BlockCosts, solution: Solution, room: Need
+    model: ModelWrapper, costs: BlockCosts, solution: Solution, limit: ResourceUsage
 ) -> int | None:
     """The widest weights, in bits, with which the folding fits by the costs of its blocks.
 
@@ -134,14 +134,14 @@ def fitting_bits(
     for option in solution.picked.values():
         attributes |= {name: dict(values) for name, values in option.attributes.items()}
     for bits in range(max(widths.values(), default=0) - 1, NARROWEST - 1, -1):
-        need = solution.need
+        usage = solution.usage
         try:
             for node in nodes:
                 if widths[node.name] > bits:
-                    need = _plus(need, _saved(model, node, attributes[node.name], bits, costs))
+                    usage = _plus(usage, _saved(model, node, attributes[node.name], bits, costs))
         except QDeployError:  # nobody measured such a block
             return None
-        if not over(need, room):
+        if not over(usage, limit):
             return bits
     return None
 
@@ -172,5 +172,5 @@ def _saved(
     return {kind: getattr(after, kind) - getattr(before, kind) for kind in KINDS}
 
 
-def _plus(need: Need, change: dict[str, int]) -> Need:
-    return Need(*(getattr(need, kind) + change[kind] for kind in KINDS))
+def _plus(usage: ResourceUsage, change: dict[str, int]) -> ResourceUsage:
+    return ResourceUsage(*(getattr(usage, kind) + change[kind] for kind in KINDS))

@@ -1,4 +1,4 @@
-"""What the next larger boards would give: the folding solved for them, by estimate."""
+"""What the next larger boards would reach: the folding solved for them, by estimate."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SOURCE = "folding solved as fast as fits, measured block costs of Series 7; not 
 
 
 @dataclass(frozen=True)
-class Outlook:
+class BoardEstimate:
     """A network on a larger board, as fast as it is estimated to fit.
 
     Args:
-        lut, ff, bram36, dsp: estimated need.
+        lut, ff, bram36, dsp: estimated usage.
         dma_bound: whether the input's bandwidth, not the folding, sets the rate.
     """
 
@@ -54,7 +54,7 @@ def larger_boards(board: Board) -> list[Board]:
     return [one for one in larger if one.resources.lut in sizes]
 
 
-def look_ahead(folding: Folding, input_bits: int, board: Board) -> list[Outlook]:
+def estimate_larger_boards(folding: Folding, input_bits: int, board: Board) -> list[BoardEstimate]:
     """The network on larger boards.
 
     Args:
@@ -65,29 +65,29 @@ def look_ahead(folding: Folding, input_bits: int, board: Board) -> list[Outlook]
 
     found = []
     for one in larger_boards(board):
-        budget = Budget.of(one).room()
+        budget = Budget.of(one).limit()
         arriving = math.ceil(input_bits / one.dma_bits)
         legal = folding.legal
-        solution = solve(legal.slots, legal.joints, budget, effort_s=EFFORT_S)
+        solution = solve(legal.groups, legal.edges, budget, effort_s=EFFORT_S)
         if solution is None:
             continue
         bound = solution.cycles < arriving
         if bound:
-            slower = solve(legal.slots, legal.joints, budget, arriving, effort_s=EFFORT_S)
+            slower = solve(legal.groups, legal.edges, budget, arriving, effort_s=EFFORT_S)
             solution = slower or solution
         cycles = max(solution.cycles, arriving)
-        need = solution.need
+        usage = solution.usage
         found.append(
-            Outlook(
+            BoardEstimate(
                 board=one.name,
                 part=one.part,
                 clock_mhz=one.clock_mhz,
                 cycles_per_frame=cycles,
                 fps=one.clock_mhz * 1e6 / cycles,
-                lut=need.lut,
-                ff=need.ff,
-                bram36=need.bram18 / 2,
-                dsp=need.dsp,
+                lut=usage.lut,
+                ff=usage.ff,
+                bram36=usage.bram18 / 2,
+                dsp=usage.dsp,
                 dma_bound=bound,
             )
         )
@@ -98,7 +98,7 @@ def write_boards(folder: Path, folding: Folding, input_bits: int, board: Board) 
     """Write `boards.json` into `folder`; in a few words what it says. Never stops a build."""
     data: dict[str, Any] = {"board": board.name, "source": SOURCE, "boards": []}
     try:
-        found = look_ahead(folding, input_bits, board)
+        found = estimate_larger_boards(folding, input_bits, board)
         data["boards"] = [asdict(one) for one in found]
         if not found:
             data["note"] = f"no known board is larger than `{board.name}` in LUTs and DSP blocks"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import Folding, fold
 from qdeploy.dataflow.folding.pixels import pixel_choices, with_pixels
 from qdeploy.design.manifest import PIXELS
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 Choices = Mapping[str, Mapping[int, int]]
 
 
-def fold_with_pixels(
+def fold_multi_pixel(
     model: ModelWrapper,
     budget: Budget,
     cycles: int | None = None,
     *,
-    floor: int = 1,
-    wishes: Sequence[Wish] = (),
+    min_cycles: int = 1,
+    constraints: Sequence[FoldingConstraint] = (),
     costs: BlockCosts | None = None,
     clock_mhz: float | None = None,
 ) -> tuple[ModelWrapper, Folding]:
@@ -41,12 +41,12 @@ def fold_with_pixels(
         The folded model, which may be a copy, and its folding, with M where it is above 1.
     """
     choices = pixel_choices(model)
-    asked, others = _asked(choices, wishes)
-    settings: dict[str, Any] = {"floor": floor, "costs": costs, "clock_mhz": clock_mhz}
+    asked, others = _asked(choices, constraints)
+    settings: dict[str, Any] = {"min_cycles": min_cycles, "costs": costs, "clock_mhz": clock_mhz}
 
     def folded(pixels: Mapping[str, int]) -> tuple[ModelWrapper, Folding]:
         made = with_pixels(model, pixels)
-        found = fold(made, budget, cycles, wishes=others, **settings)
+        found = fold(made, budget, cycles, constraints=others, **settings)
         named = {
             name: {PIXELS: pixels[name], **values} if pixels.get(name, 1) > 1 else values
             for name, values in found.attributes.items()
@@ -58,7 +58,7 @@ def fold_with_pixels(
     if cycles is not None:
         return folded(_enough(choices, cycles))
     best = folded({})
-    while best[1].solution.cycles > floor:
+    while best[1].solution.cycles > min_cycles:
         reached = best[1].solution.cycles
         pixels = _enough(choices, reached - 1)
         stuck = any(choices[name][many] >= reached for name, many in pixels.items())
@@ -82,7 +82,9 @@ def _enough(choices: Choices, cycles: int) -> dict[str, int]:
     }
 
 
-def _asked(choices: Choices, wishes: Sequence[Wish]) -> tuple[dict[str, int], list[Wish]]:
+def _asked(
+    choices: Choices, constraints: Sequence[FoldingConstraint]
+) -> tuple[dict[str, int], list[FoldingConstraint]]:
     """M by layer, as a folding file has it, and what else it asks for.
 
     Raises:
@@ -90,19 +92,19 @@ def _asked(choices: Choices, wishes: Sequence[Wish]) -> tuple[dict[str, int], li
     """
     pixels: dict[str, int] = {}
     others = []
-    for wish in wishes:
-        values = dict(wish.values)
+    for constraint in constraints:
+        values = dict(constraint.values)
         many = values.pop(PIXELS, None)
         if many is not None:
-            legal = sorted(choices.get(wish.layer, {1: 0}))
+            legal = sorted(choices.get(constraint.layer, {1: 0}))
             if many not in legal:
                 near = min(legal, key=lambda m: abs(m - many) if isinstance(many, int) else m)
                 raise FoldingError(
-                    f"layer `{wish.layer}` cannot have {PIXELS} {many}",
-                    where=wish.where,
+                    f"layer `{constraint.layer}` cannot have {PIXELS} {many}",
+                    where=constraint.where,
                     why=f"legal are {', '.join(map(str, legal))}",
                     do=f"the nearest is {PIXELS} {near}",
                 )
-            pixels[wish.layer] = int(many)
-        others.append(replace(wish, values=values))
+            pixels[constraint.layer] = int(many)
+        others.append(replace(constraint, values=values))
     return pixels, others

@@ -1,10 +1,10 @@
-"""Every legal folding of every layer, as slots of the folding solver.
+"""Every legal folding of every layer, as groups of the folding solver.
 
-A layer that computes and what only moves its pixels (padding, window) are one slot: they share the
-number of channels a beat. What is listed is legal by construction:
+A layer that computes and what only moves its pixels (padding, window) are one group: they share the
+number of channels per beat. What is listed is legal by construction:
 
     matrix unit      PE divides MH, SIMD divides MW; its window gives SIMD channels of one kernel
-                     position a beat, or the whole window a beat where SIMD is more than a pixel;
+                     position per beat, or the whole window per beat where SIMD exceeds a pixel;
                      multipliers in LUTs or DSP blocks; weights in LUTs or block RAM, or both; with
                      PE = MH and SIMD = MW weights become the logic of their sums
     pool, depthwise  PE divides the channels and is the window's SIMD
@@ -22,11 +22,11 @@ from math import lcm, prod
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
-from qdeploy.dataflow.cost.need import Need
-from qdeploy.dataflow.fifos.depths import SMALL, Lag, Lags, has_output_fifo
+from qdeploy.dataflow.cost.usage import ResourceUsage
+from qdeploy.dataflow.fifos.depths import SMALL, BranchSkew, BranchSkews, has_output_fifo
 from qdeploy.dataflow.finn.nodes import MOVERS, divisors, layer_groups
 from qdeploy.dataflow.finn.timing import keeps_next, parallel_cycles
-from qdeploy.dataflow.folding.solver import Joint, Option, Slot
+from qdeploy.dataflow.folding.solver import Edge, LayerGroup, Option
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -44,16 +44,16 @@ Attributes = dict[str, dict[str, int | str]]
 
 
 @dataclass(frozen=True)
-class Menu:
-    """Slots and joints of a model."""
+class SearchSpace:
+    """Everything a folding of a model can choose from: groups with their options, and edges."""
 
-    slots: list[Slot]
-    joints: list[Joint]
+    groups: list[LayerGroup]
+    edges: list[Edge]
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Shape, spans, strides and number of windows of a sliding window that gives whole ones."""
+    """Shape, spans, strides and number of windows of a parallel sliding window."""
 
     shape: tuple[int, int]
     spans: tuple[int, int]
@@ -66,12 +66,12 @@ class _Part:
     """What one node of an option takes.
 
     Args:
-        ins, outs: bits a beat of its streams.
-        window: where it gives a whole window a beat.
+        ins, outs: bits per beat of its streams.
+        window: where it outputs a whole window per beat.
         keeps_next: see `keeps_next`.
     """
 
-    need: Need
+    usage: ResourceUsage
     cycles: int
     ins: tuple[int, ...]
     outs: tuple[int, ...]
@@ -91,7 +91,7 @@ def _window_of(inst: Any) -> _Window | None:
 
 
 def _together(parts: list[_Part]) -> int:
-    """Cycles a frame of nodes in a row."""
+    """Cycles per frame of consecutive nodes."""
     cycles = [part.cycles for part in parts]
     for part in parts:
         if part.window is not None:
@@ -101,9 +101,9 @@ def _together(parts: list[_Part]) -> int:
     return max(cycles)
 
 
-def menu(model: ModelWrapper, costs: BlockCosts) -> Menu:
-    """All foldings of a specialized, unfolded model; its attributes are left as they come."""
-    return _Lister(model, costs).menu()
+def search_space(model: ModelWrapper, costs: BlockCosts) -> SearchSpace:
+    """All foldings of a specialized, unfolded model, whose attributes are undefined afterwards."""
+    return _Lister(model, costs).search_space()
 
 
 class _Lister:
@@ -116,22 +116,26 @@ class _Lister:
         for inst in self.instances.values():
             inst.keep_attributes()
         self.parts: dict[tuple[Any, ...], _Part] = {}
-        self.groups = layer_groups(model)
+        self.members = layer_groups(model)
 
-    def menu(self) -> Menu:
-        slots = [Slot(group[-1].name, list(self._options(group))) for group in self.groups]
-        return Menu(slots, list(self._joints(slots)))
+    def search_space(self) -> SearchSpace:
+        groups = [
+            LayerGroup(members[-1].name, list(self._options(members))) for members in self.members
+        ]
+        return SearchSpace(groups, list(self._edges(groups)))
 
     # ---- options ----
 
-    def _options(self, group: list[NodeProto]) -> Iterator[Option]:
-        for attributes in self._attributes(group):
-            parts = [self._part(node, attributes[node.name]) for node in group]
-            widths = dict(zip(self._streams(group), (*parts[0].ins, *parts[-1].outs), strict=True))
-            need = sum((part.need for part in parts), Need())
+    def _options(self, members: list[NodeProto]) -> Iterator[Option]:
+        for attributes in self._attributes(members):
+            parts = [self._part(node, attributes[node.name]) for node in members]
+            widths = dict(
+                zip(self._streams(members), (*parts[0].ins, *parts[-1].outs), strict=True)
+            )
+            usage = sum((part.usage for part in parts), ResourceUsage())
             for left, right in pairwise(parts):
-                need += self._converter(left.outs[0], right.ins[0])
-            yield Option(attributes, _together(parts), need, widths)
+                usage += self._converter(left.outs[0], right.ins[0])
+            yield Option(attributes, _together(parts), usage, widths)
 
     def _part(self, node: NodeProto, values: dict[str, int | str]) -> _Part:
         """A node's own figures with these attributes: the same in many options."""
@@ -140,12 +144,12 @@ class _Lister:
             inst = self.instances[node.name]
             for name, value in values.items():
                 inst.set_nodeattr(name, value)
-            need = Need()
+            usage = ResourceUsage()
             for instance in inst.unit(self.model).instances:
-                need += self.costs.of(instance.block.module, instance.block.measures)
+                usage += self.costs.of(instance.block.module, instance.block.measures)
             inputs = [i for i, name in enumerate(node.input) if name not in self.constants]
             self.parts[key] = _Part(
-                need,
+                usage,
                 int(inst.get_exp_cycles()),
                 tuple(int(inst.get_instream_width(index)) for index in inputs),
                 tuple(int(inst.get_outstream_width(index)) for index in range(len(node.output))),
@@ -154,25 +158,25 @@ class _Lister:
             )
         return self.parts[key]
 
-    def _streams(self, group: list[NodeProto]) -> list[str]:
-        """What comes in from other slots and goes out to them."""
-        names = [name for name in group[0].input if name not in self.constants]
-        return [*names, *group[-1].output]
+    def _streams(self, members: list[NodeProto]) -> list[str]:
+        """What comes in from other groups and goes out to them."""
+        names = [name for name in members[0].input if name not in self.constants]
+        return [*names, *members[-1].output]
 
-    def _attributes(self, group: list[NodeProto]) -> Iterator[Attributes]:
-        node, movers = group[-1], [mover.name for mover in group[:-1]]
+    def _attributes(self, members: list[NodeProto]) -> Iterator[Attributes]:
+        node, movers = members[-1], [mover.name for mover in members[:-1]]
         if node.op_type.startswith("MVAU"):
-            yield from self._matrix(group)
+            yield from self._matrix(members)
             return
-        window = self._window(group)
+        window = self._window(members)
         for size in divisors(self._channels(node)):
             for styles in self._styles(node, PE=size):
                 found: Attributes = {node.name: {"PE": size, **styles}}
                 found |= {mover: {"SIMD": size} for mover in movers}
                 yield from self._windows(found, window)
 
-    def _window(self, group: list[NodeProto]) -> str | None:
-        return next((m.name for m in group if m.op_type.startswith(MOVERS[1])), None)
+    def _window(self, members: list[NodeProto]) -> str | None:
+        return next((m.name for m in members if m.op_type.startswith(MOVERS[1])), None)
 
     def _windows(self, found: Attributes, window: str | None) -> Iterator[Attributes]:
         """With each way to build the window."""
@@ -186,7 +190,7 @@ class _Lister:
             yield {**found, window: {**found[window], **style}}
 
     def _styles(self, node: NodeProto, **lanes: int) -> list[dict[str, int | str]]:
-        """What else can be chosen with so many lanes."""
+        """What else can be chosen at this number of lanes."""
         inst = self.instances[node.name]
         for key, value in lanes.items():
             inst.set_nodeattr(key, value)
@@ -200,13 +204,13 @@ class _Lister:
                 return int(inst.get_nodeattr(key))
         return int(inst.get_nodeattr("out_shape")[-1])
 
-    def _matrix(self, group: list[NodeProto]) -> Iterator[Attributes]:
-        node = group[-1]
+    def _matrix(self, members: list[NodeProto]) -> Iterator[Attributes]:
+        node = members[-1]
         inst = self.instances[node.name]
         rows, columns = int(inst.get_nodeattr("MH")), int(inst.get_nodeattr("MW"))
-        movers = [mover.name for mover in group[:-1]]
-        window = self._window(group)
-        channels = self._pixel(group[0]) if movers else columns
+        movers = [mover.name for mover in members[:-1]]
+        window = self._window(members)
+        channels = self._pixel(members[0]) if movers else columns
         for simd in divisors(columns):
             if simd <= channels and channels % simd:
                 continue
@@ -222,27 +226,29 @@ class _Lister:
     def _pixel(self, node: NodeProto) -> int:
         return int(self.instances[node.name].get_normal_input_shape()[-1])
 
-    # ---- what lies between slots ----
+    # ---- between groups ----
 
-    def _joints(self, slots: list[Slot]) -> Iterator[Joint]:
-        lags = Lags(self.model)
-        options = {slot.name: slot.options for slot in slots}
-        source = {name: group[-1] for group in self.groups for name in group[-1].output}
-        for group in self.groups:
-            for name in group[0].input:
+    def _edges(self, groups: list[LayerGroup]) -> Iterator[Edge]:
+        skews = BranchSkews(self.model)
+        options = {group.name: group.options for group in groups}
+        source = {name: members[-1] for members in self.members for name in members[-1].output}
+        for members in self.members:
+            for name in members[0].input:
                 if name not in source:
                     continue
-                left, right = source[name].name, group[-1].name
+                left, right = source[name].name, members[-1].name
                 ends = [{o.widths[name] for o in options[end]} for end in (left, right)]
-                wait = lags.wait(group[0], name)
+                wait = skews.wait(members[0], name)
                 table = {
                     (a, b): self._between(source[name], name, a, b, wait)
                     for a in ends[0]
                     for b in ends[1]
                 }
-                yield Joint(left, right, name, table)
+                yield Edge(left, right, name, table)
 
-    def _between(self, node: NodeProto, stream: str, a: int, b: int, wait: Lag | None) -> Need:
+    def _between(
+        self, node: NodeProto, stream: str, a: int, b: int, wait: BranchSkew | None
+    ) -> ResourceUsage:
         """A converter and a FIFO as deep as simulation usually finds it."""
         total = self._converter(a, b)
         if wait is None and has_output_fifo(node):
@@ -250,17 +256,17 @@ class _Lister:
         if wait is not None:
             bits = int(self.model.get_tensor_datatype(stream).bitwidth())
             elements = prod(int(size) for size in self.model.get_tensor_shape(stream))
-            depth = wait.usual_depth(elements * bits // b)
+            depth = wait.typical_depth(elements * bits // b)
             total += self.costs.of("qd_fifo", {"WIDTH": b, "DEPTH": depth})
         return total
 
-    def _converter(self, a: int, b: int) -> Need:
+    def _converter(self, a: int, b: int) -> ResourceUsage:
         """As `backends.streams` builds it."""
         if a == b:
-            return Need()
+            return ResourceUsage()
         middle = lcm(a, b)
         steps = [(a, b)] if middle in (a, b) else [(a, middle), (middle, b)]
-        total = Need()
+        total = ResourceUsage()
         for left, right in steps:
             total += self.costs.of("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right})
         return total

@@ -1,10 +1,10 @@
 """The fastest folding that fits, as an integer program.
 
-Each slot (a layer, or a layer with what moves its pixels) picks one option. Options cost LUTs, FFs,
-BRAM18, DSPs and LUT RAM; where two slots meet at different widths a converter costs LUTs and FFs as
-well.
+Each layer group (a layer, or a layer with what moves its pixels) picks one option. Options cost
+LUTs, FFs, BRAM18, DSPs and LUT RAM; an edge between groups of different widths costs a converter,
+in LUTs and FFs, as well.
 
-    first    minimize T     with cycles(slot) <= T for each slot, costs within the budget
+    first    minimize T     with cycles(group) <= T for each group, costs within the budget
     second   minimize the sum of the shares of the budget used, with T as found
 
 CP-SAT (OR-tools) proves both optimal or says how far from the optimum they can be at most.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.dataflow.cost.need import KINDS, Need
+from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
 
 IntArray = npt.NDArray[np.int64]
 
@@ -35,32 +35,32 @@ FORBIDDEN = 1 << 40
 
 @dataclass(frozen=True)
 class Option:
-    """One legal folding of a slot.
+    """One legal folding of a group.
 
     Args:
         attributes: node name -> attributes to set.
-        cycles: a frame takes in the slot's slowest layer.
-        need: resources of all layers of the slot.
-        widths: bits a beat at each of the slot's ends, by stream name.
+        cycles: per frame in the group's slowest layer.
+        usage: resources of all layers of the group.
+        widths: bits per beat at each of the group's ends, by stream name.
     """
 
     attributes: Mapping[str, Mapping[str, int | str]]
     cycles: int
-    need: Need
+    usage: ResourceUsage
     widths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Slot:
-    """What is folded together; exactly one option is picked."""
+class LayerGroup:
+    """A layer and the nodes folded together with it; exactly one option is picked."""
 
     name: str
     options: Sequence[Option]
 
 
 @dataclass(frozen=True)
-class Joint:
-    """Where slot `source` feeds slot `sink` through the stream `stream`.
+class Edge:
+    """Where group `source` feeds group `sink` through the stream `stream`.
 
     Args:
         converter: (bits out, bits in) -> what connects them, also where they are equal (a FIFO);
@@ -70,25 +70,25 @@ class Joint:
     source: str
     sink: str
     stream: str
-    converter: Mapping[tuple[int, int], Need]
+    converter: Mapping[tuple[int, int], ResourceUsage]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found.
+    """A folding of every group.
 
     Args:
-        picked: option of each slot.
-        cycles: of the slowest slot; `bound`: no folding within the budget is faster.
-        need: all slots and what connects them.
-        slack: at most this share of the budget used could be saved at these cycles; 0 is proof
+        picked: option of each group.
+        cycles: per frame of the slowest group; `bound`: no folding within the budget is faster.
+        usage: of all groups and of what connects them.
+        slack: at most this share of the resources used could be saved at these cycles; 0 proves
             that nothing can.
     """
 
     picked: Mapping[str, Option]
     cycles: int
     bound: int
-    need: Need
+    usage: ResourceUsage
     slack: float
 
     @property
@@ -98,29 +98,29 @@ class Solution:
 
 
 def solve(
-    slots: Sequence[Slot],
-    joints: Sequence[Joint],
-    budget: Need,
+    groups: Sequence[LayerGroup],
+    edges: Sequence[Edge],
+    budget: ResourceUsage,
     cycles: int | None = None,
     effort_s: float = EFFORT_S,
 ) -> Solution | None:
-    """The fastest folding within `budget`, or the least one of at most `cycles`; None: none fits.
+    """The fastest folding within `budget`, or the smallest of at most `cycles`; None: none fits.
 
-    The slowest slot's cycles are some option's, so the fastest folding is found by bisection over
+    The slowest group's cycles are some option's, so the fastest folding is found by bisection over
     those: with the options that are too slow left out, each step is a small program.
 
     Args:
-        budget: resources there are.
-        cycles: a frame may take; None asks for as few as fit.
-        effort_s: seconds (of CP-SAT's deterministic clock) for each step of the bisection, and
+        budget: the most that may be used of each resource.
+        cycles: per frame at most; None asks for as few as fit.
+        effort_s: seconds of CP-SAT's deterministic clock for each step of the bisection, and
             for the second objective.
     """
-    pruned = [_pruned(slot, joints) for slot in slots]
-    detours = _Detours(joints)
-    floor = max(min(option.cycles for option in slot.options) for slot in pruned)
-    steps = sorted({o.cycles for slot in pruned for o in slot.options if o.cycles >= floor})
+    pruned = [_pruned(group, edges) for group in groups]
+    detours = _Detours(edges)
+    min_cycles = max(min(option.cycles for option in group.options) for group in pruned)
+    steps = sorted({o.cycles for group in pruned for o in group.options if o.cycles >= min_cycles})
     if cycles is not None:
-        steps = [cycles] if cycles >= floor else []
+        steps = [cycles] if cycles >= min_cycles else []
     impossible, unknown, fastest = -1, False, len(steps)
     best = None
     # A step without an answer counts as too fast at first; a second round, with more effort, looks
@@ -129,8 +129,8 @@ def solve(
         low, high = impossible + 1, fastest - 1
         while low <= high:
             middle = (low + high) // 2
-            fast = [_fast(slot, steps[middle], detours) for slot in pruned]
-            program = _Program(fast, joints, budget)
+            fast = [_fast(group, steps[middle], detours) for group in pruned]
+            program = _Program(fast, edges, budget)
             answer = program.fits(effort)
             if answer is True:
                 best, fastest, high = program, middle, middle - 1
@@ -144,156 +144,159 @@ def solve(
             break
     if best is None:
         return None
-    bound = max(floor, steps[min(impossible + 1, len(steps) - 1)])
+    bound = max(min_cycles, steps[min(impossible + 1, len(steps) - 1)])
     slack = best.spare(effort_s)
     picked = best.picked()
     reached = max(option.cycles for option in picked.values())
-    return Solution(picked, reached, min(bound, reached), best.need(), slack)
+    return Solution(picked, reached, min(bound, reached), best.usage(), slack)
 
 
 class _Detours:
-    """What a slot's neighbours may pay at most when it changes the width of a stream."""
+    """What a group's neighbours may pay at most when it changes the width of a stream."""
 
-    def __init__(self, joints: Sequence[Joint]) -> None:
-        self.joints = joints
+    def __init__(self, edges: Sequence[Edge]) -> None:
+        self.edges = edges
         self._ends: dict[tuple[int, int], tuple[dict[int, int], IntArray]] = {}
 
-    def of(self, slot: str) -> list[tuple[str, dict[int, int], IntArray]]:
+    def of(self, group: str) -> list[tuple[str, dict[int, int], IntArray]]:
         """Stream, index of each width, and (to, from, kind) -> what connecting costs more."""
         found = []
-        for number, joint in enumerate(self.joints):
-            for side, name in enumerate((joint.source, joint.sink)):
-                if name == slot:
+        for number, edge in enumerate(self.edges):
+            for side, name in enumerate((edge.source, edge.sink)):
+                if name == group:
                     key = (number, side)
                     if key not in self._ends:
-                        self._ends[key] = _detours(joint, side)
-                    found.append((joint.stream, *self._ends[key]))
+                        self._ends[key] = _detours(edge, side)
+                    found.append((edge.stream, *self._ends[key]))
         return found
 
 
-def _detours(joint: Joint, side: int) -> tuple[dict[int, int], IntArray]:
-    widths = sorted({pair[side] for pair in joint.converter})
-    others = sorted({pair[1 - side] for pair in joint.converter})
+def _detours(edge: Edge, side: int) -> tuple[dict[int, int], IntArray]:
+    widths = sorted({pair[side] for pair in edge.converter})
+    others = sorted({pair[1 - side] for pair in edge.converter})
     table = np.full((len(widths), len(others), len(KINDS)), FORBIDDEN, dtype=np.int64)
     index = {width: number for number, width in enumerate(widths)}
-    if not joint.converter:
+    if not edge.converter:
         return index, np.zeros((0, 0, len(KINDS)), dtype=np.int64)
     place = {width: number for number, width in enumerate(others)}
-    for pair, need in joint.converter.items():
-        table[index[pair[side]], place[pair[1 - side]]] = [getattr(need, k) for k in KINDS]
+    for pair, usage in edge.converter.items():
+        table[index[pair[side]], place[pair[1 - side]]] = [getattr(usage, k) for k in KINDS]
     more = (table[:, None] - table[None, :]).max(axis=2)
     return index, np.maximum(more, 0)
 
 
-def _fast(slot: Slot, cycles: int, detours: _Detours) -> Slot:
+def _fast(group: LayerGroup, cycles: int, detours: _Detours) -> LayerGroup:
     """With only those options of at most `cycles` that can be part of the best folding.
 
-    An option is left out when another one needs no more of anything, whatever the widths of the
-    neighbours: what connecting may cost more is added to what the other one needs.
+    An option is left out when another one uses no more of anything, whatever the widths of the
+    neighbours: the most that connecting it may cost in addition is counted as its own usage.
     """
-    found = detours.of(slot.name)
+    found = detours.of(group.name)
     enough = [
         option
-        for option in slot.options
+        for option in group.options
         if option.cycles <= cycles and all(option.widths[s] in index for s, index, _ in found)
     ]
-    enough.sort(key=lambda option: (sum(_needs(option)), option.cycles))
-    needs = np.array([_needs(option) for option in enough], dtype=np.int64).reshape(-1, len(KINDS))
+    enough.sort(key=lambda option: (sum(_usage_of(option)), option.cycles))
+    rows = [_usage_of(option) for option in enough]
+    usages = np.array(rows, dtype=np.int64).reshape(-1, len(KINDS))
     ends = [
         (np.array([index[option.widths[stream]] for option in enough], dtype=np.int64), more)
         for stream, index, more in found
     ]
-    kept: list[int] = []
+    undominated: list[int] = []
     for number in range(len(enough)):
-        front = np.array(kept, dtype=np.int64)
-        bound = needs[front]
+        front = np.array(undominated, dtype=np.int64)
+        bound = usages[front]
         for widths, more in ends:
             bound = bound + more[widths[front], widths[number]]
-        if not (bound <= needs[number]).all(axis=1).any():
-            kept.append(number)
-    return Slot(slot.name, [enough[number] for number in kept])
+        if not (bound <= usages[number]).all(axis=1).any():
+            undominated.append(number)
+    return LayerGroup(group.name, [enough[number] for number in undominated])
 
 
-def _pruned(slot: Slot, joints: Sequence[Joint]) -> Slot:
+def _pruned(group: LayerGroup, edges: Sequence[Edge]) -> LayerGroup:
     """Without options that another one with the same widths beats in every figure."""
-    joined = {joint.stream for joint in joints if slot.name in (joint.source, joint.sink)}
+    connected = {edge.stream for edge in edges if group.name in (edge.source, edge.sink)}
     groups: dict[tuple[int | None, ...], list[Option]] = {}
-    for option in slot.options:
-        key = tuple(option.widths.get(name) for name in sorted(joined))
+    for option in group.options:
+        key = tuple(option.widths.get(name) for name in sorted(connected))
         groups.setdefault(key, []).append(option)
-    kept: list[Option] = []
+    undominated: list[Option] = []
     for options in groups.values():
         front: list[tuple[int, ...]] = []
         for option in sorted(options, key=_figures):
             figures = _figures(option)
             if not any(all(a <= b for a, b in zip(f, figures, strict=True)) for f in front):
                 front.append(figures)
-                kept.append(option)
-    return Slot(slot.name, kept)
+                undominated.append(option)
+    return LayerGroup(group.name, undominated)
 
 
 def _figures(option: Option) -> tuple[int, ...]:
-    return (option.cycles, *_needs(option))
+    return (option.cycles, *_usage_of(option))
 
 
-def _needs(option: Option) -> tuple[int, ...]:
-    return tuple(getattr(option.need, kind) for kind in KINDS)
+def _usage_of(option: Option) -> tuple[int, ...]:
+    return tuple(getattr(option.usage, kind) for kind in KINDS)
 
 
 class _Program:
-    """The integer program: one option a slot, all within the budget; and its last solution."""
+    """The integer program: one option per group, all within the budget; and its last solution."""
 
-    def __init__(self, slots: Sequence[Slot], joints: Sequence[Joint], budget: Need) -> None:
+    def __init__(
+        self, groups: Sequence[LayerGroup], edges: Sequence[Edge], budget: ResourceUsage
+    ) -> None:
         from ortools.sat.python import cp_model
 
         self.cp = cp_model
         self.model = cp_model.CpModel()
         self.budget = budget
         self.solver: Any = None
-        self.options = {slot.name: slot.options for slot in slots}
+        self.options = {group.name: group.options for group in groups}
         self.chosen = {
             name: [self.model.new_bool_var("") for _ in options]
             for name, options in self.options.items()
         }
-        self.costs: list[tuple[Any, Need]] = []
+        self.costs: list[tuple[Any, ResourceUsage]] = []
         for name, variables in self.chosen.items():
             self.model.add_exactly_one(variables)
-            needs = (option.need for option in self.options[name])
-            self.costs += zip(variables, needs, strict=True)
-        for joint in joints:
-            self._connect(joint)
+            usages = (option.usage for option in self.options[name])
+            self.costs += zip(variables, usages, strict=True)
+        for edge in edges:
+            self._connect(edge)
         for kind in KINDS:
             self.model.add(self._sum(kind) <= getattr(budget, kind))
 
     def _sum(self, kind: str) -> Any:
-        return sum(getattr(need, kind) * variable for variable, need in self.costs)
+        return sum(getattr(usage, kind) * variable for variable, usage in self.costs)
 
-    def _connect(self, joint: Joint) -> None:
-        """A variable for each pair of widths; exactly one is true, and it is the slots' own."""
+    def _connect(self, edge: Edge) -> None:
+        """A variable for each pair of widths; exactly the pair that the two groups have is true."""
         ends = []
-        for name in (joint.source, joint.sink):
+        for name in (edge.source, edge.sink):
             by_width: dict[int, list[Any]] = {}
             for option, variable in zip(self.options[name], self.chosen[name], strict=True):
-                by_width.setdefault(option.widths[joint.stream], []).append(variable)
+                by_width.setdefault(option.widths[edge.stream], []).append(variable)
             ends.append(by_width)
         pairs = {
             (a, b): self.model.new_bool_var("")
             for a in ends[0]
             for b in ends[1]
-            if (a, b) in joint.converter
+            if (a, b) in edge.converter
         }
         for side, by_width in enumerate(ends):
             for width, variables in by_width.items():
                 having = [v for pair, v in pairs.items() if pair[side] == width]
                 self.model.add(sum(having) == sum(variables))
-        self.costs += ((variable, joint.converter[pair]) for pair, variable in pairs.items())
+        self.costs += ((variable, edge.converter[pair]) for pair, variable in pairs.items())
 
     def fits(self, effort_s: float) -> bool | None:
-        """Whether some folding fits; None when that stays open."""
+        """Whether some folding fits; None when the effort did not suffice to tell."""
         return self._solve(effort_s, first=True)
 
     def spare(self, effort_s: float) -> float:
-        """Go on to the folding that uses the least shares; which part of them it may be above."""
+        """Improve to the smallest sum of shares; returns the share it may still be above it."""
         for variables in self.chosen.values():
             for variable in variables:
                 self.model.add_hint(variable, self.solver.value(variable))
@@ -323,7 +326,7 @@ class _Program:
         return False if status == self.cp.INFEASIBLE else None
 
     def picked(self) -> dict[str, Option]:
-        """The option of each slot."""
+        """The option of each group."""
         return {
             name: next(
                 option
@@ -333,10 +336,10 @@ class _Program:
             for name, variables in self.chosen.items()
         }
 
-    def need(self) -> Need:
+    def usage(self) -> ResourceUsage:
         """Resources of the solution."""
-        total = Need()
-        for variable, need in self.costs:
+        total = ResourceUsage()
+        for variable, usage in self.costs:
             if self.solver.value(variable):
-                total += need
+                total += usage
         return total

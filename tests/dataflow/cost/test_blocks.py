@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qdeploy.dataflow.cost.blocks import FEATURES, BlockCosts, load_costs, rtl_hash
-from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.memories import weight_lines
 from qdeploy.dataflow.rtl.unit import Block, single
 from qdeploy.errors import InternalError, UserError
@@ -65,8 +65,8 @@ def test_measured_rows_are_predicted_exactly_in_block_rams_and_dsps(costs: Block
     rows = 0
     for module, entry in _table()["modules"].items():
         for row in entry["rows"]:
-            need = costs.of(module, row["parameters"])
-            assert (need.bram18, need.dsp) == (row["bram18"], row["dsp"]), (module, row)
+            usage = costs.of(module, row["parameters"])
+            assert (usage.bram18, usage.dsp) == (row["bram18"], row["dsp"]), (module, row)
             rows += 1
     assert rows > 100
 
@@ -153,7 +153,7 @@ def test_a_unit_costs_the_sum_of_its_blocks(costs: BlockCosts) -> None:
     blocks = [("qd_mvu", MATRIX), ("qd_fifo", {"WIDTH": 8, "DEPTH": 32})]
     first, second = (costs.of(*block) for block in blocks)
     assert costs.total(blocks) == first + second
-    assert costs.total([]) == Need()
+    assert costs.total([]) == ResourceUsage()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_fresh_block_is_predicted(
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     netlist = Yosys("xc7", tmp_path / "store").run("k", "made", tmp_path, ["made.v", *unit.files])
     counts = count(netlist.cells, "made")
-    need = costs.of(block.module, block.parameters)
-    assert (need.bram18, need.dsp) == (2 * counts.bram36, counts.dsp)
-    assert need.lut == pytest.approx(counts.lut, rel=within, abs=6)
-    assert need.ff == pytest.approx(counts.ff, rel=within, abs=6)
+    usage = costs.of(block.module, block.parameters)
+    assert (usage.bram18, usage.dsp) == (2 * counts.bram36, counts.dsp)
+    assert usage.lut == pytest.approx(counts.lut, rel=within, abs=6)
+    assert usage.ff == pytest.approx(counts.ff, rel=within, abs=6)

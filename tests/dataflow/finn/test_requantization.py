@@ -17,7 +17,7 @@ from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.dataflow.finn.nodes import REQUANTIZE
 from qdeploy.dataflow.finn.requantization import channel_intervals
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import fold
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph, IntType, Threshold
@@ -85,10 +85,10 @@ def blocks_of(model: Any) -> dict[str, Any]:
     return found
 
 
-def multiplied(model: Any) -> list[Wish]:
+def multiplied(model: Any) -> list[FoldingConstraint]:
     """Every layer that can multiply is to do so, however dear DSP blocks are."""
     return [
-        Wish(node.name, {REQUANTIZE: 1}, "test")
+        FoldingConstraint(node.name, {REQUANTIZE: 1}, "test")
         for node in model.graph.node
         if getattr(getCustomOp(node), "has_fixed_point", bool)()
     ]
@@ -98,7 +98,7 @@ def test_every_affine_layer_is_multiplied_and_still_executes_its_thresholds() ->
     maker = small_network()
     graph, codes = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
-    fold(model, ROOM, wishes=multiplied(model))
+    fold(model, ROOM, constraints=multiplied(model))
     blocks = blocks_of(model)
     assert len(blocks) == 7
     assert {block.module for block in blocks.values()} == {"qd_requant"}
@@ -153,8 +153,10 @@ def test_intervals_of_sums_are_per_channel() -> None:
 def test_the_stitched_design_gives_every_code_under_stalls(tmp_path: Path) -> None:
     maker = small_network(2)
     graph, codes = maker.graph(), maker.frames(4)
-    wishes = multiplied(hardware_layers(graph))
-    compiled = compile_graph(graph, load_board("pynq-z2"), tmp_path / "rtl", fps=2e4, wishes=wishes)
+    constraints = multiplied(hardware_layers(graph))
+    compiled = compile_graph(
+        graph, load_board("pynq-z2"), tmp_path / "rtl", fps=2e4, constraints=constraints
+    )
     assert len(list((tmp_path / "rtl").glob("*_m.hex"))) == 7
     assert blocks_of(connect(compiled.hardware))
     simulator = simulate_design(

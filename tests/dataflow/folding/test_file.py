@@ -6,26 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.folding.file import read_folding, restrict, write_folding
-from qdeploy.dataflow.folding.solver import Option, Slot
+from qdeploy.dataflow.folding.solver import LayerGroup, Option
 from qdeploy.errors import FoldingError
 
-SLOTS = [
-    Slot(
+GROUPS = [
+    LayerGroup(
         "conv_mvau",
         [
             Option(
                 {"conv_mvau": {"PE": pe, "SIMD": simd, "resType": "lut"}, "conv_pad": {"SIMD": 3}},
                 96 // (pe * simd),
-                Need(lut=pe * simd),
+                ResourceUsage(lut=pe * simd),
             )
             for pe in (1, 2, 4, 8)
             for simd in (1, 3, 12)
             if pe * simd <= 24
         ],
     ),
-    Slot("pool", [Option({"pool": {"PE": pe}}, 8 // pe, Need()) for pe in (1, 2, 4, 8)]),
+    LayerGroup(
+        "pool", [Option({"pool": {"PE": pe}}, 8 // pe, ResourceUsage()) for pe in (1, 2, 4, 8)]
+    ),
 ]
 
 
@@ -33,14 +35,14 @@ def refused(text: str, folder: Path) -> FoldingError:
     path = folder / "folding.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(FoldingError) as caught:
-        restrict(SLOTS, read_folding(path))
+        restrict(GROUPS, read_folding(path))
     return caught.value
 
 
 def test_a_file_leaves_the_options_that_grant_it(tmp_path: Path) -> None:
     path = tmp_path / "folding.yaml"
     path.write_text("# by hand\nconv_mvau: {PE: 4}\npool:\n  PE: 2\n", encoding="utf-8")
-    conv, pool = restrict(SLOTS, read_folding(path))
+    conv, pool = restrict(GROUPS, read_folding(path))
     assert {option.attributes["conv_mvau"]["PE"] for option in conv.options} == {4}
     assert {option.attributes["conv_mvau"]["SIMD"] for option in conv.options} == {1, 3}
     assert len(pool.options) == 1
@@ -50,7 +52,7 @@ def test_what_is_written_reads_back_as_the_same_folding(tmp_path: Path) -> None:
     path = tmp_path / "folding.yaml"
     attributes = {"conv_mvau": {"PE": 8, "SIMD": 3, "resType": "lut"}, "pool": {"PE": 4}}
     write_folding(path, attributes)
-    assert {wish.layer: wish.values for wish in read_folding(path)} == attributes
+    assert {constraint.layer: constraint.values for constraint in read_folding(path)} == attributes
 
 
 def test_an_illegal_value_is_told_the_nearest_legal_one(tmp_path: Path) -> None:
@@ -94,9 +96,9 @@ def test_a_file_of_another_shape_is_refused_with_its_line(text: str, tmp_path: P
         ("conv_mvau:\n  PE: 2\n  PE: 4\n", "`PE` of layer `conv_mvau`"),
     ],
 )
-def test_what_stands_twice_is_named_with_both_lines(text: str, named: str, tmp_path: Path) -> None:
+def test_a_duplicate_key_is_named_with_both_lines(text: str, named: str, tmp_path: Path) -> None:
     error = refused(text, tmp_path)
-    assert error.what == f"{named} stands twice in the folding file"
+    assert error.what == f"duplicate key in the folding file: {named}"
     assert error.where == f"{tmp_path / 'folding.yaml'}:3"
     assert error.why is not None and error.why.endswith(f"line {1 if 'pool' in text else 2}")
 

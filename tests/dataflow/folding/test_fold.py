@@ -11,12 +11,12 @@ from random_graphs import GraphMaker, small_convnet
 
 from qdeploy.dataflow.compile import hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
-from qdeploy.dataflow.cost.need import Need
+from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import fold
 from qdeploy.dataflow.folding.infeasible import fitting_bits
-from qdeploy.dataflow.folding.options import menu
+from qdeploy.dataflow.folding.options import search_space
 from qdeploy.dataflow.folding.solver import solve
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.errors import DoesNotFitError, FoldingError
@@ -34,10 +34,10 @@ def slowest(model) -> int:
 
 
 def test_every_option_divides_its_dimensions(model) -> None:
-    for slot in menu(model, load_costs()).slots:
-        node = next(node for node in model.graph.node if node.name == slot.name)
+    for group in search_space(model, load_costs()).groups:
+        node = next(node for node in model.graph.node if node.name == group.name)
         inst = getCustomOp(node)
-        for option in slot.options:
+        for option in group.options:
             if node.op_type.startswith("MVAU"):
                 assert inst.get_nodeattr("MH") % option.attributes[node.name]["PE"] == 0
                 assert inst.get_nodeattr("MW") % option.attributes[node.name]["SIMD"] == 0
@@ -111,34 +111,38 @@ def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> Non
 
 def test_a_folding_file_that_asks_for_too_much_is_named(model) -> None:
     name = next(node.name for node in model.graph.node if node.op_type.startswith("MVAU"))
-    options = next(slot.options for slot in menu(model, load_costs()).slots if slot.name == name)
-    most = max(options, key=lambda option: option.need.lut).attributes[name]
-    wishes = [Wish(name, {key: most[key] for key in ("PE", "SIMD")}, "mine.yaml:3")]
+    options = next(
+        group.options for group in search_space(model, load_costs()).groups if group.name == name
+    )
+    most = max(options, key=lambda option: option.usage.lut).attributes[name]
+    constraints = [
+        FoldingConstraint(name, {key: most[key] for key in ("PE", "SIMD")}, "mine.yaml:3")
+    ]
     small = Budget(lut=1600, bram36=10, dsp=4)
     fold(model, small)
     with pytest.raises(FoldingError, match=r"folding that `mine\.yaml` allows is") as caught:
-        fold(model, small, wishes=wishes)
+        fold(model, small, constraints=constraints)
     assert caught.value.do == (
         "ask for less in `mine.yaml`: without it the design is estimated to fit"
     )
-    slow = [Wish(name, {"PE": 1, "SIMD": 1}, "mine.yaml:3")]
+    slow = [FoldingConstraint(name, {"PE": 1, "SIMD": 1}, "mine.yaml:3")]
     with pytest.raises(FoldingError, match="cannot finish a frame within 700 cycles") as caught:
-        fold(model, ROOM, 700, wishes=slow)
+        fold(model, ROOM, 700, constraints=slow)
     assert caught.value.do is not None and "ask for more of it in `mine.yaml`" in caught.value.do
 
 
 def test_weights_of_fewer_bits_that_would_fit_are_named() -> None:
     maker = GraphMaker(4, (2, 6, 6)).conv(16, weight_bits=8).threshold().conv(8, weight_bits=8)
     wide = hardware_layers(maker.threshold().graph())
-    found = menu(wide, load_costs())
-    least = solve(found.slots, found.joints, Need(10**6, 10**6, 0, 0, 10**6), 10**9)
-    bits = fitting_bits(wide, load_costs(), least, replace(least.need, lut=least.need.lut - 50))
+    found = search_space(wide, load_costs())
+    least = solve(found.groups, found.edges, ResourceUsage(10**6, 10**6, 0, 0, 10**6), 10**9)
+    bits = fitting_bits(wide, load_costs(), least, replace(least.usage, lut=least.usage.lut - 50))
     assert bits is not None
     assert 2 <= bits < 8
     # Narrower weights are looked at, not set.
     units = [getCustomOp(n) for n in wide.graph.node if n.op_type.startswith("MVAU")]
     assert [unit.get_nodeattr("weightDataType") for unit in units] == ["INT8", "INT8"]
-    assert fitting_bits(wide, load_costs(), least, Need(1, 1, 0, 0)) is None
+    assert fitting_bits(wide, load_costs(), least, ResourceUsage(1, 1, 0, 0)) is None
 
 
 def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -> None:

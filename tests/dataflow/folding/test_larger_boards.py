@@ -1,4 +1,4 @@
-"""What larger boards would give: faster where there is more room, bound by what the DMA brings."""
+"""What larger boards would give: faster where there is more limit, bound by what the DMA brings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.estimates import write_estimates
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.fold import fold
-from qdeploy.dataflow.folding.larger_boards import larger_boards, look_ahead, write_boards
+from qdeploy.dataflow.folding.larger_boards import (
+    estimate_larger_boards,
+    larger_boards,
+    write_boards,
+)
 from qdeploy.devices.boards import list_boards, load_board
 
 SMALL = Budget(lut=3500, bram36=10, dsp=4)
@@ -36,7 +40,7 @@ def test_the_next_two_sizes_are_looked_at_smallest_first() -> None:
 
 
 def test_a_larger_board_is_faster_and_within_its_room(folding) -> None:
-    found = look_ahead(folding, 2048, load_board("pynq-z2"))
+    found = estimate_larger_boards(folding, 2048, load_board("pynq-z2"))
     assert found
     for one in found:
         board = load_board(one.board)
@@ -47,7 +51,7 @@ def test_a_larger_board_is_faster_and_within_its_room(folding) -> None:
 
 
 def test_what_the_dma_brings_bounds_the_rate(folding) -> None:
-    for one in look_ahead(folding, 10**6, load_board("pynq-z2")):
+    for one in estimate_larger_boards(folding, 10**6, load_board("pynq-z2")):
         assert one.dma_bound
         assert one.cycles_per_frame == -(-(10**6) // load_board(one.board).dma_bits)
 
@@ -69,4 +73,4 @@ def test_estimates_of_both_tools_are_there_for_every_unit(model, folding, tmp_pa
     for one in units.values():
         assert one["qdeploy"]["lut"] > 0
         assert one["finn"]["lut"] + one["finn"]["dsp"] > 0  # FINN's RTL unit is made of DSP blocks
-    assert sum(one["qdeploy"]["lut"] for one in layers.values()) <= folding.solution.need.lut
+    assert sum(one["qdeploy"]["lut"] for one in layers.values()) <= folding.solution.usage.lut

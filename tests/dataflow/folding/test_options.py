@@ -10,7 +10,7 @@ from random_graphs import small_convnet
 from qdeploy.dataflow.compile import hardware_layers
 from qdeploy.dataflow.finn.timing import parallel_cycles
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish
+from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import fold
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
 from qdeploy.devices.boards import load_board
@@ -73,9 +73,9 @@ def test_a_rate_above_the_inputs_bandwidth_is_refused_with_the_highest_there_is(
 
 def test_as_fast_as_fits_takes_no_more_room_than_the_input_can_feed() -> None:
     slow, fast = (hardware_layers(small_convnet().graph()) for _ in range(2))
-    fed = fold(slow, ROOM, floor=500).solution
+    fed = fold(slow, ROOM, min_cycles=500).solution
     assert fed.cycles <= 500
-    assert fed.need.lut < fold(fast, ROOM).solution.need.lut
+    assert fed.usage.lut < fold(fast, ROOM).solution.usage.lut
 
 
 def test_a_wish_is_granted_and_the_rest_follows() -> None:
@@ -84,6 +84,8 @@ def test_a_wish_is_granted_and_the_rest_follows() -> None:
     free = fold(model, ROOM, 5000).attributes[name]
     lanes = {"PE": 2 if free["PE"] != 2 else 1}
     assert (
-        fold(model, ROOM, 5000, wishes=[Wish(name, lanes, "test")]).attributes[name]["PE"]
+        fold(model, ROOM, 5000, constraints=[FoldingConstraint(name, lanes, "test")]).attributes[
+            name
+        ]["PE"]
         == lanes["PE"]
     )

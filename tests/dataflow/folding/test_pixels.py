@@ -16,8 +16,8 @@ from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.dataflow.compile import compile_graph, hardware_layers
 from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.dataflow.folding.budget import Budget
-from qdeploy.dataflow.folding.file import Wish, read_folding
-from qdeploy.dataflow.folding.multi_pixel import fold_with_pixels
+from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
+from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.folding.pixels import pixel_choices, with_pixels
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
@@ -108,25 +108,27 @@ def test_a_design_beyond_one_pixel_a_cycle_is_exact_in_rtl(tmp_path: Path, fps) 
 def test_a_folding_file_brings_the_same_pixels_back(tmp_path: Path) -> None:
     graph = strided().graph()
     first = compile_graph(graph, BOARD, tmp_path / "rtl", fps=8e5)
-    wishes = read_folding(tmp_path / "folding.yaml")
-    assert any(wish.values.get("M", 1) > 1 for wish in wishes)
-    again = compile_graph(graph, BOARD, tmp_path / "again" / "rtl", fps=8e5, wishes=wishes)
+    constraints = read_folding(tmp_path / "folding.yaml")
+    assert any(constraint.values.get("M", 1) > 1 for constraint in constraints)
+    again = compile_graph(
+        graph, BOARD, tmp_path / "again" / "rtl", fps=8e5, constraints=constraints
+    )
     assert again.folding.attributes == first.folding.attributes
 
 
 def test_an_illegal_number_of_pixels_is_told_the_nearest() -> None:
     model = hardware_layers(strided().graph())
-    wish = Wish("conv0_conv_mvau", {"M": 5}, "folding.yaml:3")
+    constraint = FoldingConstraint("conv0_conv_mvau", {"M": 5}, "folding.yaml:3")
     with pytest.raises(FoldingError, match="`conv0_conv_mvau` cannot have M 5") as caught:
-        fold_with_pixels(model, ROOM, wishes=[wish])
+        fold_multi_pixel(model, ROOM, constraints=[constraint])
     assert caught.value.where == "folding.yaml:3"
     assert caught.value.do in ("the nearest is M 4", "the nearest is M 6")
 
 
 def test_one_pixel_stays_where_it_is_enough_or_more_would_not_fit() -> None:
-    slow = fold_with_pixels(hardware_layers(strided().graph()), ROOM, 400)[1]
+    slow = fold_multi_pixel(hardware_layers(strided().graph()), ROOM, 400)[1]
     maker = GraphMaker(5, (8, 6, 6), bits=2).conv(16).threshold().conv(16).threshold()
-    tight = fold_with_pixels(hardware_layers(maker.graph()), Budget(lut=2500, bram36=2, dsp=0))[1]
+    tight = fold_multi_pixel(hardware_layers(maker.graph()), Budget(lut=2500, bram36=2, dsp=0))[1]
     assert tight.solution.cycles > 8 * 8  # fewer lanes than a pixel a cycle would take
     for folding in (slow, tight):
         assert not any("M" in values for values in folding.attributes.values())

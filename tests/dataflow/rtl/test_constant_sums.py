@@ -12,8 +12,8 @@ from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import compile_graph, hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
-from qdeploy.dataflow.folding.file import Wish
-from qdeploy.dataflow.folding.options import menu
+from qdeploy.dataflow.folding.file import FoldingConstraint
+from qdeploy.dataflow.folding.options import search_space
 from qdeploy.dataflow.rtl import constant_sums
 from qdeploy.dataflow.rtl.constant_circuit import circuit
 from qdeploy.dataflow.rtl.constant_sums import Plan, plan_sums
@@ -97,9 +97,9 @@ def whole(bits: int = 2, weight_bits: int = 2) -> GraphMaker:
 
 def test_where_few_lanes_are_saved_by_folding_all_products_at_once_are_smaller() -> None:
     maker = GraphMaker(5, (64,), bits=2).dense(32).threshold(bits=2)
-    options = menu(hardware_layers(maker.graph()), load_costs()).slots[0].options
+    options = search_space(hardware_layers(maker.graph()), load_costs()).groups[0].options
     least = {
-        cycles: min(o.need.lut for o in options if o.cycles == cycles) for cycles in (1, 2, 4, 64)
+        cycles: min(o.usage.lut for o in options if o.cycles == cycles) for cycles in (1, 2, 4, 64)
     }
     assert least[1] < least[2] and least[1] < least[4]
     assert least[64] < least[1]
@@ -113,17 +113,19 @@ def test_units_that_use_all_weights_at_once_are_exact_in_rtl(
     graph, codes = maker.graph(), maker.frames(20)
     layers = [n.name for n in hardware_layers(graph).graph.node if n.op_type.startswith("MVAU")]
     sizes = [(12, 10), (10, 6), (6, 3)]
-    wishes = [
-        Wish(layer, {"SIMD": columns, "PE": rows} | ({"resType": "lut"} if bits > 4 else {}), "")
+    constraints = [
+        FoldingConstraint(
+            layer, {"SIMD": columns, "PE": rows} | ({"resType": "lut"} if bits > 4 else {}), ""
+        )
         for layer, (columns, rows) in zip(layers, sizes, strict=True)
     ]
     if bits > 4:
-        wishes[1:] = [
-            Wish(w.layer, {k: v for k, v in w.values.items() if k != "resType"}, "")
-            for w in wishes[1:]
+        constraints[1:] = [
+            FoldingConstraint(w.layer, {k: v for k, v in w.values.items() if k != "resType"}, "")
+            for w in constraints[1:]
         ]
     board = load_board("pynq-z2")
-    compiled = compile_graph(graph, board, tmp_path / "rtl", wishes=wishes)
+    compiled = compile_graph(graph, board, tmp_path / "rtl", constraints=constraints)
     texts = [(tmp_path / "rtl" / f"{layer}.v").read_text() for layer in layers]
     assert all("qd_unrolled" in text for text in texts)
     simulator = simulate_design(

@@ -10,7 +10,7 @@ from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import hardware_layers, with_converters, with_fifos
 from qdeploy.dataflow.fifos.depths import SHALLOW
-from qdeploy.dataflow.fifos.places import places
+from qdeploy.dataflow.fifos.sites import fifo_sites
 from qdeploy.dataflow.stitching.stitch import stitch
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
@@ -80,9 +80,9 @@ def test_a_fifo_holds_the_rows_that_its_window_has_no_room_for(
 ) -> None:
     graph, _ = strided_block()
     found = {
-        place.stream.removesuffix(".0"): place.analytic
-        for place in places(folded(graph, whole=whole, ahead=ahead))
-        if "add" not in place.stream
+        site.stream.removesuffix(".0"): site.analytic
+        for site in fifo_sites(folded(graph, whole=whole, ahead=ahead))
+        if "add" not in site.stream
     }
     # The fork has no FIFO behind it where nothing waits.
     assert found.pop("conv2_conv_window") == 0

@@ -1,6 +1,6 @@
 """Where FIFOs may stand, and FIFOs of given depths put there.
 
-A place is a stream with its consumer. There is one in front of the first layer, behind every layer
+A site is a stream with its consumer. There is one in front of the first layer, behind every layer
 that works in bursts, in front of what starts a window, and at every input of a join. Places, and
 the names of the FIFOs there, do not depend on depths, so that depths found in one variant of a
 design hold for another.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from qdeploy.dataflow.fifos.depths import SHALLOW, Lags, has_output_fifo, waiting_rows
+from qdeploy.dataflow.fifos.depths import SHALLOW, BranchSkews, has_output_fifo, waiting_rows
 from qdeploy.dataflow.finn.names import distinct, identifier
 from qdeploy.dataflow.finn.nodes import layer_of, stream_name
 
@@ -31,14 +31,14 @@ _MOVERS = (_PADDING, "ConvolutionInputGenerator")
 
 
 @dataclass(frozen=True)
-class Place:
+class FifoSite:
     """A stream that may have a FIFO.
 
     Args:
         stream: its name, `<consumer>.<number of the input>`.
         fifo: name of the FIFO.
         width: bits a word.
-        analytic: depth by the lags of the branches; 0 where there is none without simulation.
+        analytic: depth by the skews of the branches; 0 where there is none without simulation.
         least: the smallest depth it may be given: 0 where none is needed, 2 where the FIFO also
             keeps the ready signals of two layers apart.
         deep: depth that never fills.
@@ -52,15 +52,15 @@ class Place:
     deep: int
 
 
-def places(model: ModelWrapper) -> list[Place]:
-    """All places of a model of specialized, folded, named layers with their width converters."""
+def fifo_sites(model: ModelWrapper) -> list[FifoSite]:
+    """All sites of a model of specialized, folded, named layers with their width converters."""
     from qonnx.custom_op.registry import getCustomOp
 
-    lags = Lags(model)
+    skews = BranchSkews(model)
     found: list[tuple[NodeProto, int, int, int]] = []  # consumer, input, analytic and least depth
     for node in model.graph.node:
         for index in range(len(node.input)):
-            depths = _depths(model, lags, node, index)
+            depths = _depths(model, skews, node, index)
             if depths is not None:
                 found.append((node, index, *depths))
     taken = [node.name for node in model.graph.node]
@@ -71,7 +71,7 @@ def places(model: ModelWrapper) -> list[Place]:
         inst = getCustomOp(node)
         frame = _beats(inst, index)
         result.append(
-            Place(
+            FifoSite(
                 stream=stream_name(node, node.input[index]),
                 fifo=name,
                 width=int(inst.get_instream_width(index)),
@@ -86,21 +86,23 @@ def places(model: ModelWrapper) -> list[Place]:
 def insert_fifos(
     model: ModelWrapper, depths: Mapping[str, int] | None = None, *, limited: bool = False
 ) -> None:
-    """Put FIFOs into a model as `places` takes it, in place; they still have to be specialized.
+    """Put FIFOs into a model as `fifo_sites` takes it, in site; they still have to be specialized.
 
     Args:
         depths: stream -> depth, 0 for none; the analytic ones when None.
         limited: make them stand-ins for simulation whose depth can be limited at run time, every
             one as deep as never fills.
     """
-    for place in places(model):
-        depth = place.analytic if depths is None else depths.get(place.stream, place.analytic)
-        depth = place.deep if limited else depth
+    for site in fifo_sites(model):
+        depth = site.analytic if depths is None else depths.get(site.stream, site.analytic)
+        depth = site.deep if limited else depth
         if depth:
-            _insert(model, place, depth, limited)
+            _insert(model, site, depth, limited)
 
 
-def _depths(model: ModelWrapper, lags: Lags, node: NodeProto, index: int) -> tuple[int, int] | None:
+def _depths(
+    model: ModelWrapper, skews: BranchSkews, node: NodeProto, index: int
+) -> tuple[int, int] | None:
     """Analytic and least depth in front of an input, None where no FIFO may stand."""
     from qonnx.custom_op.registry import getCustomOp
 
@@ -110,7 +112,7 @@ def _depths(model: ModelWrapper, lags: Lags, node: NodeProto, index: int) -> tup
     producer = model.find_producer(tensor)
     if producer is None:
         return None
-    wait = lags.wait(node, tensor)
+    wait = skews.wait(node, tensor)
     if wait is not None:
         return wait.depth(_beats(getCustomOp(node), index)), 2
     if has_output_fifo(producer):
@@ -163,15 +165,15 @@ def _beats(inst: Any, index: int) -> int:
     return prod(int(size) for size in inst.get_folded_input_shape(index)[:-1])
 
 
-def _insert(model: ModelWrapper, place: Place, depth: int, limited: bool) -> None:
+def _insert(model: ModelWrapper, site: FifoSite, depth: int, limited: bool) -> None:
     from onnx import helper
     from qonnx.custom_op.registry import getCustomOp
 
-    consumer_name, _, number = place.stream.rpartition(".")
+    consumer_name, _, number = site.stream.rpartition(".")
     graph, index = model.graph, int(number)
     consumer = next(node for node in graph.node if node.name == consumer_name)
     tensor, inst = consumer.input[index], getCustomOp(consumer)
-    result = f"{place.fifo}_out"
+    result = f"{site.fifo}_out"
     dtype = inst.get_input_datatype(index)
     info = model.get_tensor_valueinfo(tensor)
     shape = model.get_tensor_shape(tensor)
@@ -182,7 +184,7 @@ def _insert(model: ModelWrapper, place: Place, depth: int, limited: bool) -> Non
         "StreamingFIFO",
         [tensor],
         [result],
-        name=place.fifo,
+        name=site.fifo,
         domain="finn.custom_op.fpgadataflow",
         backend="fpgadataflow",
         depth=depth,

@@ -8,7 +8,7 @@ KINDS = ("lut", "ff", "bram18", "dsp", "lutram")
 
 
 @dataclass(frozen=True)
-class Need:
+class ResourceUsage:
     """Resources: slice LUTs, flip-flops, BRAM18 (half a BRAM36), DSP blocks, and those of the LUTs
     that are memory; whole numbers."""
 
@@ -18,5 +18,5 @@ class Need:
     dsp: int = 0
     lutram: int = 0
 
-    def __add__(self, other: Need) -> Need:
-        return Need(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+    def __add__(self, other: ResourceUsage) -> ResourceUsage:
+        return ResourceUsage(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
