@@ -64,8 +64,13 @@ def changed(graph: IntegerGraph, index: int, **values: object) -> IntegerGraph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def test_a_sound_graph_passes() -> None:
-    check_graph(block())
+def test_a_sound_graph_passes_and_its_codes_keep_to_their_intervals() -> None:
+    graph = block()
+    check_graph(graph)
+    codes = run_reference(graph, np.random.default_rng(0).integers(0, 4, (500, 2, 2, 2)))
+    for name, made in codes.items():
+        found = graph.tensors[name]
+        assert found.lo <= made.min() and made.max() <= found.hi, name
 
 
 @pytest.mark.parametrize(

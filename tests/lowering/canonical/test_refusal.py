@@ -13,6 +13,7 @@ from onnx import helper
 from torch import nn
 
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.ir.integer_graph import Conv, Dense
 from qdeploy.lowering.from_torch.supported import check_network
 from qdeploy.lowering.integers.lower import lower
 
@@ -112,7 +113,10 @@ def test_a_network_is_refused_before_training_by_layer_and_reason(name: str, lay
 
 @pytest.mark.parametrize("kind", ["conv", "dense"])
 def test_a_supported_network_passes_the_early_check(kind: str, make_network: Any) -> None:
-    check_network(make_network(kind))
+    network = make_network(kind)
+    graph = check_network(network)
+    layers = {name for name, module in network.named_modules() if hasattr(module, "weight_quant")}
+    assert {node.layer for node in graph.nodes if isinstance(node, Conv | Dense)} == layers
 
 
 def test_per_channel_logits_are_refused(layers: Any) -> None:
