@@ -205,11 +205,3 @@ class IntegerGraph:
         return sum(
             n.weights.size for n in self.nodes if isinstance(n, Conv | Dense) and type(n) in kinds
         )
-
-
-def stream_shape(tensor: Tensor) -> tuple[int, ...]:
-    """Shape in the order a frame travels: (H, W, C) for a feature map, (F,) for a vector."""
-    if len(tensor.shape) == 3:
-        channels, height, width = tensor.shape
-        return height, width, channels
-    return tensor.shape

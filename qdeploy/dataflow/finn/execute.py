@@ -14,7 +14,8 @@ from qdeploy.dataflow.finn.boundaries import boundary_nodes
 from qdeploy.dataflow.finn.nodes import PAD_VALUE
 from qdeploy.dataflow.finn.specialize import despecialize, register
 from qdeploy.errors import InternalError
-from qdeploy.ir.integer_graph import IntegerGraph, stream_shape
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.ir.layout import stream_shape, to_graph_order, to_stream_order
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,12 +63,11 @@ class DataflowExecutor:
         for frame in codes:
             context = self._frame(frame)
             for name, tensor in self.outputs.items():
-                collected[name].append(self._leave(name, context[tensor]))
+                collected[name].append(self._boundary_codes(name, context[tensor]))
         return {name: np.stack(frames) for name, frames in collected.items()}
 
     def _frame(self, frame: np.ndarray) -> dict[str, np.ndarray]:
-        source = self.graph.tensors[self.graph.input]
-        values = frame.transpose(1, 2, 0) if len(source.shape) == 3 else frame
+        values = to_stream_order(frame, frames=False)
         shape = tuple(self.model.get_tensor_shape(self.stream))
         context = dict(self.constants)
         context[self.stream] = values.reshape(shape).astype(np.float64)
@@ -81,13 +81,12 @@ class DataflowExecutor:
             _execute(node, inst, context, self.model.graph)
         return context
 
-    def _leave(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
+    def _boundary_codes(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
         integers = np.rint(values).astype(np.int64)
         if not np.array_equal(integers, values):
             raise InternalError(f"FINN's nodes put out fractions at boundary `{name}`")
-        tensor = self.graph.tensors[name]
-        integers = integers.reshape(stream_shape(tensor))
-        return integers.transpose(2, 0, 1) if len(tensor.shape) == 3 else integers
+        shaped = integers.reshape(stream_shape(self.graph.tensors[name]))
+        return to_graph_order(shaped, frames=False)
 
 
 def _execute(node: NodeProto, inst: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:

@@ -34,8 +34,8 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
-    stream_shape,
 )
+from qdeploy.ir.layout import stream_shape, to_stream_order
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse_layer
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Emitter:
         if all(isinstance(user, Flatten) for user in users) and free:
             self.stream = vector
             order = np.arange(source.size).reshape(source.shape)
-            self.vector_order = order.transpose(1, 2, 0).reshape(-1)
+            self.vector_order = to_stream_order(order, frames=False).reshape(-1)
             return (source.size,)
         self._add("Transpose", "input", [self.stream], source.name, perm=[0, 3, 1, 2])
         return stream_shape(source)

@@ -25,7 +25,8 @@ from qdeploy.dataflow.rtl.unit import Unit
 from qdeploy.dataflow.stitching.top_module import Ports, Wiring, top_module
 from qdeploy.design.manifest import PIXELS, Design, Fifo, Layer, Stream
 from qdeploy.devices.boards import Board
-from qdeploy.ir.integer_graph import IntegerGraph, Tensor, stream_shape
+from qdeploy.ir.integer_graph import IntegerGraph, Tensor
+from qdeploy.ir.layout import stream_shape
 
 if TYPE_CHECKING:
     from onnx import NodeProto
