@@ -13,10 +13,10 @@ setup:  ## virtual environment in .venv, Python packages from PyPI, Verilator, Y
 demo: setup  ## train the quickstart network and export it for the PYNQ-Z2, every step verified
 	@scripts/demo
 
-test: setup  ## lint, types, import layers, then the fast tests, then the slow ones
+test: setup  ## lint, types, import rules, then the fast tests, then the slow ones
 	@scripts/test
 
-check: setup  ## the part of `make test` that takes seconds: lint, types, import layers
+check: setup  ## the part of `make test` that takes seconds: lint, types, import rules
 	@scripts/check
 
 format: setup  ## rewrite the Python sources in the project's format

@@ -13,7 +13,7 @@ from random_qonnx import QonnxMaker
 POINT = {"kernel": (1, 1), "pads": (0, 0, 0, 0)}
 
 
-def fork_behind_a_pool() -> QonnxMaker:
+def fork_after_a_pool() -> QonnxMaker:
     """FINN's pass for channels-last pools lost the second branch."""
     maker = QonnxMaker(0, (2, 4, 4), bits=4).conv(3).norm().relu().act(bits=3).max_pool()
     start = maker.mark()
@@ -38,7 +38,7 @@ def fork_of_the_input() -> QonnxMaker:
 
 
 def averages_as_logits() -> QonnxMaker:
-    """The Flatten behind the sums over pixels was left over."""
+    """The Flatten after the sums over pixels was left over."""
     maker = QonnxMaker(3, (1, 4, 5), bits=2).conv(3, weights=Weights(3)).act(bits=4, signed=True)
     maker.pool_all().features.add("argmax")
     return maker
@@ -59,7 +59,7 @@ def pool_whose_stride_passes_its_window() -> QonnxMaker:
 @pytest.mark.parametrize(
     "make",
     [
-        fork_behind_a_pool,
+        fork_after_a_pool,
         pixels_that_no_window_reads,
         fork_of_the_input,
         averages_as_logits,
@@ -68,7 +68,7 @@ def pool_whose_stride_passes_its_window() -> QonnxMaker:
     ],
     ids=lambda make: make.__name__.replace("_", " "),
 )
-def test_a_mended_network_agrees_at_every_level(
+def test_a_fixed_network_agrees_at_every_level(
     make: Callable[[], QonnxMaker], models: Path, tmp_path: Path
 ) -> None:
     assert check(make(), tmp_path, models, seed=1).codes > 0
