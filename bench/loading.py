@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 from record import row, save
 
-from qdeploy.data.registry import data_folder, load_dataset
-from qdeploy.networks.registry import build_network
+from qdeploy.data.load import load_dataset
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import training_batches
 from qdeploy.training.objective import task_loss
@@ -171,7 +171,7 @@ def write_trees(folder: Path) -> None:
 def main() -> None:
     """Measure the sets asked for, print a line for each, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("--data", type=Path, default=os.environ.get("QDEPLOY_DATA") or None)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in CASES]
@@ -184,7 +184,7 @@ def main() -> None:
         for name in given.names or CASES:
             case, recipe = CASES[name], recipe_of(name, CASES[name])
             own = name in ("imagenet", "voc2012")
-            folder = Path(generated) if own else data_folder(given.data)
+            folder = Path(generated) if own else given.data
             loaded = loading_rate(recipe, folder)
             trained = training_rate(recipe, folder, case.step)
             peer = f"training step of {case.title}"

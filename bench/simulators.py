@@ -11,6 +11,7 @@ Verilator. All have to agree on every predicted class before the clock runs.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -182,7 +183,12 @@ def main() -> None:
     """Measure, print, and write `results/simulators.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="RUN BUILD, for each network")
-    parser.add_argument("--data", type=Path, help="folder of the data sets [$QDEPLOY_DATA]")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("QDEPLOY_DATA") or None,
+        help="folder of the data sets [$QDEPLOY_DATA]",
+    )
     parser.add_argument("--cache", type=Path, help="for compiled models [.cache beside the build]")
     parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")

@@ -16,7 +16,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
 from qdeploy.errors import InternalError, UserError, did_you_mean
@@ -50,11 +50,12 @@ class Registry(Generic[T]):
         noun: what an entry is called in messages, in the singular, such as `data set`.
         group: entry-point group of other packages' entries.
         kind: class of every entry; also an abstract one or a protocol that can be checked.
-        builtin: name -> `module:object` of qdeploy's own entries.
+        builtin: name -> `module:object` of qdeploy's own entries; as an attribute their names.
     """
 
     def __init__(self, noun: str, group: str, kind: type, builtin: Mapping[str, str]) -> None:
         self.noun, self.group, self.kind = noun, group, kind
+        self.builtin = tuple(builtin)
         self._builtin = {name: _Entry(value) for name, value in builtin.items()}
 
     def names(self) -> tuple[str, ...]:
@@ -83,27 +84,40 @@ class Registry(Generic[T]):
                 do=f"choose one of: {', '.join(entries)}",
             )
         entry = entries[name]
-        where = f"entry point {entry.value} in {self.group}"
-        try:
-            loaded = entry.load()
-        except Exception as error:
-            if entry.package is None:
-                raise
-            raise UserError(
-                f"the {self.noun} `{name}` of {entry.owner} cannot be loaded",
-                where=where,
-                why=f"{type(error).__name__}: {error}",
-                do="repair, update or uninstall that package",
-            ) from error
+        loaded = self._imported(name, entry)
         if not isinstance(loaded, self.kind):
             wrong = InternalError if entry.package is None else UserError
             raise wrong(
                 f"the {self.noun} `{name}` of {entry.owner} is of class {type(loaded).__name__}, "
                 f"not {self.kind.__name__}",
-                where=where,
+                where=self._where(entry),
                 do=f"let the entry point name a {self.kind.__module__}.{self.kind.__name__}",
             )
         return cast(T, loaded)
+
+    def resolve(self, name: str, value: str) -> object:
+        """What the entry `name` refers to as `value`, `module:object`, imported now.
+
+        Raises:
+            UserError: when it cannot be imported and the entry is another package's.
+        """
+        return self._imported(name, replace(self._entries()[name], value=value))
+
+    def _imported(self, name: str, entry: _Entry) -> object:
+        try:
+            return entry.load()
+        except Exception as error:
+            if entry.package is None:
+                raise
+            raise UserError(
+                f"the {self.noun} `{name}` of {entry.owner} cannot be loaded",
+                where=self._where(entry),
+                why=f"{type(error).__name__}: {error}",
+                do="repair, update or uninstall that package",
+            ) from error
+
+    def _where(self, entry: _Entry) -> str:
+        return f"{entry.value}, for the entry point {self.group}"
 
     def _entries(self) -> dict[str, _Entry]:
         entries = dict(self._builtin)

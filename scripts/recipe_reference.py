@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.networks import NETWORKS, NetworkSection
+from qdeploy.recipe.section import NameIn
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
@@ -65,6 +67,8 @@ def _plain(annotation: Any) -> Any:
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     annotation = _plain(annotation)
+    if annotation is NetworkSection:
+        return [NETWORKS.load(name).section for name in NETWORKS.builtin]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
@@ -72,6 +76,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _value(field: FieldInfo) -> str:
     """Kind and range of a value."""
+    for item in field.metadata:
+        if isinstance(item, NameIn):
+            return " or ".join(f"`{name}`" for name in item.registry.builtin)
     return " ".join([_kind(field.annotation), *_bounds(field.metadata)])
 
 

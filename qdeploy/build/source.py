@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.observer import Observer
+from qdeploy.progress import meter, say
 from qdeploy.verify.frames import Frames, frames_of_dataset, random_frames
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class RunSource(Source):
 
     @cached_property
     def _dataset(self) -> Dataset:
-        return self.run.dataset(self.data)
+        return self.run.dataset(self.data, Observer(note=say, meter=meter))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

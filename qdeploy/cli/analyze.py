@@ -26,6 +26,7 @@ REPORT = "analysis.json"
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
+    envvar="QDEPLOY_DATA",
     help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
 )
 @click.option("--frames", default=128, type=click.IntRange(1), help="Test images for the noise.")
@@ -61,6 +62,8 @@ def analyze(
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
     from qdeploy.artifacts import write_json
+    from qdeploy.observer import Observer
+    from qdeploy.progress import meter, say
     from qdeploy.training.analysis.plots import plot
     from qdeploy.training.analysis.report import Settings, compare_family
     from qdeploy.training.analysis.report import analyze as analyze_run
@@ -72,10 +75,11 @@ def analyze(
     settings = Settings(
         frames=frames, loss_frames=loss_frames, directions=directions, radius=radius, seed=seed
     )
+    watch = Observer(note=say, meter=meter)
     reports = []
     for folder in runs:
         run = load_run(folder)
-        reports.append({"run": str(folder), **analyze_run(run, run.dataset(data), settings)})
+        reports.append({"run": str(folder), **analyze_run(run, run.dataset(data, watch), settings)})
     compare_family(reports)
     result: dict[str, Any] = {"runs": reports}
     write_json(target / REPORT, result)

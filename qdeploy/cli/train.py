@@ -28,6 +28,7 @@ INTERRUPTED = 130
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
+    envvar="QDEPLOY_DATA",
     help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
 )
 @click.option(
@@ -123,7 +124,7 @@ def _check_supported(recipe: Recipe) -> None:
     """Refuse a network that cannot become hardware before hours go into its training."""
     from qdeploy.dataflow.supported import check_hardware
     from qdeploy.errors import UnsupportedLayerError
-    from qdeploy.networks.registry import build_network
+    from qdeploy.networks.from_recipe import build_network
 
     for key, what in (("weight_bits", "weights"), ("activation_bits", "activations")):
         if getattr(recipe.quantization, key) == "float":

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import incomplete, note_tree, read_image, read_mask
-from qdeploy.errors import DataError, InternalError
-from qdeploy.progress import Meter, meter
+from qdeploy.data.files import incomplete, needed_folder, note_tree, read_image, read_mask
+from qdeploy.errors import DataError
+from qdeploy.observer import Meter, Observer
 from qdeploy.recipe.data import Data
 
 TITLE = "CamVid"
@@ -49,21 +49,19 @@ LAYOUT = "\n".join(
 )
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """Read 367 training and 233 test images below `folder`/camvid; the 101 of SegNet's validation
     set are not used.
 
     Raises:
         DataError: when files are missing, damaged, of a wrong size or with a label out of range.
     """
-    if folder is None:
-        raise InternalError("CamVid was asked for without a folder")
-    root = folder / FOLDER
+    root = needed_folder("camvid", folder, LAYOUT) / FOLDER
     pairs = {part: _pairs(root, part, count) for part, count in COUNTS.items()}
-    with meter("reading camvid", sum(COUNTS.values()), "images") as bar:
+    with observer.meter("reading camvid", sum(COUNTS.values()), "images") as bar:
         train, test = (_read(pairs[part], bar) for part in COUNTS)
     files = [path for part in COUNTS for pair in pairs[part] for path in pair]
-    note_tree(TITLE, root, [path.relative_to(root).as_posix() for path in files], DIGEST)
+    note_tree(TITLE, root, [path.relative_to(root).as_posix() for path in files], DIGEST, observer)
     return in_memory("camvid", train, test, classes=CLASSES, void=VOID)
 
 

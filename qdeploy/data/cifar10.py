@@ -14,8 +14,9 @@ import torch
 
 from qdeploy.data.array_pickle import read_pickle
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import note_checksums, unreadable
-from qdeploy.errors import DataError, InternalError
+from qdeploy.data.files import needed_folder, note_checksums, unreadable
+from qdeploy.errors import DataError
+from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
 
 HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -51,22 +52,20 @@ LAYOUT = "\n".join(
 )
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """Read the six batches below `folder`/cifar-10-batches-py.
 
     Raises:
         DataError: when batches are missing or damaged.
     """
-    if folder is None:
-        raise InternalError("CIFAR-10 was asked for without a folder")
-    raw = folder / FOLDER
+    raw = needed_folder("cifar10", folder, LAYOUT) / FOLDER
     missing = [name for name, _ in FILES if not (raw / name).is_file()]
     if missing:
         raise DataError(
             f"CIFAR-10 is incomplete: {', '.join(missing)} not found", where=str(raw), do=LAYOUT
         )
     batches = [_batch(raw / name) for name, _ in FILES]
-    note_checksums("CIFAR-10", [(raw / name, md5) for name, md5 in FILES])
+    note_checksums("CIFAR-10", [(raw / name, md5) for name, md5 in FILES], observer)
     images, labels = [images for images, _ in batches], [labels for _, labels in batches]
     return in_memory(
         "cifar10",

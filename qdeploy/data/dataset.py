@@ -11,9 +11,7 @@ from typing import Literal
 import torch
 
 from qdeploy.errors import DataError, InternalError
-
-Task = Literal["classification", "segmentation"]
-Shape = tuple[int, int, int]
+from qdeploy.recipe.data import Shape, Task
 
 
 class Split(ABC):

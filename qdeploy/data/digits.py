@@ -12,12 +12,11 @@ import numpy as np
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
 
-LAYOUT = "nothing to lay out: the images come with scikit-learn"
 
-
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """1,437 training and 360 test images of (1, 8, 8); `folder` is not used."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

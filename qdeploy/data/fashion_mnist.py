@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import note_checksums
+from qdeploy.data.files import needed_folder, note_checksums
 from qdeploy.data.idx import IdxError, read_idx
-from qdeploy.errors import DataError, InternalError
+from qdeploy.errors import DataError
+from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
 
 HOME = "https://github.com/zalandoresearch/fashion-mnist"
@@ -43,15 +44,13 @@ LAYOUT = "\n".join(
 )
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """Read the four files below `folder`/FashionMNIST/raw.
 
     Raises:
         DataError: when files are missing or damaged.
     """
-    if folder is None:
-        raise InternalError("Fashion-MNIST was asked for without a folder")
-    raw = folder / FOLDER
+    raw = needed_folder("fashion-mnist", folder, LAYOUT) / FOLDER
     paths = {stem: _find(raw, stem) for stem, _, _ in FILES}
     missing = [f"{stem}.gz" for stem, path in paths.items() if path is None]
     if missing:
@@ -87,6 +86,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
             for stem, _, md5 in FILES
             if (path := paths[stem]) is not None and path.suffix == ".gz"
         ],
+        observer,
     )
     train_images, train_labels, test_images, test_labels = (arrays[stem] for stem, _, _ in FILES)
     return in_memory(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from qdeploy.errors import DataError
-from qdeploy.progress import say
+from qdeploy.observer import Observer
 
 NAMED = 5  # of many missing files, how many a message names
 # What PIL raises for files that are cut short, damaged or no images; a damaged PNG is a
@@ -26,6 +26,25 @@ UNREADABLE = (
 )
 Pixels = npt.NDArray[np.uint8]
 _noted: set[str] = set()
+
+
+def needed_folder(name: str, folder: Path | None, layout: str) -> Path:
+    """`folder`, the folder of the data sets, for a set that needs one.
+
+    Args:
+        name: as in a recipe.
+        layout: where its files come from and how they are laid out.
+
+    Raises:
+        DataError: when no folder was given.
+    """
+    if folder is None:
+        raise DataError(
+            f"the data set `{name}` needs a folder",
+            why="only `digits` and `synthetic2d` come with qdeploy",
+            do=f"give --data FOLDER or set QDEPLOY_DATA\n{layout}",
+        )
+    return folder
 
 
 def few(names: Sequence[str]) -> str:
@@ -51,7 +70,11 @@ def unreadable(title: str, path: Path, reason: object, layout: str | None = None
 
 
 def check_counts(
-    title: str, counts: Sequence[tuple[Path, int, int]], partial: bool, layout: str
+    title: str,
+    counts: Sequence[tuple[Path, int, int]],
+    partial: bool,
+    layout: str,
+    observer: Observer,
 ) -> None:
     """Refuse a set of another size than the published one, or note it where the recipe takes it.
 
@@ -72,7 +95,7 @@ def check_counts(
     what = f"{title} is not of the published size: {', '.join(other)}"
     where = str(counts[0][0].parent)
     if partial:
-        say(f"note: {what}, in {where}")
+        observer.note(f"note: {what}, in {where}")
         return
     raise DataError(
         what,
@@ -83,7 +106,7 @@ def check_counts(
     )
 
 
-def note_checksums(title: str, published: Sequence[tuple[Path, str]]) -> None:
+def note_checksums(title: str, published: Sequence[tuple[Path, str]], observer: Observer) -> None:
     """Say which files differ from the published ones by MD5, once in a process.
 
     No reason to stop: damage shows in the formats themselves, and a copy packed anew, or one of
@@ -94,13 +117,15 @@ def note_checksums(title: str, published: Sequence[tuple[Path, str]]) -> None:
         return
     other = [p.name for p, md5 in published if hashlib.md5(p.read_bytes()).hexdigest() != md5]
     if other:
-        say(
+        observer.note(
             f"note: {', '.join(other)} of {title} {'is' if len(other) == 1 else 'are'} not the "
             "published file by MD5; do not compare accuracies with published ones"
         )
 
 
-def note_tree(title: str, root: Path, names: Iterable[str], digest: str) -> None:
+def note_tree(
+    title: str, root: Path, names: Iterable[str], digest: str, observer: Observer
+) -> None:
     """Say that files are others than those of the project's own results, once in a process.
 
     Args:
@@ -108,7 +133,7 @@ def note_tree(title: str, root: Path, names: Iterable[str], digest: str) -> None
         digest: `tree_digest` of the files that `docs/results.md` comes from.
     """
     if _first_time(title) and tree_digest(root, names) != digest:
-        say(
+        observer.note(
             f"note: the files of {title} in {root} are not those of qdeploy's own results by MD5; "
             "compare no accuracies with docs/results.md"
         )

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
-from qdeploy.data.files import incomplete, note_tree, unreadable
+from qdeploy.data.files import incomplete, needed_folder, note_tree, unreadable
 from qdeploy.data.spectrogram import RATE, log_mel
-from qdeploy.errors import DataError, InternalError
-from qdeploy.progress import meter, say
+from qdeploy.errors import DataError
+from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
 
 TITLE = "FSDD"
@@ -43,18 +43,16 @@ LAYOUT = "\n".join(
 _NAME = re.compile(r"(\d+)_([A-Za-z]+)_(\d+)\.wav")
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """2,000 training recordings of four speakers and 1,000 test recordings of two others, below
     `folder`/fsdd/recordings.
 
     Raises:
         DataError: when recordings are missing, damaged, of another kind or of no digit.
     """
-    if folder is None:
-        raise InternalError("FSDD was asked for without a folder")
-    root = folder / FOLDER
-    names = _check_names(root)
-    with meter("reading fsdd", 3000, "recordings") as bar:
+    root = needed_folder("fsdd", folder, LAYOUT) / FOLDER
+    names = _check_names(root, observer)
+    with observer.meter("reading fsdd", 3000, "recordings") as bar:
         parts = []
         for speakers in (TRAIN_SPEAKERS, TEST_SPEAKERS):
             images, labels = [], []
@@ -67,7 +65,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
                         bar.advance(1)
             pixels = torch.from_numpy(np.stack(images)[:, None])
             parts.append((pixels, torch.tensor(labels, dtype=torch.int64)))
-    note_tree(TITLE, root, names, DIGEST)
+    note_tree(TITLE, root, names, DIGEST, observer)
     return in_memory("fsdd", parts[0], parts[1], classes=CLASSES)
 
 
@@ -97,7 +95,7 @@ def read_wav(path: Path) -> npt.NDArray[np.float32]:
     return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
 
 
-def _check_names(root: Path) -> list[str]:
+def _check_names(root: Path, observer: Observer) -> list[str]:
     """The 3,000 names; missing recordings and those of no digit are refused, other speakers' and
     takes noted."""
     found = {path.name for path in root.iterdir()} if root.is_dir() else set()
@@ -125,5 +123,7 @@ def _check_names(root: Path) -> list[str]:
             )
         others += 1
     if others:
-        say(f"note: {others:,} recordings in {root} are not among the 3,000 and are not used")
+        observer.note(
+            f"note: {others:,} recordings in {root} are not among the 3,000 and are not used"
+        )
     return expected

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 
 from qdeploy.data.augment import Batch
-from qdeploy.data.dataset import Dataset, Shape
-from qdeploy.data.files import UNREADABLE, check_counts, few, incomplete, unreadable
+from qdeploy.data.dataset import Dataset
+from qdeploy.data.files import UNREADABLE, check_counts, few, incomplete, needed_folder, unreadable
 from qdeploy.data.stream import FileSplit
-from qdeploy.errors import DataError, InternalError
-from qdeploy.progress import Meter, meter
-from qdeploy.recipe.data import Data
+from qdeploy.errors import DataError
+from qdeploy.observer import Meter, Observer
+from qdeploy.recipe.data import Data, Shape
 
 TITLE = "ImageNet"
 HOME = "https://image-net.org/challenges/LSVRC/2012"
@@ -91,7 +91,7 @@ class FolderSplit(FileSplit):
         return torch.from_numpy(array.transpose(2, 0, 1).copy()), torch.tensor(label)
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """The file names below `folder`/imagenet.
 
     Raises:
@@ -99,9 +99,10 @@ def load(folder: Path | None, settings: Data) -> Dataset:
             1,000 classes, when there are not as many images as published and the recipe does not
             say `data.partial`.
     """
-    if folder is None:
-        raise InternalError("ImageNet was asked for without a folder")
-    root, count = folder / FOLDER, settings.classes or CLASS_COUNT
+    root, count = (
+        needed_folder("imagenet", folder, LAYOUT) / FOLDER,
+        settings.classes or CLASS_COUNT,
+    )
     missing = [f"{part}/" for part in PUBLISHED if not (root / part).is_dir()]
     if missing:
         raise incomplete(TITLE, root, missing, LAYOUT)
@@ -119,7 +120,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
             do=LAYOUT,
         )
     size = settings.image_size or SIZE
-    with meter("listing imagenet", 2 * count, "folders") as bar:
+    with observer.meter("listing imagenet", 2 * count, "folders") as bar:
         train, test = (
             _listed(root / part, classes[part], size, bar, settings.augment == "resized-crop-flip")
             for part in PUBLISHED
@@ -129,7 +130,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
             (root / part, len(split), PUBLISHED[part])
             for part, split in (("train", train), ("val", test))
         ]
-        check_counts(TITLE, counts, settings.partial, LAYOUT)
+        check_counts(TITLE, counts, settings.partial, LAYOUT, observer)
     return Dataset("imagenet", train, test, tuple(everything))
 
 

@@ -29,9 +29,9 @@ import numpy.typing as npt
 import torch
 
 from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
 
-LAYOUT = "nothing to lay out: the points are computed"
 RADIUS = 0.1
 TURNS = 5
 ON_A_SEMICIRCLE = 100
@@ -95,7 +95,7 @@ def grid(x: tuple[float, float] = (0, 1), y: tuple[float, float] = (0, 1)) -> Po
     return np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """20,000 training points and a test set of all grid points with a label, in a fixed random
     order; `folder` is not used."""
     points, labels = training_points()

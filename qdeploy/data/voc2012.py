@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from qdeploy.data.augment import Batch, ScaleCropFlip, window
-from qdeploy.data.dataset import Dataset, Shape
-from qdeploy.data.files import check_counts, few, incomplete, read_image, read_mask
+from qdeploy.data.dataset import Dataset
+from qdeploy.data.files import check_counts, few, incomplete, needed_folder, read_image, read_mask
 from qdeploy.data.stream import FileSplit
-from qdeploy.errors import DataError, InternalError
-from qdeploy.recipe.data import Data
+from qdeploy.errors import DataError
+from qdeploy.observer import Observer
+from qdeploy.recipe.data import Data, Shape
 
 TITLE = "VOC 2012"
 HOME = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
@@ -99,7 +100,7 @@ class VocSplit(FileSplit):
         return out[0], masks[0]
 
 
-def load(folder: Path | None, settings: Data) -> Dataset:
+def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """The lists below `folder`/VOCdevkit/VOC2012; that all their files are there is checked, images
     are read later.
 
@@ -107,9 +108,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
         DataError: when lists, images or masks are missing, a name is there twice, or lists are not
             as long as published and the recipe does not say `data.partial`.
     """
-    if folder is None:
-        raise InternalError("VOC 2012 was asked for without a folder")
-    root = folder / FOLDER
+    root = needed_folder("voc2012", folder, LAYOUT) / FOLDER
     missing = [
         f"{LISTS}/{part}.txt" for part in COUNTS if not (root / LISTS / f"{part}.txt").is_file()
     ]
@@ -128,7 +127,7 @@ def load(folder: Path | None, settings: Data) -> Dataset:
     counts = [
         (root / LISTS / f"{part}.txt", len(names[part]), count) for part, count in COUNTS.items()
     ]
-    check_counts(TITLE, counts, settings.partial, LAYOUT)
+    check_counts(TITLE, counts, settings.partial, LAYOUT, observer)
     missing = [
         path
         for part in COUNTS

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import set_weight_scales, start_from_float
 from qdeploy.recipe.models import Quantization, Recipe

@@ -7,8 +7,8 @@ from torch import nn
 
 from qdeploy.errors import RecipeError
 from qdeploy.networks.hidden import Hidden
+from qdeploy.networks.sections import ConvnetNetwork, ConvStage
 from qdeploy.quant.layers import LayerFactory, Position
-from qdeploy.recipe.networks import ConvnetNetwork, ConvStage
 
 
 class Stage(nn.Module):

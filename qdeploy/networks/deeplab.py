@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from qdeploy.networks.mobilenet import ConvNormAct, Features
+from qdeploy.networks.sections import DeeplabNetwork
 from qdeploy.quant.layers import LayerFactory
-from qdeploy.recipe.networks import DeeplabNetwork
 
 
 class Deeplab(Features):

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from qdeploy.networks.hidden import Hidden
+from qdeploy.networks.sections import FcdnnNetwork
 from qdeploy.quant.layers import LayerFactory, Position
-from qdeploy.recipe.networks import FcdnnNetwork
 
 
 class Fcdnn(nn.Module):

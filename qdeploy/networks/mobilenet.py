@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from qdeploy.networks.inverted import InvertedBlock, Residual
+from qdeploy.networks.sections import InvertedFeatures, InvertedStage, MobilenetV2Network
 from qdeploy.quant.layers import LayerFactory, Position
-from qdeploy.recipe.networks import InvertedFeatures, InvertedStage, MobilenetV2Network
 
 
 class ConvNormAct(nn.Module):

@@ -17,8 +17,8 @@ from torch import nn
 from qdeploy.networks.blocks import BasicBlock, PreactBlock
 from qdeploy.networks.bottleneck import EXPANSION, Bottleneck, PreactBottleneck
 from qdeploy.networks.inverted import InvertedBlock
+from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.quant.layers import LayerFactory
-from qdeploy.recipe.networks import ResnetNetwork
 
 PLAIN: dict[str, Callable[..., nn.Module]] = {
     "basic": BasicBlock,

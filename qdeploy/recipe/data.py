@@ -1,36 +1,82 @@
-"""The recipe's section `data`."""
+"""The recipe's section `data`, and what is known of a data set; other packages may add some."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from qdeploy.recipe.section import Section
+from qdeploy.recipe.section import NameIn, Section
+from qdeploy.registry import Registry
 
-SEGMENTATION = ("camvid", "voc2012")
-STREAMED = ("imagenet", "voc2012")
-# What each way of augmenting is for; `crop-flip` and `shift` are for images with one label.
-ONLY_FOR = {
-    "scale-crop-flip": SEGMENTATION,
-    "resized-crop-flip": ("imagenet",),
-}
+Task = Literal["classification", "segmentation"]
+Shape = tuple[int, int, int]
 Augment = Literal["none", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
+# Keys that only some data sets take -> what is wrong with them for another one.
+OPTIONS = {
+    "image_size": "the images of `{}` have a fixed size; drop data.image_size",
+    "classes": "the classes of `{}` are fixed; drop data.classes",
+    "partial": "`{}` has to be complete; drop data.partial",
+}
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What is known of a data set without loading it.
+
+    Args:
+        shape: (channels, height, width) of an image, where the recipe does not say otherwise.
+        classes: number of classes, likewise.
+        load: `module:function`, imported when the set is loaded, so that recipes are read without
+            torch. The function is called with (folder, settings, observer): the folder of the
+            data sets or None, the recipe's section, and a `qdeploy.observer.Observer` for what a
+            person should know; it returns a `qdeploy.data.dataset.Dataset`.
+        task: one label for each image, or one for each pixel.
+        void: label that is no class, None where there is none.
+        augments: ways of augmenting that fit its images, beside `none`.
+        options: keys of the section out of `OPTIONS` that it takes.
+        section: class of the recipe's section where it has keys of its own; derived from `Data`.
+    """
+
+    shape: Shape
+    classes: int
+    load: str
+    task: Task = "classification"
+    void: int | None = None
+    augments: tuple[Augment, ...] = ("crop-flip", "shift")
+    options: tuple[str, ...] = ()
+    section: type[Data] | None = None
+
+
+DATASETS = Registry[DataSpec](
+    "data set",
+    "qdeploy.datasets",
+    DataSpec,
+    {
+        "digits": "qdeploy.data.specs:DIGITS",
+        "fashion-mnist": "qdeploy.data.specs:FASHION_MNIST",
+        "cifar10": "qdeploy.data.specs:CIFAR10",
+        "synthetic2d": "qdeploy.data.specs:SYNTHETIC2D",
+        "fsdd": "qdeploy.data.specs:FSDD",
+        "camvid": "qdeploy.data.specs:CAMVID",
+        "imagenet": "qdeploy.data.specs:IMAGENET",
+        "voc2012": "qdeploy.data.specs:VOC2012",
+    },
+)
 
 
 class Data(Section):
     """Data set and how batches are made."""
 
-    name: Literal[
-        "digits",
-        "fashion-mnist",
-        "cifar10",
-        "synthetic2d",
-        "fsdd",
-        "camvid",
-        "imagenet",
-        "voc2012",
-    ] = Field(default="digits", description="data set")
+    name: Annotated[str, NameIn(DATASETS)] = Field(default="digits", description="data set")
     augment: Augment = Field(
         default="none",
         description="crop-flip: random crop after zero padding, and random horizontal flip; shift: "
@@ -80,23 +126,40 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Data:
-        allowed = ONLY_FOR.get(self.augment)
-        if allowed is not None and self.name not in allowed:
-            raise ValueError(
-                f"`data.augment: {self.augment}` is for {' and '.join(f'`{n}`' for n in allowed)}, "
-                f"not for `{self.name}`"
-            )
-        whole_images = (*SEGMENTATION, "imagenet", "synthetic2d")
-        if self.augment in ("crop-flip", "shift") and self.name in whole_images:
-            other = [way for way, names in ONLY_FOR.items() if self.name in names]
-            raise ValueError(
-                f"`data.augment: {self.augment}` does not work on `{self.name}`; "
-                f"choose {' or '.join([*other, 'none'])}"
-            )
-        if self.image_size is not None and self.name not in STREAMED:
-            raise ValueError(f"the images of `{self.name}` have a fixed size; drop data.image_size")
-        if self.classes is not None and self.name != "imagenet":
-            raise ValueError(f"the classes of `{self.name}` are fixed; drop data.classes")
-        if self.partial and self.name not in STREAMED:
-            raise ValueError(f"`{self.name}` has to be complete; drop data.partial")
+        spec = DATASETS.load(self.name)
+        if self.augment not in ("none", *spec.augments):
+            raise ValueError(_misfit(self.augment, self.name, spec.augments))
+        for key, message in OPTIONS.items():
+            if getattr(self, key) and key not in spec.options:
+                raise ValueError(message.format(self.name))
         return self
+
+
+def _misfit(augment: Augment, name: str, fitting: tuple[Augment, ...]) -> str:
+    """Why `augment` is not for the data set `name`, which takes the `fitting` ones."""
+    own = {one: DATASETS.load(one) for one in DATASETS.builtin}
+    takers = [f"`{one}`" for one, spec in own.items() if augment in spec.augments]
+    if augment in DataSpec.augments:
+        choices = " or ".join([*fitting, "none"])
+        return f"`data.augment: {augment}` does not work on `{name}`; choose {choices}"
+    return f"`data.augment: {augment}` is for {' and '.join(takers)}, not for `{name}`"
+
+
+def data_section(given: object) -> type[Data]:
+    """The class for a section as read from a file; that of most sets where its name is unknown.
+
+    Raises:
+        UserError: as `Registry.load`.
+    """
+    name = given.get("name") if isinstance(given, Mapping) else None
+    spec = DATASETS.load(name) if name in DATASETS.names() else None
+    return Data if spec is None or spec.section is None else spec.section
+
+
+def _validated(given: Any, as_data: ValidatorFunctionWrapHandler) -> Data:
+    section = data_section(given)
+    validated: Data = as_data(given) if section is Data else section.model_validate(given)
+    return validated
+
+
+AnyData = Annotated[SerializeAsAny[Data], WrapValidator(_validated)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -11,13 +12,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from qdeploy.recipe.data import Data, data_section
 from qdeploy.recipe.inherit import BASE
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.networks import NETWORKS, NetworkSection, network_section
+from qdeploy.recipe.section import NameIn
 
 
-def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
-    """What is wrong, the keys that lead there, and what to do."""
-    owner, info, keys = _locate(error["loc"])
+def explain(error: ErrorDetails, data: object) -> tuple[str, tuple[str | int, ...], str]:
+    """What is wrong, the keys that lead there, and what to do.
+
+    Args:
+        data: what was validated: which keys a network's section takes depends on its type.
+    """
+    owner, info, keys = _locate(error["loc"], data)
     dotted = ".".join(str(key) for key in keys) or "the recipe"
     key = str(keys[-1]) if keys else ""
     kind, given = error["type"], error.get("input")
@@ -39,7 +47,7 @@ def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
         options = ", ".join(a for a in allowed if a) or ", ".join(_tags(owner, key))
         return what, (*keys, "type"), f"choose one of: {options}"
     if kind == "literal_error":
-        options_list = [str(value) for value in _literals(info)]
+        options_list = [str(value) for value in _choices(info)]
         near = difflib.get_close_matches(str(given), options_list, n=1)
         what = f"`{dotted}` is `{given}`" + (f"; did you mean `{near[0]}`?" if near else "")
         return what, keys, f"choose one of: {', '.join(options_list)}"
@@ -58,47 +66,59 @@ def explain(error: ErrorDetails) -> tuple[str, tuple[str | int, ...], str]:
 
 
 def _locate(
-    loc: tuple[str | int, ...],
+    loc: tuple[str | int, ...], data: object
 ) -> tuple[type[BaseModel] | None, FieldInfo | None, tuple[str | int, ...]]:
     """The section that owns the last key, its field, and the keys as written in the file."""
     owner: type[BaseModel] | None = Recipe
     info: FieldInfo | None = None
     annotation: Any = Recipe
     keys: list[str | int] = []
+    given = data  # what stands at the keys so far
     for part in loc:
-        models = _models(annotation)
-        if isinstance(part, int):
-            annotation = next(iter(get_args(_plain(annotation))), Any)
-            keys.append(part)
-            continue
-        if info is not None and not models and get_origin(_plain(annotation)) is not dict:
-            break  # behind a plain value only the branch of its union follows
-        if get_origin(_plain(annotation)) is dict:
-            annotation = get_args(_plain(annotation))[1]
-            keys.append(part)
-            continue
+        models = _models(annotation, given)
+        plain = _plain(annotation)
+        if isinstance(part, str) and not models and get_origin(plain) is not dict and keys:
+            break  # after a plain value only the branch of its union follows
         tagged = [m for m in models if _tag(m) == part] if len(models) > 1 else []
         if tagged:
-            annotation = tagged[0]
-            owner = tagged[0]
+            annotation = owner = tagged[0]
             continue
         keys.append(part)
-        owner = models[0] if models else None
-        info = owner.model_fields.get(part) if owner else None
-        annotation = info.annotation if info else Any
+        given = _inside(given, part)
+        if isinstance(part, int):
+            annotation = next(iter(get_args(plain)), Any)
+        elif get_origin(plain) is dict:
+            annotation = get_args(plain)[1]
+        else:
+            owner = models[0] if models else None
+            info = owner.model_fields.get(part) if owner else None
+            annotation = info.annotation if info else Any
     return owner, info, tuple(keys)
+
+
+def _inside(given: object, key: str | int) -> object:
+    if isinstance(given, Mapping) and isinstance(key, str):
+        return given.get(key)
+    if isinstance(given, Sequence) and isinstance(key, int) and key < len(given):
+        return given[key]
+    return None
 
 
 def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def _models(annotation: Any, given: object) -> list[type[BaseModel]]:
+    """The sections that an annotation allows; one where `given` decides which."""
     annotation = _plain(annotation)
+    if annotation is NetworkSection:
+        return [network_section(given)]
+    if annotation is Data:
+        return [data_section(given)]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType):
-        return [model for part in get_args(annotation) for model in _models(part)]
+        return [model for part in get_args(annotation) for model in _models(part, given)]
     return []
 
 
@@ -108,15 +128,22 @@ def _tag(model: type[BaseModel]) -> str | None:
     return str(values[0]) if values else None
 
 
-def _tags(owner: type[BaseModel] | None, key: str) -> list[str]:
+def _tags(owner: type[BaseModel] | None, key: str) -> Iterable[str]:
     field = owner.model_fields.get(key) if owner else None
-    return [tag for model in _models(field.annotation if field else None) if (tag := _tag(model))]
+    annotation = _plain(field.annotation) if field else None
+    if annotation is NetworkSection:
+        return NETWORKS.names()
+    return [tag for model in _models(annotation, None) if (tag := _tag(model))]
 
 
-def _literals(info: FieldInfo | None) -> tuple[Any, ...]:
-    if info is None or get_origin(info.annotation) is not Literal:
+def _choices(info: FieldInfo | None) -> tuple[Any, ...]:
+    """The values of a field that takes only some."""
+    if info is None:
         return ()
-    return get_args(info.annotation)
+    for one in info.metadata:
+        if isinstance(one, NameIn):
+            return one.registry.names()
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
 
 
 def _range(info: FieldInfo | None) -> str:

@@ -38,7 +38,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        what, keys, do = explain(first)
+        what, keys, do = explain(first, data)
         raise RecipeError(what, where=_where(keys, path, found, set_here), do=do) from error
 
 

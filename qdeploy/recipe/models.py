@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qdeploy.recipe.data import Data
+from qdeploy.recipe.data import AnyData, Data
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.section import Section
 
@@ -267,7 +267,7 @@ class Recipe(Section):
     quantization: Quantization = Field(
         default_factory=Quantization, description="bit widths and scales"
     )
-    data: Data = Field(default_factory=Data, description="data set")
+    data: AnyData = Field(default_factory=Data, description="data set")
     training: Training = Field(default_factory=Training, description="for all phases")
     phases: list[Phase] = Field(min_length=1, description="training phases in order")
 

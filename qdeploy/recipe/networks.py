@@ -1,207 +1,82 @@
-"""The recipe's section `network`: one class for each family.
-
-Widths, depths and block structures follow Boo, Shin & Sung 2020 (figure 4, tables 1, 4 and 5) and
-Sandler et al. 2018 for MobileNetV2.
-"""
+"""The recipe's section `network`: its class depends on `type`, and other packages may add types."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticKnownError
 
+from qdeploy.recipe.data import Task
 from qdeploy.recipe.section import Section
-
-Channels = Annotated[int, Field(ge=1, le=65536)]
-LAYERS_PER_BLOCK = {
-    "basic": 2,
-    "preact": 2,
-    "depthwise": 3,
-    "bottleneck": 3,
-    "preact-bottleneck": 3,
-}
+from qdeploy.registry import Registry
 
 
-class FcdnnNetwork(Section):
-    """Fully connected network: `depth` hidden layers of `width` units and a linear head."""
+class NetworkSection(Section):
+    """Base of the section of every network."""
 
-    type: Literal["fcdnn"]
-    width: int = Field(default=64, ge=1, le=65536, description="units in each hidden layer")
-    depth: int = Field(default=3, ge=1, le=256, description="number of hidden layers")
-    residual: bool = Field(
-        default=False,
-        description="add each hidden output to the activation of the next layer and multiply "
-        "by 0.5 (section 3.2); all hidden outputs then share one scale",
-    )
+    type: str = Field(description="the family of networks")
 
 
-class ConvStage(Section):
-    """Convolution, batch norm, ReLU and, on request, max-pooling."""
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A family of networks.
 
-    channels: int = Field(ge=1, le=65536, description="output channels")
-    kernel: int = Field(default=3, ge=1, le=31, description="height and width of the kernel")
-    stride: int = Field(default=1, ge=1, le=31, description="vertical and horizontal stride")
-    padding: int | None = Field(
-        default=None, ge=0, le=30, description="zeros on each side; default kernel // 2"
-    )
-    pool: int = Field(
-        default=1,
-        ge=1,
-        le=31,
-        description="window and stride of the max-pooling behind it; 1 is none",
-    )
+    Args:
+        section: class of the recipe's section.
+        build: `module:function`, imported when a network is built, so that recipes are read without
+            torch. The function is called with (section, make, input_shape, classes):
+            `make` is a `qdeploy.quant.layers.LayerFactory`, which makes the layers whose bit widths
+            the recipe gives, and `input_shape` (channels, height, width). It returns an
+            `nn.Module` as described in `qdeploy.networks.from_recipe`.
+        task: what it gives logits for: each image, or each pixel.
+    """
 
-    @property
-    def pads(self) -> int:
-        """Zeros on each side."""
-        return self.kernel // 2 if self.padding is None else self.padding
+    section: type[NetworkSection]
+    build: str
+    task: Task = "classification"
 
 
-class ConvnetNetwork(Section):
-    """Stack of convolution stages, hidden fully connected layers and a linear head."""
-
-    type: Literal["convnet"]
-    stages: list[ConvStage] = Field(min_length=1, description="convolution stages in order")
-    hidden: list[Channels] = Field(
-        default_factory=list, description="widths of the fully connected layers before the head"
-    )
-
-
-class ResnetNetwork(Section):
-    """Residual network: stem, groups of blocks, average pooling, head. Channels double and the
-    stride is 2 at the start of every group but the first; 1x1 projections where shapes change."""
-
-    type: Literal["resnet"]
-    block: Literal["basic", "preact", "depthwise", "bottleneck", "preact-bottleneck"] = Field(
-        default="basic", description="kind of residual block (figure 4)"
-    )
-    depth: int | None = Field(
-        default=None,
-        ge=5,
-        le=2000,
-        description="layers of a network of three equal groups: 6n+2 with blocks of two layers, "
-        "9n+2 with blocks of three; give this or `blocks`",
-    )
-    blocks: list[Annotated[int, Field(ge=1, le=500)]] | None = Field(
-        default=None, min_length=1, max_length=8, description="blocks in each group"
-    )
-    width: int = Field(default=16, ge=1, le=8192, description="channels of the first group")
-    multiplier: float = Field(default=1.0, gt=0, le=64, description="factor of all widths")
-    stem: Literal["3x3", "7x7-pool"] = Field(
-        default="3x3",
-        description="first layer: 3x3, or 7x7 with stride 2 and a 3x3 max-pooling with stride 2",
-    )
-    expansion: int = Field(
-        default=6,
-        ge=1,
-        le=64,
-        description="hidden channels of a depthwise block for each output channel",
-    )
-
-    @model_validator(mode="after")
-    def _one_depth(self) -> ResnetNetwork:
-        if (self.depth is None) == (self.blocks is None):
-            raise ValueError("a resnet takes either `depth` or `blocks`, and not both")
-        layers = 3 * LAYERS_PER_BLOCK[self.block]
-        if self.depth is not None and (self.depth < layers + 2 or (self.depth - 2) % layers):
-            raise ValueError(
-                f"with {self.block} blocks a resnet of three equal groups has {layers}n + 2 "
-                f"layers, such as {layers + 2} or {2 * layers + 2}, but `depth` is {self.depth}"
-            )
-        return self
-
-    @property
-    def groups(self) -> list[int]:
-        """Blocks in each group."""
-        if self.blocks is not None:
-            return list(self.blocks)
-        assert self.depth is not None
-        return [(self.depth - 2) // (3 * LAYERS_PER_BLOCK[self.block])] * 3
-
-    @property
-    def widths(self) -> list[int]:
-        """Channels of each group; bottleneck blocks put out four times as many."""
-        first = max(1, round(self.width * self.multiplier))
-        return [first << index for index in range(len(self.groups))]
+NETWORKS = Registry[NetworkSpec](
+    "network",
+    "qdeploy.networks",
+    NetworkSpec,
+    {
+        "fcdnn": "qdeploy.networks.sections:FCDNN",
+        "convnet": "qdeploy.networks.sections:CONVNET",
+        "resnet": "qdeploy.networks.sections:RESNET",
+        "mobilenetv2": "qdeploy.networks.sections:MOBILENET_V2",
+        "deeplab": "qdeploy.networks.sections:DEEPLAB",
+    },
+)
 
 
-class InvertedStage(Section):
-    """Inverted residual blocks of one width: 1x1 expansion, 3x3 depthwise, linear 1x1."""
+def network_section(given: object) -> type[NetworkSection]:
+    """The class for a section as read from a file; the base where its type is missing or unknown.
 
-    expansion: int = Field(ge=1, le=64, description="hidden channels for each input channel")
-    channels: int = Field(ge=1, le=8192, description="output channels before the multiplier")
-    blocks: int = Field(ge=1, le=256, description="number of blocks")
-    stride: int = Field(default=1, ge=1, le=4, description="stride of the first block")
-
-
-def _mobilenet_stages() -> list[InvertedStage]:
-    """Table 2 of Sandler et al. 2018."""
-    rows = (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    )
-    return [InvertedStage(expansion=t, channels=c, blocks=n, stride=s) for t, c, n, s in rows]
+    Raises:
+        UserError: as `Registry.load`.
+    """
+    name = given.get("type") if isinstance(given, Mapping) else None
+    return NETWORKS.load(name).section if name in NETWORKS.names() else NetworkSection
 
 
-class InvertedFeatures(Section):
-    """What MobileNetV2 and the networks on its features have in common."""
-
-    multiplier: float = Field(default=1.0, gt=0, le=16, description="factor of all widths")
-    divisor: int = Field(
-        default=8, ge=1, le=64, description="widths are rounded to multiples of this"
-    )
-    stem_channels: int = Field(
-        default=32, ge=1, le=8192, description="channels of the first layer before the multiplier"
-    )
-    stages: list[InvertedStage] = Field(
-        default_factory=_mobilenet_stages, min_length=1, description="stages in order"
-    )
-
-    def scaled(self, channels: int) -> int:
-        """`channels` times the multiplier, to a multiple of the divisor, less than 10 % smaller."""
-        wanted = channels * self.multiplier
-        rounded = max(self.divisor, int(wanted + self.divisor / 2) // self.divisor * self.divisor)
-        return rounded + self.divisor if rounded < 0.9 * wanted else rounded
+def _validated(given: Any, as_base: ValidatorFunctionWrapHandler) -> NetworkSection:
+    section = network_section(given)
+    if section is not NetworkSection:
+        return section.model_validate(given)
+    if isinstance(given, NetworkSection):
+        return given
+    if not isinstance(given, Mapping):
+        raise PydanticKnownError("model_attributes_type")
+    context = {"discriminator": "'type'"}
+    if "type" not in given:
+        raise PydanticKnownError("union_tag_not_found", context)
+    known = ", ".join(f"'{name}'" for name in NETWORKS.names())
+    context |= {"tag": str(given["type"]), "expected_tags": known}
+    raise PydanticKnownError("union_tag_invalid", context)
 
 
-class MobilenetV2Network(InvertedFeatures):
-    """MobileNetV2 with ReLU; for images of 32 pixels the stem keeps the size."""
-
-    type: Literal["mobilenetv2"]
-    stem_stride: int = Field(default=1, ge=1, le=2, description="stride of the first layer")
-    last_channels: int = Field(
-        default=1280,
-        ge=1,
-        le=65536,
-        description="channels in front of the pooling; grow with a multiplier above 1 only",
-    )
-
-
-class DeeplabNetwork(InvertedFeatures):
-    """Segmentation: MobileNetV2's features, a 1x1 convolution, and logits per pixel. Where a stage
-    would make the map coarser than `output_stride`, it dilates its kernels instead."""
-
-    type: Literal["deeplab"]
-    stem_stride: int = Field(default=2, ge=1, le=2, description="stride of the first layer")
-    output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
-        default=16, description="pixels of the image for each pixel of the logits"
-    )
-    top_channels: int = Field(
-        default=256, ge=1, le=65536, description="channels in front of the head"
-    )
-    image_pooling: bool = Field(
-        default=False,
-        description="join the mean of the whole map to every pixel, as published for MobileNetV2; "
-        "not for hardware, which would have to keep the map until its last pixel",
-    )
-
-
-Network = Annotated[
-    FcdnnNetwork | ConvnetNetwork | ResnetNetwork | MobilenetV2Network | DeeplabNetwork,
-    Field(discriminator="type"),
-]
+Network = Annotated[SerializeAsAny[NetworkSection], WrapValidator(_validated)]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from qdeploy.data.dataset import Dataset
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import epoch_generator, sample

@@ -20,9 +20,10 @@ from torch import nn
 
 from qdeploy.artifacts import write_text
 from qdeploy.data.dataset import Dataset
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
+from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe, Training
 from qdeploy.training.checkpoints import read_tensors, writing
@@ -56,9 +57,9 @@ class Run:
         """The recipe's name."""
         return self.recipe.name
 
-    def dataset(self, data_dir: Path | None = None) -> Dataset:
-        """The recipe's data set; `data_dir` as in `load_dataset`."""
-        return load_dataset(self.recipe.data, data_dir)
+    def dataset(self, data_dir: Path | None = None, observer: Observer = SILENT) -> Dataset:
+        """The recipe's data set; arguments as in `load_dataset`."""
+        return load_dataset(self.recipe.data, data_dir, observer)
 
 
 def recipe_digest(recipe: Recipe) -> str:

@@ -13,11 +13,13 @@ from torch import nn
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset, free_bytes, place
-from qdeploy.data.registry import data_spec, load_dataset
+from qdeploy.data.load import data_spec, load_dataset
 from qdeploy.errors import RecipeError
-from qdeploy.progress import say
+from qdeploy.observer import Observer
+from qdeploy.progress import meter, say
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.recipe.models import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS, Recipe
+from qdeploy.recipe.networks import NETWORKS
 from qdeploy.training.batches import check_shards
 from qdeploy.training.checkpoints import (
     Checkpoint,
@@ -78,7 +80,7 @@ def train(
     """
     _check_task(recipe)
     with joined(recipe.training) as workers:
-        dataset = load_dataset(recipe.data, data_dir)
+        dataset = load_dataset(recipe.data, data_dir, Observer(note=say, meter=meter))
         check_shards(recipe, workers.world, len(dataset.train))
         free = free_bytes(workers.device)
         dataset = place(dataset, workers.device, recipe.data.on_device, free)
@@ -97,7 +99,8 @@ def train(
 
 def _check_task(recipe: Recipe) -> None:
     pixels = data_spec(recipe.data).task == "segmentation"
-    if recipe.network.type == "deeplab" and not pixels:
+    by_pixel = NETWORKS.load(recipe.network.type).task == "segmentation"
+    if by_pixel and not pixels:
         raise RecipeError(
             f"a segmentation network cannot be trained on `{recipe.data.name}`",
             where="network.type: deeplab",
@@ -105,7 +108,7 @@ def _check_task(recipe: Recipe) -> None:
             do="choose another kind of network; a segmentation network trained elsewhere becomes "
             "hardware with `qdeploy export NETWORK.qonnx.onnx`",
         )
-    if recipe.network.type != "deeplab" and pixels:
+    if not by_pixel and pixels:
         raise RecipeError(
             f"a network of type `{recipe.network.type}` cannot be trained on `{recipe.data.name}`",
             where=f"network.type: {recipe.network.type}",

@@ -11,7 +11,7 @@ from random_graphs import GraphMaker
 
 import qdeploy
 from qdeploy.ir.reference import run_reference
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.verify.results import Rung
 

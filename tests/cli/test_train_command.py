@@ -90,7 +90,6 @@ def test_a_network_that_cannot_become_hardware_is_refused_before_training(
     recipe, tmp_path, capsys, monkeypatch
 ):
     from qdeploy.networks.fcdnn import Fcdnn
-    from qdeploy.networks.registry import NETWORKS
 
     class SumOfTwoScales(Fcdnn):
         """Every network of a recipe is accepted: this one adds branches of different scales."""
@@ -103,7 +102,7 @@ def test_a_network_that_cannot_become_hardware_is_refused_before_training(
             h = self.hidden1(self.flatten(self.input_quant(x)))
             return self.head(h + self.other(0.3 * self.hidden2(h)))
 
-    monkeypatch.setitem(NETWORKS, "fcdnn", SumOfTwoScales)
+    monkeypatch.setattr("qdeploy.networks.fcdnn.Fcdnn", SumOfTwoScales)
     words = [recipe, "--out", tmp_path / "run", "--set", "training.epochs=1"]
     words += ["--set", "quantization.layers={other: {activation_bits: 3}}"]
     assert call(*words) == 2
@@ -116,7 +115,6 @@ def test_a_network_that_only_the_hardware_lacks_a_unit_for_is_refused_before_tra
     tmp_path, capsys, monkeypatch
 ):
     from qdeploy.networks.convnet import Convnet
-    from qdeploy.networks.registry import NETWORKS
 
     class QuantizesLate(Convnet):
         """Integers throughout, but quantized once more behind the Flatten."""
@@ -129,7 +127,7 @@ def test_a_network_that_only_the_hardware_lacks_a_unit_for_is_refused_before_tra
             x = self.stage1(self.input_quant(x))
             return self.head(self.late(self.flatten(x)))
 
-    monkeypatch.setitem(NETWORKS, "convnet", QuantizesLate)
+    monkeypatch.setattr("qdeploy.networks.convnet.Convnet", QuantizesLate)
     recipe = tmp_path / "late.yaml"
     network = "network: {type: convnet, stages: [{channels: 3, pool: 2}]}"
     recipe.write_text(RECIPE.replace(RECIPE.splitlines()[1], network))
@@ -141,6 +139,20 @@ def test_a_network_that_only_the_hardware_lacks_a_unit_for_is_refused_before_tra
     assert "codes of a feature map -> Flatten -> Linear" in message
     assert not (tmp_path / "run").exists()
     assert call(*words, "--any-network") == 0
+
+
+def test_the_folder_of_the_data_sets_comes_from_the_environment_too(
+    recipe, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("QDEPLOY_DATA", str(tmp_path / "sets"))
+    words = [recipe, "--out", tmp_path / "run", "--set", "data.name=cifar10"]
+    assert call(*words) == 2
+    assert str(tmp_path / "sets" / "cifar-10-batches-py") in capsys.readouterr().err
+    assert call(*words, "--data", tmp_path / "other") == 2
+    assert str(tmp_path / "other" / "cifar-10-batches-py") in capsys.readouterr().err
+    monkeypatch.delenv("QDEPLOY_DATA")
+    assert call(*words) == 2
+    assert "give --data FOLDER or set QDEPLOY_DATA" in capsys.readouterr().err
 
 
 def test_resume_and_force_exclude_each_other(recipe, capsys):

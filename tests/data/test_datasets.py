@@ -1,11 +1,9 @@
 """Data sets: contents, layout on disk, and what missing or damaged files are told."""
 
 import gzip
-import importlib
 import os
 import pickle
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +12,11 @@ from pydantic import ValidationError
 
 from qdeploy.data import files
 from qdeploy.data.dataset import input_codes, network_input
-from qdeploy.data.registry import SPECS, load_dataset
+from qdeploy.data.load import load_dataset
+from qdeploy.data.specs import CIFAR10, FASHION_MNIST
 from qdeploy.errors import DataError, UserError
-from qdeploy.recipe.data import SEGMENTATION, STREAMED, Data
+from qdeploy.observer import Observer
+from qdeploy.recipe.data import DATASETS, Data
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -65,32 +65,37 @@ def test_digits_are_a_stratified_split_of_bytes():
 
 def test_fashion_mnist_reads_plain_and_gzipped_idx_files(fashion):
     data = load_dataset("fashion-mnist", fashion)
-    assert data.train_images.shape == (60000, *SPECS["fashion-mnist"].shape)
+    assert data.train_images.shape == (60000, *FASHION_MNIST.shape)
     assert data.test_images[5, 0, 0, 1] == 5
     assert data.test_labels[13] == 3
 
 
 def test_cifar10_reads_the_published_batches(cifar):
     data = load_dataset("cifar10", cifar)
-    assert data.train_images.shape == (50000, *SPECS["cifar10"].shape)
+    assert data.train_images.shape == (50000, *CIFAR10.shape)
     assert data.test_images[0, 1, 1, 0] == 7
     assert int(data.test_images[0].sum()) == 7
     assert data.test_labels[12] == 2
 
 
-def test_the_data_folder_comes_from_the_environment(fashion, monkeypatch):
+@pytest.mark.parametrize("name", DATASETS.builtin)
+def test_without_a_folder_the_message_says_how_to_give_one(name, fashion, monkeypatch):
+    # The environment is for the command line; it hands a folder in.
     monkeypatch.setenv("QDEPLOY_DATA", str(fashion))
-    assert len(load_dataset("fashion-mnist").test_labels) == 10000
-
-
-def test_without_a_folder_the_message_says_how_to_give_one(monkeypatch):
-    monkeypatch.delenv("QDEPLOY_DATA", raising=False)
-    with pytest.raises(DataError, match="--data FOLDER or set QDEPLOY_DATA"):
-        load_dataset("cifar10")
+    if name in ("digits", "synthetic2d"):
+        assert load_dataset(name).name == name
+        return
+    with pytest.raises(DataError) as caught:
+        load_dataset(name)
+    assert caught.value.what == f"the data set `{name}` needs a folder"
+    assert caught.value.why == "only `digits` and `synthetic2d` come with qdeploy"
+    first, layout = (caught.value.do or "").split("\n", 1)
+    assert first == "give --data FOLDER or set QDEPLOY_DATA"
+    assert "get " in layout and " from http" in layout
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    with pytest.raises(UserError, match="digits, synthetic2d, fashion-mnist, cifar10"):
+    with pytest.raises(UserError, match="digits, fashion-mnist, cifar10, synthetic2d"):
         load_dataset("cifar100")
 
 
@@ -185,11 +190,11 @@ def test_a_cut_cifar_batch_is_named(cifar):
         load_dataset("cifar10", cifar)
 
 
-def test_files_that_are_not_the_published_ones_are_noted_once_and_used(cifar, capsys, monkeypatch):
+def test_files_that_are_not_the_published_ones_are_noted_once_and_used(cifar, monkeypatch):
     monkeypatch.setattr(files, "_noted", set())
+    notes: list[str] = []
     for _ in range(2):
-        assert len(load_dataset("cifar10", cifar).train) == 50000
-    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+        assert len(load_dataset("cifar10", cifar, Observer(note=notes.append)).train) == 50000
     assert len(notes) == 1
     assert "test_batch of CIFAR-10 are not the published file by MD5" in notes[0]
 
@@ -213,22 +218,16 @@ def test_cifar_labels_that_are_no_integers_are_damage(cifar, label):
         load_dataset("cifar10", cifar)
 
 
-@pytest.mark.parametrize("name", sorted(set(SPECS) - set(STREAMED)))
+@pytest.mark.parametrize("name", sorted(set(DATASETS.builtin) - {"imagenet", "voc2012"}))
 def test_only_sets_read_from_files_may_be_partial(name):
     with pytest.raises(ValidationError, match=f"`{name}` has to be complete; drop data.partial"):
         Data.model_validate({"name": name, "partial": True})
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_every_recipe_name_has_a_data_set_and_a_layout(name):
+@pytest.mark.parametrize("name", DATASETS.builtin)
+def test_every_built_in_data_set_can_be_named_in_a_recipe_and_has_a_loader(name):
     assert Data.model_validate({"name": name}).name == name
-    assert importlib.import_module(SPECS[name].module).LAYOUT
-
-
-def test_the_recipe_knows_every_data_set():
-    assert set(SPECS) == set(get_args(Data.model_fields["name"].annotation))
-    segmentation = {name for name, spec in SPECS.items() if spec.task == "segmentation"}
-    assert segmentation == set(SEGMENTATION)
+    assert callable(DATASETS.resolve(name, DATASETS.load(name).load))
 
 
 @pytest.mark.parametrize("bits", range(1, 9))

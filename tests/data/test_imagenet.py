@@ -10,8 +10,9 @@ from data_trees import write_image, write_imagenet
 from PIL import Image
 
 from qdeploy.data import imagenet
-from qdeploy.data.registry import data_spec, load_dataset
+from qdeploy.data.load import data_spec, load_dataset
 from qdeploy.errors import DataError
+from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.data import Data
 
 
@@ -24,8 +25,8 @@ def settings(**options) -> Data:
     return Data.model_validate({"name": "imagenet", "image_size": 32, "classes": 3, **options})
 
 
-def opened(root: Path, **options):
-    return load_dataset(settings(**options), root.parent)
+def opened(root: Path, observer: Observer = SILENT, **options):
+    return load_dataset(settings(**options), root.parent, observer)
 
 
 def test_labels_are_the_class_folders_in_order(root):
@@ -158,16 +159,18 @@ def test_an_imagenet_that_lacks_images_is_refused_with_their_numbers(thousand):
     assert "data.partial: true" in (caught.value.do or "")
 
 
-def test_a_partial_imagenet_is_taken_when_the_recipe_says_so_and_noted(thousand, capsys):
-    data = opened(thousand, classes=None, partial=True)
+def test_a_partial_imagenet_is_taken_when_the_recipe_says_so_and_noted(thousand):
+    notes: list[str] = []
+    data = opened(thousand, Observer(note=notes.append), classes=None, partial=True)
     assert (len(data.train), len(data.test), len(data.classes)) == (1000, 1000, 1000)
-    assert "`val` has 1,000 images where 50,000 are published" in capsys.readouterr().err
+    assert any("`val` has 1,000 images where 50,000 are published" in note for note in notes)
 
 
-def test_an_imagenet_of_the_published_size_is_taken_in_silence(thousand, capsys, monkeypatch):
+def test_an_imagenet_of_the_published_size_is_taken_in_silence(thousand, monkeypatch):
     monkeypatch.setattr(imagenet, "PUBLISHED", {"train": 1000, "val": 1000})
-    assert len(opened(thousand, classes=None).test) == 1000
-    assert "note:" not in capsys.readouterr().err
+    notes: list[str] = []
+    assert len(opened(thousand, Observer(note=notes.append), classes=None).test) == 1000
+    assert notes == []
     os.link(thousand / "val" / "n00000000" / "0.JPEG", thousand / "val" / "n00000000" / "1.JPEG")
     with pytest.raises(DataError, match="`val` has 1,001 images where 1,000 are published"):
         opened(thousand, classes=None)

@@ -5,7 +5,7 @@ import torch
 from data_trees import write_voc
 
 from qdeploy.data.dataset import free_bytes, place
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.errors import DataError, InternalError
 from qdeploy.recipe.data import Data
 

@@ -10,8 +10,10 @@ from PIL import Image
 
 from qdeploy.data import camvid as camvid_module
 from qdeploy.data import files, voc2012
-from qdeploy.data.registry import SPECS, load_dataset
+from qdeploy.data.load import load_dataset
+from qdeploy.data.specs import CAMVID
 from qdeploy.errors import DataError
+from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.data import Data
 
 
@@ -30,16 +32,16 @@ def voc(tmp_path) -> Path:
     return write_voc(tmp_path)
 
 
-def voc_data(root: Path, **options):
+def voc_data(root: Path, observer: Observer = SILENT, **options):
     settings = Data.model_validate(
         {"name": "voc2012", "image_size": 64, "partial": True, **options}
     )
-    return load_dataset(settings, root.parents[1])
+    return load_dataset(settings, root.parents[1], observer)
 
 
 def test_camvid_has_images_and_a_label_for_every_pixel(folder):
     data = load_dataset("camvid", folder)
-    assert data.train_images.shape == (367, *SPECS["camvid"].shape)
+    assert data.train_images.shape == (367, *CAMVID.shape)
     assert data.test_images.shape == (233, 3, 180, 240)
     assert data.train_labels.shape == (367, 180, 240)
     assert (data.task, data.void, len(data.classes)) == ("segmentation", 11, 11)
@@ -65,11 +67,12 @@ def test_a_camvid_that_lacks_pairs_says_how_many_there_are(camvid):
         load_dataset("camvid", camvid.parent)
 
 
-def test_other_camvid_files_than_those_of_the_results_are_noted(camvid, capsys, monkeypatch):
+def test_other_camvid_files_than_those_of_the_results_are_noted(camvid, monkeypatch):
     def noted() -> bool:
         monkeypatch.setattr(files, "_noted", set())
-        load_dataset("camvid", camvid.parent)
-        return "compare no accuracies with docs/results.md" in capsys.readouterr().err
+        notes: list[str] = []
+        load_dataset("camvid", camvid.parent, Observer(note=notes.append))
+        return any("compare no accuracies with docs/results.md" in note for note in notes)
 
     assert noted()
     parts = (("train", 367, "jpg"), ("trainannot", 367, "png"), ("test", 233, "jpg"))
@@ -132,10 +135,11 @@ def test_a_damaged_image_or_mask_is_named(camvid, name, keep):
         load_dataset("camvid", camvid.parent)
 
 
-def test_voc_reads_the_lists_and_fits_test_images_into_the_square(voc, capsys):
-    data = voc_data(voc)
+def test_voc_reads_the_lists_and_fits_test_images_into_the_square(voc):
+    notes: list[str] = []
+    data = voc_data(voc, Observer(note=notes.append))
     assert (len(data.train), len(data.test)) == (6, 4)
-    assert "`train.txt` has 6 images where 1,464 are published" in capsys.readouterr().err
+    assert any("`train.txt` has 6 images where 1,464 are published" in note for note in notes)
     assert data.shape == (3, 64, 64)
     images, masks = data.test.read(range(4))
     assert images.dtype == masks.dtype == torch.uint8
@@ -193,15 +197,16 @@ def test_image_and_mask_of_voc_show_the_same_after_augmentation(voc):
         assert torch.equal(pixels[:, 2:-2, 2:-2][:, sure].T.long(), wanted)
 
 
-def test_voc_lists_of_another_length_are_refused_without_the_recipes_word(voc, capsys, monkeypatch):
+def test_voc_lists_of_another_length_are_refused_without_the_recipes_word(voc, monkeypatch):
     with pytest.raises(DataError) as caught:
         voc_data(voc, partial=False)
     assert "`train.txt` has 6 images where 1,464 are published" in caught.value.what
     assert "`val.txt` has 4 images where 1,449 are published" in caught.value.what
     assert "data.partial: true" in (caught.value.do or "")
     monkeypatch.setattr(voc2012, "COUNTS", {"train": 6, "val": 4})
-    assert len(voc_data(voc, partial=False).train) == 6
-    assert "note:" not in capsys.readouterr().err
+    notes: list[str] = []
+    assert len(voc_data(voc, Observer(note=notes.append), partial=False).train) == 6
+    assert notes == []
 
 
 def test_a_name_that_a_voc_list_repeats_is_refused(voc):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.data.synthetic2d import (
     NOISE,
     area_labels,

@@ -9,7 +9,7 @@ from torch import nn
 from qdeploy.dataflow.supported import check_hardware
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.from_torch.supported import check_network
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from qdeploy.networks.calibrated import calibrated_random, random_frames
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.models import Recipe
 
 PHASES = [

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from qdeploy.data.dataset import network_input
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.errors import RecipeError
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.quantizers import codes_of
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe

@@ -5,7 +5,7 @@ import re
 import pytest
 from network_sizes import multiplications, network_of, numbers
 
-from qdeploy.data.registry import data_spec
+from qdeploy.data.load import data_spec
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.papers import Row, cells, read_tables, recipes

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.recipe.loading import load_recipe
-from qdeploy.recipe.networks import ResnetNetwork
 from qdeploy.recipe.papers import cells, read_tables
 from qdeploy.resources import resource
 

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from qdeploy.errors import RecipeError
 from qdeploy.networks.calibrated import calibrated_random, random_frames
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe
 

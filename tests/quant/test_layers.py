@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from qdeploy.errors import RecipeError
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.quantizers import codes_of
 from qdeploy.recipe.models import Recipe
 

@@ -52,7 +52,8 @@ def test_the_quickstart_recipes_are_valid_and_named_like_their_files(name):
 
 
 def test_every_field_of_every_section_is_described():
-    from qdeploy.recipe import models, networks
+    from qdeploy.networks import sections as networks
+    from qdeploy.recipe import models
 
     sections = [
         value

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 
 

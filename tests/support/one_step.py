@@ -6,12 +6,12 @@ Without starting scales every weight rounds to zero, and nothing flows through t
 import torch
 from torch import nn
 
-from qdeploy.data.registry import data_spec
+from qdeploy.data.load import data_spec
 from qdeploy.networks.calibrated import random_frames
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
+from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.networks import ResnetNetwork
 
 FRAMES = 4
 SAMPLES = 256  # activations looked at for each scale

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.training.batches import (
     Shard,

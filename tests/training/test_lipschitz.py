@@ -89,7 +89,7 @@ def test_depthwise_filters_of_norm_one_cost_nothing():
 
 
 def test_it_reaches_the_float_weights_of_quantized_layers():
-    from qdeploy.networks.registry import build_network
+    from qdeploy.networks.from_recipe import build_network
     from qdeploy.recipe.models import Recipe
 
     recipe = Recipe.model_validate(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.networks.calibrated import calibrated_random
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.quant.quantizers import set_step
 from qdeploy.recipe.models import Quantization, Recipe

@@ -8,11 +8,11 @@ import pytest
 import torch
 from data_trees import write_imagenet, write_voc
 
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.data.stream import FileSplit, stream
 from qdeploy.errors import DataError
+from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.networks import ResnetNetwork
 from qdeploy.training.batches import WHOLE, Shard, evaluation_batches, sample, training_batches
 from qdeploy.training.train import train
 

@@ -10,8 +10,8 @@ import torch
 
 from qdeploy.data.dataset import network_input
 from qdeploy.errors import CheckpointError, RecipeError, TrainingError
+from qdeploy.networks.sections import DeeplabNetwork
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.networks import DeeplabNetwork
 from qdeploy.training import phase, waiting
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.run import MODEL, load_run, read_metrics

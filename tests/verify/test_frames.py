@@ -3,7 +3,7 @@
 import numpy as np
 from data_trees import write_imagenet, write_voc
 
-from qdeploy.data.registry import load_dataset
+from qdeploy.data.load import load_dataset
 from qdeploy.recipe.data import Data
 from qdeploy.verify.frames import frames_of_dataset
 

@@ -21,7 +21,7 @@ from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.supported import check_network
-from qdeploy.networks.registry import build_network
+from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool

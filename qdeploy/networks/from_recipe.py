@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import torch
 from torch import nn
 
-from qdeploy.data.registry import data_spec
-from qdeploy.networks.convnet import Convnet
-from qdeploy.networks.deeplab import Deeplab
-from qdeploy.networks.fcdnn import Fcdnn
-from qdeploy.networks.mobilenet import MobilenetV2
-from qdeploy.networks.resnet import Resnet
+from qdeploy.data.load import data_spec
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.networks import NETWORKS, NetworkSection
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "fcdnn": Fcdnn,
-    "convnet": Convnet,
-    "resnet": Resnet,
-    "mobilenetv2": MobilenetV2,
-    "deeplab": Deeplab,
-}
+Build = Callable[[NetworkSection, LayerFactory, tuple[int, int, int], int], nn.Module]
 
 
 def build_network(
@@ -50,12 +40,11 @@ def build_network(
             `quantization.layers` fits no layer.
     """
     spec = data_spec(recipe.data)
-    section: Any = recipe.network
+    section = recipe.network
+    build = cast(Build, NETWORKS.resolve(section.type, NETWORKS.load(section.type).build))
     make = LayerFactory(recipe.quantization, quantized)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = NETWORKS[section.type](
-            section, make, shape or spec.shape, classes or spec.classes
-        )
+        network = build(section, make, shape or spec.shape, classes or spec.classes)
     make.check_patterns()
     return network

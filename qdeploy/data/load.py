@@ -1,0 +1,51 @@
+"""From a recipe's section `data`, or a name, to a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qdeploy.observer import SILENT, Observer
+from qdeploy.recipe.data import DATASETS, Data, DataSpec
+
+if TYPE_CHECKING:
+    from qdeploy.data.dataset import Dataset
+
+Load = Callable[[Path | None, Data, Observer], "Dataset"]
+
+
+def data_spec(data: str | Data) -> DataSpec:
+    """The specification of a data set, by name or as a recipe has it, with what it changes.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    if isinstance(data, str):
+        return DATASETS.load(data)
+    spec = DATASETS.load(data.name)
+    size = data.image_size
+    shape = spec.shape if size is None else (spec.shape[0], size, size)
+    return replace(spec, shape=shape, classes=data.classes or spec.classes)
+
+
+def load_dataset(
+    data: str | Data, data_dir: Path | None = None, observer: Observer = SILENT
+) -> Dataset:
+    """Load a data set; one that is large is only listed, and read batch by batch later.
+
+    Args:
+        data: a name, or a recipe's section.
+        data_dir: folder that holds the sets.
+        observer: told of files that are not the published ones, and of the progress of reading.
+
+    Raises:
+        UserError: for an unknown name.
+        DataError: for a set that needs a folder when none is given; for missing or damaged files,
+            naming them, their source and layout.
+    """
+    if isinstance(data, str):
+        data = (DATASETS.load(data).section or Data).model_validate({"name": data})
+    load = cast(Load, DATASETS.resolve(data.name, DATASETS.load(data.name).load))
+    return load(data_dir, data, observer)
