@@ -11,6 +11,7 @@ from pathlib import Path
 BUILD_FILE = "build.json"
 # The network at every level.
 QONNX_FILE = "model.qonnx.onnx"
+GRAPH_FILE = "model.graph.safetensors"
 INT_FILE = "model.int.onnx"
 HARDWARE_FILE = "model.dataflow.onnx"
 FOLDING_FILE = "folding.yaml"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -30,26 +28,63 @@ MOST_BITS = 32
 
 
 def check_graph(graph: IntegerGraph) -> None:
-    """Check order, shapes, intervals, types and thresholds of a graph.
+    """Check order, names, shapes, intervals, types and thresholds of a graph.
 
     Raises:
         PassError: names the first node that breaks a rule, its layer, and the rule.
     """
-    known = {graph.input}
+    check_structure(graph)
+    for node in graph.nodes:
+        if isinstance(node, Threshold):
+            table = node.thresholds  # compared, since a difference may overflow
+            falling = (table[:, 1:] < table[:, :-1]).any(axis=1)
+            if falling.any():
+                channel = int(falling.argmax())
+                raise _broken(node, f"the thresholds of channel {channel} do not ascend")
+
+
+def check_structure(graph: IntegerGraph) -> None:
+    """The part of `check_graph` that reads the shapes of arrays, but no value in them.
+
+    Raises:
+        PassError: names the first node that breaks a rule, its layer, and the rule.
+    """
+    for key, tensor in graph.tensors.items():
+        problem = next(_tensor_problems(key, tensor), None)
+        if problem is not None:
+            raise PassError(f"tensor `{key}`: {problem}")
+    if graph.input not in graph.tensors:
+        raise PassError(f"the input `{graph.input}` is no tensor of the graph")
+    known, names = {graph.input}, set()
     for node in graph.nodes:
         unknown = [name for name in node.inputs if name not in known]
         problem = f"it reads `{unknown[0]}` before it is made" if unknown else None
         if node.output in known:
             problem = f"`{node.output}` is made twice"
+        if node.output not in graph.tensors:
+            problem = f"`{node.output}` is no tensor of the graph"
+        if node.name in names:
+            problem = "another node has its name"
         problem = problem or next(_problems(graph, node), None)
         if problem is not None:
-            raise PassError(
-                f"layer `{node.layer}`: {problem}",
-                where=f"node `{node.name}` ({type(node).__name__})",
-            )
+            raise _broken(node, problem)
         known.add(node.output)
+        names.add(node.name)
     if graph.output not in known:
         raise PassError(f"nothing makes the output `{graph.output}`")
+
+
+def _broken(node: Node, problem: str) -> PassError:
+    return PassError(
+        f"layer `{node.layer}`: {problem}", where=f"node `{node.name}` ({type(node).__name__})"
+    )
+
+
+def _tensor_problems(key: str, tensor: Tensor) -> Iterator[str]:
+    if tensor.name != key:
+        yield f"it is called `{tensor.name}` itself"
+    if min(tensor.shape, default=0) < 1:
+        yield f"its shape {tensor.shape} has no elements"
 
 
 def _problems(graph: IntegerGraph, node: Node) -> Iterator[str]:
@@ -58,25 +93,38 @@ def _problems(graph: IntegerGraph, node: Node) -> Iterator[str]:
     if len(inputs) != (2 if isinstance(node, Add) else 1):
         yield f"it has {len(inputs)} inputs"
         return
+    yield from _window_problems(node)
     expected = _shape(node, inputs[0])
     if expected != output.shape:
         yield f"{inputs[0].shape} becomes {expected}, not {output.shape}"
-    if not output.dtype.lo <= output.lo <= output.hi <= output.dtype.hi:
-        yield f"its codes [{output.lo}, {output.hi}] do not fit {output.dtype.bits} bits"
+    for tensor in (*inputs, output):
+        if not tensor.dtype.lo <= tensor.lo <= tensor.hi <= tensor.dtype.hi:
+            yield f"its codes [{tensor.lo}, {tensor.hi}] do not fit {tensor.dtype.bits} bits"
     if output.dtype.bits > MOST_BITS:
         yield f"it needs {output.dtype.bits} bits, more than {MOST_BITS}"
     if isinstance(node, Add) and inputs[0].shape != inputs[1].shape:
         yield f"its two inputs have different shapes ({inputs[0].shape} and {inputs[1].shape})"
     if isinstance(node, Add) and inputs[0].scale != inputs[1].scale:
         yield f"its two inputs have different scales ({inputs[0].scale} and {inputs[1].scale})"
+    if isinstance(node, Bias) and node.bias.shape != inputs[0].shape[:1]:
+        yield f"a bias of shape {node.bias.shape} for {inputs[0].shape[0]} channels"
     if isinstance(node, Threshold):
         yield from _threshold_problems(node, inputs[0], output)
 
 
+def _window_problems(node: Node) -> Iterator[str]:
+    """Windows that no arithmetic on sizes may meet: `_shape` divides by the stride."""
+    if isinstance(node, Conv):
+        sizes = (*node.weights.shape, *node.stride, *node.dilation, node.groups)
+    elif isinstance(node, MaxPool):
+        sizes = (*node.kernel, *node.stride)
+    else:
+        return
+    if min(sizes) < 1 or min(node.pads) < 0:
+        yield "a kernel, stride, dilation or padding is out of range"
+
+
 def _threshold_problems(node: Threshold, source: Tensor, output: Tensor) -> Iterator[str]:
-    if (np.diff(node.thresholds, axis=1) < 0).any():
-        channel = int((np.diff(node.thresholds, axis=1) < 0).any(axis=1).argmax())
-        yield f"the thresholds of channel {channel} do not ascend"
     if len(node.thresholds) != source.shape[0]:
         yield f"{len(node.thresholds)} rows of thresholds for {source.shape[0]} channels"
     if not output.dtype.lo <= node.base <= node.base + node.thresholds.shape[1] <= output.dtype.hi:
