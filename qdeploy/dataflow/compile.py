@@ -16,9 +16,9 @@ from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
 from qdeploy.dataflow.fifos.sites import FifoSite, fifo_sites, insert_fifos
 from qdeploy.dataflow.finn.binary_units import mark_binary_units
 from qdeploy.dataflow.finn.exact_types import set_exact_types
+from qdeploy.dataflow.finn.fit_requantization import fit_requantization
 from qdeploy.dataflow.finn.graph import to_finn
 from qdeploy.dataflow.finn.hw_layers import name_nodes, to_hw_layers
-from qdeploy.dataflow.finn.requantization import plan_requantization
 from qdeploy.dataflow.finn.specialize import despecialize, specialize
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, write_folding
@@ -83,8 +83,8 @@ def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
     """
     from qonnx.transformation.infer_datatypes import InferDataTypes
 
-    model = specialize(set_exact_types(to_hw_layers(to_finn(graph)), graph))
-    model = plan_requantization(mark_binary_units(model), graph)
+    model = set_exact_types(specialize(to_hw_layers(to_finn(graph))), graph)
+    model = fit_requantization(mark_binary_units(model), graph)
     return model.transform(InferDataTypes())  # FINN's own operators know no exact sums
 
 

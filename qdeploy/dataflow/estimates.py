@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import ESTIMATES_FILE
-from qdeploy.dataflow.finn.nodes import operator
+from qdeploy.dataflow.finn.operators import operator_name
 from qdeploy.progress import say
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _finn(node: NodeProto, part: str) -> Estimate | None:
     for kind in ("rtl", "hls"):
         twin = NodeProto()
         twin.CopyFrom(node)
-        twin.op_type = f"{operator(node.op_type)}_{kind}"
+        twin.op_type = f"{operator_name(node.op_type)}_{kind}"
         twin.domain = f"finn.custom_op.fpgadataflow.{kind}"
         known = getattr(import_module(twin.domain), "custom_op", {})
         if twin.op_type not in known or not _estimates(known[twin.op_type]):

@@ -108,7 +108,7 @@ def int_rung(levels: Levels, reference: Reference) -> Rung:
 def dataflow_rung(levels: Levels, reference: Reference) -> Rung:
     """FINN's hardware layers, node by node."""
     from qdeploy.dataflow.finn.execute import DataflowExecutor
-    from qdeploy.dataflow.finn.specialize import register
+    from qdeploy.dataflow.finn.operators import register
 
     register()
     from qonnx.core.modelwrapper import ModelWrapper

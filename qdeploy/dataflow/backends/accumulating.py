@@ -72,6 +72,14 @@ class AccumulatingBackend(RequantizingBackend):
         table: IntArray = model.get_initializer(self.onnx_node.input[2]).astype(np.int64)
         return table
 
+    def set_sum_type(self, model: ModelWrapper, name: str) -> None:
+        from qonnx.core.datatype import DataType
+
+        self.set_nodeattr("accDataType", name)
+        if not self.makes_codes():
+            self.set_nodeattr("outputDataType", name)
+            model.set_tensor_datatype(self.onnx_node.output[0], DataType[name])
+
     def uses_dsp(self) -> bool:
         """Whether the multipliers may become DSP blocks."""
         asked = str(self.attribute("resType"))

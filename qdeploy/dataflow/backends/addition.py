@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from finn.custom_op.fpgadataflow.elementwise_binary import ElementwiseAdd
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
+    InferElementwiseBinaryOperation,
+)
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
+from qdeploy.dataflow.finn.operators import Inference, LayerFrom, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import threshold_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
 from qdeploy.ir.integer_graph import IntType
@@ -20,9 +23,27 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's naming scheme)
     """FINN's elementwise addition."""
+
+    operator = Operator(
+        name="ElementwiseAdd",
+        suffix="add",
+        part="forks and additions",
+        inference=Inference(Turn.ELEMENTS, InferElementwiseBinaryOperation),
+        layer_from=LayerFrom.NAME,
+        each_pixel=True,
+        sums=True,
+    )
+
+    def set_sum_type(self, model: ModelWrapper, name: str) -> None:
+        from qonnx.core.datatype import DataType
+
+        for side, tensor in zip(("lhs", "rhs"), self.onnx_node.input, strict=True):
+            self.set_nodeattr(f"{side}_dtype", model.get_tensor_datatype(tensor).name)
+        self.set_nodeattr("out_dtype", name)
+        model.set_tensor_datatype(self.onnx_node.output[0], DataType[name])
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
+from qdeploy.dataflow.finn.operators import Inference, LayerFrom, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
-from qdeploy.errors import UnsupportedLayerError
+from qdeploy.errors import InternalError, UnsupportedLayerError
 
 if TYPE_CHECKING:
+    from onnx import GraphProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
     """FINN's LabelSelect for the top label; the lowest index wins a tie."""
+
+    operator = Operator(
+        name="LabelSelect",
+        suffix="argmax",
+        part="argmax",
+        inference=Inference(Turn.ELEMENTS, InferLabelSelectLayer),
+        layer_from=LayerFrom.NAME,
+        channels="Labels",
+    )
+
+    @classmethod
+    def execute_plain(cls, plain: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """FINN's LabelSelect runs onnxruntime inside and wants float32."""
+        name = plain.onnx_node.input[0]
+        narrow = context[name].astype(np.float32)
+        if not np.array_equal(narrow, context[name]):
+            raise InternalError(f"`{plain.onnx_node.name}`: logits do not fit float32")
+        context[name] = narrow
+        plain.execute_node(context, graph)
 
     def get_exp_cycles(self) -> int:
         """Cycles a frame: the beats of every vector, where FINN counts those of one."""

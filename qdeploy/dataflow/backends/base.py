@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
+from qdeploy.dataflow.finn.operators import Operator
 from qdeploy.dataflow.rtl.unit import Unit
 from qdeploy.design.manifest import PIXELS
+from qdeploy.errors import InternalError
 from qdeploy.resources import resource
 
 if TYPE_CHECKING:
+    import numpy as np
+    from onnx import GraphProto
     from qonnx.core.datatype import BaseDataType
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -21,10 +25,12 @@ if TYPE_CHECKING:
 class QdBackend(RTLBackend):
     """A FINN hardware layer built from blocks of `hw/rtl`.
 
-    A subclass names FINN's operator as its second base and gives `unit()`. It has no Python
-    execution of its own: the dataflow level of verification runs FINN's operator itself.
+    A subclass names FINN's operator as its second base, says in `operator` all there is to know of
+    it, gives `unit()`, and is decorated with `operators.declare`. It has no Python execution of its
+    own: the dataflow level of verification runs FINN's operator itself, by `execute_plain`.
     """
 
+    operator: ClassVar[Operator]
     _kept: dict[str, Any] | None = None
 
     def get_nodeattr_types(self) -> dict[str, Any]:
@@ -55,6 +61,24 @@ class QdBackend(RTLBackend):
     @abstractmethod
     def unit(self, model: ModelWrapper) -> Unit:
         """The blocks and memories of this layer at its present folding."""
+
+    @classmethod
+    def execute_plain(cls, plain: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """Run FINN's own operator in Python, where it needs help to be exact.
+
+        Args:
+            plain: FINN's instance, not one of this class.
+            context: tensor -> float64 values; the results are written into it.
+        """
+        plain.execute_node(context, graph)
+
+    def set_sum_type(self, model: ModelWrapper, name: str) -> None:
+        """Give it the exact type of its sums, in place; `operator.sums` says whether it has any.
+
+        Args:
+            name: FINN's name of the type.
+        """
+        raise InternalError(f"`{self.onnx_node.name}` has no sums")
 
     def styles(self) -> list[dict[str, int | str]]:
         """Node attributes a folding may choose from at the present PE and SIMD, one choice each."""

@@ -6,11 +6,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from finn.custom_op.fpgadataflow.vectorvectoractivation import VVAU
+from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
+    InferVectorVectorActivation,
+)
 
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
+from qdeploy.dataflow.finn.operators import Inference, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import hex_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 
@@ -18,9 +21,21 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming scheme)
     """FINN's VVAU, one kernel position a cycle (SIMD 1), thresholds included."""
+
+    operator = Operator(
+        name="VVAU",
+        suffix="vvau",
+        part="matrix units",
+        inference=Inference(Turn.CHANNEL_PRODUCTS, InferVectorVectorActivation),
+        channels="Channels",
+        weights=1,
+        thresholds=2,
+        sums=True,
+        bursts=True,
+    )
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""

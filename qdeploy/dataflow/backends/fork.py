@@ -5,18 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finn.custom_op.fpgadataflow.duplicatestreams import DuplicateStreams
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
+    InferDuplicateStreamsLayer,
+)
 
 from qdeploy.dataflow.backends.base import QdBackend
+from qdeploy.dataflow.finn.operators import Inference, LayerFrom, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Instance, Unit
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class DuplicateStreams_qd_rtl(QdBackend, DuplicateStreams):  # noqa: N801 (FINN's naming scheme)
     """FINN's stream duplication; more than two copies are forks one behind the other."""
+
+    operator = Operator(
+        name="DuplicateStreams",
+        suffix="fork",
+        part="forks and additions",
+        inference=Inference(Turn.FORKS, InferDuplicateStreamsLayer),
+        layer_from=LayerFrom.PRODUCER,
+        channels="NumChannels",
+        each_pixel=True,
+    )
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""

@@ -6,10 +6,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.finn.nodes import SUM_TYPE
+from qdeploy.dataflow.finn.operators import LayerFrom, Operator, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
 
 if TYPE_CHECKING:
@@ -17,13 +17,26 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class GlobalAccPool_qd_rtl(QdBackend, GlobalAccPool):  # noqa: N801 (FINN's naming scheme)
     """FINN's accumulating global pool; the 1/N of an average is in the next scale."""
+
+    operator = Operator(
+        name="GlobalAccPool",
+        suffix="sum",
+        part="pools",
+        layer_from=LayerFrom.NAME,
+        channels="NumChannels",
+        sums=True,
+        one_pixel=True,
+    )
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: its attributes, and the type that holds the exact sums."""
         return {**super().get_nodeattr_types(), SUM_TYPE: ("s", True, "")}
+
+    def set_sum_type(self, model: ModelWrapper, name: str) -> None:
+        self.set_nodeattr(SUM_TYPE, name)
 
     def get_output_datatype(self, ind: int = 0) -> BaseDataType:
         """FINN's hook: as narrow as the sums that occur allow."""

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+    InferQuantizedMatrixVectorActivation,
+)
 
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.unrolled import unrolled_block
+from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 from qdeploy.devices.xc7_memories import rom
@@ -45,9 +48,22 @@ TABLES = "tables"
 _ROW_SUMS = "binaryRowSums"
 
 
-@register_custom_op
+@declare
 class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming scheme)
     """FINN's MVAU on bit planes or multipliers, thresholds included."""
+
+    operator = Operator(
+        name="MVAU",
+        suffix="mvau",
+        part="matrix units",
+        kind=Kind.MATRIX,
+        inference=Inference(Turn.PRODUCTS, InferQuantizedMatrixVectorActivation),
+        channels="MH",
+        weights=1,
+        thresholds=2,
+        sums=True,
+        bursts=True,
+    )
 
     def get_exp_cycles(self) -> int:
         """Cycles a frame: one per weight word and input vector."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finn.custom_op.fpgadataflow.pool import Pool
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
+from qdeploy.dataflow.finn.operators import Inference, LayerFrom, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
 from qdeploy.errors import UnsupportedLayerError
 
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
-@register_custom_op
+@declare
 class Pool_qd_rtl(QdBackend, Pool):  # noqa: N801 (FINN's naming scheme)
     """FINN's Pool with the function MaxPool."""
+
+    operator = Operator(
+        name="Pool",
+        suffix="pool",
+        part="pools",
+        inference=Inference(Turn.POOLS, InferPool),
+        layer_from=LayerFrom.NAME,
+        channels="Channels",
+        bursts=True,
+    )
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class.

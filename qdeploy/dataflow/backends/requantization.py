@@ -3,7 +3,7 @@
 Up to 15 levels thresholds are compared all at once, by the unit that sums where it can, or from 7
 on searched, as the folding chooses: a search takes a comparator for each bit of the code instead of
 one for each level, and deeper memories. Beyond, it is a search; where fixed-point numbers give the
-same codes (`dataflow/finn/requantization.py` finds and proves them) one multiplier per lane
+same codes (`dataflow/finn/fit_requantization.py` finds and proves them) one multiplier per lane
 replaces it. The thresholds stay the node's definition: FINN executes them.
 """
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDataWidthConverter
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from qdeploy.dataflow.backends.base import QdBackend
+from qdeploy.dataflow.finn.operators import Kind, Operator, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain, single
 
 if TYPE_CHECKING:
@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 FILL_BITS = 16
 
 
-@register_custom_op
+@declare
 class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
     """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside.
 
     With the attribute `limited` it is a stand-in for simulation with a port `limit`: any depth up
     to its own is tried without compiling anew.
     """
+
+    operator = Operator(
+        name="StreamingFIFO",
+        suffix="fifo",
+        part="FIFOs",
+        kind=Kind.FIFO,
+    )
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes and their defaults."""
@@ -42,11 +49,18 @@ class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
         return single(Block("qd_fifo", parameters, (bits,), (bits,), fill))
 
 
-@register_custom_op
+@declare
 class StreamingDataWidthConverter_qd_rtl(  # noqa: N801 (FINN's naming)
     QdBackend, StreamingDataWidthConverter
 ):
     """FINN's width converter; where neither width divides the other, by way of their multiple."""
+
+    operator = Operator(
+        name="StreamingDataWidthConverter",
+        suffix="dwc",
+        part="width converters",
+        kind=Kind.CONVERTER,
+    )
 
     def get_exp_cycles(self) -> int:
         """Cycles a frame: the beats on the narrower side."""

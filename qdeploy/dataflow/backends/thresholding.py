@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
 from finn.custom_op.fpgadataflow.thresholding import Thresholding
+from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
 
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
+from qdeploy.dataflow.finn.operators import Inference, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 
 if TYPE_CHECKING:
@@ -18,9 +19,19 @@ if TYPE_CHECKING:
     from qdeploy.ir.integer_graph import IntArray
 
 
-@register_custom_op
+@declare
 class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FINN's naming scheme)
     """FINN's stand-alone thresholds, as behind a residual sum or on codes."""
+
+    operator = Operator(
+        name="Thresholding",
+        suffix="thres",
+        part="thresholds",
+        inference=Inference(Turn.THRESHOLDS, InferThresholdingLayer),
+        channels="NumChannels",
+        thresholds=1,
+        each_pixel=True,
+    )
 
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""

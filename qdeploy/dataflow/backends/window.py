@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInputGenerator
-from finn.custom_op.fpgadataflow.rtl import register_custom_op
+from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
 from qdeploy.dataflow.finn.nodes import AHEAD
+from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
 from qdeploy.devices.xc7_memories import ram
 from qdeploy.errors import InternalError
@@ -22,11 +23,20 @@ MEMORY = "memory"
 MOST_LUTS, FEWEST_LUTS = 600, 24
 
 
-@register_custom_op
+@declare
 class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
     QdBackend, ConvolutionInputGenerator
 ):
     """FINN's sliding window; channel order by kernel position, or by channel when depthwise."""
+
+    operator = Operator(
+        name="ConvolutionInputGenerator",
+        suffix="window",
+        part="windows and padding",
+        kind=Kind.WINDOW,
+        inference=Inference(Turn.WINDOWS, InferConvInpGen),
+        channels="IFMChannels",
+    )
 
     def use_parallel_window_output(self) -> bool:
         """FINN's hook: the whole window in a beat, where the folding asks for it."""

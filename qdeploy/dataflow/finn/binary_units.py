@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qdeploy.dataflow.finn.nodes import Kind, hw_nodes
+
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
 def mark_binary_units(model: ModelWrapper) -> ModelWrapper:
     """Find the units, in place; returns the model."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    for node in model.graph.node:
-        if not node.op_type.startswith("MVAU"):
+    for layer in hw_nodes(model):
+        if layer.kind is not Kind.MATRIX or not layer.has_thresholds:
             continue
-        inst = getCustomOp(node)
-        inputs = inst.get_input_datatype(0)
-        if inst.makes_codes() and inputs.bitwidth() == 1 and not inputs.signed():
-            weights = model.get_initializer(node.input[1])
-            if (np.abs(weights) == 1).all():
-                inst.set_row_sums(weights.astype(np.int64).sum(axis=0))
+        inputs, weights = layer.input(), layer.weights()
+        if inputs.bits == 1 and not inputs.signed and (np.abs(weights) == 1).all():
+            layer.instance.set_row_sums(weights.sum(axis=0))
     return model

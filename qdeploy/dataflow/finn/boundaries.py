@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import INPUT, layer_of
+from qdeploy.dataflow.finn.nodes import INPUT, HwNode, layer_of
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import IntegerGraph, Node, Threshold
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
-
-# These move codes without changing the tensor; the boundary is where it was made.
-_MOVERS = ("FMPadding", "ConvolutionInputGenerator", "StreamingFIFO", "StreamingDataWidth")
 
 
 def owner_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> Node:
@@ -27,11 +24,13 @@ def owner_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> Node:
 
 def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> str | None:
     """Tensor name of the boundary a hardware layer puts out, None when it puts out none."""
-    if node.op_type.startswith(_MOVERS) or layer_of(model, node) == INPUT:
+    layer = HwNode.of(model, node)
+    # A mover does not change the tensor; the boundary is where it was made.
+    if layer.is_mover or layer.layer == INPUT:
         return None
     owner = owner_of(model, node, graph)
     users = graph.consumers(owner.output)
-    absorbed = node.op_type.startswith(("MVAU", "VVAU")) and len(node.input) == 3
+    absorbed = layer.has_weights and layer.has_thresholds
     if absorbed and len(users) == 1 and isinstance(users[0], Threshold):
         owner = users[0]
     return owner.output if owner.output in graph.boundaries() else None

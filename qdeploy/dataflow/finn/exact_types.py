@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import SUM_TYPE, finn_type, layer_of
+from qdeploy.dataflow.finn.nodes import finn_type, hw_nodes
 from qdeploy.errors import PassError
-from qdeploy.ir.integer_graph import Add, Bias, GlobalSum, IntegerGraph, IntType, Tensor
+from qdeploy.ir.integer_graph import Add, Bias, GlobalSum, IntegerGraph, IntType, Node, Tensor
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -23,11 +23,22 @@ def signed_type(tensor: Tensor) -> IntType:
     return IntType.holding(min(tensor.lo, -1), tensor.hi)
 
 
-def _sum_type(graph: IntegerGraph, node: Bias) -> IntType:
+def _bias_type(graph: IntegerGraph, node: Bias) -> IntType:
     """One type for the sum and both operands, so that the adder needs no truncation."""
     terms = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     lowest = min(*(term.lo for term in terms), int(node.bias.min()), -1)
     return IntType.holding(lowest, max(*(term.hi for term in terms), int(node.bias.max())))
+
+
+def _exact_type(graph: IntegerGraph, owner: Node) -> IntType:
+    """The type of the sums of a unit made for `owner`."""
+    result = graph.tensors[owner.output]
+    match owner:
+        case Bias():
+            return _bias_type(graph, owner)
+        case Add() | GlobalSum():
+            return IntType.holding(result.lo, result.hi)
+    return signed_type(result)
 
 
 def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
@@ -36,38 +47,15 @@ def set_exact_types(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
     Raises:
         PassError: a matrix unit does not belong to a node of the graph.
     """
-    from onnx import helper
-    from qonnx.core.datatype import DataType
-    from qonnx.custom_op.registry import getCustomOp
     from qonnx.transformation.infer_datatypes import InferDataTypes
 
     nodes = {node.name: node for node in graph.nodes}
-    for node in model.graph.node:
-        if not node.op_type.startswith(("MVAU", "VVAU", "ElementwiseAdd", "GlobalAccPool")):
+    for layer in hw_nodes(model):
+        if not layer.operator.sums:
             continue
-        name = layer_of(model, node)
-        if name not in nodes:
-            raise PassError(f"unit `{node.name}` belongs to no node of the integer graph")
-        owner = nodes[name]
-        result = graph.tensors[owner.output]
-        exact = finn_type(signed_type(result))
-        inst = getCustomOp(node)
-        if isinstance(owner, Bias):
-            exact = finn_type(_sum_type(graph, owner))
-        if isinstance(owner, Add | GlobalSum):
-            exact = finn_type(IntType.holding(result.lo, result.hi))
-        if isinstance(owner, GlobalSum):
-            node.attribute.append(helper.make_attribute(SUM_TYPE, exact))
-            continue
-        if node.op_type.startswith("ElementwiseAdd"):
-            for side, tensor in zip(("lhs", "rhs"), node.input, strict=True):
-                inst.set_nodeattr(f"{side}_dtype", model.get_tensor_datatype(tensor).name)
-            inst.set_nodeattr("out_dtype", exact)
-            model.set_tensor_datatype(node.output[0], DataType[exact])
-            continue
-        inst.set_nodeattr("accDataType", exact)
-        if inst.get_nodeattr("noActivation"):
-            inst.set_nodeattr("outputDataType", exact)
-            model.set_tensor_datatype(node.output[0], DataType[exact])
+        if layer.layer not in nodes:
+            raise PassError(f"unit `{layer.name}` belongs to no node of the integer graph")
+        exact = _exact_type(graph, nodes[layer.layer])
+        layer.instance.set_sum_type(model, finn_type(exact))
     InferDataTypes().apply(model)
     return model

@@ -6,20 +6,19 @@ Every node executes FINN's own definition of itself. Arrays are float64, so inte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qdeploy.dataflow.finn.boundaries import boundary_nodes
-from qdeploy.dataflow.finn.nodes import PAD_VALUE
-from qdeploy.dataflow.finn.specialize import despecialize, register
+from qdeploy.dataflow.finn.operators import backend_of, register
+from qdeploy.dataflow.finn.specialize import despecialize
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.layout import stream_shape, to_graph_order, to_stream_order
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from onnx import GraphProto, NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 
@@ -78,7 +77,7 @@ class DataflowExecutor:
                     context[name] = context[name].reshape(inst.get_normal_input_shape(index))
             for name in node.output:
                 context[name] = np.zeros(self.shapes[name])
-            _execute(node, inst, context, self.model.graph)
+            backend_of(node.op_type).execute_plain(inst, context, self.model.graph)
         return context
 
     def _boundary_codes(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
@@ -87,25 +86,3 @@ class DataflowExecutor:
             raise InternalError(f"FINN's nodes put out fractions at boundary `{name}`")
         shaped = integers.reshape(stream_shape(self.graph.tensors[name]))
         return to_graph_order(shaped, frames=False)
-
-
-def _execute(node: NodeProto, inst: Any, context: dict[str, np.ndarray], graph: GraphProto) -> None:
-    """FINN's definition of a node, but for two points.
-
-    LabelSelect runs onnxruntime inside and wants float32. FMPadding pads with 0 only: it pads the
-    distances from the border's code, which are 0 in the border.
-    """
-    if node.op_type == "LabelSelect":
-        name = node.input[0]
-        narrow = context[name].astype(np.float32)
-        if not np.array_equal(narrow, context[name]):
-            raise InternalError(f"`{node.name}`: logits do not fit float32")
-        context[name] = narrow
-    border = next((item.i for item in node.attribute if item.name == PAD_VALUE), 0)
-    if not border:
-        inst.execute_node(context, graph)
-        return
-    source, result = node.input[0], node.output[0]
-    shifted = {source: context[source] - border, result: context[result]}
-    inst.execute_node(shifted, graph)
-    context[result] = shifted[result] + border

@@ -213,7 +213,7 @@ class _Emitter:
         )
         self._add(
             "Pool",
-            f"Pool_{node.name}",
+            node.name,
             [windows],
             after,
             domain="finn.custom_op.fpgadataflow",

@@ -19,26 +19,13 @@ from qdeploy.dataflow.finn import env as finn_env
 from qdeploy.dataflow.finn.channels_last import channels_last
 from qdeploy.dataflow.finn.names import distinct, identifier
 from qdeploy.dataflow.finn.nodes import layer_of
+from qdeploy.dataflow.finn.operators import LayerFrom, Turn, operator_of, operators
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse_layer
 
 if TYPE_CHECKING:
+    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-
-_SUFFIX = {
-    "MVAU": "mvau",
-    "VVAU": "vvau",
-    "ConvolutionInputGenerator": "window",
-    "FMPadding": "pad",
-    "Pool": "pool",
-    "GlobalAccPool": "sum",
-    "DuplicateStreams": "fork",
-    "LabelSelect": "argmax",
-    "Thresholding": "thres",
-    "ElementwiseAdd": "add",
-    "StreamingDataWidthConverter": "dwc",
-    "StreamingFIFO": "fifo",
-}
 
 # What FINN may leave over: the pattern that was expected, why, and what to change.
 _LEFT_OVER = {
@@ -79,45 +66,24 @@ def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
 
 
 def _infer(model: ModelWrapper) -> ModelWrapper:
-    from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
-    from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
-        InferDuplicateStreamsLayer,
-    )
-    from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
-        InferElementwiseBinaryOperation,
-    )
-    from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
-    from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
-    from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
-        InferQuantizedMatrixVectorActivation,
-    )
-    from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
-    from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
-        InferVectorVectorActivation,
-    )
     from qonnx.transformation.general import SortGraph
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
 
     from qdeploy.dataflow.finn.passes import forget_unused, settle
 
     model = settle(model, [InferDataLayouts()])
-    added = {node.output[0]: node.name for node in model.get_nodes_by_op_type("Add")}
-    model = settle(
-        model,
-        [
-            InferPool(),
-            InferVectorVectorActivation(),
-            InferQuantizedMatrixVectorActivation(),
-            InferThresholdingLayer(),
-            InferConvInpGen(),
-            InferElementwiseBinaryOperation(),
-            InferLabelSelectLayer(),
-        ],
-    )
-    for node in model.get_nodes_by_op_type("ElementwiseAdd"):
-        node.name = node.name or added[node.output[0]]
+    made_by = {name: node.name for node in model.graph.node for name in node.output}
+    found = [one.inference for one in operators() if one.inference is not None]
+    found.sort(key=lambda inference: inference.turn)
+    model = settle(model, [one.transformation() for one in found if one.turn < Turn.FORKS])
+    for node in model.graph.node:
+        operator = operator_of(node.op_type)
+        if operator is not None and operator.layer_from is LayerFrom.NAME:
+            # FINN drops or changes the names of what it replaces.
+            node.name = made_by[node.output[0]] or node.name
     _drop_flatten(model)
-    model = settle(model, [InferDuplicateStreamsLayer(), SortGraph()])
+    forks = [one.transformation() for one in found if one.turn >= Turn.FORKS]
+    model = settle(model, [*forks, SortGraph()])
     forget_unused(model)
     return model
 
@@ -130,7 +96,7 @@ def _drop_flatten(model: ModelWrapper) -> None:
         source, result = node.input[0], node.output[0]
         producer, users = model.find_producer(source), model.find_consumers(result)
         around = users if producer is None else [producer, *users]
-        if producer is not None and producer.op_type == "GlobalAccPool" and not users:
+        if producer is not None and _leaves_one_pixel(producer) and not users:
             _end_at(model, source)
             model.graph.node.remove(node)
             continue
@@ -139,6 +105,11 @@ def _drop_flatten(model: ModelWrapper) -> None:
         for user in users:
             user.input[:] = [source if name == result else name for name in user.input]
         model.graph.node.remove(node)
+
+
+def _leaves_one_pixel(node: NodeProto) -> bool:
+    operator = operator_of(node.op_type)
+    return operator is not None and operator.one_pixel
 
 
 def _end_at(model: ModelWrapper, name: str) -> None:
@@ -177,7 +148,8 @@ def name_nodes(model: ModelWrapper) -> None:
         node.doc_string = layer_of(model, node)
     wanted = []
     for node in model.graph.node:
-        kind = next((s for op, s in _SUFFIX.items() if node.op_type.startswith(op)), "node")
-        wanted.append(f"{identifier(layer_of(model, node))}_{kind}")
+        operator = operator_of(node.op_type)
+        suffix = "node" if operator is None else operator.suffix
+        wanted.append(f"{identifier(layer_of(model, node))}_{suffix}")
     for node, name in zip(model.graph.node, distinct(wanted), strict=True):
         node.name = name

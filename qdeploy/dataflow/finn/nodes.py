@@ -1,82 +1,386 @@
-"""Facts about the nodes of FINN's graph."""
+"""Facts about the nodes of FINN's graph, as one typed value: `HwNode`.
+
+Passes, folding, FIFOs and stitching ask it instead of reading names and attributes of FINN's nodes.
+What depends on the operator is declared by the backend (`operators.Operator`).
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdeploy.dataflow.finn.operators import (
+    Kind,
+    LayerFrom,
+    Operator,
+    operator_of,
+)
+from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from qdeploy.ir.integer_graph import IntType
-
+    from qdeploy.ir.integer_graph import IntArray, IntType
 
 RTL_DOMAIN = "finn.custom_op.fpgadataflow.rtl"
-
-
-SUFFIX = "_qd_rtl"
-
-
 HARDWARE_DOMAIN = "finn.custom_op.fpgadataflow"
-
-
-def operator(op_type: str) -> str:
-    """FINN's operator name without the backend's suffix."""
-    return op_type.removesuffix(SUFFIX)
-
 
 MOVERS = ("FMPadding", "ConvolutionInputGenerator")
 
+# Node attribute of a window: rows its memory holds beside those of a window; 0 for as many again.
+AHEAD = "rows_ahead"
+# Node attribute of a padding: the code of the border. FINN's own operator pads with 0.
+PAD_VALUE = "PadValue"
+# Node attribute of a sum over pixels: the type of its result.
+SUM_TYPE = "sumDataType"
+# Node attribute: multiply (1) or search (0) where there are fixed-point numbers.
+REQUANTIZE = "requantize"
+# Name of the layer that a fork of the network's input belongs to.
+INPUT = "input"
+# Name of the layer of what leads to the network's output only.
+OUTPUT = "output"
 
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry of a sliding window; pairs are (vertical, horizontal).
+
+    Args:
+        shape: rows and columns of the map that comes in.
+        out: rows and columns of windows.
+        kernel, stride, dilation: of a window.
+        whole: puts out a whole window per beat instead of one kernel position.
+        rows_ahead: rows its memory holds beside those of a window; 0 for as many again.
+    """
+
+    shape: Size
+    out: Size
+    kernel: Size
+    stride: Size
+    dilation: Size
+    whole: bool
+    rows_ahead: int
+
+    @property
+    def span(self) -> Size:
+        """Rows and columns a window covers, dilation included."""
+        tall, wide = (d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+        return tall, wide
+
+    @property
+    def count(self) -> int:
+        """Windows per frame."""
+        return prod(self.out)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """A border, in pixels, around a map of `shape` (rows, columns)."""
+
+    shape: Size
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
+class HwStream:
+    """One end of a stream at a hardware layer.
+
+    Args:
+        tensor: its name in FINN's graph.
+        shape: elements of a frame, batch axis first, channels last.
+        beats, per_beat: beats per frame, elements per beat.
+        bits: of an element; two's complement where `signed`.
+        width: bits per beat, without padding to bytes.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    beats: int
+    per_beat: int
+    bits: int
+    signed: bool
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class HwNode:
+    """A hardware layer of FINN's graph.
+
+    Nothing but FINN's `instance` is kept: figures follow the node's attributes as they change. In
+    loops that read millions of them, `instance.keep_attributes()` makes reading fast.
+
+    Args:
+        model: the graph it is part of.
+        node: FINN's node, specialized or not.
+        operator: what its backend declares.
+    """
+
+    model: ModelWrapper
+    node: NodeProto
+    operator: Operator
+
+    @staticmethod
+    def of(model: ModelWrapper, node: NodeProto) -> HwNode:
+        """The facts of a node.
+
+        Raises:
+            InternalError: no backend declares its operator.
+        """
+        found = operator_of(node.op_type)
+        if found is None:
+            raise InternalError(f"`{node.name}` is a {node.op_type}, which no backend declares")
+        return HwNode(model, node, found)
+
+    @cached_property
+    def instance(self) -> Any:
+        """FINN's object around the node: attributes are set through it."""
+        from qonnx.custom_op.registry import getCustomOp
+
+        return getCustomOp(self.node)
+
+    # ---- what it is ----
+
+    @property
+    def name(self) -> str:
+        """Name of the hardware layer."""
+        return str(self.node.name)
+
+    @property
+    def kind(self) -> Kind:
+        """What passes tell apart."""
+        return self.operator.kind
+
+    @property
+    def is_mover(self) -> bool:
+        """Whether codes leave it as they came, whatever their order."""
+        return self.operator.is_mover
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether it is a window or padding, which shares the folding of the layer it leads to."""
+        return self.operator.moves_pixels
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it multiplies by weights."""
+        return self._parameter(self.operator.weights) is not None
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether it turns sums into codes."""
+        return self._parameter(self.operator.thresholds) is not None
+
+    @property
+    def layer(self) -> str:
+        """Name of the integer graph's node it belongs to (`layer_of`)."""
+        return layer_of(self.model, self.node)
+
+    # ---- neighbours and streams ----
+
+    def producer(self, index: int = 0) -> HwNode | None:
+        """The layer that feeds input `index`, None for the network's input."""
+        found = self.model.find_producer(self.node.input[index])
+        return None if found is None else HwNode.of(self.model, found)
+
+    def consumer(self, index: int = 0) -> HwNode | None:
+        """The layer that reads output `index`, None for the network's output."""
+        found = self.model.find_consumer(self.node.output[index])
+        return None if found is None else HwNode.of(self.model, found)
+
+    @property
+    def inputs(self) -> dict[int, str]:
+        """Number of the input -> tensor, for inputs that are streams and no parameters."""
+        constants = {item.name for item in self.model.graph.initializer}
+        return {i: name for i, name in enumerate(self.node.input) if name not in constants}
+
+    @property
+    def outputs(self) -> dict[int, str]:
+        """Number of the output -> tensor."""
+        return dict(enumerate(self.node.output))
+
+    def input(self, index: int = 0) -> HwStream:
+        """The stream at input `index` of FINN's node."""
+        inst = self.instance
+        return _stream(
+            self.node.input[index],
+            inst.get_normal_input_shape(index),
+            inst.get_folded_input_shape(index),
+            inst.get_input_datatype(index),
+            inst.get_instream_width(index),
+        )
+
+    def output(self, index: int = 0) -> HwStream:
+        """The stream at output `index` of FINN's node."""
+        inst = self.instance
+        return _stream(
+            self.node.output[index],
+            inst.get_normal_output_shape(index),
+            inst.get_folded_output_shape(index),
+            inst.get_output_datatype(index),
+            inst.get_outstream_width(index),
+        )
+
+    def stream_name(self, index: int) -> str:
+        """Name of the stream at input `index`: it stays the same when FIFOs come and go."""
+        return f"{self.name}.{index}"
+
+    # ---- parameters ----
+
+    def weights(self) -> IntArray:
+        """Weights as FINN keeps them: (MW, MH) of a matrix, (C, 1, KH, KW) of a depthwise unit.
+
+        Raises:
+            InternalError: it has none.
+        """
+        return self._values(self.operator.weights)
+
+    def thresholds(self) -> IntArray:
+        """Thresholds (channels or 1, levels).
+
+        Raises:
+            InternalError: it has none.
+        """
+        return self._values(self.operator.thresholds)
+
+    def _parameter(self, index: int | None) -> str | None:
+        return None if index is None or index >= len(self.node.input) else self.node.input[index]
+
+    def _values(self, index: int | None) -> IntArray:
+        name = self._parameter(index)
+        if name is None:
+            raise InternalError(f"`{self.name}` has no such parameter")
+        values: IntArray = np.asarray(self.model.get_initializer(name)).astype(np.int64)
+        return values
+
+    # ---- attributes ----
+
+    def integer(self, attribute: str) -> int:
+        """A node attribute."""
+        return int(self.instance.get_nodeattr(attribute))
+
+    def integers(self, attribute: str) -> tuple[int, ...]:
+        """A node attribute with several elements."""
+        return tuple(int(value) for value in self.instance.get_nodeattr(attribute))
+
+    @property
+    def cycles(self) -> int:
+        """Cycles per frame at steady state, by itself."""
+        return int(self.instance.get_exp_cycles())
+
+    @property
+    def channels(self) -> int:
+        """Channels it handles, which its PE divides."""
+        if self.operator.channels is not None:
+            return self.integer(self.operator.channels)
+        return int(self.instance.get_normal_output_shape()[-1])
+
+    @property
+    def pe(self) -> int:
+        """Results at a time."""
+        return self.integer("PE")
+
+    @property
+    def simd(self) -> int:
+        """Inputs of a matrix unit at a time; channels at a time of a window or padding."""
+        return self.integer("SIMD")
+
+    @property
+    def matrix(self) -> Size:
+        """Rows and columns of a matrix unit's weights (MH, MW)."""
+        return self.integer("MH"), self.integer("MW")
+
+    @property
+    def keeps_next_vector(self) -> bool:
+        """Whether it takes the next vector while it works on one: a matrix unit of more than one
+        row group does (`qd_mvu_input`)."""
+        return self.kind is Kind.MATRIX and self.integer("MH") > self.pe
+
+    @property
+    def window(self) -> Window | None:
+        """Geometry of a sliding window, None of anything else."""
+        if self.kind is not Kind.WINDOW:
+            return None
+        return Window(
+            shape=self._size("IFMDim"),
+            out=self._size("OFMDim"),
+            kernel=self._size("ConvKernelDim"),
+            stride=self._size("Stride"),
+            dilation=self._size("Dilation"),
+            whole=bool(self.instance.use_parallel_window_output()),
+            rows_ahead=self.integer(AHEAD),
+        )
+
+    @property
+    def padding(self) -> Padding | None:
+        """Geometry of a padding, None of anything else."""
+        if self.kind is not Kind.PADDING:
+            return None
+        return Padding(self._size("ImgDim"), *self.integers("Padding"))
+
+    def _size(self, attribute: str) -> Size:
+        vertical, horizontal = self.integers(attribute)
+        return vertical, horizontal
+
+
+def hw_nodes(model: ModelWrapper) -> list[HwNode]:
+    """The hardware layers of a graph in its order.
+
+    Raises:
+        InternalError: no backend declares the operator of one.
+    """
+    return [HwNode.of(model, node) for node in model.graph.node]
+
+
+def _stream(tensor: str, shape: Any, folded: Any, dtype: Any, width: Any) -> HwStream:
+    *beats, per_beat = (int(size) for size in folded)
+    return HwStream(
+        tensor=str(tensor),
+        shape=tuple(int(size) for size in shape),
+        beats=prod(beats),
+        per_beat=per_beat,
+        bits=int(dtype.bitwidth()),
+        signed=bool(dtype.signed()),
+        width=int(width),
+    )
 
 
 def layer_groups(model: ModelWrapper) -> list[list[NodeProto]]:
-    """Every layer behind what only moves its pixels, in the order of the stream."""
+    """Every layer after the nodes that only move its pixels, in the order of the stream."""
     groups = []
     for node in model.graph.node:
-        if node.op_type.startswith(MOVERS):
+        if _moves_pixels(node):
             continue
         members = [node]
         source = model.find_producer(node.input[0])
-        while source is not None and source.op_type.startswith(MOVERS):
+        while source is not None and _moves_pixels(source):
             members.insert(0, source)
             source = model.find_producer(source.input[0])
         groups.append(members)
     return groups
 
 
-# Rows the memory holds beside those of a window: 0 stands for as many as those.
-AHEAD = "rows_ahead"
-
-
-# Attribute of a padding node: the code of the border. FINN's own operator pads with 0.
-PAD_VALUE = "PadValue"
-
-
-def finn_type(dtype: IntType) -> str:
-    """FINN's name of a code type: `UINT2`, `INT8`, …"""
-    return f"{'INT' if dtype.signed else 'UINT'}{dtype.bits}"
-
-
-# Attribute of a sum over pixels: the type of its result.
-SUM_TYPE = "sumDataType"
-
-
-# What a fork of the network's input belongs to.
-INPUT = "input"
+def _moves_pixels(node: NodeProto) -> bool:
+    found = operator_of(node.op_type)
+    return found is not None and found.moves_pixels
 
 
 def layer_of(model: ModelWrapper, node: NodeProto) -> str:
     """Name of the integer graph's node that a hardware layer belongs to.
 
-    A matrix unit, threshold unit or bias is found by its parameters; a pool by the name FINN kept;
-    what only moves data (padding, window, width converter, FIFO) belongs to the next layer. Once
-    named, a node remembers its layer in its documentation string. A fork of the input belongs to
-    `INPUT`.
+    A node with parameters is found by their names; for others the operator says how. What only
+    moves data (padding, window, width converter, FIFO) belongs to the next layer. Once named, a
+    node remembers its layer in its documentation string. A fork of the input belongs to `INPUT`.
     """
     current: NodeProto | None = node
     while current is not None:
@@ -86,20 +390,25 @@ def layer_of(model: ModelWrapper, node: NodeProto) -> str:
             match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
             if match and model.get_initializer(name) is not None:
                 return match.group(1)
-        if current.op_type.startswith(("GlobalAccPool", "ElementwiseAdd")):
-            return str(current.name)
-        for kind in ("Pool", "LabelSelect"):
-            if current.op_type.startswith(kind):
-                return str(current.name).removeprefix(f"{kind}_")
-        if current.op_type.startswith("DuplicateStreams"):
-            producer = model.find_producer(current.input[0])
-            return INPUT if producer is None else layer_of(model, producer)
+        operator = operator_of(current.op_type)
+        match operator and operator.layer_from:
+            case LayerFrom.NAME:
+                return str(current.name)
+            case LayerFrom.PRODUCER:
+                producer = model.find_producer(current.input[0])
+                return INPUT if producer is None else layer_of(model, producer)
         current = model.find_consumer(current.output[0])
-    return "output"
+    return OUTPUT
 
 
-# Node attribute: multiply (1) or search (0) where there are fixed-point numbers.
-REQUANTIZE = "requantize"
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def finn_type(dtype: IntType) -> str:
+    """FINN's name of a code type: `UINT2`, `INT8`, …"""
+    return f"{'INT' if dtype.signed else 'UINT'}{dtype.bits}"
 
 
 def stream_name(consumer: NodeProto, tensor: str) -> str:

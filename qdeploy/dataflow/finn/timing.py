@@ -6,15 +6,12 @@ import functools
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from qdeploy.dataflow.finn.nodes import HwNode, Window
 from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph, Node
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
-
-# Operators that multiply by weights.
-UNITS = ("MVAU", "VVAU")
-_BETWEEN = ("StreamingFIFO", "StreamingDataWidthConverter")
 
 
 def frame_cycles(model: ModelWrapper, node: NodeProto) -> int:
@@ -23,37 +20,31 @@ def frame_cycles(model: ModelWrapper, node: NodeProto) -> int:
     A window that is put out whole in one beat holds one only, so the unit behind it also waits for
     pixels: at the end of a row, and of a frame (`parallel_cycles`).
     """
-    from qonnx.custom_op.registry import getCustomOp
-
-    inst = getCustomOp(node)
-    cycles = int(inst.get_exp_cycles())
-    window = _window_before(model, node) if node.op_type.startswith(UNITS) else None
-    return cycles if window is None else max(cycles, windowed_cycles(window, inst, cycles))
-
-
-def windowed_cycles(window: Any, unit: Any, cycles: int) -> int:
-    """Cycles a frame of a unit that takes `cycles`, behind a parallel window."""
-    kernel, strides, dilation, shape, out = (
-        tuple(int(value) for value in window.get_nodeattr(key))
-        for key in ("ConvKernelDim", "Stride", "Dilation", "IFMDim", "OFMDim")
-    )
-    spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
-    steps = (strides[0], strides[1])
-    interval, ahead = cycles // prod(out), keeps_next(unit)
-    return parallel_cycles((shape[0], shape[1]), spans, steps, interval, ahead=ahead)
+    layer = HwNode.of(model, node)
+    cycles = layer.cycles
+    window = _window_before(layer) if layer.has_weights else None
+    if window is None:
+        return cycles
+    return max(cycles, windowed_cycles(window, cycles, ahead=layer.keeps_next_vector))
 
 
-def _window_before(model: ModelWrapper, node: NodeProto) -> Any:
+def windowed_cycles(window: Window, cycles: int, *, ahead: bool) -> int:
+    """Cycles per frame of a unit that takes `cycles` by itself, after a parallel window.
+
+    Args:
+        ahead: see `parallel_cycles`.
+    """
+    interval = cycles // window.count
+    return parallel_cycles(window.shape, window.span, window.stride, interval, ahead=ahead)
+
+
+def _window_before(layer: HwNode) -> Window | None:
     """The parallel window that feeds a layer, None where there is none."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    source = model.find_producer(node.input[0])
-    while source is not None and source.op_type.startswith(_BETWEEN):
-        source = model.find_producer(source.input[0])
-    if source is None or not source.op_type.startswith("ConvolutionInputGenerator"):
-        return None
-    window = getCustomOp(source)
-    return window if window.use_parallel_window_output() else None
+    source = layer.producer()
+    while source is not None and source.operator.joins_layers:
+        source = source.producer()
+    window = None if source is None else source.window
+    return window if window is not None and window.whole else None
 
 
 def macs_of(owner: Node, graph: IntegerGraph) -> int:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from qdeploy.artifacts import atomic_folder
 from qdeploy.dataflow.finn.boundaries import boundary_of, owner_of
 from qdeploy.dataflow.finn.names import identifier
-from qdeploy.dataflow.finn.nodes import operator, stream_name
-from qdeploy.dataflow.finn.timing import UNITS, frame_cycles, macs_of
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, stream_name
+from qdeploy.dataflow.finn.timing import frame_cycles, macs_of
 from qdeploy.dataflow.rtl.library import closure, library_file
 from qdeploy.dataflow.rtl.unit import Unit
 from qdeploy.dataflow.stitching.top_module import Ports, Wiring, top_module
@@ -86,13 +86,16 @@ class _Stitcher:
                 unit,
                 tuple(name for name in node.input if name not in constants),
                 tuple(node.output),
-                f"{node.name}_fill" if operator(node.op_type) == "StreamingFIFO" else None,
+                f"{node.name}_fill" if self._kind(node) is Kind.FIFO else None,
                 _limit(node, inst) or None,
             )
             for node, inst, unit in zip(self.nodes, self.instances, self.units, strict=True)
         ]
         graph = self.model.graph
         return Wiring(ports, graph.input[0].name, graph.output[0].name)
+
+    def _kind(self, node: NodeProto) -> Kind:
+        return HwNode.of(self.model, node).kind
 
     def libraries(self) -> list[str]:
         """Files of `hw/rtl` in use."""
@@ -135,14 +138,15 @@ class _Stitcher:
         layers = []
         for node, inst in zip(self.nodes, self.instances, strict=True):
             owner = owner_of(self.model, node, self.graph)
+            facts = HwNode.of(self.model, node)
             layers.append(
                 Layer(
                     name=node.name,
                     layer=owner.layer,
-                    op=operator(node.op_type),
+                    op=facts.operator.name,
                     module=node.name,
                     cycles=frame_cycles(self.model, node),
-                    macs=macs_of(owner, self.graph) if operator(node.op_type) in UNITS else 0,
+                    macs=macs_of(owner, self.graph) if facts.has_weights else 0,
                     folding=_folding(inst),
                 )
             )
@@ -199,7 +203,7 @@ class _Stitcher:
                 limit_port=_limit(node, inst),
             )
             for node, inst in zip(self.nodes, self.instances, strict=True)
-            if operator(node.op_type) == "StreamingFIFO"
+            if self._kind(node) is Kind.FIFO
         ]
 
 
@@ -212,6 +216,6 @@ def _folding(inst: Any) -> dict[str, int]:
 
 def _limit(node: NodeProto, inst: Any) -> str:
     """The top's port for the depth a FIFO has to behave like; empty where its depth is fixed."""
-    if operator(node.op_type) != "StreamingFIFO" or not inst.get_nodeattr("limited"):
+    if "limited" not in inst.get_nodeattr_types() or not inst.get_nodeattr("limited"):
         return ""
     return f"{node.name}_limit"

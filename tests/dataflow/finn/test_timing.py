@@ -9,7 +9,7 @@ from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import connect, hardware_layers
-from qdeploy.dataflow.finn.nodes import operator
+from qdeploy.dataflow.finn.operators import operator_name
 from qdeploy.dataflow.finn.timing import macs_of
 from qdeploy.dataflow.stitching.stitch import stitch
 from qdeploy.devices.boards import load_board
@@ -78,6 +78,6 @@ def test_the_fifo_behind_a_unit_is_on_the_wide_side_of_a_converter() -> None:
     graph = GraphMaker(5, (2, 8, 8)).conv(8).threshold().conv(4).threshold().graph()
     model = hardware_layers(graph)
     set_lanes(model, [(1, 18), (1, 72)])
-    kinds = [operator(node.op_type) for node in connect(model).graph.node]
+    kinds = [operator_name(node.op_type) for node in connect(model).graph.node]
     unit = kinds.index("MVAU")
     assert kinds[unit : unit + 3] == ["MVAU", "StreamingDataWidthConverter", "StreamingFIFO"]

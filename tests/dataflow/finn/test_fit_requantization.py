@@ -14,8 +14,8 @@ from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import compile_graph, connect, hardware_layers
 from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.dataflow.finn.fit_requantization import channel_intervals
 from qdeploy.dataflow.finn.nodes import REQUANTIZE
-from qdeploy.dataflow.finn.requantization import channel_intervals
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import fold
