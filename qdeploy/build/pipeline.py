@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeploy import provenance
+from qdeploy import progress, provenance
 from qdeploy.artifacts import sha256, write_json
 from qdeploy.build.observer import Observer
 from qdeploy.build.options import Options
@@ -36,7 +36,7 @@ from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
 from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError
 from qdeploy.ir.integer_graph import IntegerGraph
-from qdeploy.synth.figures import Resources, usable
+from qdeploy.synth.figures import Resources
 from qdeploy.targets.registry import Target
 from qdeploy.verify.frames import Frames, save_frames
 from qdeploy.verify.ladder import climb
@@ -158,8 +158,8 @@ class Pipeline:
                 if not tries:
                     raise
                 refused = error
-                for name, (need, room) in resources.over.items():
-                    kept[name] = kept.get(name, 0) + KEPT * (need - room) / usable(name)
+                for kind, amount in resources.fit.missing().items():
+                    kept[kind] = kept.get(kind, 0) + KEPT * amount
             else:
                 resources.save(self.work)
                 return compiled, resources
@@ -219,6 +219,7 @@ class Pipeline:
                     self.work / SYNTH_FOLDER,
                     self.board,
                     store=self.cache / "modules",
+                    note=lambda text: progress.say(f"note: {text}"),
                 )
             except ToolMissingError as error:
                 say(f"skipped: {error.what}")
