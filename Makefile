@@ -1,5 +1,5 @@
-# The two commands, and the steps behind them. Each target says what it does; running one twice is
-# harmless, because finished work is recognized and skipped.
+# The two main commands, and the steps they consist of. Running a target twice is harmless: finished
+# work is recognized and skipped.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format

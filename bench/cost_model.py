@@ -2,15 +2,14 @@
 
     python bench/cost_model.py [--only PATTERN] [--store FOLDER] [--cycles-only]
 
-Networks of ladder_networks.py that no block of hw/costs was measured from, with random weights, are
-compiled at two foldings, with FIFOs sized by simulation as an export does it. The prediction is the
-sum over all blocks of the design, FIFOs and width converters included, with the costs of hw/costs;
-the truth is Yosys on the whole design. Writes bench/results/cost_model.json: `lut_predicted`,
+Networks of ladder_networks.py from which no block of hw/costs was measured, with random weights,
+are compiled at two foldings, with FIFOs sized by simulation as in an export. The prediction is the
+sum over all blocks of the design, including FIFOs and width converters, with the costs of hw/costs;
+the reference is Yosys on the whole design. Writes bench/results/cost_model.json: `lut_predicted`,
 `lut`, and so on, with FINN's estimate of the same layers as the peer. FINN has no figures for some
-operators (their number is `finn_without`).
-Cycles a frame are those of the slowest layer against RTL simulation of the sized design back to
-back: `cycles_ratio`. Rows of designs left out with --only are kept; the page of measurements names
-the designs that have none yet.
+operators (their number is `finn_without`). `cycles_ratio` compares the cycles per frame of the
+slowest layer with RTL simulation of the sized design, frames back to back. Rows of designs left out
+with --only are kept; the page of measurements names the designs that have none yet.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from ladder_networks import LADDER, Entry
 from record import figure, row, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
-# As an export sizes FIFOs: frames of codes, chance of a stall in the runs with stalls.
+# As in an export: frames of codes, probability of a stall in the runs with stalls.
 FRAMES = 8
 STALL = 0.2
 # Frames per second of the foldings; the boards' clock is 100 MHz.
@@ -94,7 +93,7 @@ def compared(
 
 
 def predicted(model: Any, beats: int, costs: Any) -> tuple[Any, dict[str, Any]]:
-    """What the blocks of a connected design cost: all together, and by layer."""
+    """Cost of the blocks of a connected design: in total, and by layer."""
     from qdeploy.dataflow.estimates import block_usage
 
     layers = block_usage(model, costs)
@@ -140,7 +139,7 @@ def rows_of(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def kept(name: str, synthesis: bool = True) -> list[dict[str, Any]]:
-    """Rows of an earlier run that a run of this design does not make anew."""
+    """Rows of an earlier run that a run of this design does not replace."""
     made = () if synthesis else ("cycles", "cycles_ratio")
     return [
         item
@@ -150,7 +149,7 @@ def kept(name: str, synthesis: bool = True) -> list[dict[str, Any]]:
 
 
 def configured() -> list[tuple[str, Entry, float]]:
-    """Every design that is to be compared: name of its rows, network, frames per second."""
+    """Every design to compare: name of its rows, network, frames per second."""
     return [
         (f"{entry.name} at {fps:,.0f}/s", entry, fps)
         for entry in LADDER
@@ -159,7 +158,7 @@ def configured() -> list[tuple[str, Entry, float]]:
 
 
 def main() -> None:
-    """Compare every network asked for."""
+    """Compare every selected network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of network names")
     store = ROOT / "build/.cache/modules"

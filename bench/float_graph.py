@@ -20,8 +20,8 @@ def float_graph(path: Path) -> ModelProto:
     """Read a QONNX file and replace its Quant nodes; the batch size becomes free.
 
     Raises:
-        ValueError: when a quantizer does not round half to even, or has parameters that are no
-            constants.
+        ValueError: a quantizer does not round half to even, or has parameters that are not
+            constant.
     """
     model = onnx.load(path)
     graph = model.graph
@@ -52,7 +52,7 @@ def _standard(
         raise ValueError(f"`{node.name}` does not round half to even")
     source, scale, zero, bits = node.input
     if bits not in constants:
-        raise ValueError(f"`{node.name}` has a width that is no constant")
+        raise ValueError(f"`{node.name}` has a width that is not constant")
     lo, hi = _range(
         int(constants[bits].item()), bool(attributes["signed"]), bool(attributes["narrow"])
     )

@@ -2,12 +2,12 @@
 
     python bench/fmax.py [--only PATTERN] [--store FOLDER] [--paths]
 
-For an ECP5-85F of speed grade 6 as a conservative stand-in: no place and route for the boards' own
-parts comes with a package registry. Yosys' `synth_ecp5 -abc9`, without DSP blocks where the block
-does not ask for them; nextpnr's default placer and router, `--freq 125 --seed 1`. Each block lies
-between registers, with the parameters that fmax_blocks.py says; the design is the digits network at
-50,000 frames/s. Writes bench/results/fmax.json with the rows `fmax`; rows left out with --only are
-kept. Ends with 1 when something stays below 100 MHz.
+For an ECP5-85F of speed grade 6 as a conservative stand-in: no package registry has place and route
+for the boards' own parts. Yosys' `synth_ecp5 -abc9`, without DSP blocks unless the block asks for
+them; nextpnr's default placer and router, `--freq 125 --seed 1`. Each block is placed between
+registers, with the parameters of fmax_blocks.py; the design is the digits network at 50,000
+frames/s. Writes bench/results/fmax.json with the rows `fmax`; rows left out with --only are kept.
+Exits with 1 if anything stays below 100 MHz.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def time_shell(tool: NextPnr) -> Timing:
 def _placed(
     tool: NextPnr, files: dict[str, str], memories: dict[str, str], *, dsp: bool = False
 ) -> Timing:
-    """Place and route what some files hold."""
+    """Place and route the given files."""
     with tempfile.TemporaryDirectory(prefix="qdeploy-fmax-") as scratch:
         folder = Path(scratch)
         for name, text in {**files, **memories}.items():
@@ -78,7 +78,7 @@ def _placed(
 
 
 def time_design(tool: NextPnr) -> Timing:
-    """Place and route a whole design, its streams between registers."""
+    """Place and route a whole design, with registers on its streams."""
     from qdeploy.dataflow.compile import compile_graph
     from qdeploy.devices.boards import load_board
     from qdeploy.lowering.from_torch.export import export_qonnx_file
@@ -117,7 +117,7 @@ def measurements(tool: NextPnr) -> Iterator[tuple[str, Callable[[], Timing]]]:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the selected blocks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of row names")
     store = ROOT / "build/.cache/nextpnr"

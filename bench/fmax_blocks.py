@@ -1,9 +1,9 @@
 """The blocks whose clock bench/fmax.py measures: every module of `hw/rtl` that a unit instantiates.
 
 The parameters are those of layers of the networks in models/ (the 32x32x3 residual networks, their
-MobileNetV2, the Fashion-MNIST and digits networks), folded for the rates bench/hardware.py asks
-for, and the extremes of widths, levels and depths that a folding may choose. Weights, thresholds
-and the like are drawn as the training would leave them.
+MobileNetV2, the Fashion-MNIST and digits networks), folded for the rates that
+bench/hardware.py requests, and the extremes of widths, levels and depths that a folding may choose.
+Weights, thresholds and the like are drawn as training would leave them.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python bench/fuzz.py [--count 240] [--seed 0]
 
-Each network is drawn from its own seed, so that a failure is found again by its number. At every
-boundary every level has to give the same codes; what fails is named at the end, and the exit code
-is 1. Writes bench/results/fuzz.json: how much was compared, and how many networks held each of
-the features.
+Each network is drawn from its own seed, so that a failure can be reproduced by its number. Every
+level must give the same codes at every boundary. Failures are listed at the end, and the exit code
+is then 1. Writes bench/results/fuzz.json: how much was compared, and how many networks had each
+feature.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
             features.update(outcome.features)
             print(
                 f"{outcome.boundaries} boundaries, {outcome.codes:,} codes, "
-                f"{outcome.cycles_per_frame:,} cycles a frame",
+                f"{outcome.cycles_per_frame:,} cycles per frame",
                 flush=True,
             )
     name = f"random, seeds {arguments.seed} to {arguments.seed + arguments.count - 1}"

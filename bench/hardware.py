@@ -3,15 +3,15 @@
     python bench/hardware.py [--only PATTERN] [--cache FOLDER]
 
 Each network has random, calibrated weights; it is folded as fast as fits, verified on every rung
-and synthesized. Cycles come from RTL simulation of the stitched design and from what the DMA can
-bring, resources from Yosys on the whole design. Writes bench/results/hardware.json with the rows
-`fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of as
-many two-bit lanes as 85 % of the LUTs would hold, 3,900), `lut in …` (where the LUTs are),
-`seconds` and `memory` (from the network to the verified and synthesized build; no seconds where
-`--cache` held something already), `simulation` (cycles of the whole design a second in Verilator,
-everything watched); rows of networks left out with --only are kept. The peers of `fps` are figures
-that others published, of other networks and in part of other chips: results_table.py has their
-sources. Ends with 1 when a rung does not hold or a design does not fit.
+and synthesized. Cycles come from RTL simulation of the stitched design and from the DMA's
+bandwidth, resources from Yosys on the whole design. Writes bench/results/hardware.json with the
+rows `fps`, `lut`, `bram36`, `dsp`, `latency_cycles`, `lanes_share` (useful products over those of
+as many two-bit lanes as fit in 85 % of the LUTs, 3,900), `lut in …` (where the LUTs go), `seconds`
+and `memory` (from the network to the verified and synthesized build; no seconds where `--cache`
+held something already), `simulation` (cycles per second of the whole design in Verilator, with
+every boundary tapped); rows of networks left out with --only are kept. The peers of `fps` are
+figures that others published, for other networks and partly for other chips: results_notes.py has
+their sources. Exits with 1 when a rung fails or a design does not fit.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Entry:
     """A network and its recipe below models/.
 
     Args:
-        peer, peer_fps: what others published of a network for the same kind of task, with its
-            board: not always a like chip, Tensil's is for the far larger one of a ZCU104.
+        peer, peer_fps: what others published for a network for the same kind of task, with its
+            board: not always a comparable chip; Tensil's is the far larger one of a ZCU104.
     """
 
     name: str
@@ -65,7 +65,7 @@ ENTRIES = (
         peer="fpgaConvNet INT9 ResNet-8 on a ZedBoard at 143 MHz",
         peer_fps=2_431,
     ),
-    # Small enough that one pixel a cycle would be the limit.
+    # Small enough that one pixel per cycle would be the limit.
     Entry("resnet8-x0.25-w2a2", "mlperf_tiny/resnet8_w2a2.yaml", ("network.width=4",)),
     Entry(
         "resnet20-w2a2",
@@ -131,7 +131,7 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
 
 
 def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float:
-    """Speed of the design's model, watched at every boundary, frames of `shape` back to back."""
+    """Speed of the design's model, tapped at every boundary, frames of `shape` back to back."""
     import numpy as np
 
     from qdeploy.design.manifest import Design
@@ -146,7 +146,7 @@ def _cycles_a_second(folder: Path, cache: Path, shape: tuple[int, ...]) -> float
 
 
 def _cycles_to_bring(folder: Path) -> int:
-    """Cycles in which the DMA brings a frame: its beats are powers of two of bytes."""
+    """Cycles in which the DMA delivers a frame: its beats are powers of two of bytes."""
     from qdeploy.design.manifest import Design
     from qdeploy.devices.boards import load_board
     from qdeploy.targets.pynq.shell import dma_bytes
@@ -156,7 +156,7 @@ def _cycles_to_bring(folder: Path) -> int:
 
 
 def _gibibytes() -> float:
-    """The most memory that this process or one it started has held."""
+    """Peak memory of this process or of one it started."""
     own, others = (
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -165,7 +165,7 @@ def _gibibytes() -> float:
 
 
 def main() -> None:
-    """Measure the networks asked for."""
+    """Measure the selected networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="*", help="pattern of network names")
     parser.add_argument("--cache", type=Path, help="folder of results kept by content")
@@ -177,7 +177,7 @@ def main() -> None:
         for entry in ENTRIES:
             if not fnmatch.fnmatch(entry.name, arguments.only):
                 continue
-            # A cache of its own for each: what another network left would make its build quicker.
+            # A separate cache for each: entries of another network would make its build quicker.
             cache = arguments.cache or folder / f"{entry.name}-cache"
             rows, held = measure(entry, folder, cache)
             others = [one for one in saved("hardware") if one["network"] != entry.name]

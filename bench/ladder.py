@@ -4,13 +4,13 @@
 
 Each network of ladder_networks.py gets random weights; its batch norm and scales are calibrated so
 that every layer's codes are spread. It is exported and taken down to RTL at a folding chosen for
-simulation speed, or with --board-folding as fast as the board holds. Writes
+simulation speed, or with --board-folding as fast as fits the board. Writes
 bench/results/ladder.json with the rows `int_mismatches`, `dataflow_mismatches`, `rtl_mismatches`,
-`rtl_frames`, `torch_mismatches` and `qonnx_mismatches` a network, `torch_origins` and
+`rtl_frames`, `torch_mismatches` and `qonnx_mismatches` per network, `torch_origins` and
 `qonnx_origins` (mismatches that no earlier one explains), and how far its codes are spread:
 `classes_seen`, `fewest_codes` (different codes of the boundary that has the fewest) and
-`largest_code_share`. Rows of networks left out with --only are kept. Ends with 1 when a rung does
-not hold, a network cannot be built or its codes collapsed.
+`largest_code_share`. Rows of networks left out with --only are kept. Exits with 1 when a rung
+fails, a network cannot be built or its codes have collapsed.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ COUNTED = (*FLOAT, *EXACT)
 
 @dataclass(frozen=True)
 class Climb:
-    """What one network gave: records of the rungs by name, spread of codes, measured cycles."""
+    """Result of one network: records of the rungs by name, spread of codes, measured cycles."""
 
     rungs: dict[str, Any]
     spread: Spread
     cycles_per_frame: int
 
     def failures(self) -> list[str]:
-        """What does not hold.
+        """What failed.
 
         Float rungs may round codes at an edge, as in `qdeploy verify`, and here that may change a
-        class: the classes of an untrained network hang on single codes.
+        class: the classes of an untrained network depend on single codes.
         """
         found = [name for name in COUNTED if not holds(self.rungs[name])]
         collapsed = self.spread.collapsed()
@@ -59,7 +59,7 @@ class Climb:
 
 
 def holds(rung: dict[str, Any]) -> bool:
-    """Whether a rung's record is as it must be."""
+    """Whether a rung passed."""
     if rung["name"] in EXACT or rung["must_be_exact"]:
         return bool(rung["frames"] and not rung["mismatches"])
     return bool(rung["frames"] and rung["origins"] * CODES_PER_FLIP <= rung["codes"])
@@ -119,10 +119,10 @@ def rows_of(name: str, made: Climb) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Climb the ladder with every network asked for."""
+    """Climb the ladder with every selected network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["*"], help="patterns of network names")
-    parser.add_argument("--board-folding", action="store_true", help="as fast as the board holds")
+    parser.add_argument("--board-folding", action="store_true", help="as fast as fits the board")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     failed: list[str] = []
@@ -131,11 +131,11 @@ def main() -> None:
             if any(fnmatch.fnmatch(entry.name, pattern) for pattern in arguments.only):
                 failed += one(entry, Path(folder), board=arguments.board_folding)
     if failed:
-        sys.exit("not as it must be:\n" + "\n".join(failed))
+        sys.exit("failed:\n" + "\n".join(failed))
 
 
 def one(entry: Entry, folder: Path, *, board: bool) -> list[str]:
-    """Climb with one network and store its rows; what does not hold."""
+    """Climb with one network and store its rows; returns what failed."""
     from qdeploy.errors import QDeployError
 
     name = entry.name + BOARD if board else entry.name

@@ -17,7 +17,7 @@ class Entry:
         fps: of the folding for simulation speed.
         shape: (channels, height, width) of the input; None: that of the recipe's data set.
         classes: of the head; None: those of the data set.
-        argmax: put the argmax into the hardware; for every pixel where the logits are a map.
+        argmax: compute the argmax in hardware; per pixel where the logits are a map.
     """
 
     name: str

@@ -1,14 +1,14 @@
-"""How many images a second each loader gives, against what a training step takes.
+"""Images per second of each data loader, compared with a training step.
 
     python bench/loading.py [--data FOLDER] [NAME ...]     default FOLDER: QDEPLOY_DATA
 
 A loader's rate is that of `training_batches`, augmentation and conversion included; a step is
 forward, backward and update of a network that the papers train on the set, with two-bit weights and
-activations. Both are images for each second of one core, counted in processor time, decoding
-processes included, so that other work on the machine does not enter. ImageNet and VOC are trees of
+activations. Both are images per second of one core, in processor time including the decoding
+processes, so that other work on the machine does not count. ImageNet and VOC are folder trees of
 generated photographs of their usual 500x375 pixels. The ratio says how much faster a core loads
-images than a core trains them: above 1, training never waits for files that are decoded beside it;
-for sets in memory, its inverse is what loading adds to a step.
+images than a core trains on them: above 1, training never waits for files that are decoded in
+parallel; for data sets in memory, its inverse is what loading adds to a step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import training_batches
 from qdeploy.training.objective import task_loss
 
-SECONDS = 2.0  # of a core, of loading and of training, for each set
+SECONDS = 2.0  # of processor time, of loading and of training, per data set
 PHOTOGRAPHS, IMAGES = 16, 256  # different ones, and files in a generated tree
 RESNET8 = {"type": "resnet", "depth": 8, "width": 16}
 DEEPLAB = {"type": "deeplab"}
@@ -42,8 +42,8 @@ class Case:
     """One data set and what is trained on it.
 
     Args:
-        step: images in the training step that is timed; a smaller one than the batch, where memory
-            and patience ask for it.
+        step: images in the training step that is timed; fewer than the batch where memory or time
+            require it.
     """
 
     data: dict[str, Any]
@@ -100,7 +100,7 @@ def processor_time() -> float:
 
 
 def loading_rate(recipe: Recipe, folder: Path | None) -> float:
-    """Images for each second of a core, over whole epochs, since a worker's time is known when it
+    """Images per second of a core, over whole epochs, since a worker's time is known when it
     has ended."""
     dataset = load_dataset(recipe.data, folder)
     images, epoch, began = 0, 0, processor_time()
@@ -111,7 +111,7 @@ def loading_rate(recipe: Recipe, folder: Path | None) -> float:
 
 
 def training_rate(recipe: Recipe, folder: Path | None, step: int) -> float:
-    """Images for each second of a core of forward, backward and update, without any loading."""
+    """Images per second of a core for forward, backward and update, without any loading."""
     dataset = load_dataset(recipe.data, folder)
     network = build_network(recipe, quantized=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
@@ -143,7 +143,7 @@ def photograph(rng: np.random.Generator) -> Image.Image:
 
 
 def write_trees(folder: Path) -> None:
-    """ImageNet's and VOC's layouts with generated photographs, many names for each."""
+    """ImageNet's and VOC's layouts with generated photographs, each under many names."""
     rng = np.random.default_rng(0)
     store = folder / "photographs"
     store.mkdir()
@@ -169,7 +169,7 @@ def write_trees(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure the sets asked for, print a line for each, and write the results."""
+    """Measure the selected data sets, print a line for each, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("QDEPLOY_DATA") or None)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))

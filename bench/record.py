@@ -50,7 +50,7 @@ def rounded(value: float) -> float:
 
 
 def saved(bench: str) -> list[dict[str, Any]]:
-    """Rows of earlier runs; what of them is given to `save` again keeps its run."""
+    """Rows of earlier runs; those passed to `save` again keep their run."""
     return _read(bench)["rows"]
 
 
@@ -59,11 +59,11 @@ def save(
 ) -> Path:
     """Write `results/<bench>.json` and return its path.
 
-    Each row names by its place in `runs` the run that made it (see run_record.py); rows that have
-    none yet are of this one. `machine` and `versions` are those of this run.
+    Each row names the run that made it by its index in `runs` (see run_record.py); rows without one
+    belong to this run. `machine` and `versions` are those of this run.
 
     Args:
-        rows: new ones, and those of `saved` that stay.
+        rows: new ones, and those of `saved` to keep.
         more_versions: of programs that only this bench uses.
     """
     this, known = this_run(more_versions), _read(bench)["runs"]
@@ -92,8 +92,8 @@ def rates(
 ) -> dict[str, float]:
     """Frames per second of each contender: the median over `rounds` turns of `seconds` each.
 
-    The contenders take turns, so that a change of the machine's load meets all of them. Each is
-    called once before the clock runs.
+    The contenders take turns, so that a change of the machine's load affects all of them. Each is
+    called once before timing starts.
 
     Args:
         contenders: name -> function that computes some frames and returns how many.

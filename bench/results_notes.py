@@ -36,7 +36,7 @@ NOTES = {
 
 
 def unmeasured(bench: str, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What a bench is set up to measure and has no row of."""
+    """What a bench is configured to measure but has no row for."""
     if bench != "cost_model":
         return []
     from cost_model import configured

@@ -28,7 +28,7 @@ machine and versions are those that its file named then; the command is one that
 
 
 def section(name: str, data: Mapping[str, Any]) -> str:
-    """One bench: what its peer is, the runs, what has not been measured, the rows as a table."""
+    """One bench: its peer, its runs, what has not been measured, the rows as a table."""
     runs, rows = data["runs"], data["rows"]
     missing = unmeasured(name, rows)
     lines = [
@@ -46,7 +46,7 @@ def section(name: str, data: Mapping[str, Any]) -> str:
 
 
 def commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each command on one machine with one set of versions, and when it ran."""
+    """One line per command, machine and set of versions, and when it ran."""
     found: dict[str, list[str]] = {}
     for run in runs:
         machine = run["machine"]
@@ -66,7 +66,7 @@ def when(run: Mapping[str, Any]) -> str:
 
 
 def compared(rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each comparison with a peer."""
+    """One line per comparison with a peer."""
     lines = ["| " + " | ".join(HEAD) + " |", "|---|---|---:|---|---|---:|---:|---|"]
     for row in rows:
         cells = (
@@ -84,7 +84,7 @@ def compared(rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]
 
 
 def counted(rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each network and a column for each figure, where there is no peer."""
+    """One line per network and one column per figure, where there is no peer."""
     units = {row["metric"]: row["unit"] for row in rows}
     heads = [
         metric.replace("_", " ") + ("" if unit in metric else f", {unit}")
@@ -121,7 +121,7 @@ def table(folder: Path) -> str:
 
 
 def main() -> None:
-    """Write RESULTS.md beside the results folder."""
+    """Write RESULTS.md next to the results folder."""
     target = RESULTS.parent / "RESULTS.md"
     write_text(target, table(RESULTS))
     print(f"written: {target}")

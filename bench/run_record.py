@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def this_run(more_versions: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The record of the bench that runs now.
+    """The record of this run of a bench.
 
     Args:
         more_versions: of programs that only this bench uses.
@@ -33,7 +33,7 @@ def this_run(more_versions: Mapping[str, str] | None = None) -> dict[str, Any]:
 def revision() -> str | None:
     """Commit of this checkout, with `-dirty` when its code differs from it; None outside of git.
 
-    Results and pages may differ: benches that run one after another write them.
+    Results and pages may differ: benches that run one after another change them.
     """
     head = _git("rev-parse", "--short=12", "HEAD")
     if head is None or head.returncode:
@@ -50,12 +50,12 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
         return None
 
 
-# Known from the start: a bench may run for hours, and the checkout goes on meanwhile.
+# Read at the start: a bench may run for hours, and the checkout may change meanwhile.
 COMMIT = revision()
 
 
 def command(arguments: Sequence[str]) -> str:
-    """What was typed, from the script on; folders outside the checkout by their last part only."""
+    """The command line from the script on; of folders outside the checkout only the last part."""
     return shlex.join(["python", *(_portable(one) for one in arguments)])
 
 

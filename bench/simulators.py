@@ -5,7 +5,7 @@
 On the same trained network and the same frames, taking turns: the official qonnx executor, the
 Brevitas network in evaluation mode, one onnxruntime session on the float graph (the QONNX file in
 standard float operators), qdeploy's integer graph in onnxruntime, and the whole RTL design in
-Verilator. All have to agree on every predicted class before the clock runs.
+Verilator. All must agree on every predicted class before timing starts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Contenders:
             self.rtl = simulate_design(folder, Design.load(folder), cache, taps=False)
 
     def qonnx(self, count: int) -> Array:
-        """The QONNX file in the official executor; the graph is prepared once for each batch."""
+        """The QONNX file in the official executor; the graph is prepared once per batch size."""
         if count not in self.executors:
             self.executors[count] = ModelWrapper(with_batch(load(self.file), count))
         model = self.executors[count]
@@ -182,15 +182,17 @@ def compare(
 def main() -> None:
     """Measure, print, and write `results/simulators.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", type=Path, nargs="+", help="RUN BUILD, for each network")
+    parser.add_argument("folders", type=Path, nargs="+", help="RUN BUILD, per network")
     parser.add_argument(
         "--data",
         type=Path,
         default=os.environ.get("QDEPLOY_DATA") or None,
         help="folder of the data sets [$QDEPLOY_DATA]",
     )
-    parser.add_argument("--cache", type=Path, help="for compiled models [.cache beside the build]")
-    parser.add_argument("--batch", type=int, default=128, help="frames a call beside single ones")
+    parser.add_argument("--cache", type=Path, help="for compiled models [.cache next to the build]")
+    parser.add_argument(
+        "--batch", type=int, default=128, help="frames per call, in addition to single frames"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each simulator")
     parser.add_argument("--seconds", type=float, default=0.5, help="least time of a turn")
     parser.add_argument("--threads", type=int, default=1, help="threads where they can be set")

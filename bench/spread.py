@@ -1,4 +1,4 @@
-"""Whether a network's codes differ: one that carries constants proves nothing on the ladder."""
+"""Whether a network's codes vary: one with constant codes proves nothing on the ladder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 
-# A network is refused beyond these.
+# A network beyond these limits is refused.
 LARGEST_CODE_SHARE = 0.95
 LARGEST_CLASS_SHARE = 0.9
 LARGEST_FROZEN_SHARE = 0.75
@@ -25,10 +25,10 @@ class Spread:
 
     Args:
         classes: different predictions, of frames or pixels.
-        class_share: share of the commonest of them.
+        class_share: share of the most common of them.
         fewest_codes: different codes at the boundary that has the fewest.
-        code_share, frozen: of the boundaries where they are largest, the share of the commonest
-            code and that of the places whose code is the same in every frame.
+        code_share, frozen: at the boundaries where they are largest, the share of the most common
+            code and that of the elements whose code is the same in every frame.
         where: names of these three boundaries.
     """
 

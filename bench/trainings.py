@@ -2,11 +2,11 @@
 
     python bench/trainings.py --runs FOLDER [--builds FOLDER]
 
-Reads finished runs of `qdeploy train`, one folder each, and what `qdeploy export` made of them
-(folder of the same name). Writes a file for each to bench/results/trainings and from all of them
-docs/results.md. It trains nothing itself: a training takes hours and goes
-on where it was stopped, each table says with which command. Where a run does not name the machine
-that trained it, the page names the one that collected it, and says so.
+Reads finished runs of `qdeploy train`, one folder each, and their builds by `qdeploy export`
+(folders of the same name). Writes a file per run to bench/results/trainings and docs/results.md
+from all of them. It does no training itself: that takes hours and can be resumed; each table has
+its command. Where a run does not name the machine that trained it, the page names the one that
+collected it, and says so.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Accuracies are those of the test set, losses those of the training set.
 NOTES = {
     "cifar10": "The images are JPEG copies of CIFAR-10 (about 30 dB): compare the rows with one "
     "another, not with accuracies elsewhere.",
-    "fsdd": "The test set is two of the six speakers, of whom no recording was trained with.",
+    "fsdd": "The test set is two of the six speakers, none of whose recordings was trained on.",
     "camvid": "240x180 pixels, 11 classes, 367 images; void pixels do not count.",
 }
 
 
 def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
-    """What a run folder and its build say."""
+    """The figures of a run folder and of its build."""
     from qdeploy.recipe.loading import load_recipe
 
     recipe = load_recipe(folder / "recipe.yaml")
@@ -79,7 +79,7 @@ def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
 
 
 def _parallelism(folder: Path) -> dict[str, list[int]]:
-    """Processes and threads that trained, each number once: a resumed run may have several."""
+    """Numbers of processes and threads used, each once: a resumed run may have several."""
     sidecars = [
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((folder / "checkpoints").glob("*.json"))
@@ -166,7 +166,7 @@ def section(run: Mapping[str, Any]) -> str:
 
 
 def _where(run: Mapping[str, Any]) -> str:
-    """Processes, threads and machine of a training, as far as the run tells."""
+    """Processes, threads and machine of a training, as far as the run records them."""
     parts = [
         f", {' or '.join(map(str, run[key]))} {one if run[key] == [1] else key}"
         for key, one in (("processes", "process"), ("threads", "thread"))
@@ -218,7 +218,7 @@ def _proof(build: Mapping[str, Any] | None) -> list[str]:
     skipped = [f"The rung {name} did not run: {why}." for name, why in build["skipped"].items()]
     return [
         f"`{export_command(build['options'])}`, at commit {_short(build['commit'])}, folded "
-        f"{folded}: {build['cycles_per_frame']:,} cycles a frame in RTL simulation, {rate:,.0f} "
+        f"{folded}: {build['cycles_per_frame']:,} cycles per frame in RTL simulation, {rate:,.0f} "
         f"frames/s at {build['clock_mhz']:g} MHz{takes and '; '}{takes}.{accuracy}",
         "",
         *_table(["rung", "frames", "boundaries", "codes", "mismatches"], rungs),

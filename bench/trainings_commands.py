@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-# Where they differ from the option's name.
+# Where a flag differs from the option's name.
 FLAGS = {"clock_mhz": "--clock", "synthesis": "--no-synthesis"}
 ALWAYS = ("target", "board")
-# Folders of the machine that built; they change no figure.
+# Folders of the machine that built it; they change no figure.
 PLACES = ("source", "data", "cache")
 
 
@@ -21,7 +21,7 @@ def train_command(recipe: str, settings: Mapping[str, Any]) -> str:
 
 
 def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a build.json that are no default, without the folders of its machine."""
+    """The options in a build.json that are not the default, without folders of its machine."""
     from qdeploy.build.options import Options
 
     defaults = {field.name: field.default for field in dataclasses.fields(Options)}

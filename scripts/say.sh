@@ -1,4 +1,4 @@
-# Sourced by the other scripts: one way to speak.
+# Sourced by the other scripts: uniform messages.
 say() { printf '%s\n' "==> $*"; }
 tell() { printf '%s\n' "    $*"; }
 warn() { printf '%s\n' "warning: $*" >&2; }

@@ -3,7 +3,7 @@
     rm -rf runs/digits_fcdnn_w2a2 && make demo 2>&1 | tee demo.log
     python scripts/transcript.py demo.log
 
-Of the lines of the training epochs only the first and the last stay, with `…` between them.
+Of the training epochs only the first and the last line are kept, with `…` between them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NEEDED = ("==> set-up is complete", "==> qdeploy train", "==> qdeploy export", 
 
 
 def shortened(log: str) -> str:
-    """The log from the end of the set-up on, without most of the epochs.
+    """The log from the end of the set-up, without most of the epochs.
 
     Raises:
-        SystemExit: when a part of the demo is missing from the log.
+        SystemExit: a part of the demo is missing from the log.
     """
     lines = [line.rstrip() for line in log.rstrip().splitlines()]
     absent = [part for part in _NEEDED if not any(line.startswith(part) for line in lines)]

@@ -98,3 +98,11 @@ def test_an_export_command_has_the_flags_that_differ_from_the_defaults(
         "qdeploy export RUN --target pynq --board pynq-z2 --folding FILE --clock 62.5 --argmax "
         "--no-synthesis"
     )
+
+
+def test_committed_page_is_what_the_committed_results_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import trainings as bench
+
+    kept = [json.loads(path.read_text("utf-8")) for path in sorted(bench.KEPT.glob("*.json"))]
+    assert (BENCH.parent / "docs/results.md").read_text(encoding="utf-8") == bench.page(kept)
