@@ -42,7 +42,7 @@ DESIGN = ("quickstart/digits_fcdnn_w2a2.yaml", 50_000.0)
 def time_block(block: Timed, tool: NextPnr) -> Timing:
     """Place and route one block in the wrapper a design has around it."""
     unit = single(block.block, lambda: block.memories)
-    ports: list[Port] = [Port(name, bits, False) for name, bits in block.block.extra.items()]
+    ports: list[Port] = [Port(name, bits, False) for name, bits in block.block.probes.items()]
     for index, bits in enumerate(unit.in_bits):
         ports += stream_ports(f"in{index}_V", padded(bits), into=True, upper=True)
     for index, bits in enumerate(unit.out_bits):

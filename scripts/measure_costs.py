@@ -110,9 +110,9 @@ def _around(names: Sequence[str], batch: Sequence[Sample]) -> str:
             ):
                 ports.append(f"{way} wire [{width - 1}:0] {name}_{port}_{signal}")
                 connections.append(f".{port}_{signal}({name}_{port}_{signal})")
-        for extra, width in block.extra.items():
-            ports.append(f"output wire [{width - 1}:0] {name}_{extra}")
-            connections.append(f".{extra}({name}_{extra})")
+        for probe, width in block.probes.items():
+            ports.append(f"output wire [{width - 1}:0] {name}_{probe}")
+            connections.append(f".{probe}({name}_{probe})")
         lines.append(f"  {name} {name}_i ({', '.join(connections)});")
     return "\n".join([f"module measured ({', '.join(ports)});", *lines, "endmodule", ""])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.rtl.constant_circuit import circuit, sums_module
 from qdeploy.dataflow.rtl.constant_sums import plan_sums
-from qdeploy.dataflow.rtl.unit import Block, Inside
+from qdeploy.dataflow.rtl.unit import Block, EmbeddedModule
 
 if TYPE_CHECKING:
     from qdeploy.ir.integer_graph import IntArray
@@ -38,7 +38,7 @@ def unrolled_block(
         {"MW": columns, "MH": rows, "AB": bits, "LATENCY": made.latency + 1, **activation},
         (columns * bits,),
         (rows * out_bits,),
-        inside=Inside(
+        embedded=EmbeddedModule(
             ("codes", columns * bits),
             ("sums", rows * width),
             lambda name: sums_module(plan, name),

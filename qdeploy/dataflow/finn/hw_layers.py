@@ -7,7 +7,7 @@
 
 FINN's streamlining is not needed: what it would move (scales, biases, batch norm) was turned into
 integer thresholds exactly before, so only its inference of layers is left to run, each pass to a
-fixpoint within a bound (`finn_passes.py`).
+fixpoint within a bound (`passes.py`).
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
 _LEFT_OVER = {
     "Flatten": (
         "codes of a feature map -> Flatten -> Linear",
-        "a map travels pixel by pixel, channels together; only a Linear's weights can follow that "
-        "order",
-        "flatten right in front of the Linear, and quantize or add in front of the Flatten",
+        "a map is streamed pixel by pixel, channels together; only a Linear's weights can be "
+        "permuted to that order",
+        "flatten directly before the Linear, and quantize or add before the Flatten",
     ),
     "Transpose": (
         "feature maps as (N, C, H, W) from the first layer to the last",
-        "pixels stream row by row with their channels together; other orders need a whole frame",
-        "take out what changes the order of the axes",
+        "pixels are streamed row by row with their channels together; other orders would have to "
+        "buffer a whole frame",
+        "remove the operators that change the order of the axes",
     ),
 }
 _NO_UNIT = (
-    "convolutions, fully connected layers, sums, pools and thresholds of integers, one behind the "
-    "other",
+    "a sequence of convolutions, fully connected layers, sums, pools and thresholds of integers",
     "FINN has no conversion for this operator between its neighbours",
     "build the network from " + ACCEPTED,
 )
 
 
 def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
-    """Run FINN's conversion on a model made by `finn_graph.to_finn`.
+    """Run FINN's conversion on a model made by `graph.to_finn`.
 
     Raises:
         UnsupportedLayerError: a node is left that is no hardware layer; names it and its layer.
-        PassError: one of FINN's passes did not come to rest.
+        PassError: one of FINN's passes reached no fixpoint.
     """
     finn_env.prepare()
     with warnings.catch_warnings():
@@ -69,13 +69,13 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
     from qonnx.transformation.general import SortGraph
     from qonnx.transformation.infer_data_layouts import InferDataLayouts
 
-    from qdeploy.dataflow.finn.passes import forget_unused, settle
+    from qdeploy.dataflow.finn.passes import forget_unused, run_to_fixpoint
 
-    model = settle(model, [InferDataLayouts()])
+    model = run_to_fixpoint(model, [InferDataLayouts()])
     made_by = {name: node.name for node in model.graph.node for name in node.output}
     found = [one.inference for one in operators() if one.inference is not None]
     found.sort(key=lambda inference: inference.turn)
-    model = settle(model, [one.transformation() for one in found if one.turn < Turn.FORKS])
+    model = run_to_fixpoint(model, [one.transformation() for one in found if one.turn < Turn.FORKS])
     for node in model.graph.node:
         operator = operator_of(node.op_type)
         if operator is not None and operator.layer_from is LayerFrom.NAME:
@@ -83,13 +83,13 @@ def _infer(model: ModelWrapper) -> ModelWrapper:
             node.name = made_by[node.output[0]] or node.name
     _drop_flatten(model)
     forks = [one.transformation() for one in found if one.turn >= Turn.FORKS]
-    model = settle(model, [*forks, SortGraph()])
+    model = run_to_fixpoint(model, [*forks, SortGraph()])
     forget_unused(model)
     return model
 
 
 def _drop_flatten(model: ModelWrapper) -> None:
-    """A vector streams as the pixels it was made of: between hardware layers nothing is to do."""
+    """A vector streams as the pixels it was made of: nothing to do between hardware layers."""
     from finn.util.fpgadataflow import is_fpgadataflow_node
 
     for node in model.get_nodes_by_op_type("Flatten"):
@@ -113,7 +113,7 @@ def _leaves_one_pixel(node: NodeProto) -> bool:
 
 
 def _end_at(model: ModelWrapper, name: str) -> None:
-    """Make a tensor of one pixel the output, in the place of its Flatten."""
+    """Make a tensor of one pixel the output, in place of its Flatten."""
     graph = model.graph
     entry = next(item for item in graph.value_info if item.name == name)
     graph.value_info.remove(entry)
@@ -127,7 +127,7 @@ def _ensure_hardware_only(model: ModelWrapper) -> None:
     left = [node for node in model.graph.node if not is_fpgadataflow_node(node)]
     if not left:
         return
-    # Transposes without a name were put in front of the node that is to blame.
+    # Transposes without a name were inserted before the node that cannot be converted.
     node = next((item for item in left if item.name), left[0])
     expected, why, do = _LEFT_OVER.get(node.op_type, _NO_UNIT)
     name = str(node.name) or layer_of(model, node)
@@ -135,7 +135,7 @@ def _ensure_hardware_only(model: ModelWrapper) -> None:
         name.rpartition(".")[0] or name,
         name,
         node.op_type,
-        f"no hardware unit takes a {node.op_type} in this place",
+        f"no hardware unit implements a {node.op_type} at this place",
         expected=expected,
         why=why,
         do=do,

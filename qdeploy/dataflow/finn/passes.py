@@ -4,7 +4,7 @@ model after every node.
 Their own driver repeats a pass for as long as it changes something, which need not end, copies and
 sorts the model around every pass, and infers all shapes and types again after every node a pass
 rewrites: minutes for a network of a hundred layers. Here every tensor has its shape and type before
-a pass starts, so what a pass asks to infer waits until it has come to rest.
+a pass starts, so what a pass asks to infer waits until it changes nothing more.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from qonnx.transformation.infer_datatypes import InferDataTypes
 from qdeploy.errors import PassError
 
 
-class _Patient(ModelWrapper):
-    """A model on which passes cannot start other passes."""
+class NoInferenceWrapper(ModelWrapper):
+    """A model whose passes cannot start other passes, such as the inference of shapes and types."""
 
-    def transform(self, transformation: Transformation, *_: Any, **__: Any) -> _Patient:
+    def transform(self, transformation: Transformation, *_: Any, **__: Any) -> NoInferenceWrapper:
         return self
 
 
@@ -40,20 +40,20 @@ def forget_unused(model: ModelWrapper) -> None:
         items.extend(kept)
 
 
-def settle(model: ModelWrapper, steps: Iterable[Transformation]) -> ModelWrapper:
+def run_to_fixpoint(model: ModelWrapper, steps: Iterable[Transformation]) -> ModelWrapper:
     """Run each step on `model`, in place, until it changes nothing; then infer types once.
 
     Raises:
         PassError: a step still changes something after one round for each node, and two more.
     """
-    patient = _Patient(model.model, fix_missing_initializer_valueinfo=False)
+    wrapper = NoInferenceWrapper(model.model, fix_missing_initializer_valueinfo=False)
     for step in steps:
-        rounds = len(patient.graph.node) + 2
-        if not any(not step.apply(patient)[1] for _ in range(rounds)):
+        rounds = len(wrapper.graph.node) + 2
+        if not any(not step.apply(wrapper)[1] for _ in range(rounds)):
             raise PassError(
-                f"FINN's pass {type(step).__name__} did not come to rest within {rounds} rounds",
-                why="each round has to leave fewer nodes to rewrite",
+                f"FINN's pass {type(step).__name__} still changed the model after {rounds} rounds",
+                why="every round has to leave fewer nodes to rewrite",
             )
-    settled = ModelWrapper(patient.model, fix_missing_initializer_valueinfo=False)
-    InferDataTypes().apply(settled)
-    return settled
+    result = ModelWrapper(wrapper.model, fix_missing_initializer_valueinfo=False)
+    InferDataTypes().apply(result)
+    return result

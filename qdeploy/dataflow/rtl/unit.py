@@ -19,19 +19,20 @@ Memories = Callable[[], Mapping[str, list[str]]]
 
 
 @dataclass(frozen=True)
-class Inside:
+class EmbeddedModule:
     """A module made for one layer that works between two ports of its block.
 
-    It has the ports clk, `given` and `back` under the block's own names for them.
+    It has the port clk, and the block's two ports under the block's own names for them.
 
     Args:
-        given, back: the block's output and input, (name, bits).
+        source_port: the block's output that feeds it, (name, bits).
+        sink_port: the block's input that it drives, (name, bits).
         verilog: gives the text of the module of a name.
         modules: of `hw/rtl` that the text instantiates.
     """
 
-    given: tuple[str, int]
-    back: tuple[str, int]
+    source_port: tuple[str, int]
+    sink_port: tuple[str, int]
     verilog: Callable[[str], str]
     modules: tuple[str, ...] = ()
 
@@ -45,9 +46,9 @@ class Block:
         parameters: integers, or strings for file names and styles.
         in_bits, out_bits: unpadded widths of its streams. One stream has the ports `s_*` or `m_*`,
             several have `s0_*`, `s1_*`, … or `m0_*`, `m1_*`, ….
-        extra: further output ports of the module that the wrapper passes through, with widths.
-        knobs: the same for input ports.
-        inside: a module of the layer's own on two of its ports.
+        probes: further output ports of the module that the wrapper passes through, with widths.
+        controls: the same for input ports.
+        embedded: a module of the layer's own on two of its ports.
         facts: what the cost of the block depends on besides its parameters.
     """
 
@@ -55,9 +56,9 @@ class Block:
     parameters: Mapping[str, int | str]
     in_bits: tuple[int, ...]
     out_bits: tuple[int, ...]
-    extra: Mapping[str, int] = field(default_factory=dict)
-    knobs: Mapping[str, int] = field(default_factory=dict)
-    inside: Inside | None = None
+    probes: Mapping[str, int] = field(default_factory=dict)
+    controls: Mapping[str, int] = field(default_factory=dict)
+    embedded: EmbeddedModule | None = None
     facts: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -93,8 +94,8 @@ class Unit:
         """Names of the files of `hw/rtl` the unit needs."""
         modules = [instance.block.module for instance in self.instances]
         for instance in self.instances:
-            if instance.block.inside is not None:
-                modules += instance.block.inside.modules
+            if instance.block.embedded is not None:
+                modules += instance.block.embedded.modules
         return closure(modules)
 
     @property
@@ -124,7 +125,7 @@ class Unit:
             InternalError: a stream's ends differ in width.
         """
         self._check(module)
-        extras = {name: bits for i in self.instances for name, bits in i.block.extra.items()}
+        probes = {name: bits for i in self.instances for name, bits in i.block.probes.items()}
         ports = ["input  wire ap_clk", "input  wire ap_rst_n"]
         for index, bits in enumerate(self.in_bits):
             ports += [
@@ -132,9 +133,9 @@ class Unit:
                 f"input  wire in{index}_V_TVALID",
                 f"output wire in{index}_V_TREADY",
             ]
-        knobs = {name: bits for i in self.instances for name, bits in i.block.knobs.items()}
-        ports += [f"input  wire [{bits - 1}:0] {name}" for name, bits in knobs.items()]
-        ports += [f"output wire [{bits - 1}:0] {name}" for name, bits in extras.items()]
+        controls = {name: bits for i in self.instances for name, bits in i.block.controls.items()}
+        ports += [f"input  wire [{bits - 1}:0] {name}" for name, bits in controls.items()]
+        ports += [f"output wire [{bits - 1}:0] {name}" for name, bits in probes.items()]
         for index, bits in enumerate(self.out_bits):
             ports += [
                 f"output wire [{padded(bits) - 1}:0] out{index}_V_TDATA",
@@ -145,15 +146,14 @@ class Unit:
         lines = [f"module {module} (", head, ");", *self._wires()]
         made = []
         for index, instance in enumerate(self.instances):
-            inside = instance.block.inside
+            embedded = instance.block.embedded
             lines += _instance(instance, index)
-            if inside is not None:
-                name = f"{module}_{inside.back[0]}"
-                lines.append(
-                    f"  {name} inside{index} (.clk(ap_clk), .{inside.given[0]}({inside.given[0]}), "
-                    f".{inside.back[0]}({inside.back[0]}));"
-                )
-                made.append(inside.verilog(name))
+            if embedded is not None:
+                source, sink = embedded.source_port[0], embedded.sink_port[0]
+                name = f"{module}_{sink}"
+                ports_of = f".clk(ap_clk), .{source}({source}), .{sink}({sink})"
+                lines.append(f"  {name} inside{index} ({ports_of});")
+                made.append(embedded.verilog(name))
         return "\n".join([*lines, "endmodule", "", *made])
 
     def _check(self, module: str) -> None:
@@ -183,8 +183,11 @@ class Unit:
             for name, bits in zip(instance.sinks, instance.block.out_bits, strict=True):
                 yield f"  wire [{bits - 1}:0] {name}_tdata;"
                 yield f"  wire {name}_tvalid, {name}_tready;"
-            if instance.block.inside is not None:
-                for name, bits in (instance.block.inside.given, instance.block.inside.back):
+            if instance.block.embedded is not None:
+                for name, bits in (
+                    instance.block.embedded.source_port,
+                    instance.block.embedded.sink_port,
+                ):
                     yield f"  wire [{bits - 1}:0] {name};"
         for index, bits in enumerate(self.out_bits):
             name, port = f"out{index}", f"out{index}_V"
@@ -201,7 +204,7 @@ def single(block: Block, memories: Memories = dict) -> Unit:
 
 
 def chain(blocks: Sequence[Block], memories: Memories = dict) -> Unit:
-    """A unit of blocks one behind the other, each with one input and one output."""
+    """A unit of blocks in a row, each with one input and one output."""
     names = ["in0", *(f"link{index}" for index in range(1, len(blocks))), "out0"]
     instances = tuple(
         Instance(block, (source,), (sink,))
@@ -233,8 +236,10 @@ def _instance(instance: Instance, index: int) -> list[str]:
             ports += [
                 f".{prefix}_{signal}({name}_{signal})" for signal in ("tdata", "tvalid", "tready")
             ]
-    ports += [f".{name}({name})" for name in (*block.knobs, *block.extra)]
-    if block.inside is not None:
-        ports += [f".{name}({name})" for name, _ in (block.inside.given, block.inside.back)]
+    ports += [f".{name}({name})" for name in (*block.controls, *block.probes)]
+    if block.embedded is not None:
+        ports += [
+            f".{name}({name})" for name, _ in (block.embedded.source_port, block.embedded.sink_port)
+        ]
     joined = ",\n    ".join(ports)
     return [f"  {block.module} #({parameters}) block{index} (\n    {joined}\n  );"]

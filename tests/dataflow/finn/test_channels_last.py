@@ -1,4 +1,4 @@
-"""Channels last in one walk; FINN's passes come to rest; what is left over names its layer."""
+"""Channels last in one walk; FINN's passes reach a fixpoint; what is left over names its layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdeploy.dataflow.finn.channels_last import channels_last
 from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.dataflow.finn.graph import to_finn
 from qdeploy.dataflow.finn.hw_layers import to_hw_layers
-from qdeploy.dataflow.finn.passes import forget_unused, settle
+from qdeploy.dataflow.finn.passes import forget_unused, run_to_fixpoint
 from qdeploy.dataflow.finn.specialize import specialize
 from qdeploy.errors import PassError, UnsupportedLayerError
 from qdeploy.ir.reference import run_reference
@@ -106,13 +106,13 @@ class OneByOne(Transformation):
 def test_a_pass_that_finds_work_for_ever_is_stopped_by_name() -> None:
     model, step = to_finn(small_convnet().graph()), Restless()
     count = len(model.graph.node)
-    with pytest.raises(PassError, match=rf"Restless did not come to rest within {count + 2} rou"):
-        settle(model, [step])
+    with pytest.raises(PassError, match=rf"Restless still changed the model after {count + 2} rou"):
+        run_to_fixpoint(model, [step])
     assert step.rounds == count + 2
 
 
 def test_a_pass_that_rewrites_one_node_a_round_reaches_all_of_them() -> None:
-    model = settle(to_finn(small_convnet().graph()), [OneByOne()])
+    model = run_to_fixpoint(to_finn(small_convnet().graph()), [OneByOne()])
     assert all(node.name.endswith("!") for node in model.graph.node)
 
 
