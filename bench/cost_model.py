@@ -44,7 +44,7 @@ def compared(
     entry: Entry, fps: float, folder: Path, store: Path, synthesis: bool = True
 ) -> dict[str, Any]:
     """Predicted, measured and FINN's figures of one network at one rate."""
-    from qdeploy.build.size_fifos import size_fifos
+    from qdeploy.build.steps.size_fifos import size_fifos
     from qdeploy.dataflow.compile import compile_graph, with_fifos
     from qdeploy.dataflow.cost.blocks import load_costs
     from qdeploy.devices.boards import load_board

@@ -57,7 +57,7 @@ def spread_of_build(folder: Path, argmax: bool) -> Spread:
     from qdeploy.build_folder import QONNX_FILE
     from qdeploy.lowering.integers.lower import lower
     from qdeploy.verify.frames import load_frames
-    from qdeploy.verify.rungs import integer_codes
+    from qdeploy.verify.integer_codes import integer_codes
 
     graph = lower(folder / QONNX_FILE, argmax=argmax)
     return spread(graph, integer_codes(graph, load_frames(folder).codes), argmax)

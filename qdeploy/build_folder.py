@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# What was asked for, and what came of it.
+# What was requested, and what came of it.
 BUILD_FILE = "build.json"
+# A copy of the resolved recipe, in a build of a trained run.
+RECIPE_FILE = "recipe.yaml"
 # The network at every level.
 QONNX_FILE = "model.qonnx.onnx"
 GRAPH_FILE = "model.graph.safetensors"

@@ -1,72 +1,81 @@
-"""A build: from a trained run or a QONNX file to a verified, synthesized package, in one folder.
+"""A build: from a trained run or a QONNX file to a verified package, in one folder.
 
 Everything is made in a temporary folder that takes the build's name at the end: an interrupted
 build leaves the previous one as it was. A build whose ladder fails is kept for inspection. The
-steps are in `pipeline.py`.
+steps are in `steps/`; which of them a build needs, its target declares.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_folder
-from qdeploy.build.observer import Observer
+from qdeploy.build.observer import SILENT_BUILD, BuildObserver
 from qdeploy.build.options import Options
-from qdeploy.build.pipeline import Pipeline
+from qdeploy.build.pipeline import load_steps, run_steps
 from qdeploy.build.source import Source, open_source
+from qdeploy.build.state import BuildState
 from qdeploy.build_folder import BUILD_FILE
-from qdeploy.devices.boards import load_board
+from qdeploy.devices.boards import Board, load_board
 from qdeploy.errors import UserError, VerificationError
-from qdeploy.targets.registry import find_target
+from qdeploy.targets.registry import TARGETS
+from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import failure
-from qdeploy.verify.results import Rung
+from qdeploy.verify.results import RungResult
 
 
 @dataclass
 class Build:
-    """A finished build: its folder and what the ladder said."""
+    """A finished build: its folder and what the ladder found."""
 
     folder: Path
-    rungs: list[Rung] = field(default_factory=list)
+    rungs: list[RungResult] = field(default_factory=list)
     failure: VerificationError | None = None
 
 
-def default_folder(name: str, board: str) -> Path:
-    """Where a build goes unless told otherwise."""
-    return Path("build") / f"{name}-{board}"
+def default_folder(name: str, target: Target, board: Board | None) -> Path:
+    """Where a build goes unless told otherwise: its board names it, without one its target."""
+    return Path("build") / f"{name}-{target.name if board is None else board.name}"
 
 
 def build(
     options: Options,
     out: Path | None = None,
-    observer: Observer | None = None,
+    observer: BuildObserver = SILENT_BUILD,
     source: Source | None = None,
 ) -> Build:
-    """Run the whole pipeline.
+    """Run the steps that the target declares.
 
     Args:
         out: build folder, `default_folder` when None.
+        observer: is told about every step; nothing is printed.
         source: the network, opened from `options.source` when None.
 
     Raises:
-        UserError: anything in the options, the source or the data that can be mended; raised before
+        UserError: anything in the options, the source or the data that can be fixed; raised before
             the long steps wherever it can be known there.
-        DoesNotFitError: the design at the rate asked for is larger than the board.
+        DoesNotFitError: the design at the rate requested is larger than the board.
     """
-    watch = observer or Observer()
-    board = load_board(options.board)
-    target = find_target(options.target)
-    options.check(board)
-    with watch.during("read the network") as say:
-        source = source or open_source(options.source, options.data)
-        say(source.describe())
-    folder = out or default_folder(source.name, board.name)
-    _refuse_foreign(folder)
-    cache = options.cache_of(folder)
-    with atomic_folder(folder) as work:
-        finished = Pipeline(options, source, board, target, work, cache, watch).run()
-    return Build(folder, finished, failure(finished))
+    with observer.warnings():
+        target = TARGETS.load(options.target)
+        options.check(target)
+        options = dataclasses.replace(options, board=options.board or target.default_board)
+        board = None if options.board is None else load_board(options.board)
+        steps = load_steps(target)
+        for step in steps:
+            step.check(options, board)
+        with observer.during("read the network") as say:
+            source = source or open_source(options.source, options.data, observer)
+            say(source.describe())
+        folder = out or default_folder(source.name, target, board)
+        _refuse_foreign(folder)
+        cache = options.cache_of(folder)
+        with atomic_folder(folder) as work:
+            state = BuildState(options, source, target, board, work, cache, observer)
+            run_steps(steps, state)
+    return Build(folder, state.rungs, failure(state.rungs))
 
 
 def _refuse_foreign(folder: Path) -> None:

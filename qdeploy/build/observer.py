@@ -7,11 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from qdeploy.verify.results import Rung
+from qdeploy.observer import Observer, ignore
+from qdeploy.verify.results import RungResult
+
+
+def _ignore_done(_name: str, _seconds: float, _result: str) -> None:
+    """Say nothing."""
+
+
+def _ignore_rung(_result: RungResult) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
-class Observer:
+class BuildObserver(Observer):
     """What a caller wants to hear about while a build goes on.
 
     Args:
@@ -20,18 +29,21 @@ class Observer:
         rung: a rung of the ladder, when it has run.
     """
 
-    stage: Callable[[str], None] = lambda name: None
-    done: Callable[[str, float, str], None] = lambda name, seconds, result: None
-    rung: Callable[[Rung], None] = lambda rung: None
+    stage: Callable[[str], None] = ignore
+    done: Callable[[str, float, str], None] = _ignore_done
+    rung: Callable[[RungResult], None] = _ignore_rung
 
     @contextlib.contextmanager
     def during(self, name: str) -> Iterator[Callable[[str], None]]:
         """Around a stage; gives the function that takes its result in a few words."""
         self.stage(name)
-        start, said = time.monotonic(), [""]
+        start, result = time.monotonic(), [""]
 
-        def say(result: str) -> None:
-            said[0] = result
+        def say(text: str) -> None:
+            result[0] = text
 
         yield say
-        self.done(name, time.monotonic() - start, said[0])
+        self.done(name, time.monotonic() - start, result[0])
+
+
+SILENT_BUILD = BuildObserver()

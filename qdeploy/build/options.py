@@ -1,4 +1,4 @@
-"""What a build was asked for: given once, stored with the build, read back when it is verified."""
+"""What is requested of a build: given once, stored with the build, read back to verify it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,33 @@ from typing import Any
 
 from qdeploy.artifacts import sha256
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
-from qdeploy.dataflow.rates import cycles_for
-from qdeploy.devices.boards import Board
 from qdeploy.errors import UserError
+from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import check_choice
 
 # Options that are paths: stored absolute, read back as paths.
 PATHS = ("source", "folding", "data", "cache")
-# What the clock generators of the boards can make, with room above the fastest fabric there is.
-LEAST_MHZ, MOST_MHZ = 0.1, 1000.0
+# Values of `fifo_depths`.
+SIMULATED, ANALYTIC = "simulated", "analytic"
+# Option -> the step that reads it, and what the command line calls it. A target without the step
+# has no use for the option.
+STEP_OPTIONS = {
+    "fps": ("compile", "--fps"),
+    "folding": ("compile", "--folding"),
+    "clock_mhz": ("compile", "--clock"),
+    "fifo_depths": ("size_fifos", "--fifo-depths"),
+    "synthesis": ("synthesize", "--no-synthesis"),
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `qdeploy export` was asked for; stored with the build.
+    """What `qdeploy export` is to do; stored with the build.
 
     Args:
         source: run folder or QONNX file.
-        target, board: names.
+        target: name.
+        board: name, or path of a board's file; None for the target's default.
         fps: frames per second to fold for, None for as fast as fits.
         folding: file with the folding of single layers; the rest is solved for.
         clock_mhz: None for the board's default.
@@ -39,15 +48,15 @@ class Options:
         require, skip: rungs that must run or are left out.
         synthesis: whether Yosys counts the resources; without it "as fast as fits" rests on the
             estimate alone.
-        fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the lags of branches.
+        fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the skews of branches.
         data: folder of the data sets.
-        cache: folder of results kept by content (synthesized layers, compiled models); None for
+        cache: folder of results stored by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
     """
 
     source: Path
     target: str = "pynq"
-    board: str = "pynq-z2"
+    board: str | None = None
     fps: float | None = None
     folding: Path | None = None
     clock_mhz: float | None = None
@@ -59,29 +68,24 @@ class Options:
     require: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     synthesis: bool = True
-    fifo_depths: str = "simulated"
+    fifo_depths: str = SIMULATED
     data: Path | None = None
     cache: Path | None = None
 
-    def check(self, board: Board) -> None:
-        """Refuse what is wrong in itself, before anything is done.
+    def check(self, target: Target) -> None:
+        """Refuse what is wrong in itself, before anything is done; the steps check their own.
 
         Raises:
-            UserError: the rungs are as `check_choice` does not take them, the clock is none, or the
-                cache is a file.
-            FoldingError: the rate is no positive number, or above one frame a cycle.
+            UserError: an option that the target has no use for, the rungs are as `check_choice`
+                does not take them, or the cache is a file.
         """
-        check_choice(self.require, self.skip)
-        clock = board.clock_mhz if self.clock_mhz is None else self.clock_mhz
-        if not LEAST_MHZ <= clock <= MOST_MHZ:
-            raise UserError(
-                f"no board can have a clock of {clock:g} MHz",
-                where="the board's file" if self.clock_mhz is None else "--clock",
-                do=f"give {LEAST_MHZ:g} to {MOST_MHZ:g} MHz; `{board.name}` has "
-                f"{board.clock_mhz:g} by default",
-            )
-        if self.fps is not None:
-            cycles_for(self.fps, clock)
+        for option in dataclasses.fields(self):
+            step, flag = STEP_OPTIONS.get(option.name, (None, ""))
+            if step not in (None, *target.steps) and getattr(self, option.name) != option.default:
+                raise _useless(flag, target, f"its builds have no step `{step}`")
+        if self.board is not None and target.default_board is None:
+            raise _useless("--board", target, "its builds are for no board")
+        check_choice(self.require, self.skip, target.rungs)
         if self.cache is not None:
             _check_cache(self.cache)
 
@@ -93,8 +97,14 @@ class Options:
         return plain
 
     def cache_of(self, folder: Path) -> Path:
-        """Where results kept by content are for a build in `folder`."""
+        """Where results stored by content are for a build in `folder`."""
         return self.cache or folder.parent / CACHE_FOLDER
+
+
+def _useless(flag: str, target: Target, why: str) -> UserError:
+    return UserError(
+        f"the target `{target.name}` has no use for {flag}", why=why, do=f"leave {flag} out"
+    )
 
 
 def _check_cache(cache: Path) -> None:
@@ -102,7 +112,7 @@ def _check_cache(cache: Path) -> None:
     if there is not None and not there.is_dir():
         raise UserError(
             f"`{there}` is a file, where a folder for the cache is needed",
-            do="give a folder with --cache or QDEPLOY_CACHE; it need not be there yet",
+            do="give a folder with --cache or QDEPLOY_CACHE; it need not exist yet",
         )
 
 
@@ -124,8 +134,8 @@ def read_options(folder: Path) -> Options:
 def check_files(folder: Path) -> None:
     """Whether a build's files are those that were proven when it was made.
 
-    Those are the networks the levels are computed from; what a later run of the ladder writes anew
-    and the design, which the ladder itself compares, are not among them.
+    Those are the networks that the levels are computed from. What a later run of the ladder writes
+    again, and the design, which the ladder itself compares, are not among them.
 
     Raises:
         UserError: one is missing or has changed; the folder holds no complete build.
@@ -137,7 +147,7 @@ def check_files(folder: Path) -> None:
         if not path.is_file():
             fate = "is missing"
         elif sha256(path) != digest:
-            fate = "is not the one that was made then"
+            fate = "has changed since"
         else:
             continue
         raise UserError(

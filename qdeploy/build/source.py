@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntegerGraph
-from qdeploy.observer import Observer
-from qdeploy.progress import meter, say
+from qdeploy.observer import SILENT, Observer
 from qdeploy.verify.frames import Frames, frames_of_dataset, random_frames
 
 if TYPE_CHECKING:
@@ -57,13 +56,18 @@ class Source(ABC):
 
 
 class RunSource(Source):
-    """A folder written by `qdeploy train`."""
+    """A folder written by `qdeploy train`.
 
-    def __init__(self, folder: Path, data: Path | None) -> None:
+    Args:
+        data: folder of the data sets, None for their default.
+        observer: hears of a data set that is prepared first.
+    """
+
+    def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
         from qdeploy.training.run import load_run
 
         self.run: Run = load_run(folder)
-        self.data = data
+        self.data, self.observer = data, observer
         self.name = self.run.name
         self.network = self.run.network
         self.recipe_file = folder / "recipe.yaml"
@@ -71,7 +75,7 @@ class RunSource(Source):
 
     @cached_property
     def _dataset(self) -> Dataset:
-        return self.run.dataset(self.data, Observer(note=say, meter=meter))
+        return self.run.dataset(self.data, self.observer)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -147,15 +151,15 @@ class FileSource(Source):
         return random_frames(graph, count, seed)
 
 
-def open_source(path: Path, data: Path | None) -> Source:
-    """The source at `path`.
+def open_source(path: Path, data: Path | None, observer: Observer = SILENT) -> Source:
+    """The source at `path`; a run with its data set in the folder `data`.
 
     Raises:
         UserError: there is nothing of the kind there.
         CheckpointError: the run folder is not complete.
     """
     if path.is_dir():
-        return RunSource(path, data)
+        return RunSource(path, data, observer)
     if path.suffix == ".onnx" and path.is_file():
         return FileSource(path)
     raise UserError(

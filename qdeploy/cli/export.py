@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qdeploy.cli import progress
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qdeploy.build.observer import Observer
-    from qdeploy.verify.results import Rung
+    from qdeploy.build.observer import BuildObserver
+    from qdeploy.verify.results import RungResult
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--target", default="pynq", show_default=True, help="What the package is for.")
-@click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
+@click.option("--board", help="A board of hw/boards [the target's; pynq: pynq-z2].")
 @click.option("--out", type=click.Path(path_type=Path), help="Build folder [build/NAME-BOARD].")
 @click.option("--fps", type=float, help="Frames per second to fold for [as fast as fits].")
 @click.option(
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     default=0.2,
     show_default=True,
     type=click.FloatRange(0, 0.95),
-    help="Chance of a stall in a cycle of RTL simulation.",
+    help="Chance of a stall per cycle of RTL simulation.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of stalls and random frames.")
 @click.option(
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     type=click.Choice(["simulated", "analytic"]),
     default="simulated",
     show_default=True,
-    help="Depths of FIFOs from RTL simulation, or from the lags of branches alone.",
+    help="Depths of FIFOs from RTL simulation, or from the skews of branches alone.",
 )
 @click.option(
     "--data",
@@ -68,13 +70,13 @@ if TYPE_CHECKING:
     "--cache",
     type=click.Path(path_type=Path),
     envvar="QDEPLOY_CACHE",
-    help="Folder of results kept by content [.cache beside the build; $QDEPLOY_CACHE].",
+    help="Folder of results stored by content [.cache beside the build; $QDEPLOY_CACHE].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     source: Path,
     target: str,
-    board: str,
+    board: str | None,
     out: Path | None,
     fps: float | None,
     folding: Path | None,
@@ -122,21 +124,30 @@ def export(
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
 
 
-def observer(quiet: bool) -> Observer:
-    """Prints each step with its time and result, and each rung; nothing when `quiet`."""
+def observer(quiet: bool) -> BuildObserver:
+    """Prints each step with its time and result, and each rung; none of them when `quiet`.
+
+    Notes, meters and warnings go to standard error either way.
+    """
     from rich.console import Console
 
-    from qdeploy.build.observer import Observer
+    from qdeploy.build.observer import BuildObserver
 
     if quiet:
-        return Observer()
-    console = Console()
-    status = _Status(console)
-    return Observer(stage=status.start, done=status.done, rung=status.rung)
+        return BuildObserver(note=progress.say, meter=progress.meter, warning=progress.warn)
+    status = _Status(Console())
+    return BuildObserver(
+        note=progress.say,
+        meter=progress.meter,
+        warning=progress.warn,
+        stage=status.start,
+        done=status.done,
+        rung=status.rung,
+    )
 
 
 class _Status:
-    """A spinner for the running step on a terminal; one plain line a finished step everywhere."""
+    """A spinner for the running step on a terminal; one plain line per finished step everywhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -152,7 +163,7 @@ class _Status:
         tail = f"  {result}" if result else ""
         self._line(f"{name:<40} {seconds:6.1f} s{tail}")
 
-    def rung(self, rung: Rung) -> None:
+    def rung(self, rung: RungResult) -> None:
         self.spinner.stop()
         if rung.skipped is not None:
             self._line(f"  rung {rung.name:<10} skipped: {rung.skipped}")

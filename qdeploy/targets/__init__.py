@@ -1,1 +1,1 @@
-"""One module per --target; each makes a deployment package."""
+"""What builds are for: one folder per target."""

@@ -12,21 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
+from qdeploy.build_folder import QONNX_FILE
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.ir.reference import evaluate, run_reference
 from qdeploy.lowering.canonical.executor import execute
 from qdeploy.lowering.canonical.import_qonnx import canonical
-from qdeploy.lowering.canonical.names import call_of
-from qdeploy.lowering.from_torch.module_calls import outputs_by_call
 from qdeploy.lowering.integers.builder import Lowered
-from qdeploy.lowering.integers.lower import lower_model
+from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
 from qdeploy.lowering.integers.thresholds import tie_distance
+from qdeploy.verify.compare import class_mismatches, compare
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.results import RungResult
+
+# Differing codes listed one by one in verify.json.
+LISTED = 1000
 
 
 @dataclass(frozen=True)
@@ -50,35 +54,6 @@ class Difference:
     inherited: bool
 
 
-def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
-    """Codes at every boundary of a Brevitas network in evaluation.
-
-    Use `freeze_batch_norm(network)` for the network whose numbers the QONNX file holds.
-
-    Args:
-        network: its modules' calls are found by the graph's layer names.
-        graph: the integer graph of its export.
-        codes: input codes (N, *shape).
-    """
-    places = {}
-    for name in graph.boundaries():
-        node = graph.producer(name)
-        if name == "logits":
-            places[name] = ("", 1)
-        elif isinstance(node, Threshold):
-            places[name] = (node.layer, call_of(name, f"{node.layer}.code"))
-    frames = torch.from_numpy(np.asarray(codes).astype(np.float32)) * _scale(
-        graph.tensors[graph.input]
-    )
-    seen = outputs_by_call(network, frames, {layer for layer, _ in places.values()})
-    found = {
-        name: seen[layer][call - 1].cpu().numpy()
-        for name, (layer, call) in places.items()
-        if len(seen.get(layer, ())) >= call
-    }
-    return _as_codes(graph, found, codes)
-
-
 def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
     """Codes at every boundary of a QONNX file in the official executor.
 
@@ -89,14 +64,14 @@ def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, I
     """
     model = canonical(path, probe=False)
     sources = lower_model(model).sources
-    frames = np.asarray(codes).astype(np.float32) * np.float32(_scale(graph.tensors[graph.input]))
+    frames = np.asarray(codes).astype(np.float32) * np.float32(scale_of(graph.tensors[graph.input]))
     context = execute(model, frames)
     found = {
         name: context[sources[name]]
         for name in graph.boundaries()
         if not isinstance(graph.producer(name), ArgMax)
     }
-    return _as_codes(graph, found, codes)
+    return codes_at_boundaries(graph, found, codes)
 
 
 def differences(
@@ -141,6 +116,58 @@ def differences(
     return result
 
 
+def float_result(
+    name: str, inputs: LadderInputs, reference: Reference, actual: Reference
+) -> RungResult:
+    """The result of a level that computes in float: every differing code with its distance.
+
+    Args:
+        name: of the rung.
+        reference, actual: codes at every boundary; `actual` may have fewer frames.
+    """
+    graph = inputs.graph
+    argmax = isinstance(graph.producer(graph.output), ArgMax)
+    count = len(next(iter(actual.values())))
+    expected = {key: codes[:count] for key, codes in reference.items()}
+    total = compare(graph.boundaries(), expected, actual)
+    details: dict[str, Any] = {}
+    origins = 0
+    if total.mismatches:
+        # The exact maps to the thresholds are no part of the integer graph: lowering finds them.
+        lowered = lower_with_affine(inputs.folder / QONNX_FILE, argmax=argmax)
+        found = differences(lowered, inputs.frames[:count], actual, expected)
+        details["differences"] = [_plain(difference) for difference in found[:LISTED]]
+        origins = sum(not one.inherited for one in found)
+    flips = 0
+    if not argmax:
+        flips = class_mismatches(expected[graph.output], actual[graph.output])
+    return RungResult(
+        name,
+        frames=total.frames,
+        boundaries=total.boundaries,
+        codes=total.codes,
+        mismatches=total.mismatches,
+        origins=origins,
+        must_be_exact=all_scales_are_powers_of_two(graph),
+        class_mismatches=flips,
+        note=total.first.sentence() if total.first else "",
+        details=details,
+    )
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """A difference as `verify.json` holds it; the distance in steps of the output code."""
+    distance = difference.distance
+    return {
+        "boundary": difference.boundary,
+        "index": list(difference.index),
+        "expected": difference.expected,
+        "found": difference.found,
+        "distance_lsb": None if distance is None else float(distance),
+        "inherited": difference.inherited,
+    }
+
+
 def threshold_distance(
     lowered: Lowered, boundary: str, codes: IntArray, index: tuple[int, ...]
 ) -> Fraction:
@@ -173,7 +200,7 @@ def _power_of_two(scale: Fraction) -> bool:
     return scale > 0 and (scale.numerator * scale.denominator).bit_count() == 1
 
 
-def _as_codes(
+def codes_at_boundaries(
     graph: IntegerGraph, values: Mapping[str, np.ndarray], codes: IntArray
 ) -> dict[str, IntArray]:
     """Integers at every boundary; what has no float value or no single scale is computed."""
@@ -190,7 +217,7 @@ def _as_codes(
     for name in graph.boundaries():
         tensor = graph.tensors[name]
         if name in values and tensor.scale is not None:
-            steps = np.rint(values[name].astype(np.float64) / _scale(tensor)).astype(np.int64)
+            steps = np.rint(values[name].astype(np.float64) / scale_of(tensor)).astype(np.int64)
             # What is averaged over all pixels keeps axes of one pixel in the file.
             result[name] = steps.reshape(len(steps), *tensor.shape)
         elif isinstance(graph.producer(name), Threshold):
@@ -200,7 +227,12 @@ def _as_codes(
     return {name: result[name] for name in graph.boundaries()}
 
 
-def _scale(tensor: Tensor) -> float:
+def scale_of(tensor: Tensor) -> float:
+    """The value of one step of a tensor's codes.
+
+    Raises:
+        InternalError: its channels have different scales.
+    """
     if tensor.scale is None:
         raise InternalError(f"{tensor.name} has no scale")
     return float(tensor.scale)

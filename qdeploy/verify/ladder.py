@@ -7,93 +7,129 @@
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
     netlist    the synthesized netlist in Verilator                    against int, exact
 
-A rung that cannot run (no Verilator, no netlist, no trained network beside the file) is skipped
-with the reason, unless it is required.
+Which of them a build has, its target declares. A rung that cannot run (no Verilator, no netlist, no
+trained network beside the file) is skipped with the reason, unless it is required.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
-from qdeploy.verify import rungs
-from qdeploy.verify.levels import Levels
-from qdeploy.verify.netlist import netlist_rung
-from qdeploy.verify.results import Rung
+from qdeploy.verify.inputs import LadderInputs
+from qdeploy.verify.integer_codes import integer_codes
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung
 
-RUNGS = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
+# Name -> module and class. A rung is imported when it runs: a build whose target has no hardware
+# never loads FINN or the simulation.
+_RUNGS = {
+    "torch": ("qdeploy.verify.rungs.torch", "TorchRung"),
+    "qonnx": ("qdeploy.verify.rungs.qonnx", "QonnxRung"),
+    "int": ("qdeploy.verify.rungs.integers", "IntegersRung"),
+    "dataflow": ("qdeploy.verify.rungs.dataflow", "DataflowRung"),
+    "rtl": ("qdeploy.verify.rungs.rtl", "RtlRung"),
+    "netlist": ("qdeploy.verify.rungs.netlist", "NetlistRung"),
+}
+# Every rung there is, in the order of the ladder.
+RUNGS = tuple(_RUNGS)
 
 
-def check_choice(require: Sequence[str], skip: Sequence[str]) -> None:
-    """Whether there are such rungs to be required and left out.
+def load_rung(name: str) -> Rung:
+    """The rung `name`, one of `RUNGS`."""
+    module, attribute = _RUNGS[name]
+    rung = getattr(importlib.import_module(module), attribute)()
+    assert isinstance(rung, Rung)
+    return rung
+
+
+def check_choice(require: Sequence[str], skip: Sequence[str], rungs: Sequence[str] = RUNGS) -> None:
+    """Whether these rungs can be required and left out.
+
+    Args:
+        rungs: those of the target.
 
     Raises:
-        UserError: unknown rung names, or a required rung left out.
+        UserError: unknown rung names, a required rung that is left out, or one that the target
+            does not have.
     """
     for name in (*require, *skip):
         if name not in RUNGS:
             raise UserError(f"there is no rung `{name}`", do=f"choose from {', '.join(RUNGS)}")
     if both := set(require) & set(skip):
         raise UserError(f"rung `{min(both)}` is both required and skipped", do="choose one")
+    for name in require:
+        if name not in rungs:
+            raise UserError(
+                f"rung `{name}` is required, and the target does not have it",
+                do=f"choose from {', '.join(rungs) or 'none: this target has no rungs'}",
+            )
 
 
 def climb(
-    levels: Levels,
+    inputs: LadderInputs,
     *,
+    rungs: Sequence[str] = RUNGS,
     require: Sequence[str] = (),
     skip: Sequence[str] = (),
-    report: Callable[[Rung], None] = lambda rung: None,
-) -> list[Rung]:
-    """Run every rung; `report` is called after each.
+    report: Callable[[RungResult], None] = lambda result: None,
+) -> list[RungResult]:
+    """Run rungs in the order of the ladder; `report` is called after each.
 
     Args:
+        rungs: names of those that the target declares.
         require: rungs that must run; one that cannot is an error instead of a skip.
         skip: rungs to leave out.
 
     Raises:
-        UserError: as `check_choice`; a required rung cannot run.
+        UserError: as `check_choice`; a required rung cannot run; the build lacks a file.
         ToolMissingError: a required rung lacks its tool.
     """
-    check_choice(require, skip)
-    reference = rungs.integer_codes(levels.graph, levels.frames)
-    order: dict[str, Callable[[], Rung]] = {
-        "torch": partial(rungs.torch_rung, levels, reference),
-        "qonnx": partial(rungs.qonnx_rung, levels, reference),
-        "int": partial(rungs.int_rung, levels, reference),
-        "dataflow": partial(rungs.dataflow_rung, levels, reference),
-        "rtl": partial(rungs.rtl_rung, levels, reference),
-        "netlist": partial(netlist_rung, levels, reference, required="netlist" in require),
-    }
+    check_choice(require, skip, rungs)
+    reference = integer_codes(inputs.graph, inputs.frames)
+
+    def run(name: str) -> RungResult:
+        if name in skip:
+            return RungResult(name, skipped="left out on request")
+        rung = load_rung(name)
+        if reason := rung.absent(inputs):
+            return RungResult(name, skipped=reason)
+        _check_files(rung, inputs)
+        try:
+            return rung.run(inputs, reference, required=name in require)
+        except ToolMissingError as error:
+            if name in require:
+                raise
+            return RungResult(name, skipped=error.what)
+
     results = []
-    for name, run in order.items():
-        result = _run(name, run, required=name in require, left_out=name in skip)
+    for name in (name for name in RUNGS if name in rungs):
+        result = run(name)
+        if name in require and result.skipped is not None:
+            raise UserError(f"rung `{name}` is required but cannot run", why=result.skipped)
         results.append(result)
         report(result)
     return results
 
 
-def _run(name: str, run: Callable[[], Rung], *, required: bool, left_out: bool) -> Rung:
-    if left_out:
-        return Rung(name, skipped="left out on request")
-    try:
-        result = run()
-    except ToolMissingError as error:
-        if required:
-            raise
-        return Rung(name, skipped=error.what)
-    if required and result.skipped is not None:
-        raise UserError(f"rung `{name}` is required but cannot run", why=result.skipped)
-    return result
+def _check_files(rung: Rung, inputs: LadderInputs) -> None:
+    for name in rung.needs:
+        if not (inputs.folder / name).exists():
+            raise UserError(
+                f"the build lacks `{name}`, which rung `{rung.name}` needs",
+                where=str(inputs.folder),
+                do="run `qdeploy export` again",
+            )
 
 
-def failure(results: Sequence[Rung]) -> VerificationError | None:
+def failure(results: Sequence[RungResult]) -> VerificationError | None:
     """The error for the first rung that does not hold, None when all do."""
-    for rung in results:
-        if not rung.passed:
+    for one in results:
+        if not one.passed:
             return VerificationError(
-                f"rung `{rung.name}`: {rung.mismatches} of {rung.codes} codes differ",
-                where=rung.note or None,
+                f"rung `{one.name}`: {one.mismatches} of {one.codes} codes differ",
+                where=one.note or None,
                 why="everything from the first quantized tensor on has to be the same integers",
                 do="keep the build folder; the first differing code above names the layer",
             )

@@ -1,4 +1,4 @@
-"""What the ladder finds: one result a rung, and the file `verify.json`."""
+"""What the ladder finds: one result per rung, and the file `verify.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODES_PER_FLIP = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rung:
+class RungResult:
     """Result of one rung.
 
     Args:
@@ -60,12 +60,12 @@ class Rung:
         return {**data, "passed": self.passed}
 
 
-def anything_ran(rungs: Sequence[Rung]) -> bool:
+def anything_ran(rungs: Sequence[RungResult]) -> bool:
     """Whether the ladder says anything at all."""
     return any(rung.skipped is None for rung in rungs)
 
 
-def write_verify(folder: Path, rungs: list[Rung]) -> None:
+def write_verify(folder: Path, rungs: list[RungResult]) -> None:
     """Write `verify.json` into the build folder."""
     write_json(
         folder / VERIFY_FILE,

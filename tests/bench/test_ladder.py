@@ -13,7 +13,7 @@ import qdeploy
 from qdeploy.ir.reference import run_reference
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
-from qdeploy.verify.results import Rung
+from qdeploy.verify.results import RungResult
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 
@@ -109,4 +109,4 @@ def test_float_rungs_may_round_at_an_edge_and_the_others_may_not(
     from ladder import holds
 
     plain = {"frames": 20, "codes": 2_000_000, "must_be_exact": False, **changed}
-    assert holds(Rung(name, **plain).record()) is held
+    assert holds(RungResult(name, **plain).record()) is held

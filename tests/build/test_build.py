@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -21,14 +22,15 @@ import yaml
 from tiny_runs import train_tiny
 
 from qdeploy.build.build import build
-from qdeploy.build.observer import Observer
+from qdeploy.build.observer import BuildObserver
 from qdeploy.build.options import Options
 from qdeploy.build.reverify import verify
-from qdeploy.build_folder import BUILD_FILE
+from qdeploy.build_folder import BUILD_FILE, GRAPH_FILE, HARDWARE_FILE, INT_FILE, QONNX_FILE
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError, UserError
+from qdeploy.ir.file import write_graph
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.resources import resource
@@ -91,7 +93,7 @@ def test_fifos_are_sized_by_simulation_and_the_rate_stays(built: Path) -> None:
 
 def test_depths_by_the_lags_alone_may_be_asked_for(run: Path, tmp_path: Path) -> None:
     said: dict[str, str] = {}
-    watch = Observer(done=lambda name, _, result: said.update({name: result}))
+    watch = BuildObserver(done=lambda name, _, result: said.update({name: result}))
     options = Options(run, fifo_depths="analytic", synthesis=False, skip=RUNGS, **SMALL)
     build(options, tmp_path / "out", watch)
     assert not any(name.startswith("FIFO") for name in said)
@@ -117,7 +119,15 @@ def test_the_build_says_what_made_it(built: Path) -> None:
     record = read(built, "build")
     assert record["versions"]["finn-plus"] == "1.6.1"
     assert (built / "recipe.yaml").is_file()
-    assert set(record["files"]) == {"model.qonnx.onnx", "model.int.onnx", "model.dataflow.onnx"}
+    assert set(record["files"]) == {QONNX_FILE, GRAPH_FILE, INT_FILE, HARDWARE_FILE}
+
+
+def test_the_integer_graph_in_the_folder_is_what_lowering_gives(
+    built: Path, tmp_path: Path
+) -> None:
+    lowered = dataclasses.replace(lower(built / QONNX_FILE), name=read(built, "build")["name"])
+    write_graph(lowered, tmp_path / GRAPH_FILE)
+    assert (tmp_path / GRAPH_FILE).read_bytes() == (built / GRAPH_FILE).read_bytes()
 
 
 def test_the_package_holds_the_golden_frames_and_their_logits(built: Path) -> None:
@@ -257,13 +267,12 @@ def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
 def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qdeploy.devices.capacity.USABLE", 0.65)
-    monkeypatch.setattr("qdeploy.devices.capacity.ESTIMATE_MARGIN", -0.15)  # the folding: 0.8
+    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.65)  # the folding goes up to 0.8
     steps: list[str] = []
     options = {**SMALL, "fps": None, "rtl_frames": 2, "skip": ("netlist",)}
     board = tiny_board(tmp_path, lut=2000)
     chosen = Options(run, board=board, fifo_depths="analytic", **options)
-    build(chosen, tmp_path / "out", Observer(stage=steps.append))
+    build(chosen, tmp_path / "out", BuildObserver(stage=steps.append))
     assert steps.count("synthesis with Yosys") > 1
     assert read(tmp_path / "out", "resources")["lut"] <= 0.65 * 2000
 
@@ -272,8 +281,7 @@ def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
 def test_a_board_that_only_synthesis_finds_too_small_is_told_what_synthesis_found(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qdeploy.devices.capacity.USABLE", 0.1)
-    monkeypatch.setattr("qdeploy.devices.capacity.ESTIMATE_MARGIN", -0.7)  # the folding: 0.8
+    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.1)
     board = tiny_board(tmp_path, lut=700)
     with pytest.raises(DoesNotFitError, match=r"of 700 LUTs \(10% = 70 are usable\)"):
         chosen = Options(run, board=board, fifo_depths="analytic", **{**SMALL, "fps": None})

@@ -20,7 +20,7 @@ from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_fi
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.networks.calibrated import random_frames
 from qdeploy.sim.design import simulate_design
-from qdeploy.verify.float_levels import torch_codes
+from qdeploy.verify.rungs.torch import torch_codes
 
 FRAMES = 3
 

@@ -25,7 +25,8 @@ from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
 from qdeploy.lowering.from_torch.supported import check_network
 from qdeploy.lowering.integers.lower import lower, lower_with_affine
-from qdeploy.verify.float_levels import differences, qonnx_codes, torch_codes
+from qdeploy.verify.float_levels import differences, qonnx_codes
+from qdeploy.verify.rungs.torch import torch_codes
 from tests.support.branching_networks import BranchingNetwork, ResidualDense, Segmentation
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {

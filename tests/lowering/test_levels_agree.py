@@ -23,8 +23,8 @@ from qdeploy.verify.float_levels import (
     differences,
     qonnx_codes,
     threshold_distance,
-    torch_codes,
 )
+from qdeploy.verify.rungs.torch import torch_codes
 
 Make = Callable[..., nn.Module]
 Frames = Callable[..., np.ndarray]

@@ -8,7 +8,7 @@ import pytest
 from qdeploy.errors import InternalError
 from qdeploy.verify.compare import Comparison, class_mismatches, compare
 from qdeploy.verify.ladder import failure
-from qdeploy.verify.results import Rung
+from qdeploy.verify.results import RungResult
 
 
 def codes() -> dict[str, np.ndarray]:
@@ -67,15 +67,15 @@ def test_the_class_of_every_pixel_counts_in_a_map_of_logits() -> None:
 
 
 def test_one_differing_code_fails_an_exact_rung_and_names_it() -> None:
-    rung = Rung("rtl", frames=1, codes=10, mismatches=1, note="frame 0, `a`")
-    error = failure([Rung("int", codes=10), rung])
+    rung = RungResult("rtl", frames=1, codes=10, mismatches=1, note="frame 0, `a`")
+    error = failure([RungResult("int", codes=10), rung])
     assert error is not None
     assert "rung `rtl`: 1 of 10 codes differ" in str(error)
 
 
 def test_a_float_rung_may_differ_in_one_code_of_a_million_but_not_in_the_class() -> None:
-    def torch(codes: int, origins: int, flips: int = 0) -> Rung:
-        return Rung(
+    def torch(codes: int, origins: int, flips: int = 0) -> RungResult:
+        return RungResult(
             "torch",
             codes=codes,
             mismatches=5 * origins,
@@ -90,6 +90,6 @@ def test_a_float_rung_may_differ_in_one_code_of_a_million_but_not_in_the_class()
 
 
 def test_a_skipped_rung_neither_passes_silently_nor_fails() -> None:
-    rung = Rung("rtl", skipped="no Verilator")
+    rung = RungResult("rtl", skipped="no Verilator")
     assert failure([rung]) is None
     assert rung.record()["skipped"] == "no Verilator"

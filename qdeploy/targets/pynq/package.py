@@ -24,69 +24,24 @@ import qdeploy
 from qdeploy import design as design_room
 from qdeploy import provenance
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
-from qdeploy.build_folder import INT_FILE, PACKAGE_FOLDER, RTL_FOLDER
+from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack
 from qdeploy.devices.boards import Board
 from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
-from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
-from qdeploy.verify.frames import Frames
-from qdeploy.verify.performance import read_cycles
 
 BUNDLE_FORMAT = 1
-GOLDEN_FRAMES = 64
 BITFILE = "bitstream/accelerator.bit"
 _DMA_LENGTH = (1 << 26) - 1
 _STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
 _DRIVER = ("__init__.py", "__main__.py", "accelerator.py", "bundle.py", "layout.py")
 
 
-def check_network(graph: IntegerGraph) -> None:
-    """As a target has to; see `registry.Target`."""
-    _check_sign(graph.input, graph.tensors[graph.input].dtype.signed)
-
-
-def check_design(design: Design) -> None:
-    """As a target has to; see `registry.Target`."""
-    for stream in (design.input, design.output):
-        dma_bytes(stream)
-
-
-def package(
-    build: Path,
-    design: Design,
-    board: Board,
-    graph: IntegerGraph,
-    frames: Frames,
-    *,
-    classes: Sequence[str],
-    input_bits: int,
-) -> str:
-    """Make the package of a finished build; see `make_package` for the errors.
-
-    The golden integers come from the integer graph, the reference every level has to equal.
-    """
-    from qdeploy.codegen.onnx.session import IntSimulator
-
-    golden = frames.first(GOLDEN_FRAMES)
-    outputs = IntSimulator(build / INT_FILE).run(golden.codes)[graph.output]
-    make_package(
-        build,
-        design,
-        board,
-        golden.raw,
-        outputs.astype(np.int64),
-        classes=classes or _numbers(graph),
-        input_bits=input_bits,
-        cycles_per_frame=read_cycles(build),
-    )
-    return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
-
-
 def make_package(
-    build: Path,
+    folder: Path,
     design: Design,
     board: Board,
     golden_inputs: npt.NDArray[np.uint8],
@@ -96,10 +51,10 @@ def make_package(
     input_bits: int | None = None,
     cycles_per_frame: int | None = None,
 ) -> Path:
-    """Write `build/package`, replacing an older one as a whole.
+    """Write `package` into a build folder, replacing an older one as a whole.
 
     Args:
-        build: build folder; the design lies in `build/rtl`.
+        folder: the build folder, with the design in `rtl`.
         golden_inputs: raw values (N, C, H, W) or (N, F), uint8.
         golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
             map (N, channels, H', W').
@@ -117,11 +72,11 @@ def make_package(
         InternalError: when golden frames and design do not belong together.
     """
     shift = 8 - min(8, input_bits or design.input.bits)
-    golden_outputs = _stream_order(golden_outputs).reshape(len(golden_inputs), -1)
+    golden_outputs = to_stream_order(golden_outputs, frames=True).reshape(len(golden_inputs), -1)
     _check(design, golden_inputs, golden_outputs, shift)
-    source = build / RTL_FOLDER
+    source = folder / RTL_FOLDER
     identity = _design_id(source, design)
-    with atomic_folder(build / PACKAGE_FOLDER) as root:
+    with atomic_folder(folder / PACKAGE_FOLDER) as root:
         _copy_rtl(source, design, root / "rtl", identity)
         _copy_static(root)
         write_text(root / "vivado/config.tcl", _config(design, board))
@@ -157,22 +112,15 @@ def make_package(
             if path.is_file()
         }
         write_json(root / "bundle.json", bundle)
-    return build / PACKAGE_FOLDER
+    return folder / PACKAGE_FOLDER
 
 
-def _numbers(graph: IntegerGraph) -> list[str]:
-    """Numbers for names of the classes."""
-    last = graph.producer(graph.output)
-    logits = last.inputs[0] if isinstance(last, ArgMax) else graph.output
-    return [str(index) for index in range(graph.tensors[logits].shape[0])]
+def check_sign(tensor: str, signed: bool) -> None:
+    """Refuse a signed input: the driver takes raw uint8 values.
 
-
-def _stream_order(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Maps (N, C, H, W) as they travel, (N, H, W, C); anything else as it is."""
-    return np.moveaxis(values, 1, 3) if values.ndim == 4 else values
-
-
-def _check_sign(tensor: str, signed: bool) -> None:
+    Raises:
+        UnsupportedLayerError: it is signed.
+    """
     if signed:
         raise UnsupportedLayerError(
             f"the network's input `{tensor}` is signed",
@@ -188,7 +136,7 @@ def _check(
     shift: int,
 ) -> None:
     """The golden frames fit the design's streams."""
-    _check_sign(design.input.tensor, design.input.signed)
+    check_sign(design.input.tensor, design.input.signed)
     problems = []
     if not len(inputs):
         problems.append("no golden frames")
@@ -278,7 +226,7 @@ def _write_golden(
     """`golden.npz`: inputs (raw), packed (N, bytes of a frame), outputs (N, elements) in the
     order of the stream."""
     folder.mkdir()
-    codes = _stream_order(inputs >> np.uint8(shift))
+    codes = to_stream_order(inputs >> np.uint8(shift), frames=True)
     stream = design.input
     beats = pack(codes, stream.bits, stream.per_beat)
     padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)

@@ -20,7 +20,8 @@ from qdeploy.lowering.from_torch.margins import CentreMargins
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
 from qdeploy.lowering.integers.thresholds import tie_distance
-from qdeploy.verify.float_levels import qonnx_codes, torch_codes
+from qdeploy.verify.float_levels import qonnx_codes
+from qdeploy.verify.rungs.torch import torch_codes
 
 
 class Nothing(Pass):

@@ -20,7 +20,8 @@ from qdeploy.lowering.from_torch.module_calls import outputs_by_call
 from qdeploy.lowering.integers.lower import lower_with_affine
 from qdeploy.quant.quantizers import activation_quantizer, set_step
 from qdeploy.quant.short_scales import SIGNIFICANT_BITS, shorten_scales, shortened
-from qdeploy.verify.float_levels import differences, qonnx_codes, torch_codes
+from qdeploy.verify.float_levels import differences, qonnx_codes
+from qdeploy.verify.rungs.torch import torch_codes
 
 
 class Block(nn.Module):

@@ -2,8 +2,7 @@
 
 A small netlist runs whole, watched at every boundary. A large one runs block by block: its top with
 the layers' RTL inside, then every layer from its netlist on the streams recorded there. Boundaries
-are compared as codes with the integer graph, streams that are no boundary byte for byte with the
-recording.
+are compared as codes with the integer graph, other streams byte for byte with the recording.
 """
 
 from __future__ import annotations
@@ -11,29 +10,38 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from qdeploy.build_folder import NETLIST_PATH, RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntArray
+from qdeploy.sim.design import codes_of
+from qdeploy.sim.netlist import (
+    Netlist,
+    UnmodelledError,
+    compile_group,
+    groups,
+    level_for,
+    record,
+    replay,
+    simulate_whole,
+)
+from qdeploy.sim.netlist_text import read_netlist
+from qdeploy.sim.simulator import Beats
+from qdeploy.sim.wiring import read_wiring
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
-from qdeploy.verify.levels import Levels
-from qdeploy.verify.results import Rung
-
-if TYPE_CHECKING:
-    from qdeploy.sim.netlist import Netlist
-    from qdeploy.sim.simulator import Beats
-
-Reference = Mapping[str, IntArray]
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung
 
 # A netlist of at most so many primitive cells runs whole; a group of layers has no more than that.
 WHOLE_CELLS = 20_000
 GROUP_CELLS = 12_000
-# What the rung may cost unless it was asked for by name. Compiling takes 2 ms of processor time a
-# cell, 4 in a layer of 36,000, running 3 ns (-O0) or 1 ns (-O1) a cell and cycle: about eight and
+# What the rung may cost unless it is requested by name. Compiling takes 2 ms of processor time per
+# cell, 4 in a layer of 36,000, running 3 ns (-O0) or 1 ns (-O1) per cell and cycle: about eight and
 # two minutes at most.
 MOST_CELLS = 120_000
 MOST_CELL_CYCLES = 10**11
@@ -41,33 +49,34 @@ MOST_CELL_CYCLES = 10**11
 LATENCY_FRAMES = 3
 
 
-def netlist_rung(levels: Levels, reference: Reference, *, required: bool = False) -> Rung:
-    """Simulate the netlist; skipped with the reason where there is none, or no model of it.
+class NetlistRung(Rung):
+    """Skipped with the reason where there is no netlist, no model of one of its cells, or where it
+    would take long and nobody asked for it by name."""
 
-    Args:
-        required: run it however long it takes.
-    """
-    from qdeploy.sim.netlist import Netlist, UnmodelledError
-    from qdeploy.sim.netlist_text import read_netlist
-    from qdeploy.sim.wiring import read_wiring
+    name = "netlist"
+    needs = (RTL_FOLDER,)
 
-    path, folder = levels.build / NETLIST_PATH, levels.build / RTL_FOLDER
-    if not path.is_file():
-        return Rung("netlist", skipped="there is no netlist: the build was made without synthesis")
-    find_tool("verilator")
-    design, modules = Design.load(folder), read_netlist(path)
-    try:
-        wiring = read_wiring(folder, design)
-        netlist = Netlist(folder, design, wiring, modules, levels.cache / SIM_FOLDER)
-        frames = min(levels.netlist_frames, len(levels.frames))
-        if not required:
-            frames = min(frames, _affordable(netlist, levels.stall))
-        if frames < 1:
-            return Rung("netlist", skipped=_too_long(netlist))
-        run = _whole if netlist.cells <= WHOLE_CELLS else _by_block
-        return run(netlist, levels, reference, frames)
-    except UnmodelledError as error:
-        return Rung("netlist", skipped=error.what)
+    def absent(self, inputs: LadderInputs) -> str | None:
+        if (inputs.folder / NETLIST_PATH).is_file():
+            return None
+        return "there is no netlist: the build was made without synthesis"
+
+    def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
+        find_tool("verilator")
+        folder = inputs.folder / RTL_FOLDER
+        design, modules = Design.load(folder), read_netlist(inputs.folder / NETLIST_PATH)
+        try:
+            wiring = read_wiring(folder, design)
+            netlist = Netlist(folder, design, wiring, modules, inputs.cache / SIM_FOLDER)
+            frames = min(inputs.netlist_frames, len(inputs.frames))
+            if not required:
+                frames = min(frames, _affordable(netlist, inputs.stall))
+            if frames < 1:
+                return RungResult(self.name, skipped=_too_long(netlist))
+            run = _whole if netlist.cells <= WHOLE_CELLS else _by_block
+            return run(netlist, inputs, reference, frames)
+        except UnmodelledError as error:
+            return RungResult(self.name, skipped=error.what)
 
 
 def _cycles(netlist: Netlist, frames: int, stall: float) -> int:
@@ -85,36 +94,34 @@ def _affordable(netlist: Netlist, stall: float) -> int:
 
 def _too_long(netlist: Netlist) -> str:
     return (
-        f"a netlist of {netlist.cells:,} cells at {netlist.design.cycles_per_frame:,} cycles a "
-        "frame takes long to simulate; `--require netlist` does it all the same"
+        f"a netlist of {netlist.cells:,} cells at {netlist.design.cycles_per_frame:,} cycles per "
+        "frame takes long to simulate; `--require netlist` runs it anyway"
     )
 
 
-def _whole(netlist: Netlist, levels: Levels, reference: Reference, frames: int) -> Rung:
-    from qdeploy.sim.netlist import level_for, simulate_whole
-
-    names, output = levels.graph.boundaries(), levels.graph.output
-    simulator = simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, levels.stall)))
+def _whole(netlist: Netlist, inputs: LadderInputs, reference: Reference, frames: int) -> RungResult:
+    names, output = inputs.graph.boundaries(), inputs.graph.output
+    simulator = simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, inputs.stall)))
     parts, cycles = [], {}
-    for run, stall in (("stalled", levels.stall), ("free", 0.0)):
+    for run, stall in (("stalled", inputs.stall), ("free", 0.0)):
         found = simulator.run(
-            levels.frames[:frames], stall_in=stall, stall_out=stall, seed=levels.seed
+            inputs.frames[:frames], stall_in=stall, stall_out=stall, seed=inputs.seed
         )
         actual = {**found.taps, output: found.outputs}
         parts.append(compare(names, _first(reference, frames), actual))
         cycles[f"cycles_{run}"] = int(found.cycles)
     runs = ["random stalls on input and output", "back to back without stalls"]
     details = {"mode": "whole netlist", "runs": runs, **cycles}
-    return _rung(netlist, levels, parts, len(names), details)
+    return _result(netlist, inputs, parts, len(names), details)
 
 
-def _by_block(netlist: Netlist, levels: Levels, reference: Reference, frames: int) -> Rung:
-    from qdeploy.sim.netlist import compile_group, groups, level_for, record, replay
-
-    names, output = levels.graph.boundaries(), levels.graph.output
+def _by_block(
+    netlist: Netlist, inputs: LadderInputs, reference: Reference, frames: int
+) -> RungResult:
+    names, output = inputs.graph.boundaries(), inputs.graph.output
     expected = _first(reference, frames)
-    optimize = level_for(_cycles(netlist, frames, levels.stall))
-    recorded = record(netlist, levels.frames[:frames], levels.stall, levels.seed, optimize)
+    optimize = level_for(_cycles(netlist, frames, inputs.stall))
+    recorded = record(netlist, inputs.frames[:frames], inputs.stall, inputs.seed, optimize)
     result = recorded.result
     parts = [compare(names, expected, {**result.taps, output: result.outputs})]
     made = groups(netlist, GROUP_CELLS)
@@ -122,7 +129,7 @@ def _by_block(netlist: Netlist, levels: Levels, reference: Reference, frames: in
     with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         compiled = pool.map(lambda group: compile_group(netlist, group, optimize), made)
         for group, simulator in zip(made, compiled, strict=True):
-            found = replay(netlist, simulator, group, recorded, levels.stall, levels.seed)
+            found = replay(netlist, simulator, group, recorded, inputs.stall, inputs.seed)
             for name, beats in found.items():
                 parts.append(_stream(netlist, name, beats, recorded.beats, expected))
     details = {
@@ -132,7 +139,7 @@ def _by_block(netlist: Netlist, levels: Levels, reference: Reference, frames: in
         "models": len(made) + 1,
         "cycles_stalled": int(result.cycles),
     }
-    return _rung(netlist, levels, parts, len(names), details)
+    return _result(netlist, inputs, parts, len(names), details)
 
 
 def _stream(
@@ -143,8 +150,6 @@ def _stream(
     expected: Reference,
 ) -> Comparison:
     """Compare what port `name`, `<module>_<port>`, gave: codes at a boundary, else bytes."""
-    from qdeploy.sim.design import codes_of
-
     module, port = name.rsplit("_", 1)
     number = netlist.wiring.layers[module][port]
     tap = netlist.wiring.taps.get(number)
@@ -158,15 +163,15 @@ def _stream(
     return compare([name], {name: bytes_of(recorded[number])}, {name: bytes_of(beats)})
 
 
-def _rung(
+def _result(
     netlist: Netlist,
-    levels: Levels,
+    inputs: LadderInputs,
     parts: list[Comparison],
     boundaries: int,
     details: dict[str, Any],
-) -> Rung:
+) -> RungResult:
     differing = [one for part in parts for one in part.found]
-    return Rung(
+    return RungResult(
         "netlist",
         frames=parts[0].frames,
         boundaries=boundaries,
@@ -175,8 +180,8 @@ def _rung(
         note=differing[0].sentence() if differing else "",
         details={
             "cells": netlist.cells,
-            "stall": levels.stall,
-            "seed": levels.seed,
+            "stall": inputs.stall,
+            "seed": inputs.seed,
             **details,
         },
     )

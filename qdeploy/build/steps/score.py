@@ -1,4 +1,4 @@
-"""What the integer network gets of the test set: the accuracy that the accelerator will have."""
+"""The step `score`: the integer network on the test set, the accuracy the accelerator will have."""
 
 from __future__ import annotations
 
@@ -6,8 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
+from qdeploy.build.state import BuildState, made
+from qdeploy.build.steps.base import Step
+from qdeploy.build_folder import INT_FILE
+from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
 from qdeploy.verify.frames import Frames
+
+
+class Score(Step):
+    """Nothing where the source has no test set."""
+
+    name = "score"
+    after = ("lower", "frames")
+
+    def run(self, state: BuildState) -> None:
+        graph, frames = made(state.graph, "lower"), made(state.frames, "frames")
+        if not frames.tested:
+            return
+        with state.observer.during("integer network on the test set") as say:
+            metrics = scores(graph, frames.first(frames.tested), state.folder / INT_FILE)
+            found = ", ".join(f"{name} {value:.2%}" for name, value in metrics.items())
+            say(f"{found or 'no metric'}, {frames.tested:,} frames")
+        state.metrics = metrics
 
 
 def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
@@ -22,8 +43,6 @@ def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
         `accuracy`, and for masks `mIoU`, with the accuracy counted over pixels; nothing where
         frames and network do not go together, such as one label for a map of logits.
     """
-    from qdeploy.codegen.onnx.session import IntSimulator
-
     is_map, found_in_hardware = len(graph.tensors[graph.output].shape) > 1, _finds_classes(graph)
     if is_map != (frames.masks is not None) or (is_map and found_in_hardware):
         return {}

@@ -4,7 +4,13 @@ import io
 
 import pytest
 
-from qdeploy import progress
+from qdeploy.cli import progress
+from qdeploy.observer import Observer
+
+
+def printing(stream):
+    """An observer whose meters print on `stream`."""
+    return Observer(meter=lambda what, total, unit: progress.meter(what, total, unit, stream))
 
 
 @pytest.fixture
@@ -15,7 +21,7 @@ def often(monkeypatch):
 
 def test_track_yields_everything_and_counts_it_in_plain_lines(often):
     stream = io.StringIO()
-    assert list(progress.track([3, 1, 2], "reading", unit="files", stream=stream)) == [3, 1, 2]
+    assert list(printing(stream).track([3, 1, 2], "reading", unit="files")) == [3, 1, 2]
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("reading: 1 of 3 files, ")
@@ -26,14 +32,14 @@ def test_track_yields_everything_and_counts_it_in_plain_lines(often):
 
 def test_short_work_is_silent_when_piped():
     stream = io.StringIO()
-    assert sum(progress.track(range(1000), "adding", stream=stream)) == 499500
+    assert sum(printing(stream).track(range(1000), "adding")) == 499500
     assert stream.getvalue() == ""
 
 
 def test_the_total_may_be_given_or_unknown(often):
     stream = io.StringIO()
-    list(progress.track(iter("ab"), "spelling", stream=stream))
-    list(progress.track(iter("ab"), "spelling", total=2, stream=stream))
+    list(printing(stream).track(iter("ab"), "spelling"))
+    list(printing(stream).track(iter("ab"), "spelling", total=2))
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("spelling: 1 items, ")
     assert lines[2].startswith("spelling: 1 of 2 items, ")
@@ -55,7 +61,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
 
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    for _ in progress.track(range(5), "training", unit="images", stream=stream):
+    for _ in printing(stream).track(range(5), "training", unit="images"):
         progress.say("an epoch is done")
     text = stream.getvalue()
     assert "training" in text

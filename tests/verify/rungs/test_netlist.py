@@ -18,9 +18,10 @@ from qdeploy.ir.integer_graph import Dense, IntegerGraph, IntType, Tensor, Thres
 from qdeploy.ir.reference import run_reference
 from qdeploy.ir.rules import check_graph
 from qdeploy.synth.synthesize import synthesize
-from qdeploy.verify import netlist as rung_module
-from qdeploy.verify.levels import Levels
-from qdeploy.verify.netlist import netlist_rung
+from qdeploy.verify.inputs import LadderInputs
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs import netlist as rung_module
+from qdeploy.verify.rungs.netlist import NetlistRung
 
 BOARD = load_board("pynq-z2")
 FRAMES = np.random.default_rng(4).integers(0, 16, (8, 4))
@@ -50,20 +51,26 @@ def two_layers() -> IntegerGraph:
 
 
 @pytest.fixture(scope="module")
-def levels(tmp_path_factory: pytest.TempPathFactory) -> Levels:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> LadderInputs:
     build = tmp_path_factory.mktemp("build")
     graph = two_layers()
     compiled = compile_graph(graph, BOARD, build / "rtl", fps=1e6)
     synthesize(build / "rtl", compiled.design, build / "synth", BOARD)
-    return Levels(build, graph, None, FRAMES, tmp_path_factory.mktemp("cache"))
+    return LadderInputs(build, graph, None, FRAMES, tmp_path_factory.mktemp("cache"))
 
 
-def reference(levels: Levels) -> dict[str, np.ndarray]:
-    return dict(run_reference(levels.graph, levels.frames))
+def run_rung(
+    inputs: LadderInputs, reference: dict[str, np.ndarray], *, required: bool = False
+) -> RungResult:
+    return NetlistRung().run(inputs, reference, required=required)
 
 
-def test_the_whole_netlist_equals_the_integer_graph(levels: Levels) -> None:
-    rung = netlist_rung(levels, reference(levels))
+def reference(inputs: LadderInputs) -> dict[str, np.ndarray]:
+    return dict(run_reference(inputs.graph, inputs.frames))
+
+
+def test_the_whole_netlist_equals_the_integer_graph(inputs: LadderInputs) -> None:
+    rung = run_rung(inputs, reference(inputs))
     assert rung.skipped is None
     assert (rung.frames, rung.boundaries, rung.mismatches) == (5, 2, 0)
     assert rung.codes == 2 * 5 * (3 + 2)  # with stalls and without
@@ -72,22 +79,22 @@ def test_the_whole_netlist_equals_the_integer_graph(levels: Levels) -> None:
 
 
 def test_block_by_block_every_layer_gives_what_it_gave_in_the_design(
-    levels: Levels, monkeypatch: pytest.MonkeyPatch
+    inputs: LadderInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rung_module, "WHOLE_CELLS", 0)
-    rung = netlist_rung(levels, reference(levels))
+    rung = run_rung(inputs, reference(inputs))
     assert rung.mismatches == 0
     assert rung.details["mode"] == "block by block"
-    design = (levels.build / "rtl/design.json").read_text(encoding="utf-8")
+    design = (inputs.folder / "rtl/design.json").read_text(encoding="utf-8")
     assert rung.details["layers"] == design.count('"module"')
     assert rung.details["models"] == 2  # the top around RTL, and all layers in one group
     assert rung.codes > 2 * 5 * (3 + 2)  # the boundaries twice, and streams that are none
 
 
-def faulty(levels: Levels, tmp_path: Path) -> Levels:
+def faulty(inputs: LadderInputs, tmp_path: Path) -> LadderInputs:
     """The build with one look-up table turned over, where a weight meets a code."""
     build = tmp_path / "build"
-    shutil.copytree(levels.build, build)
+    shutil.copytree(inputs.folder, build)
     path = build / NETLIST_PATH
     text = path.read_text(encoding="utf-8")
     table = re.compile(r"  LUT2 #\(\n +\.INIT\(4'h(\w)\)\n[^;]*\\(?:block0\.w |inside0\.a)")
@@ -95,42 +102,42 @@ def faulty(levels: Levels, tmp_path: Path) -> Levels:
     assert found is not None
     turned = f"{int(found[1], 16) ^ 15:x}"
     path.write_text(text[: found.start(1)] + turned + text[found.end(1) :], encoding="utf-8")
-    return dataclasses.replace(levels, build=build)
+    return dataclasses.replace(inputs, folder=build)
 
 
 def test_one_wrong_look_up_table_is_found_and_its_layer_named(
-    levels: Levels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: LadderInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rung_module, "WHOLE_CELLS", 0)
-    wrong = faulty(levels, tmp_path)
-    rung = netlist_rung(wrong, reference(levels))
+    wrong = faulty(inputs, tmp_path)
+    rung = run_rung(wrong, reference(inputs))
     assert rung.mismatches > 0
     assert not rung.passed
     assert "`logits`" in rung.note
 
 
 def test_a_build_without_synthesis_skips_the_rung_with_the_reason(
-    levels: Levels, tmp_path: Path
+    inputs: LadderInputs, tmp_path: Path
 ) -> None:
-    rung = netlist_rung(dataclasses.replace(levels, build=tmp_path), {})
-    assert rung.skipped == "there is no netlist: the build was made without synthesis"
+    reason = NetlistRung().absent(dataclasses.replace(inputs, folder=tmp_path))
+    assert reason == "there is no netlist: the build was made without synthesis"
 
 
-def test_a_cell_without_a_model_is_named(levels: Levels, tmp_path: Path) -> None:
+def test_a_cell_without_a_model_is_named(inputs: LadderInputs, tmp_path: Path) -> None:
     build = tmp_path / "build"
-    shutil.copytree(levels.build, build)
+    shutil.copytree(inputs.folder, build)
     path = build / NETLIST_PATH
     text = path.read_text(encoding="utf-8").replace("  CARRY4 _", "  CARRY8 _", 1)
     path.write_text(text, encoding="utf-8")
-    rung = netlist_rung(dataclasses.replace(levels, build=build), reference(levels))
+    rung = run_rung(dataclasses.replace(inputs, folder=build), reference(inputs))
     assert rung.skipped == "there is no simulation model of the cell CARRY8"
 
 
 def test_a_netlist_that_would_run_for_long_is_left_to_those_who_ask_for_it(
-    levels: Levels, monkeypatch: pytest.MonkeyPatch
+    inputs: LadderInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rung_module, "MOST_CELLS", 10)
-    rung = netlist_rung(levels, reference(levels))
+    rung = run_rung(inputs, reference(inputs))
     assert rung.skipped is not None
     assert "`--require netlist`" in rung.skipped
-    assert netlist_rung(levels, reference(levels), required=True).skipped is None
+    assert run_rung(inputs, reference(inputs), required=True).skipped is None

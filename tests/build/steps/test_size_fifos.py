@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from random_graphs import GraphMaker
 
-from qdeploy.build.size_fifos import confirm, size_fifos
+from qdeploy.build.steps.size_fifos import confirm, size_fifos
 from qdeploy.build_folder import FIFOS_FILE, SIM_FOLDER
 from qdeploy.dataflow.compile import compile_graph
 from qdeploy.devices.boards import load_board

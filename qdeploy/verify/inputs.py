@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 
 if TYPE_CHECKING:
     from torch import nn
 
+# Boundary -> codes (frames, *shape) of the integer graph, which every level has to equal.
+Reference: TypeAlias = Mapping[str, IntArray]
+
 
 @dataclass(frozen=True)
-class Levels:
+class LadderInputs:
     """Everything the rungs run on.
 
     Args:
-        build: the build folder.
-        graph: the integer graph lowered from the build's QONNX file.
+        folder: the build folder.
+        graph: the build's integer graph.
         network: the trained network, None when only a QONNX file is at hand.
         frames: input codes (frames, *input shape) for int and dataflow.
-        cache: folder of compiled models, kept by content between builds.
+        cache: folder of compiled models, stored by content and shared between builds.
         rtl_frames, qonnx_frames, netlist_frames: how many of them the slow rungs run.
-        stall: chance that a side of the RTL or the netlist stalls in a cycle.
+        stall: chance per cycle that a side of the RTL or the netlist stalls.
         seed: of the stalls.
     """
 
-    build: Path
+    folder: Path
     graph: IntegerGraph
     network: nn.Module | None
     frames: IntArray

@@ -1,6 +1,6 @@
-"""The step of a build that sizes FIFOs: simulate, choose, stitch anew, simulate again.
+"""The step `size_fifos`: simulate, choose depths, stitch again, simulate again.
 
-What it found is in `fifos.json`: for each FIFO its width, the depth by the lags of the branches,
+What it found is in `fifos.json`: for each FIFO its width, the depth by the skews of the branches,
 the high-water mark with deep FIFOs, the depth chosen and the most it then held; the cycles between
 frames before and after, with and without stalls.
 """
@@ -17,19 +17,53 @@ from typing import Any
 import numpy as np
 
 from qdeploy.artifacts import write_json
-from qdeploy.build_folder import FIFOS_FILE, SIM_FOLDER
+from qdeploy.build.options import ANALYTIC, SIMULATED
+from qdeploy.build.state import BuildState, made
+from qdeploy.build.steps.base import Step
+from qdeploy.build_folder import FIFOS_FILE, RTL_FOLDER, SIM_FOLDER
 from qdeploy.dataflow.compile import Compiled
 from qdeploy.dataflow.fifos.sites import FifoSite
 from qdeploy.design.manifest import Design
-from qdeploy.errors import InternalError
+from qdeploy.errors import InternalError, ToolMissingError
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.sim.design import DesignResult, simulate_design
 from qdeploy.sim.errors import DeadlockError
 from qdeploy.sim.fifo_sizing import Bounds, FifoSizer, Sizing, average, interval
 
-SIMULATED, ANALYTIC = "simulated", "analytic"
-# The stitched design may be deepened and compiled again so often.
+# How often the stitched design may be deepened and compiled again.
 TRIES = 3
+# Frames the FIFOs are sized with; how long a design takes does not depend on the codes.
+SIZING_FRAMES = 8
+
+
+class SizeFifos(Step):
+    """Skipped where depths by the skews are requested, and without Verilator."""
+
+    name = "size_fifos"
+    after = ("frames", "compile")
+    needs_board = True
+
+    def run(self, state: BuildState) -> None:
+        options, compiled = state.options, made(state.compiled, "compile")
+        (state.folder / FIFOS_FILE).unlink(missing_ok=True)  # of an earlier try
+        if options.fifo_depths != SIMULATED:
+            return
+        with state.observer.during("FIFO depths from RTL simulation") as say:
+            try:
+                sized = size_fifos(
+                    compiled,
+                    state.folder / RTL_FOLDER,
+                    made(state.frames, "frames").codes[:SIZING_FRAMES],
+                    state.cache,
+                    stall=options.stall,
+                    seed=options.seed,
+                )
+            except ToolMissingError as error:
+                say(f"{error.what}: depths by the skews of branches")
+                return
+            sized.save(state.folder)
+            say(sized.sentence())
+        state.compiled = dataclasses.replace(compiled, design=sized.design)
 
 
 @dataclass(frozen=True)
@@ -57,22 +91,22 @@ class Sized:
         return sum(fifo.depth for fifo in self.design.fifos)
 
     def sentence(self) -> str:
-        """For the line of progress."""
+        """One line about it, for people."""
         before = sum(site.analytic for site in self.sites)
         count = len(self.design.fifos)
         return (
             f"{count} FIFO{'' if count == 1 else 's'} with {self.words:,} words instead of "
-            f"{before:,}, {interval(self.free):,} cycles a frame as with deep ones"
+            f"{before:,}, {interval(self.free):,} cycles per frame as with deep ones"
         )
 
-    def save(self, build: Path) -> None:
+    def save(self, folder: Path) -> None:
         """Write `fifos.json` into the build folder."""
         sizing = self.sizing
         depths = {fifo.stream: fifo.depth for fifo in self.design.fifos}
         held = {fifo.stream: self.free.fifo_max[fifo.name] for fifo in self.design.fifos}
         held_stalled = {f.stream: self.stalled.fifo_max[f.name] for f in self.design.fifos}
         write_json(
-            build / FIFOS_FILE,
+            folder / FIFOS_FILE,
             {
                 "source": "RTL simulation in Verilator, frames back to back",
                 "frames": sizing.frames,
@@ -181,6 +215,6 @@ def confirm(
         }
     raise InternalError(
         f"`{compiled.design.name}` is slower than with deep FIFOs",
-        why=f"{sizing.interval} cycles a frame were reached, and not again in {TRIES} tries",
+        why=f"{sizing.interval} cycles per frame were reached, and not again in {TRIES} tries",
         do=f"export with `--fifo-depths {ANALYTIC}`, and report it",
     )

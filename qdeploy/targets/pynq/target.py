@@ -1,0 +1,77 @@
+"""The target `pynq`: hardware for a board of `hw/boards`, packaged for Vivado and PYNQ."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdeploy.build_folder import INT_FILE
+from qdeploy.codegen.onnx.session import IntSimulator
+from qdeploy.design.manifest import Design
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.targets.finished import FinishedBuild
+from qdeploy.targets.pynq.package import check_sign, make_package
+from qdeploy.targets.pynq.shell import dma_bytes
+from qdeploy.targets.target import Target
+
+GOLDEN_FRAMES = 64
+
+
+class PynqTarget(Target):
+    """Boards with Zynq or Zynq UltraScale+."""
+
+    name = "pynq"
+    steps = (
+        "lower",
+        "check_hardware",
+        "frames",
+        "score",
+        "compile",
+        "size_fifos",
+        "synthesize",
+        "estimate",
+        "ladder",
+        "package",
+        "record",
+    )
+    rungs = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
+    default_board = "pynq-z2"
+
+    def accept_graph(self, graph: IntegerGraph) -> None:
+        check_sign(graph.input, graph.tensors[graph.input].dtype.signed)
+
+    def accept_design(self, design: Design) -> None:
+        for stream in (design.input, design.output):
+            dma_bytes(stream)
+
+    def package(self, build: FinishedBuild) -> str:
+        """See `make_package` for the errors.
+
+        The golden integers come from the integer graph, the reference every level has to equal.
+        """
+        if build.frames is None or build.design is None or build.board is None:
+            raise InternalError("a package for pynq needs frames, a design and a board")
+        graph = build.graph
+        golden = build.frames.first(GOLDEN_FRAMES)
+        outputs = IntSimulator(build.folder / INT_FILE).run(golden.codes)[graph.output]
+        make_package(
+            build.folder,
+            build.design,
+            build.board,
+            golden.raw,
+            outputs.astype(np.int64),
+            classes=build.classes or _numbers(graph),
+            input_bits=build.input_bits,
+            cycles_per_frame=build.cycles_per_frame,
+        )
+        return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
+
+
+def _numbers(graph: IntegerGraph) -> tuple[str, ...]:
+    """Numbers for names of the classes."""
+    last = graph.producer(graph.output)
+    logits = last.inputs[0] if isinstance(last, ArgMax) else graph.output
+    return tuple(str(index) for index in range(graph.tensors[logits].shape[0]))
+
+
+TARGET = PynqTarget()

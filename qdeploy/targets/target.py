@@ -1,0 +1,47 @@
+"""What a target declares and does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.targets.finished import FinishedBuild
+
+
+class Target(ABC):
+    """Makes a deployment package of a finished build, and rejects early what it cannot deploy.
+
+    Attributes:
+        name: what `--target` calls it.
+        steps: the steps of its builds by name, in order; `qdeploy.build.steps` has them. A step's
+            options, such as `--fps`, are refused for a target that does not declare the step.
+        rungs: the rungs of its ladder by name; `qdeploy.verify.ladder.RUNGS` has them.
+        default_board: the board to build for when none is named; None for a target without boards.
+    """
+
+    name: ClassVar[str]
+    steps: ClassVar[tuple[str, ...]]
+    rungs: ClassVar[tuple[str, ...]] = ()
+    default_board: ClassVar[str | None] = None
+
+    def accept_graph(self, graph: IntegerGraph) -> None:
+        """Reject a network that the target cannot run, before anything is made of it.
+
+        Raises:
+            UnsupportedLayerError: says why.
+        """
+        return
+
+    def accept_design(self, design: Design) -> None:
+        """Reject a design that the target cannot hold, before it is sized and synthesized.
+
+        Raises:
+            FoldingError: says why.
+        """
+        return
+
+    @abstractmethod
+    def package(self, build: FinishedBuild) -> str:
+        """Make the package in the build folder; one line about it, for people."""

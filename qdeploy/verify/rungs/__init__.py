@@ -1,0 +1,1 @@
+"""The rungs of the ladder, one file per rung: each runs one level and compares it."""

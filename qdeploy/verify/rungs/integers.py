@@ -1,0 +1,57 @@
+"""The int rung: the integer file in onnxruntime, against int64 arithmetic in numpy."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdeploy.build_folder import INT_FILE
+from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.codegen.onnx.session import IntSimulator
+from qdeploy.ir.reference import run_reference
+from qdeploy.verify.compare import compare
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.integer_codes import as_int64
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung
+
+if TYPE_CHECKING:
+    from qdeploy.codegen.onnx.session import Level
+
+OPTIMIZATION_LEVELS: tuple[Level, ...] = ("disable", "basic", "extended", "all")
+
+
+class IntegersRung(Rung):
+    """The file users get, at every optimization level of onnxruntime."""
+
+    name = "int"
+    needs = (INT_FILE,)
+
+    def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
+        names = inputs.graph.boundaries()
+        exact = run_reference(inputs.graph, inputs.frames)
+        total = compare(names, exact, reference)
+        codes, mismatches = total.codes, total.mismatches
+        first = total.first
+        with tempfile.TemporaryDirectory() as folder:
+            tapped = Path(folder) / "taps.onnx"
+            emit_onnx(inputs.graph, tapped, taps=True)
+            for level in OPTIMIZATION_LEVELS:
+                for path, checked in ((tapped, names), (inputs.folder / INT_FILE, names[-1:])):
+                    found = as_int64(IntSimulator(path, level=level).run(inputs.frames))
+                    part = compare(checked, exact, found)
+                    codes, mismatches = codes + part.codes, mismatches + part.mismatches
+                    first = first or part.first
+        return RungResult(
+            self.name,
+            frames=total.frames,
+            boundaries=total.boundaries,
+            codes=codes,
+            mismatches=mismatches,
+            note=first.sentence() if first else "",
+            details={
+                "optimization_levels": list(OPTIMIZATION_LEVELS),
+                "against": "int64 arithmetic in numpy",
+            },
+        )

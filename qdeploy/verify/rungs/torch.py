@@ -1,0 +1,81 @@
+"""The torch rung: the Brevitas network in eval mode.
+
+Batch norm computes with the scales and biases of the exported file. How far the network with its
+batch norm as trained, which rounds differently, is from that is recorded in the details.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from qdeploy.build_folder import QONNX_FILE
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
+from qdeploy.lowering.canonical.names import call_of
+from qdeploy.lowering.from_torch.export import deployed_network
+from qdeploy.lowering.from_torch.module_calls import outputs_by_call
+from qdeploy.verify.float_levels import codes_at_boundaries, float_result, scale_of
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung
+
+
+class TorchRung(Rung):
+    """Computes in float32: exact where every scale is a power of two."""
+
+    name = "torch"
+    needs = (QONNX_FILE,)
+
+    def absent(self, inputs: LadderInputs) -> str | None:
+        if inputs.network is None:
+            return "there is no trained network beside the QONNX file"
+        return None
+
+    def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
+        if inputs.network is None:
+            raise InternalError("the torch rung needs a network")
+        deployed = deployed_network(inputs.network, inputs.folder / QONNX_FILE)
+        actual = torch_codes(deployed, inputs.graph, inputs.frames)
+        result = float_result(self.name, inputs, reference, actual)
+        live = torch_codes(inputs.network, inputs.graph, inputs.frames)
+        trained = float_result(self.name, inputs, reference, live)
+        figures = {
+            "codes": trained.codes,
+            "mismatches": trained.mismatches,
+            "origins": trained.origins,
+            "class_mismatches": trained.class_mismatches,
+        }
+        return replace(result, details=result.details | {"batch_norm_as_trained": figures})
+
+
+def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
+    """Codes at every boundary of a Brevitas network in evaluation.
+
+    Use `freeze_batch_norm(network)` for the network whose numbers the QONNX file holds.
+
+    Args:
+        network: its modules' calls are found by the graph's layer names.
+        graph: the integer graph of its export.
+        codes: input codes (N, *shape).
+    """
+    calls = {}
+    for name in graph.boundaries():
+        node = graph.producer(name)
+        if name == "logits":
+            calls[name] = ("", 1)
+        elif isinstance(node, Threshold):
+            calls[name] = (node.layer, call_of(name, f"{node.layer}.code"))
+    frames = torch.from_numpy(np.asarray(codes).astype(np.float32)) * scale_of(
+        graph.tensors[graph.input]
+    )
+    seen = outputs_by_call(network, frames, {layer for layer, _ in calls.values()})
+    found = {
+        name: seen[layer][call - 1].cpu().numpy()
+        for name, (layer, call) in calls.items()
+        if len(seen.get(layer, ())) >= call
+    }
+    return codes_at_boundaries(graph, found, codes)
