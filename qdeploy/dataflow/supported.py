@@ -1,6 +1,6 @@
 """Whether a network can become hardware, asked in seconds, before any training.
 
-The lowering is asked first (`lowering/from_torch/supported.py`); the integer graph of the untrained
+The lowering is asked first (`lowering/from_torch/trial.py`); the integer graph of the untrained
 network goes on to FINN's hardware layers and their backends. Folding, files and synthesis are left
 out: whether a design fits depends on the board and the rate.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.compile import hardware_layers
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,4 +29,4 @@ def check_hardware(
     Raises:
         UnsupportedLayerError: names the layer, the reason and what is accepted.
     """
-    hardware_layers(check_network(network, input_shape, input_bits=input_bits))
+    hardware_layers(lower_untrained(network, input_shape, input_bits=input_bits))

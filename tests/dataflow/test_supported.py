@@ -8,7 +8,7 @@ from torch import nn
 
 from qdeploy.dataflow.supported import check_hardware
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
@@ -78,7 +78,7 @@ class EndsInMap(nn.Module):
 
 def test_what_only_the_hardware_lacks_is_refused_before_training_too() -> None:
     network = EndsInMap(network_of("convnet"))
-    assert check_network(network).nodes
+    assert lower_untrained(network).nodes
     with pytest.raises(UnsupportedLayerError, match="layer `flatten`") as caught:
         check_hardware(network)
     assert caught.value.why and caught.value.do

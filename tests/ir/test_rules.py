@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -147,7 +147,7 @@ def test_intervals_of_sums_are_exactly_what_brute_force_finds(
 def assert_same_at_every_level(graph: IntegerGraph, inputs: np.ndarray, folder: Path) -> None:
     expected = run_reference(graph, inputs)
     emit_onnx(graph, folder / "int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         found = IntSimulator(folder / "int.onnx", level=level).run(inputs)
         wrong = [name for name in expected if not np.array_equal(found[name], expected[name])]
         assert wrong == [], level

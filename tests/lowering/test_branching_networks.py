@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
@@ -23,7 +23,7 @@ from qdeploy.ir.integer_graph import (
 )
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.lowering.integers.lower import lower, lower_with_affine
 from qdeploy.verify.float_levels import differences, qonnx_codes
 from qdeploy.verify.rungs.torch import torch_codes
@@ -92,7 +92,7 @@ def test_every_level_gives_the_same_codes_at_every_boundary(
     ):
         assert differences(lowered, codes, {name: found[name] for name in exact}, expected) == []
     emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
         assert list(simulated) == graph.boundaries()
         wrong = [name for name in expected if not np.array_equal(simulated[name], expected[name])]
@@ -165,7 +165,7 @@ def test_logits_and_the_largest_one_are_given_for_every_pixel(layers: Any, tmp_p
     assert np.array_equal(found["class"][:, 0], found["logits"].argmax(1))
     assert len(np.unique(found["class"])) > 1
     emit_onnx(graph, tmp_path / "class.onnx")
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "class.onnx", level=level).run(codes)
         assert np.array_equal(simulated["class"], found["class"]), level
     wide = next(node for node in graph.nodes if node.layer == "wide")
@@ -177,5 +177,5 @@ def test_logits_and_the_largest_one_are_given_for_every_pixel(layers: Any, tmp_p
 def test_a_network_with_branches_passes_the_early_check(kind: str, layers: Any) -> None:
     network = NETWORKS[kind](layers("float", False, 2, 2))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    check_network(network)
+    lower_untrained(network)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.verify.float_levels import qonnx_codes
@@ -49,6 +49,6 @@ def test_every_tie_falls_as_in_the_official_executor(
     found = qonnx_codes(path, graph, codes)
     assert np.array_equal(found["logits"], expected["logits"])
     emit_onnx(graph, tmp_path / "int.onnx")
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "int.onnx", level=level).run(codes)
         assert np.array_equal(simulated["logits"], expected["logits"]), level

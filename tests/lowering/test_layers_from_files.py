@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Conv, Dense, GlobalSum, IntegerGraph, MaxPool
 from qdeploy.ir.reference import run_reference
@@ -57,7 +57,7 @@ def agree(path: Path, folder: Path) -> IntegerGraph:
     found = qonnx_codes(path, graph, codes)
     assert [name for name in expected if not np.array_equal(found[name], expected[name])] == []
     emit_onnx(graph, folder / "int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(folder / "int.onnx", level=level).run(codes)
         wrong = [name for name in expected if not np.array_equal(simulated[name], expected[name])]
         assert wrong == [], level

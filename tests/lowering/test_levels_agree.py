@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.ir.integer_graph import Bias, Conv, MaxPool, Threshold
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.canonical.executor import execute
@@ -56,7 +56,7 @@ def test_all_levels_give_the_same_codes_at_every_boundary(
         assert all(d.distance is not None and d.distance < Fraction(1, 10**5) for d in origin)
         assert len(origin) <= 1
     emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
         assert list(simulated) == graph.boundaries()
         for name, values in simulated.items():
@@ -75,7 +75,7 @@ def test_wide_and_narrow_activations_agree(
     graph, codes = lower(path), frames(network.input_shape)
     expected = run_reference(graph, codes)
     emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
         assert all(np.array_equal(simulated[name], expected[name]) for name in expected), level
     found = torch_codes(network, graph, codes)

@@ -7,8 +7,8 @@ than ConvInteger. Nothing is rounded on the way:
               and its input's interval; a larger layer is split by bits, W = W_0 + 2^k·W_1, into
               layers that stay below, and the parts are added in float64; sums of pixels and of
               branches beyond 2^24, and what reads them, are float64 throughout
-    codes     `requantize.py`: the threshold table folded into the layer, or a line, or comparisons,
-              each proved equal to the table
+    codes     the threshold table folded into the layer, or a line, or comparisons, each proved
+              equal to the table (`float_codes.py`)
 
 so the result does not depend on the order of summation or on the optimization level of the runtime.
 """
@@ -80,7 +80,7 @@ class _Emitter:
     constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = field(
         default_factory=dict
     )
-    carriers: dict[str, str] = field(default_factory=dict)
+    onnx_value_of: dict[str, str] = field(default_factory=dict)
     wide: set[str] = field(default_factory=set)
 
     def model(self, taps: bool) -> ModelProto:
@@ -89,7 +89,7 @@ class _Emitter:
         source = graph.tensors[graph.input]
         if source.dtype.bits > 8:
             raise InternalError("the input's codes do not fit a byte")
-        self.carriers[graph.input] = self.op("Cast", graph.input, to=TensorProto.FLOAT)
+        self.onnx_value_of[graph.input] = self.op("Cast", graph.input, to=TensorProto.FLOAT)
         done: set[str] = set()
         for node in graph.nodes:
             if node.name in done:
@@ -134,7 +134,7 @@ class _Emitter:
     def _output(self, tensor: Tensor) -> onnx.ValueInfoProto:
         producer = self.graph.producer(tensor.name)
         kind = TensorProto.INT64 if isinstance(producer, ArgMax) else TensorProto.INT32
-        self.op("Cast", self.carriers[tensor.name], output=tensor.name, to=kind)
+        self.op("Cast", self.onnx_value_of[tensor.name], output=tensor.name, to=kind)
         return helper.make_tensor_value_info(tensor.name, kind, ["N", *tensor.shape])
 
     def _folded_user(self, node: Node) -> Threshold | None:
@@ -164,7 +164,7 @@ class _Emitter:
         scale = fold.multiplier / 2.0**fold.shift
         weights = node.weights * scale.reshape(-1, *([1] * (node.weights.ndim - 1)))
         value = self._product(node, weights, fold.bias / 2.0**fold.shift)
-        self.carriers[user.output] = self._clipped(value, user)
+        self.onnx_value_of[user.output] = self._clipped(value, user)
 
     def _product(
         self, node: Conv | Dense, weights: npt.NDArray[Any], bias: npt.NDArray[Any] | None
@@ -190,7 +190,7 @@ class _Emitter:
         return self.op("MatMul", source, columns)
 
     def _emit(self, node: Node) -> None:
-        source = self.carriers[node.inputs[0]]
+        source = self.onnx_value_of[node.inputs[0]]
         if isinstance(node, Conv | Dense):
             result = self._exact_sum(node)
         elif isinstance(node, Bias):
@@ -212,18 +212,18 @@ class _Emitter:
             result = self.op("ArgMax", integers, axis=1, keepdims=1, select_last_index=0)
         else:
             raise InternalError(f"no ONNX form for {type(node).__name__} ({node.name})")
-        self.carriers[node.output] = result
+        self.onnx_value_of[node.output] = result
 
     def _float32(self, name: str) -> str:
-        """The carrier of a tensor that float32 holds."""
+        """The ONNX value of a tensor that float32 holds."""
         if name not in self.wide:
-            return self.carriers[name]
+            return self.onnx_value_of[name]
         if _largest(self.graph.tensors[name]) >= EXACT_FLOAT32:
             raise InternalError(f"{name} does not fit float32")
-        return self.op("Cast", self.carriers[name], to=TensorProto.FLOAT)
+        return self.op("Cast", self.onnx_value_of[name], to=TensorProto.FLOAT)
 
     def _float64(self, name: str) -> str:
-        return self.op("Cast", self.carriers[name], to=TensorProto.DOUBLE)
+        return self.op("Cast", self.onnx_value_of[name], to=TensorProto.DOUBLE)
 
     def _add(self, node: Add) -> str:
         tensors = (*node.inputs, node.output)
@@ -243,7 +243,7 @@ class _Emitter:
         return self.op("ReduceSum", self._float64(node.inputs[0]), axes, keepdims=0)
 
     def _moved(self, node: MaxPool | Flatten) -> str:
-        source = self.carriers[node.inputs[0]]
+        source = self.onnx_value_of[node.inputs[0]]
         if node.inputs[0] in self.wide:
             self.wide.add(node.output)
         if isinstance(node, Flatten):
@@ -274,7 +274,7 @@ class _Emitter:
         table = node.thresholds
         lo, hi = self._intervals(node.inputs[0])
         rank = len(self.graph.tensors[node.inputs[0]].shape)
-        source = self.carriers[node.inputs[0]]
+        source = self.onnx_value_of[node.inputs[0]]
         fold = self._fold_elementwise(node, lo, hi)
         if fold is not None:
             return self._folded(source, node, fold, rank)

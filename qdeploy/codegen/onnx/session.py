@@ -13,8 +13,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntArray
 
-Level: TypeAlias = Literal["disable", "basic", "extended", "all"]
-LEVELS: dict[Level, ort.GraphOptimizationLevel] = {
+OptimizationLevel: TypeAlias = Literal["disable", "basic", "extended", "all"]
+OPTIMIZATION_LEVELS: dict[OptimizationLevel, ort.GraphOptimizationLevel] = {
     "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -45,9 +45,9 @@ class IntSimulator:
         UserError: onnxruntime cannot read the file.
     """
 
-    def __init__(self, path: Path, *, level: Level = "all", threads: int = 1) -> None:
+    def __init__(self, path: Path, *, level: OptimizationLevel = "all", threads: int = 1) -> None:
         options = ort.SessionOptions()
-        options.graph_optimization_level = LEVELS[level]
+        options.graph_optimization_level = OPTIMIZATION_LEVELS[level]
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from onnx import NodeProto
 
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.canonical.names import layer_of
+from qdeploy.lowering.canonical.module_names import module_path
 
 WEIGHTED = "codes -> {} with quantized weights -> batch norm or bias -> ReLU -> quantizer"
 AFFINE = (
@@ -110,7 +110,7 @@ def refuse(
         expected: the pattern such a node has to be part of; by default that of its kind.
     """
     return refuse_layer(
-        layer_of(node),
+        module_path(node),
         node.name or node.output[0],
         node.op_type,
         found,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ from qdeploy.lowering.canonical.import_qonnx import (
     affine_of_batch_norm,
     one_input_one_output,
 )
-from qdeploy.lowering.canonical.names import layer_of
+from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.passes import (
     add_initializer,
     initializers,
@@ -95,8 +94,7 @@ def export_qonnx_file(
     frozen = freeze_batch_norm(network)
     frame = torch.zeros(1, *input_shape)
     with atomic_path(path) as temporary:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with torch.no_grad():
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             export_qonnx(
                 frozen,
@@ -127,7 +125,7 @@ def deployed_network(network: nn.Module, path: Path) -> nn.Module:
     known = initializers(model)
     modules = dict(frozen.named_modules())
     for node in model.graph.node:
-        module = modules.get(layer_of(node))
+        module = modules.get(module_path(node))
         if isinstance(module, ChannelAffine) and node.op_type in ("Mul", "Add"):
             target = module.scale if node.op_type == "Mul" else module.bias
             value = next(known[name] for name in node.input if name in known)
@@ -150,7 +148,7 @@ def _unsigned_bit_layers(network: nn.Module) -> set[str]:
 def _restore_unsigned_bits(model: ModelProto, layers: set[str]) -> None:
     """Brevitas writes every 1-bit quantizer as -1/+1; the unsigned ones are 0/1."""
     for node in list(model.graph.node):
-        if node.op_type == "BipolarQuant" and layer_of(node) in layers:
+        if node.op_type == "BipolarQuant" and module_path(node) in layers:
             constants = [
                 add_initializer(model, f"{node.output[0]}_{key}", np.array(value, np.float32))
                 for key, value in (("zero_point", 0), ("bit_width", 1))

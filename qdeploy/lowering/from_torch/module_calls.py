@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.lowering.canonical.names import path_of, scope_of
+from qdeploy.lowering.canonical.module_names import path_of, scope_of
 
 
 def outputs_by_call(

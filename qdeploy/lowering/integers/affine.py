@@ -49,7 +49,7 @@ class QuantizedConstant:
 
 
 @dataclass(frozen=True)
-class Activation:
+class AffineTensor:
     """An integer tensor with the affine map to the file's float values.
 
     `gain` and `offset` have one entry, or one for each channel.
@@ -60,7 +60,7 @@ class Activation:
     offset: Fractions = (Fraction(0),)
     rectified: bool = False
 
-    def times(self, factor: Fractions) -> Activation:
+    def times(self, factor: Fractions) -> AffineTensor:
         """The tensor times a constant."""
         multiply = Fraction.__mul__
         return replace(
@@ -72,11 +72,11 @@ class Activation:
         """Whether the values are the integers times one scale, with nothing pending."""
         return not self.rectified and not any(self.offset) and single(self.gain) is not None
 
-    def plus(self, term: Fractions) -> Activation:
+    def plus(self, term: Fractions) -> AffineTensor:
         """The tensor plus a constant."""
         return replace(self, offset=_zip(Fraction.__add__, self.offset, term))
 
-    def repeated(self, count: int) -> Activation:
+    def repeated(self, count: int) -> AffineTensor:
         """The map after each channel became `count` channels."""
         return replace(self, gain=_repeat(self.gain, count), offset=_repeat(self.offset, count))
 
@@ -85,7 +85,7 @@ class Activation:
         return expand(self.gain, channels), expand(self.offset, channels)
 
 
-Value: TypeAlias = RawInput | Constant | QuantizedConstant | Activation
+Value: TypeAlias = RawInput | Constant | QuantizedConstant | AffineTensor
 
 
 def fractions_of(array: npt.NDArray[Any]) -> Fractions:

@@ -14,9 +14,9 @@ from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntegerGraph, IntType, Node, Tensor
 from qdeploy.ir.intervals import Intervals
 from qdeploy.ir.rules import check_graph
-from qdeploy.lowering.canonical.names import layer_of, unique
+from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import Activation, expand
+from qdeploy.lowering.integers.affine import AffineTensor, expand
 from qdeploy.lowering.integers.thresholds import Quantizer
 
 ACCUMULATOR_BITS = 32
@@ -104,7 +104,7 @@ class Builder:
                 why=f"accumulators have at most {ACCUMULATOR_BITS} bits",
                 do=do,
             )
-        tensor = Tensor(f"{layer_of(node)}.{kind}", shape, dtype, lo, hi, scale)
+        tensor = Tensor(f"{module_path(node)}.{kind}", shape, dtype, lo, hi, scale)
         name = self.add_tensor(tensor, node.output[0])
         self.intervals[name] = interval
         return name
@@ -127,7 +127,7 @@ class Builder:
         """
         return isinstance(self.producer(name), Conv | Dense | Bias)
 
-    def oriented(self, value: Activation) -> Activation:
+    def oriented(self, value: AffineTensor) -> AffineTensor:
         """The map of a value from its tensor as it is now, sign changes of channels included."""
         turned = self.signs.get(value.tensor)
         if not turned:

@@ -12,24 +12,24 @@ import numpy as np
 from onnx import NodeProto, helper
 
 from qdeploy.ir.integer_graph import Conv, Flatten, IntArray, IntType, MaxPool, Tensor, Threshold
-from qdeploy.lowering.canonical.names import call_number, layer_of, numbered
+from qdeploy.lowering.canonical.module_names import call_number, module_path, numbered
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import Activation, single
+from qdeploy.lowering.integers.affine import AffineTensor, single
 from qdeploy.lowering.integers.builder import Builder, ThresholdSource
 from qdeploy.lowering.integers.thresholds import Quantizer, code_bounds, threshold_table
 
 
 def lower_threshold(
-    builder: Builder, node: NodeProto, value: Activation, quantizer: Quantizer, dtype: IntType
-) -> Activation:
+    builder: Builder, node: NodeProto, value: AffineTensor, quantizer: Quantizer, dtype: IntType
+) -> AffineTensor:
     """Codes of a quantizer behind an affine map; channels with a negative gain change sign.
 
     A quantizer that changes no code, and one that repeats an earlier one, make no node.
     """
-    layer = layer_of(node)
+    layer = module_path(node)
     source = builder.tensors[value.tensor]
     if _changes_nothing(builder, value, quantizer, source):
-        return Activation(value.tensor, value.gain)
+        return AffineTensor(value.tensor, value.gain)
     value = builder.oriented(value)
     gain, offset = value.expanded(source.shape[0])
     tensor = value.tensor
@@ -41,7 +41,7 @@ def lower_threshold(
     table = threshold_table(gain, offset, quantizer, interval)
     made = _made_before(builder, tensor, table, quantizer, dtype)
     if made is not None:
-        return Activation(made, (quantizer.scale,))
+        return AffineTensor(made, (quantizer.scale,))
     lo, hi = code_bounds(table, quantizer.lo, interval)
     call = call_number(node)
     name = numbered(f"{layer}.code", call)
@@ -59,10 +59,10 @@ def lower_threshold(
             quantizer.lo,
         )
     )
-    return Activation(output, (quantizer.scale,))
+    return AffineTensor(output, (quantizer.scale,))
 
 
-def lower_max_pool(builder: Builder, node: NodeProto, value: Activation) -> Activation:
+def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
     """The largest code of each window."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     kernel = tuple(attributes["kernel_shape"])
@@ -98,7 +98,7 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: Activation) -> Acti
         (height + pads[0] + pads[2] - kernel[0]) // stride[0] + 1,
         (width + pads[1] + pads[3] - kernel[1]) // stride[1] + 1,
     )
-    layer = layer_of(node)
+    layer = module_path(node)
     tensor = Tensor(f"{layer}.code", shape, source.dtype, source.lo, source.hi, single(value.gain))
     output = builder.add_tensor(tensor, node.output[0])
     builder.nodes.append(
@@ -112,10 +112,10 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: Activation) -> Acti
             (pads[0], pads[1], pads[2], pads[3]),
         )
     )
-    return Activation(output, value.gain, value.offset, value.rectified)
+    return AffineTensor(output, value.gain, value.offset, value.rectified)
 
 
-def lower_flatten(builder: Builder, node: NodeProto, value: Activation) -> Activation:
+def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
     """Channels become elements; one map per channel is repeated."""
     source = builder.tensors[value.tensor]
     if len(source.shape) == 1:
@@ -124,7 +124,7 @@ def lower_flatten(builder: Builder, node: NodeProto, value: Activation) -> Activ
         raise refuse(
             node, "a Flatten in front of the quantizer", do="flatten behind the activation"
         )
-    layer = layer_of(node)
+    layer = module_path(node)
     tensor = Tensor(
         f"{layer}.flat", (source.size,), source.dtype, source.lo, source.hi, source.scale
     )
@@ -133,7 +133,7 @@ def lower_flatten(builder: Builder, node: NodeProto, value: Activation) -> Activ
         Flatten(builder.node_name(layer, "flatten"), layer, (value.tensor,), output)
     )
     per_channel = value.repeated(source.size // source.shape[0])
-    return Activation(output, per_channel.gain, per_channel.offset, value.rectified)
+    return AffineTensor(output, per_channel.gain, per_channel.offset, value.rectified)
 
 
 def _turned(builder: Builder, node: NodeProto, name: str, channels: frozenset[int]) -> str:
@@ -149,7 +149,7 @@ def _turned(builder: Builder, node: NodeProto, name: str, channels: frozenset[in
             why="thresholds count upwards",
             do="put the batch norm behind a layer, or keep its factors positive",
         )
-    layer, count = layer_of(node), source.shape[0]
+    layer, count = module_path(node), source.shape[0]
     weights = np.ones((count, 1, 1, 1), dtype=np.int64)
     weights[list(channels)] = -1
     interval = builder.channel_intervals(name).negated(channels)
@@ -177,7 +177,7 @@ def _made_before(
 
 
 def _changes_nothing(
-    builder: Builder, value: Activation, quantizer: Quantizer, source: Tensor
+    builder: Builder, value: AffineTensor, quantizer: Quantizer, source: Tensor
 ) -> bool:
     return (
         single(value.gain) == quantizer.scale

@@ -14,16 +14,16 @@ from math import prod
 from onnx import NodeProto, helper
 
 from qdeploy.ir.integer_graph import Add, GlobalSum
-from qdeploy.lowering.canonical.names import layer_of
+from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import Activation, Fractions, single
+from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
 from qdeploy.lowering.integers.builder import Builder
 
 _NARROWER = "quantize the sum, or use fewer bits in front of it"
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")
 
 
-def lower_add(builder: Builder, node: NodeProto, a: Activation, b: Activation) -> Activation:
+def lower_add(builder: Builder, node: NodeProto, a: AffineTensor, b: AffineTensor) -> AffineTensor:
     """The sum of two quantized branches of one shape and one scale."""
     for branch in (a, b):
         _quantized(builder, node, branch, "one of its two inputs is not quantized")
@@ -48,14 +48,14 @@ def lower_add(builder: Builder, node: NodeProto, a: Activation, b: Activation) -
     interval = builder.channel_intervals(a.tensor).plus(builder.channel_intervals(b.tensor))
     scale = single(gains)
     output = builder.accumulator(node, left.shape, interval, "sum", scale, do=_NARROWER)
-    layer = layer_of(node)
+    layer = module_path(node)
     builder.nodes.append(Add(builder.node_name(layer, "add"), layer, (a.tensor, b.tensor), output))
-    return Activation(output, a.gain).plus(a.offset).plus(b.offset)
+    return AffineTensor(output, a.gain).plus(a.offset).plus(b.offset)
 
 
 def lower_average(
-    builder: Builder, node: NodeProto, value: Activation, axes: list[int] | None = None
-) -> Activation:
+    builder: Builder, node: NodeProto, value: AffineTensor, axes: list[int] | None = None
+) -> AffineTensor:
     """The mean over all pixels of a feature map; `axes` of a ReduceMean that gets them as input."""
     source = builder.tensors[value.tensor]
     if len(source.shape) != 3 or not _whole_map(node, source.shape, axes):
@@ -71,21 +71,21 @@ def lower_average(
     gain = tuple(g / pixels for g in value.gain)
     scale = single(gain)
     output = builder.accumulator(node, source.shape[:1], interval, "sum", scale, do=_NARROWER)
-    layer = layer_of(node)
+    layer = module_path(node)
     builder.nodes.append(
         GlobalSum(builder.node_name(layer, "pool"), layer, (value.tensor,), output)
     )
-    return Activation(output, gain, value.offset)
+    return AffineTensor(output, gain, value.offset)
 
 
-def _sum_of_maps(a: Activation, b: Activation, channels: int) -> Activation:
+def _sum_of_maps(a: AffineTensor, b: AffineTensor, channels: int) -> AffineTensor:
     gains = zip(a.expanded(channels)[0], b.expanded(channels)[0], strict=True)
     total = tuple(g + h for g, h in gains)
     one = single(total)
-    return Activation(a.tensor, total if one is None else (one,)).plus(a.offset).plus(b.offset)
+    return AffineTensor(a.tensor, total if one is None else (one,)).plus(a.offset).plus(b.offset)
 
 
-def _quantized(builder: Builder, node: NodeProto, value: Activation, found: str) -> None:
+def _quantized(builder: Builder, node: NodeProto, value: AffineTensor, found: str) -> None:
     if not builder.is_accumulator(value.tensor) and not value.rectified:
         return
     producer = builder.producer(value.tensor)

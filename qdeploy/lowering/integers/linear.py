@@ -15,10 +15,10 @@ from onnx import NodeProto, helper
 
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
 from qdeploy.ir.intervals import accumulator_intervals, convolution_intervals
-from qdeploy.lowering.canonical.names import layer_of
+from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import (
-    Activation,
+    AffineTensor,
     Constant,
     Fractions,
     QuantizedConstant,
@@ -30,7 +30,7 @@ from qdeploy.lowering.integers.affine import (
 from qdeploy.lowering.integers.builder import Builder
 
 
-def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activation:
+def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
     """A 2-D convolution with quantized weights; a bias becomes part of the offset."""
     x, weights = _inputs(builder, node, *operands[:2])
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -71,7 +71,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
         + 1
         for axis, size in enumerate(source.shape[1:])
     )
-    layer = layer_of(node)
+    layer = module_path(node)
     if height < 1 or width < 1:
         raise refuse(
             node,
@@ -102,7 +102,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> Activatio
     return result if len(operands) < 3 else result.plus(_bias(node, operands[2]))
 
 
-def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activation:
+def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
     """A matrix product activation · constant; weights (in, out) in the file."""
     x, weights = _inputs(builder, node, *operands)
     source = builder.tensors[x.tensor]
@@ -113,7 +113,7 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activat
             do="flatten in front of a fully connected layer",
         )
     turned = weights.transposed([1, 0])
-    layer = layer_of(node)
+    layer = module_path(node)
     interval = accumulator_intervals(turned.codes, source.lo, source.hi)
     output = builder.accumulator(node, (len(turned.codes),), interval, "acc")
     builder.nodes.append(
@@ -124,7 +124,7 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> Activat
 
 def _inputs(
     builder: Builder, node: NodeProto, *operands: Value
-) -> tuple[Activation, QuantizedConstant]:
+) -> tuple[AffineTensor, QuantizedConstant]:
     x, weights = operands
     if isinstance(x, RawInput):
         raise refuse(
@@ -133,7 +133,7 @@ def _inputs(
             why="from the first quantizer on everything is integers",
             do="put a QuantIdentity with scale 2**-input_bits in front of the first layer",
         )
-    if not isinstance(x, Activation):
+    if not isinstance(x, AffineTensor):
         raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
     if isinstance(weights, Constant):
         raise refuse(
@@ -189,12 +189,12 @@ def _row_scales(node: NodeProto, weights: QuantizedConstant) -> Fractions:
     return fractions_of(rows[:, 0])
 
 
-def _scaled(output: str, x: Activation, weights: IntArray, scales: Fractions) -> Activation:
+def _scaled(output: str, x: AffineTensor, weights: IntArray, scales: Fractions) -> AffineTensor:
     gain, offset = x.gain[0], x.offset[0]
     sums = weights.reshape(len(weights), -1).sum(axis=1)
     gains = tuple(s * gain for s in scales)
     offsets = tuple(s * offset * int(m) for s, m in zip(scales, sums, strict=True))
-    return Activation(output, gains, offsets)
+    return AffineTensor(output, gains, offsets)
 
 
 def _bias(node: NodeProto, value: Value) -> tuple[Fraction, ...]:

@@ -15,13 +15,13 @@ from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import ArgMax, Bias, IntType, Tensor
 from qdeploy.ir.intervals import Intervals
-from qdeploy.lowering.canonical.names import layer_of
+from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import LOGITS, refuse
-from qdeploy.lowering.integers.affine import Activation, expand, single
+from qdeploy.lowering.integers.affine import AffineTensor, expand, single
 from qdeploy.lowering.integers.builder import Builder
 
 
-def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: str) -> float:
+def lower_logits(builder: Builder, node: NodeProto, value: AffineTensor, source: str) -> float:
     """Absorb the last offset, name the tensor `logits` and return the scale."""
     if value.rectified:
         raise refuse(
@@ -73,7 +73,7 @@ def lower_logits(builder: Builder, node: NodeProto, value: Activation, source: s
 
 def lower_argmax(builder: Builder, node: NodeProto, source: str) -> str:
     """The index of the largest logit, of each pixel for a map; returns the tensor."""
-    layer = layer_of(node)
+    layer = module_path(node)
     logits = builder.tensors["logits"]
     top = logits.shape[0] - 1
     tensor = Tensor("class", (1, *logits.shape[1:]), IntType.holding(0, top), 0, top)
@@ -82,8 +82,8 @@ def lower_argmax(builder: Builder, node: NodeProto, source: str) -> str:
     return output
 
 
-def _last_bias(builder: Builder, node: NodeProto, value: Activation, scale: Fraction) -> str:
-    layer, source = layer_of(node), builder.tensors[value.tensor]
+def _last_bias(builder: Builder, node: NodeProto, value: AffineTensor, scale: Fraction) -> str:
+    layer, source = module_path(node), builder.tensors[value.tensor]
     exact = [o / scale for o in expand(value.offset, source.shape[0])]
     bias = [round(b) for b in exact]
     worst = max(abs(b - whole) for b, whole in zip(exact, bias, strict=True))

@@ -2,9 +2,9 @@
 
 Every tensor of the file is followed as value = gain·n + offset with integers n and exact fractions
 (`affine.py`). Convolutions and matrix products multiply gains, constants change gain and offset,
-sums of branches and averages add integers (`lower_join.py`), and a quantizer turns the whole map
+sums of branches and averages add integers (`join.py`), and a quantizer turns the whole map
 into integer thresholds (`thresholds.py`). A tensor of the file may be read by several nodes: each
-goes on from the same integers. The end is `lower_logits.py`.
+goes on from the same integers. The end is `logits.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse, refuse_operator
 from qdeploy.lowering.integers.affine import (
-    Activation,
+    AffineTensor,
     Constant,
     QuantizedConstant,
     RawInput,
@@ -34,7 +34,7 @@ from qdeploy.lowering.integers.codes import lower_flatten, lower_max_pool, lower
 from qdeploy.lowering.integers.join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
 from qdeploy.lowering.integers.logits import lower_argmax, lower_logits
-from qdeploy.lowering.integers.quantizers import MAX_BITS, quant_parameters, quantize_constant
+from qdeploy.lowering.integers.quant_nodes import MAX_BITS, quant_parameters, quantize_constant
 from qdeploy.lowering.integers.thresholds import Quantizer
 
 
@@ -99,7 +99,7 @@ class _Lowering:
             if node.output[0] == self.model.graph.output[0].name:
                 last = node
         value = self.values.get(self.model.graph.output[0].name)
-        if last is None or not isinstance(value, Activation):
+        if last is None or not isinstance(value, AffineTensor):
             raise UnsupportedLayerError(
                 "the file's output is not computed from its quantized input",
                 where=f"output `{self.model.graph.output[0].name}`",
@@ -115,7 +115,7 @@ class _Lowering:
     def _operands(self, node: NodeProto) -> list[Value]:
         return [self.values[item] for item in node.input if item]
 
-    def _activation(self, node: NodeProto) -> Activation:
+    def _activation(self, node: NodeProto) -> AffineTensor:
         """The node's one activation; the rest of its inputs are constants."""
         operands = self._operands(node)
         if any(isinstance(item, RawInput) for item in operands):
@@ -125,7 +125,7 @@ class _Lowering:
                 why="from the first quantizer on everything is integers",
                 do="put a QuantIdentity with scale 2**-input_bits in front of the first layer",
             )
-        found = [item for item in operands if isinstance(item, Activation)]
+        found = [item for item in operands if isinstance(item, AffineTensor)]
         if len(found) != 1:
             raise refuse(
                 node,
@@ -141,7 +141,7 @@ class _Lowering:
             return quantize_constant(node, self.values, value)
         if isinstance(value, RawInput):
             return self._quantize_input(node, value)
-        if not isinstance(value, Activation):
+        if not isinstance(value, AffineTensor):
             value = self._activation(node)
         if node.op_type == "BipolarQuant":
             raise refuse(
@@ -164,19 +164,19 @@ class _Lowering:
             self.builder, node, value, Quantizer(scale, lo, found.hi), found.dtype
         )
 
-    def _quantize_input(self, node: NodeProto, value: RawInput) -> Activation:
+    def _quantize_input(self, node: NodeProto, value: RawInput) -> AffineTensor:
         found = quant_parameters(node, self.values, MAX_BITS)
         if found.scale.size != 1 or "input" in self.builder.tensors:
             raise refuse(node, "the input has more than one scale", do="use one input quantizer")
         scale = fractions_of(found.scale)[0]
         tensor = Tensor("input", self.input_shape, found.dtype, found.lo, found.hi, scale)
         name = self.builder.add_tensor(tensor, node.output[0])
-        result = Activation(name, (scale,))
+        result = AffineTensor(name, (scale,))
         return lower_flatten(self.builder, node, result) if value.flat else result
 
-    def _constants(self, node: NodeProto, value: Activation) -> tuple[Fraction, ...]:
+    def _constants(self, node: NodeProto, value: AffineTensor) -> tuple[Fraction, ...]:
         """The constant operand, exact, one entry or one per channel."""
-        operand = next(o for o in self._operands(node) if not isinstance(o, Activation))
+        operand = next(o for o in self._operands(node) if not isinstance(o, AffineTensor))
         if isinstance(operand, QuantizedConstant):
             array = np.broadcast_to(operand.scale, operand.codes.shape)
             exact = tuple(
@@ -204,11 +204,11 @@ class _Lowering:
             )
         return exact
 
-    def _scale(self, node: NodeProto) -> Activation:
+    def _scale(self, node: NodeProto) -> AffineTensor:
         value = self._activation(node)
         factor = self._constants(node, value)
         if node.op_type == "Div":
-            if isinstance(self.values[node.input[1]], Activation) or not all(factor):
+            if isinstance(self.values[node.input[1]], AffineTensor) or not all(factor):
                 raise refuse(node, "a division by an activation or by zero", do="multiply instead")
             factor = tuple(1 / f for f in factor)
         if value.rectified and any(f < 0 for f in factor):
@@ -217,9 +217,9 @@ class _Lowering:
             )
         return value.times(factor)
 
-    def _add(self, node: NodeProto) -> Activation:
+    def _add(self, node: NodeProto) -> AffineTensor:
         operands = self._operands(node)
-        branches = [item for item in operands if isinstance(item, Activation)]
+        branches = [item for item in operands if isinstance(item, AffineTensor)]
         if len(branches) != 2:
             return self._shift(node)
         shapes = [shape_of(self.model, name) for name in node.input]
@@ -231,13 +231,13 @@ class _Lowering:
             )
         return lower_add(self.builder, node, *branches)
 
-    def _average(self, node: NodeProto) -> Activation:
+    def _average(self, node: NodeProto) -> AffineTensor:
         value = self._activation(node)
         axes = [item.array for item in self._operands(node) if isinstance(item, Constant)]
         given = [int(axis) for axis in axes[0].reshape(-1)] if axes else None
         return lower_average(self.builder, node, value, given)
 
-    def _shift(self, node: NodeProto) -> Activation:
+    def _shift(self, node: NodeProto) -> AffineTensor:
         value = self._activation(node)
         term = self._constants(node, value)
         if value.rectified and any(term):
@@ -248,18 +248,18 @@ class _Lowering:
                 do="use QuantReLU",
             )
         if node.op_type == "Sub":
-            if isinstance(self.values[node.input[1]], Activation):
+            if isinstance(self.values[node.input[1]], AffineTensor):
                 return value.times((Fraction(-1),)).plus(term)
             term = tuple(-t for t in term)
         return value.plus(term)
 
-    def _relu(self, node: NodeProto) -> Activation:
+    def _relu(self, node: NodeProto) -> AffineTensor:
         value = self._activation(node)
         source = self.builder.tensors[value.tensor]
         codes = not self.builder.is_accumulator(value.tensor)
         if codes and source.lo >= 0 and min(value.gain) >= 0 and min(value.offset) >= 0:
             return value
-        return Activation(value.tensor, value.gain, value.offset, rectified=True)
+        return AffineTensor(value.tensor, value.gain, value.offset, rectified=True)
 
     def _flatten(self, node: NodeProto) -> Value:
         axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 1)

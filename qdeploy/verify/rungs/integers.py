@@ -17,9 +17,9 @@ from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
 
 if TYPE_CHECKING:
-    from qdeploy.codegen.onnx.session import Level
+    from qdeploy.codegen.onnx.session import OptimizationLevel
 
-OPTIMIZATION_LEVELS: tuple[Level, ...] = ("disable", "basic", "extended", "all")
+OPTIMIZATION_LEVELS: tuple[OptimizationLevel, ...] = ("disable", "basic", "extended", "all")
 
 
 class IntegersRung(Rung):

@@ -15,7 +15,7 @@ from torch import nn
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
-from qdeploy.lowering.canonical.names import call_of
+from qdeploy.lowering.canonical.module_names import call_of
 from qdeploy.lowering.from_torch.export import deployed_network
 from qdeploy.lowering.from_torch.module_calls import outputs_by_call
 from qdeploy.verify.float_levels import codes_at_boundaries, float_result, scale_of

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qdeploy.codegen.onnx.model import emit_onnx, integer_model
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntegerGraph, IntType, Tensor, Threshold
 from qdeploy.ir.intervals import node_intervals
@@ -66,7 +66,7 @@ def assert_equal_at_every_level(graph: IntegerGraph, folder: Path, worst: np.nda
     codes = np.concatenate([rng.integers(0, 256, (20, *shape)), worst]).astype(np.uint8)
     expected = run_reference(graph, codes)
     emit_onnx(graph, folder / "int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         found = IntSimulator(folder / "int.onnx", level=level).run(codes)
         assert all(np.array_equal(found[name], expected[name]) for name in expected), level
 

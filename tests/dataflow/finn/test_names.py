@@ -20,7 +20,7 @@ from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.reference import run_reference
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
@@ -54,7 +54,7 @@ def odd_names(count: int = len(ODD)) -> tuple[IntegerGraph, np.ndarray]:
 def test_a_residual_networks_names_reach_every_module_instance_and_file(tmp_path: Path) -> None:
     recipe = load_recipe(resource("models/boo2020/resnet8_w2a2.yaml"), ("network.width=2",))
     network = build_network(recipe, quantized=True)
-    graph = check_network(network)
+    graph = lower_untrained(network)
     modules = {name for name, _ in network.named_modules()}
     layers = {node.layer for node in graph.nodes}
     assert {"group1.block1.conv1", "group2.block1.shortcut.0", "head"} & layers <= modules

@@ -14,7 +14,7 @@ from torch import nn
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Conv, Dense
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.lowering.integers.lower import lower
 
 Write = Callable[..., Path]
@@ -105,7 +105,7 @@ def test_a_network_is_refused_before_training_by_layer_and_reason(name: str, lay
     network = Odd(make, odd, behind, before)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(UnsupportedLayerError, match=message) as caught:
-        check_network(network)
+        lower_untrained(network)
     assert caught.value.where is not None and "node `/" in caught.value.where
     assert caught.value.do
     assert all(torch.equal(state[k], v) for k, v in network.state_dict().items())
@@ -114,7 +114,7 @@ def test_a_network_is_refused_before_training_by_layer_and_reason(name: str, lay
 @pytest.mark.parametrize("kind", ["conv", "dense"])
 def test_a_supported_network_passes_the_early_check(kind: str, make_network: Any) -> None:
     network = make_network(kind)
-    graph = check_network(network)
+    graph = lower_untrained(network)
     layers = {name for name, module in network.named_modules() if hasattr(module, "weight_quant")}
     assert {node.layer for node in graph.nodes if isinstance(node, Conv | Dense)} == layers
 
@@ -123,13 +123,13 @@ def test_per_channel_logits_are_refused(layers: Any) -> None:
     make = layers("float", True, 4, 2)
     network = nn.Sequential(make.input(), nn.Flatten(), make.linear(16, 4))
     with pytest.raises(UnsupportedLayerError, match="one scale per output channel") as caught:
-        check_network(network, (1, 4, 4))
+        lower_untrained(network, (1, 4, 4))
     assert caught.value.do is not None and "per layer" in caught.value.do
 
 
 def test_a_network_without_shape_says_so() -> None:
     with pytest.raises(UnsupportedLayerError, match="does not say what it takes"):
-        check_network(nn.Linear(2, 2))
+        lower_untrained(nn.Linear(2, 2))
 
 
 def dense_file(write: Write, quant: Quant, **changes: Any) -> Path:

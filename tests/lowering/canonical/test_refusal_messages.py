@@ -19,7 +19,7 @@ from torch import nn
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.refusal import OPERATORS
-from qdeploy.lowering.from_torch.supported import check_network
+from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.lowering.integers.lower import lower
 
 Write = Callable[..., Path]
@@ -213,7 +213,7 @@ def test_a_mistake_in_pytorch_is_named_with_what_was_expected(name: str, layers:
     layer, kind = place.split("|")
     network = Mistaken(layers("float", False, 2, 2), middle, features)
     with pytest.raises(UnsupportedLayerError) as caught:
-        check_network(network)
+        lower_untrained(network)
     error = caught.value
     first, *rest = error.render().splitlines()
     assert first.startswith(f"layer {layer} cannot become hardware: ") and found in first
@@ -339,7 +339,7 @@ def test_two_outputs_are_named_before_training(layers: Any) -> None:
         return n.back(y), y
 
     with pytest.raises(UnsupportedLayerError, match="the network Mistaken has 1 inputs and 2") as e:
-        check_network(Mistaken(layers("float", False, 2, 2), both, 144))
+        lower_untrained(Mistaken(layers("float", False, 2, 2), both, 144))
     assert e.value.where is not None and "forward" in e.value.where
 
 

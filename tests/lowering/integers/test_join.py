@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from qdeploy.codegen.onnx.model import emit_onnx
-from qdeploy.codegen.onnx.session import LEVELS, IntSimulator
+from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Add, Dense, IntegerGraph, Threshold
 from qdeploy.ir.reference import run_reference
@@ -65,7 +65,7 @@ def agree(
     origin = [one for one in differing if not one.inherited]
     assert all(one.distance is not None and one.distance < nearest for one in origin)
     emit_onnx(graph, folder / "int.onnx", taps=True)
-    for level in LEVELS:
+    for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(folder / "int.onnx", level=level).run(codes)
         wrong = [name for name in expected if not np.array_equal(simulated[name], expected[name])]
         assert wrong == [], level

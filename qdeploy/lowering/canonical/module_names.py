@@ -30,7 +30,7 @@ INNARDS = frozenset(
 INNARDS_CALL = re.compile(rf"({'|'.join(sorted(INNARDS))})(?:_(\d+))?")
 
 
-def layer_of(node: NodeProto) -> str:
+def module_path(node: NodeProto) -> str:
     """The module path in dots, such as `body.conv1`; for other files the node's own name."""
     if not node.name.startswith("/"):
         return node.name or node.output[0]

@@ -1,8 +1,8 @@
-"""Whether a network can become integers, asked in seconds, before any training.
+"""Trial lowering of an untrained network: in seconds, can it become integers?
 
-The untrained network is calibrated on a few random codes, exported and lowered, without the passes
-that only matter for trained numbers. What counts is the refusal; the graph is for whoever asks
-further (`dataflow/supported.py`).
+The network is calibrated on a few random codes, exported and lowered, without the passes that only
+matter for trained numbers. What counts is the refusal; the graph is for further checks
+(`dataflow/supported.py`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.lowering.from_torch.export import export_qonnx_file
 from qdeploy.lowering.integers.lower import lower_model
 
-# Batch norm needs more than one value a channel, and scales some input that is not zero.
+# Batch norm needs more than one value per channel, and some input other than zero.
 CALIBRATION_FRAMES = 4
 CALIBRATION_STEPS = 2
 
 
-def check_network(
+def lower_untrained(
     network: nn.Module, input_shape: tuple[int, ...] | None = None, *, input_bits: int = 8
 ) -> IntegerGraph:
-    """Refuse a quantized network that cannot be lowered.
+    """Lower a quantized network before its training, to find out whether it can be lowered.
 
     Args:
         network: a Brevitas network; it is not changed.
