@@ -27,8 +27,9 @@ from record import row, save, saved
 from qdeploy.dataflow.rtl.library import FOLDER
 from qdeploy.dataflow.rtl.unit import padded, single
 from qdeploy.design.manifest import Design
+from qdeploy.devices.ecp5 import PROGRAM
 from qdeploy.resources import resource
-from qdeploy.synth.nextpnr import PROGRAM, NextPnr, Timing, nextpnr_version
+from qdeploy.synth.nextpnr import NextPnr, Timing, nextpnr_version
 from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,7 +140,9 @@ def main() -> None:
         rows.append(row(name, "fmax", timing.fmax_mhz, "MHz", "the boards' clock", CLOCK_MHZ))
         slow += [name] if timing.fmax_mhz < CLOCK_MHZ else []
     made = {one["network"]: one for one in (*saved("fmax"), *rows)}
-    save("fmax", [made[name] for name in names if name in made], {PROGRAM: nextpnr_version()})
+    save(
+        "fmax", [made[name] for name in names if name in made], {PROGRAM: nextpnr_version(PROGRAM)}
+    )
     print(tool.source)
     if slow:
         sys.exit(f"below {CLOCK_MHZ:g} MHz: " + ", ".join(slow))

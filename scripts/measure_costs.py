@@ -31,6 +31,7 @@ from qdeploy.artifacts import write_json
 from qdeploy.dataflow.cost.blocks import COMMAND, FEATURES, rtl_hash, without_comments
 from qdeploy.dataflow.rtl.library import FOLDER
 from qdeploy.dataflow.rtl.unit import Instance, Unit, padded
+from qdeploy.devices.families import find_family
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.synth.yosys import Yosys
@@ -61,7 +62,7 @@ def measure(batch: Sequence[Sample], yosys: Yosys) -> list[dict[str, Any]]:
         netlist = yosys.run(key.hexdigest(), "measured", folder, verilog)
     rows = []
     for name, sample in zip(names, batch, strict=True):
-        counts = count(netlist.parts[name], name)
+        counts = count(yosys.family, netlist.parts[name], name)
         rows.append(
             {
                 "parameters": dict(sample.block.measures),
@@ -145,7 +146,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no such module: {', '.join(sorted(unknown))}; one of {', '.join(MODULES)}")
     path = ROOT / "hw/costs" / f"{arguments.family}.json"
-    yosys = Yosys(arguments.family, arguments.store)
+    yosys = Yosys(find_family(arguments.family), arguments.store)
     measured: dict[str, Any] = {}
     for module in [] if arguments.fit else chosen:
         digest, groups = rtl_hash(module), batches(module)

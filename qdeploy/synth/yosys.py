@@ -1,8 +1,6 @@
-"""One Yosys run: a module of a design into a netlist of Xilinx primitives and its cell counts.
+"""One Yosys run: a module of a design into a netlist of primitives and its cell counts.
 
-    read_verilog -defer …; synth_xilinx -family F -flatten -noiopad -noclkbuf -top M; stat -json
-
-where synth_xilinx is mended in two places (xilinx.py).
+    read_verilog -defer …; the family's script (qdeploy/devices); stat -json
 
 No I/O buffers and no clock buffers: the design lies inside a Zynq and has no pins of its own.
 Results are kept by content, so that an unchanged module is never synthesized twice.
@@ -18,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_path, sha256, write_json
+from qdeploy.devices.families import Family
 from qdeploy.errors import ToolFailedError
-from qdeploy.synth import xilinx
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
@@ -62,19 +60,19 @@ class Yosys:
     """Yosys for one family, with a store of results.
 
     Args:
-        family: `xc7` or `xcup`.
+        family: one that designs can be synthesized for.
         store: folder of results, `<key>.v`, `<key>.json` and `<key>.log`; may be shared.
         timeout_s: seconds one module may take.
     """
 
-    family: str
+    family: Family
     store: Path
     timeout_s: float = 3600.0
 
     @property
     def source(self) -> str:
         """Tool, version and command, as `resources.json` gives it."""
-        return f"{tool_version('yosys')}: synth_xilinx -family {self.family} -flatten"
+        return f"{tool_version('yosys')}: {self.family.synthesized().script.summary}"
 
     def key_parts(self) -> tuple[str, ...]:
         """What a key holds besides the files: recipe, tool version, family."""
@@ -138,7 +136,7 @@ class Yosys:
                     f"hierarchy -check -top {module}",
                     f"setattr -mod -set {_KEEP} 1 {_ROWS}",
                 ]
-            script += xilinx.commands(self.family, module, _share(), scratch)
+            script += self.family.synthesized().script.commands(module, _share(), scratch)
             if by_rows:
                 script += [f"setattr -mod -unset {_KEEP} {_ROWS}", "flatten", "clean"]
             script += [

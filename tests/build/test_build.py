@@ -267,7 +267,8 @@ def test_a_board_too_small_names_the_biggest_layers_and_leaves_no_build(
 def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.65)  # the folding goes up to 0.8
+    monkeypatch.setattr("qdeploy.devices.capacity.USABLE", 0.65)
+    monkeypatch.setattr("qdeploy.devices.capacity.ESTIMATE_MARGIN", -0.15)  # the folding: 0.8
     steps: list[str] = []
     options = {**SMALL, "fps": None, "rtl_frames": 2, "skip": ("netlist",)}
     board = tiny_board(tmp_path, lut=2000)
@@ -281,7 +282,8 @@ def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
 def test_a_board_that_only_synthesis_finds_too_small_is_told_what_synthesis_found(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qdeploy.synth.figures.USABLE", 0.1)
+    monkeypatch.setattr("qdeploy.devices.capacity.USABLE", 0.1)
+    monkeypatch.setattr("qdeploy.devices.capacity.ESTIMATE_MARGIN", -0.7)  # the folding: 0.8
     board = tiny_board(tmp_path, lut=700)
     with pytest.raises(DoesNotFitError, match=r"of 700 LUTs \(10% = 70 are usable\)"):
         chosen = Options(run, board=board, fifo_depths="analytic", **{**SMALL, "fps": None})

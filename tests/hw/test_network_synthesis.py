@@ -14,6 +14,7 @@ import pytest
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
+from qdeploy.devices.families import XC7
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.tools import find_tool, run_tool
@@ -118,7 +119,7 @@ def test_variant_becomes_a_netlist_without_latches_of_the_size_expected(
     )
     run_tool([find_tool("yosys"), "-s", script], tmp_path, tmp_path / "yosys.log", 300)
     stat = json.loads((tmp_path / "stat.json").read_text(encoding="utf-8"))
-    counts = count(stat["design"]["num_cells_by_type"], block)  # raises for a latch
+    counts = count(XC7, stat["design"]["num_cells_by_type"], block)  # raises for a latch
     assert counts.lut <= luts, counts
     assert (counts.dsp, counts.bram36) == (dsps, blocks)
     assert counts.ff > 0

@@ -8,6 +8,7 @@ import cell_zoo
 import numpy as np
 import pytest
 
+from qdeploy.devices.families import XC7
 from qdeploy.resources import resource
 from qdeploy.sim.build import build
 from qdeploy.sim.netlist import verilator_settings
@@ -55,7 +56,7 @@ class Zoo:
 
     def __init__(self, folder: Path, models: Path) -> None:
         source, bits, self.units = cell_zoo.write_zoo(folder)
-        store = Yosys("xc7", folder / "store")
+        store = Yosys(XC7, folder / "store")
         made = store.run("zoo", "zoo", folder, [source.name])
         (folder / "netlist.v").write_text(made.text("zoo"), encoding="utf-8")
         self.modules = read_netlist(folder / "netlist.v")

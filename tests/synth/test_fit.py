@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from qdeploy.devices.boards import load_board
+from qdeploy.devices.capacity import Counts
+from qdeploy.devices.fit import available
 from qdeploy.errors import DoesNotFitError
-from qdeploy.synth.cells import Counts
-from qdeploy.synth.figures import LayerResources, Resources, available
+from qdeploy.synth.figures import LayerResources, Resources
 from qdeploy.synth.fit import check_fit, propose
 
 BOARD = load_board("pynq-z2")
@@ -33,13 +34,13 @@ def resources(*layers: tuple[str, Counts, dict[str, int], int]) -> Resources:
 
 def test_a_design_within_the_limit_passes() -> None:
     found = resources(("a", Counts(lut=45_000), {"PE": 4}, 10))
-    assert found.fits
+    assert found.fit.fits
     check_fit(found, BOARD)
 
 
 def test_a_design_that_fills_the_part_but_leaves_nothing_for_the_dma_does_not_fit() -> None:
     found = resources(("a", Counts(lut=46_000), {"PE": 4}, 10))
-    assert not found.fits
+    assert not found.fit.fits
     with pytest.raises(DoesNotFitError):
         check_fit(found, BOARD)
 
@@ -55,7 +56,7 @@ def test_the_message_names_what_is_exceeded_the_biggest_layers_and_the_folding()
     assert "62,250 of 53,200 LUTs (85% = 45,220 are usable)" in text
     assert text.index("`big_mvau` MVAU 60,250") < text.index("`small_mvau`")
     # Half the lanes: 250 + 30,000 LUTs and twice the cycles.
-    assert "fold `big_mvau` to PE=16 SIMD=16: about 32,250 LUTs and 200 cycles a frame" in text
+    assert "fold `big_mvau` to PE=16 SIMD=16: about 32,250 LUTs and 200 cycles per frame" in text
     assert "500,000 frames/s at 100 MHz" in text
     assert "zcu104" in text
     assert "pynq-z1" not in text
@@ -67,7 +68,7 @@ def test_the_folding_stays_legal_when_the_lanes_are_no_power_of_two() -> None:
     assert proposal is not None
     assert proposal.folding == {"odd_mvau": {"PE": 5, "SIMD": 9}}
     assert proposal.cycles_per_frame == 30
-    assert proposal.need["lut"] == pytest.approx(30_250)
+    assert proposal.used["lut"] == pytest.approx(30_250)
 
 
 def test_the_biggest_layer_is_folded_first_and_others_follow_when_it_is_not_enough() -> None:
@@ -78,7 +79,7 @@ def test_the_biggest_layer_is_folded_first_and_others_follow_when_it_is_not_enou
     proposal = propose(found)
     assert proposal is not None
     assert set(proposal.folding) == {"a_mvau", "b_mvau"}
-    assert proposal.need["lut"] <= 53_200 * 0.85
+    assert proposal.used["lut"] <= 53_200 * 0.85
 
 
 def test_layers_folded_to_the_end_give_no_proposal_but_other_boards() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from qdeploy.devices.ecp5 import PROGRAM
 from qdeploy.errors import ToolFailedError, ToolMissingError
 from qdeploy.synth import nextpnr
-from qdeploy.synth.nextpnr import PROGRAM, NextPnr, Timing, find_nextpnr
+from qdeploy.synth.nextpnr import NextPnr, Timing, find_nextpnr
 from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
 
 _SLOW = """
@@ -120,11 +121,11 @@ def test_a_missing_nextpnr_says_how_to_install_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(nextpnr.sys, "executable", str(tmp_path / "python"))
     with pytest.raises(ToolMissingError, match=f"pip install {PROGRAM}"):
-        find_nextpnr()
+        find_nextpnr(PROGRAM)
 
 
 def test_nextpnr_is_found_beside_a_python_whose_folder_is_not_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_nextpnr().parent == Path(sys.executable).parent
+    assert find_nextpnr(PROGRAM).parent == Path(sys.executable).parent

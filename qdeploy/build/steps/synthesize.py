@@ -12,7 +12,7 @@ from qdeploy.build.steps.base import Step
 from qdeploy.build.steps.compile import Compile
 from qdeploy.build_folder import RTL_FOLDER, SYNTH_FOLDER
 from qdeploy.errors import DoesNotFitError, ToolMissingError
-from qdeploy.synth.figures import Resources, usable
+from qdeploy.synth.figures import Resources
 from qdeploy.synth.fit import check_fit
 from qdeploy.synth.synthesize import synthesize
 
@@ -42,9 +42,8 @@ class Synthesize(Step):
             if state.options.fps is not None or state.tries == TRIES:
                 raise
             state.too_large = error
-            for name, (needed, limit) in resources.over.items():
-                excess = (needed - limit) / usable(name)
-                state.reserved[name] = state.reserved.get(name, 0) + MARGIN * excess
+            for kind, amount in resources.fit.missing().items():
+                state.reserved[kind] = state.reserved.get(kind, 0) + MARGIN * amount
             return Compile.name
         resources.save(state.folder)
         state.resources = resources
@@ -60,6 +59,7 @@ def _synthesized(state: BuildState) -> Resources | None:
                 state.folder / SYNTH_FOLDER,
                 made(state.board, "board"),
                 store=state.cache / "modules",
+                note=state.observer.note,
             )
         except ToolMissingError as error:
             say(f"skipped: {error.what}")

@@ -1,4 +1,4 @@
-"""Resources that a block, a layer or a design takes."""
+"""Resources that a block, a layer or a design uses."""
 
 from __future__ import annotations
 
@@ -20,3 +20,17 @@ class ResourceUsage:
 
     def __add__(self, other: ResourceUsage) -> ResourceUsage:
         return ResourceUsage(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+
+    def within(self, limit: ResourceUsage) -> bool:
+        """Whether no kind exceeds its limit."""
+        return all(getattr(self, kind) <= getattr(limit, kind) for kind in KINDS)
+
+    def used(self) -> dict[str, float]:
+        """Amounts by kind of resource, as `devices.capacity` names them."""
+        return {
+            "lut": self.lut,
+            "lutram": self.lutram,
+            "ff": self.ff,
+            "bram36": self.bram18 / 2,
+            "dsp": self.dsp,
+        }

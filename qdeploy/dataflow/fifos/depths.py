@@ -20,6 +20,8 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from qdeploy.dataflow.finn.nodes import AHEAD
+
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
@@ -97,8 +99,6 @@ def waiting_rows(window: Any, top: int, bottom: int) -> int:
         window: FINN's sliding window with qdeploy's attributes.
         top, bottom: rows of padding in front of it.
     """
-    from qdeploy.dataflow.finn.nodes import AHEAD
-
     stride, kernel, dilation = (
         int(window.get_nodeattr(key)[0]) for key in ("Stride", "ConvKernelDim", "Dilation")
     )

@@ -1,4 +1,4 @@
-"""The share of a board that a design may take."""
+"""How much of a board a folding may use."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ from math import ceil
 
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.devices.boards import Board
-
-# Share of the board a design may take by estimate: what lies around it and place and route need
-# limit, and an estimate may be off.
-LUT_SHARE = 0.8
-
-
-FF_SHARE = 0.8
-
-
-# Block RAMs and DSP blocks are estimated exactly; the DMA takes a few.
-BLOCK_SHARE = 0.95
-
+from qdeploy.devices.capacity import usable
+from qdeploy.devices.fit import Fit
 
 FF_PER_LUT = 2
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a board offers: slice LUTs with two flip-flops each, BRAM36, DSP blocks, and how many of
+    """What a board has: slice LUTs with two flip-flops each, BRAM36, DSP blocks, and how many of
     the LUTs can be memory (all when None)."""
 
     lut: int
@@ -36,7 +26,7 @@ class Budget:
 
     @staticmethod
     def of(board: Board) -> Budget:
-        """What a board has."""
+        """All of a board."""
         has = board.resources
         return Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
 
@@ -51,12 +41,28 @@ class Budget:
             lutram,
         )
 
+    def available(self) -> dict[str, float]:
+        """Amounts by kind of resource, as `devices.capacity` names them."""
+        return {
+            "lut": self.lut,
+            "lutram": self.lut if self.lutram is None else self.lutram,
+            "ff": self.lut * FF_PER_LUT,
+            "bram36": self.bram36,
+            "dsp": self.dsp,
+        }
+
     def limit(self, factor: float = 1.0) -> ResourceUsage:
         """The most a design may use by estimate, times `factor`."""
+        has = self.available()
+        share = {kind: usable(kind, estimated=True) for kind in has}
         return ResourceUsage(
-            int(self.lut * LUT_SHARE * factor),
-            int(self.lut * FF_PER_LUT * FF_SHARE * factor),
-            int(self.bram36 * 2 * BLOCK_SHARE * factor),
-            int(self.dsp * BLOCK_SHARE * factor),
-            int((self.lut if self.lutram is None else self.lutram) * LUT_SHARE * factor),
+            int(has["lut"] * share["lut"] * factor),
+            int(has["ff"] * share["ff"] * factor),
+            int(has["bram36"] * 2 * share["bram36"] * factor),
+            int(has["dsp"] * share["dsp"] * factor),
+            int(has["lutram"] * share["lutram"] * factor),
         )
+
+    def fit(self, usage: ResourceUsage) -> Fit:
+        """How an estimated usage compares with what is usable."""
+        return Fit(usage.used(), self.available(), estimated=True)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.cost.blocks import BlockCosts, load_costs
 from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
-from qdeploy.dataflow.folding.budget import LUT_SHARE, Budget
+from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, Value, files_of, restrict
-from qdeploy.dataflow.folding.infeasible import advice, biggest, nearest, why_infeasible
+from qdeploy.dataflow.folding.infeasible import advice, biggest, excess, nearest
 from qdeploy.dataflow.folding.options import SearchSpace, search_space
 from qdeploy.dataflow.folding.solver import LayerGroup, Option, Solution, solve
+from qdeploy.devices.capacity import usable
 from qdeploy.errors import DoesNotFitError, FoldingError
 
 if TYPE_CHECKING:
@@ -118,16 +119,16 @@ def _fastest(legal: SearchSpace, budget: Budget, min_cycles: int, about: _About)
     found = solve(legal.groups, legal.edges, budget.limit())
     if found is None:
         slowest = max(option.cycles for group in legal.groups for option in group.options)
-        least, limit = _nearest(legal, budget, slowest), budget.limit()
-        help_ = advice(about.model, about.costs, least, limit)
+        least = _nearest(legal, budget, slowest)
+        help_ = advice(about.model, about.costs, least, budget)
         which = "the slowest folding"
         if about.file:
             which += f" that {about.file} allows"
             help_ = _ask_for_less(budget, None, about) or help_
         raise FoldingError(
             f"not even {which} is estimated to fit the board",
-            where=biggest(least, limit),
-            why=why_infeasible(least.usage, limit),
+            where=biggest(least, budget),
+            why=excess(least, budget),
             do=help_,
         )
     if found.cycles >= min_cycles:
@@ -150,13 +151,13 @@ def _least(legal: SearchSpace, budget: Budget, cycles: int, about: _About) -> So
                 why=why,
                 do=help_,
             )
-    for factor in (1.0, GIVE_UP_FACTOR / LUT_SHARE):
+    for factor in (1.0, GIVE_UP_FACTOR / usable("lut", estimated=True)):
         found = solve(legal.groups, legal.edges, budget.limit(factor), cycles)
         if found is not None:
             return found
-    least, limit = _nearest(legal, budget, cycles), budget.limit()
-    fitting = solve(legal.groups, legal.edges, limit)
-    help_ = advice(about.model, about.costs, least, limit)
+    least = _nearest(legal, budget, cycles)
+    fitting = solve(legal.groups, legal.edges, budget.limit())
+    help_ = advice(about.model, about.costs, least, budget)
     if about.file:
         help_ = _ask_for_less(budget, cycles, about) or help_
     if fitting is not None:
@@ -164,8 +165,8 @@ def _least(legal: SearchSpace, budget: Budget, cycles: int, about: _About) -> So
         help_ = f"ask for at most {rate}, or leave the rate out: as fast as fits; {help_}"
     raise DoesNotFitError(
         f"at {cycles} cycles per frame the design is far larger than the board",
-        where=biggest(least, limit),
-        why=why_infeasible(least.usage, limit),
+        where=biggest(least, budget),
+        why=excess(least, budget),
         do=help_,
     )
 

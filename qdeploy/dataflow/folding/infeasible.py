@@ -1,6 +1,6 @@
-"""Where no folding fits: how far the nearest one is from the board, why, and what would fit.
+"""Where no folding fits: how far the nearest one is from the board, and what would fit.
 
-nearest   the folding that fits the least multiple of what may be taken of the board
+nearest   the folding that fits the smallest multiple of what is usable of the board
 bits      the widest weights with which that same folding is estimated to fit
 boards    those it is estimated to fit as it is
 """
@@ -12,34 +12,27 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
-from qdeploy.dataflow.folding.solver import Option, Solution
-from qdeploy.devices.boards import list_boards, load_board
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.solver import Solution
+from qdeploy.devices.fit import LayerUse
 from qdeploy.errors import QDeployError
 
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-TITLES = {
-    "lut": "LUTs",
-    "ff": "flip-flops",
-    "bram18": "BRAM18s",
-    "dsp": "DSPs",
-    "lutram": "LUTs as memory",
-}
 # Multiples of the board beyond this are not told apart, and a multiple is found to this part.
 MOST = 1024.0
 PRECISION = 1.02
-SHOWN = 3
 NARROWEST = 2
 _UNITS = ("MVAU", "VVAU")
 
 
 def nearest(solved: Callable[[float], Solution | None]) -> Solution | None:
-    """The folding that fits the least multiple of the board.
+    """The folding that fits the smallest multiple of the board.
 
     Args:
-        solved: the least folding within a multiple of what may be taken, None where none is.
+        solved: the smallest folding within a multiple of what is usable, None where none is.
 
     Returns:
         None where not even `MOST` times the board suffices.
@@ -59,63 +52,33 @@ def nearest(solved: Callable[[float], Solution | None]) -> Solution | None:
     return found
 
 
-def over(usage: ResourceUsage, limit: ResourceUsage) -> dict[str, float]:
-    """Kind of resource -> how many times what may be taken, for those exceeded; worst first."""
-    ratios = {kind: getattr(usage, kind) / max(getattr(limit, kind), 1) for kind in KINDS}
-    exceeded = {kind: ratio for kind, ratio in ratios.items() if ratio > 1}
-    return dict(sorted(exceeded.items(), key=lambda item: -item[1]))
-
-
-def why_infeasible(usage: ResourceUsage, limit: ResourceUsage) -> str:
-    """What a folding needs too much of, in a sentence."""
-    parts = [
-        f"about {getattr(usage, kind):,} {TITLES[kind]} where {getattr(limit, kind):,} may be taken"
-        f" ({ratio:.2f} times)"
-        for kind, ratio in over(usage, limit).items()
+def biggest(solution: Solution, budget: Budget) -> str:
+    """The layers that use most of what is exceeded most."""
+    layers = [
+        LayerUse(f"`{name}`", option.usage.used(), option.attributes[name])
+        for name, option in solution.picked.items()
     ]
-    found = " and ".join(parts or ["more of several kinds at once"])
-    return f"the folding that is nearest to fitting needs {found}"
+    return budget.fit(solution.usage).biggest(layers)
 
 
-def biggest(solution: Solution, limit: ResourceUsage) -> str:
-    """The layers that take most of what is exceeded most, with their share of it."""
-    kind = next(iter(over(solution.usage, limit)), "lut")
-    whole = max(getattr(solution.usage, kind), 1)
-
-    def size(item: tuple[str, Option]) -> int:
-        return int(getattr(item[1].usage, kind))
-
-    ranked = sorted(solution.picked.items(), key=size, reverse=True)[:SHOWN]
-    return "biggest layers: " + "; ".join(
-        f"{name} {dict(option.attributes[name])} with {size((name, option)):,} {TITLES[kind]}"
-        f" ({size((name, option)) / whole:.0%})"
-        for name, option in ranked
-    )
+def excess(solution: Solution, budget: Budget) -> str:
+    """What a folding uses too much of, in a sentence."""
+    found = budget.fit(solution.usage).excess() or "more of several kinds at once"
+    return f"the folding nearest to fitting uses {found}"
 
 
-def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, limit: ResourceUsage) -> str:
+def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, budget: Budget) -> str:
     """What would fit: fewer bits, another board, or neither."""
-    bits = fitting_bits(model, costs, solution, limit)
+    bits = fitting_bits(model, costs, solution, budget.limit())
     parts = []
     if bits is not None:
         parts.append(f"with weights of at most {bits} bits this folding is estimated to fit")
-    boards = fitting_boards(solution.usage)
+    boards = budget.fit(solution.usage).other_boards()
     if boards:
-        parts.append(f"as it is it is estimated to fit on: {', '.join(boards)}")
+        parts.append(boards)
     if bits is None:
-        parts.append("fewer bits of the weights alone do not help: take a smaller network")
+        parts.append("weights of fewer bits alone do not help: use a smaller network")
     return "; ".join(parts)
-
-
-def fitting_boards(usage: ResourceUsage) -> list[str]:
-    """Known boards that hold `usage` by estimate."""
-    from qdeploy.dataflow.folding.budget import Budget
-
-    found = []
-    for name in list_boards():
-        if not over(usage, Budget.of(load_board(name)).limit()):
-            found.append(name)
-    return found
 
 
 def fitting_bits(
@@ -141,7 +104,7 @@ def fitting_bits(
                     usage = _plus(usage, _saved(model, node, attributes[node.name], bits, costs))
         except QDeployError:  # nobody measured such a block
             return None
-        if not over(usage, limit):
+        if usage.within(limit):
             return bits
     return None
 
@@ -153,21 +116,21 @@ def _saved(
     bits: int,
     costs: BlockCosts,
 ) -> dict[str, int]:
-    """Change of what a unit needs, by kind, with narrower weights; the model stays as it is."""
+    """Change of a unit's usage, by kind, with narrower weights; the model stays as it is."""
     from qonnx.custom_op.registry import getCustomOp
 
     inst = getCustomOp(node)
     for key, value in attributes.items():
         inst.set_nodeattr(key, value)
-    kept = inst.get_nodeattr("weightDataType")
+    original = inst.get_nodeattr("weightDataType")
     found = []
     try:
-        for kind in (kept, f"INT{bits}"):
+        for kind in (original, f"INT{bits}"):
             inst.set_nodeattr("weightDataType", kind)
             blocks = [instance.block for instance in inst.unit(model).instances]
             found.append(costs.total((block.module, block.measures) for block in blocks))
     finally:
-        inst.set_nodeattr("weightDataType", kept)
+        inst.set_nodeattr("weightDataType", original)
     before, after = found
     return {kind: getattr(after, kind) - getattr(before, kind) for kind in KINDS}
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import BOARDS_FILE
+from qdeploy.dataflow.folding.budget import Budget
+from qdeploy.dataflow.folding.fold import Folding
 from qdeploy.dataflow.folding.solver import solve
 from qdeploy.devices.boards import Board, list_boards, load_board
 from qdeploy.errors import QDeployError
-
-if TYPE_CHECKING:
-    from qdeploy.dataflow.folding.fold import Folding
 
 # Sizes of parts to look at, and the solver's effort for each step: this is a hint, in seconds.
 SIZES = 2
@@ -61,8 +60,6 @@ def estimate_larger_boards(folding: Folding, input_bits: int, board: Board) -> l
         folding: of the network on `board`; its legal choices are solved again.
         input_bits: of a frame, as the DMA brings it.
     """
-    from qdeploy.dataflow.folding.budget import Budget
-
     found = []
     for one in larger_boards(board):
         budget = Budget.of(one).limit()

@@ -14,6 +14,7 @@ from qdeploy.dataflow.cost.blocks import FEATURES, BlockCosts, load_costs, rtl_h
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.memories import weight_lines
 from qdeploy.dataflow.rtl.unit import Block, single
+from qdeploy.devices.families import XC7
 from qdeploy.errors import InternalError, UserError
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
@@ -179,8 +180,8 @@ def test_a_fresh_block_is_predicted(
         (tmp_path / name).write_text(resource(f"hw/rtl/{name}").read_text("utf-8"), "utf-8")
     for name, lines in memories.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    netlist = Yosys("xc7", tmp_path / "store").run("k", "made", tmp_path, ["made.v", *unit.files])
-    counts = count(netlist.cells, "made")
+    netlist = Yosys(XC7, tmp_path / "store").run("k", "made", tmp_path, ["made.v", *unit.files])
+    counts = count(XC7, netlist.cells, "made")
     usage = costs.of(block.module, block.parameters)
     assert (usage.bram18, usage.dsp) == (2 * counts.bram36, counts.dsp)
     assert usage.lut == pytest.approx(counts.lut, rel=within, abs=6)

@@ -88,7 +88,7 @@ def test_a_board_too_small_says_what_is_needed(model) -> None:
     with pytest.raises(FoldingError, match="not even the slowest folding") as caught:
         fold(model, Budget(lut=100, bram36=1, dsp=0))
     text = str(caught.value)
-    assert re.search(r"about [\d,]+ LUTs where 80 may be taken \([\d.]+ times\)", text)
+    assert re.search(r"about [\d,]+ of 100 LUTs \(80% = 80 are usable\), [\d.]+ times that", text)
     assert "biggest layers: " in text
     assert "estimated to fit on: aup-zu3" in text
 
@@ -105,7 +105,7 @@ def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> Non
             low = middle
     with pytest.raises(FoldingError) as caught:
         fold(model, Budget(lut=int(high * 0.95), bram36=0, dsp=0))
-    ratio = float(re.search(r"\(([\d.]+) times\)", str(caught.value))[1])
+    ratio = float(re.search(r"([\d.]+) times that", str(caught.value))[1])
     assert 1.0 < ratio < 1.2
 
 

@@ -1,4 +1,4 @@
-"""The mended synthesis script: as many cells as Yosys' own, with the enable and all 72 bits."""
+"""The corrected synthesis script: as many cells as Yosys' own, with the enable and all 72 bits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from qdeploy.synth.xilinx import commands
+from qdeploy.devices.families import find_family
 from qdeploy.tools import find_tool, run_tool
 
 _DESIGN = """
-module mended (
+module fixed (
   input wire clk, input wire en, input wire d, input wire [7:0] at, input wire [7:0] from,
   input wire [71:0] x, output wire q, output reg [71:0] y, output reg [7:0] sum
 );
@@ -29,8 +29,8 @@ endmodule
 
 def netlist(folder: Path, lines: list[str]) -> str:
     folder.mkdir(exist_ok=True)
-    (folder / "mended.v").write_text(_DESIGN, encoding="utf-8")
-    script = ["read_verilog -defer mended.v", *lines, "write_verilog -noattr -noexpr netlist.v"]
+    (folder / "fixed.v").write_text(_DESIGN, encoding="utf-8")
+    script = ["read_verilog -defer fixed.v", *lines, "write_verilog -noattr -noexpr netlist.v"]
     (folder / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
     run_tool([find_tool("yosys"), "-Q", "run.ys"], folder, folder / "yosys.log", 300)
     return (folder / "netlist.v").read_text(encoding="utf-8")
@@ -41,16 +41,17 @@ def cells(text: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize("family", ["xc7", "xcup"])
-def test_mending_keeps_the_number_of_cells_the_enable_and_every_bit(
+def test_the_fixes_keep_the_number_of_cells_the_enable_and_every_bit(
     family: str, tmp_path: Path
 ) -> None:
     share = find_tool("yosys").resolve().parent.parent / "share/yosys"
-    mended = netlist(tmp_path, commands(family, "mended", share, tmp_path))
-    options = "-flatten -noiopad -noclkbuf -top mended"
+    script = find_family(family).synthesized().script
+    fixed = netlist(tmp_path, script.commands("fixed", share, tmp_path))
+    options = "-flatten -noiopad -noclkbuf -top fixed"
     stock = netlist(tmp_path / "stock", [f"synth_xilinx -family {family} {options}"])
-    assert cells(mended) == cells(stock)
-    (enable,) = re.findall(r"SRL16E #\([^;]*\.CE\(([^)]*)\)", mended)
+    assert cells(fixed) == cells(stock)
+    (enable,) = re.findall(r"SRL16E #\([^;]*\.CE\(([^)]*)\)", fixed)
     assert enable == "en"
     if family == "xc7":
-        (parity,) = re.findall(r"RAMB36E1 #\([^;]*\.DIPBDIP\(\{([^}]*)\}\)", mended)
+        (parity,) = re.findall(r"RAMB36E1 #\([^;]*\.DIPBDIP\(\{([^}]*)\}\)", fixed)
         assert parity.split() == ["x[71],", "x[62],", "x[53],", "x[44]"]
