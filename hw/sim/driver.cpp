@@ -84,8 +84,8 @@ struct Watch {  // an output or a tap
     Random random{0};
 };
 
-struct Gauge {
-    QdGauge port;
+struct Probe {
+    QdProbe port;
     uint64_t top = 0, now = 0;
 };
 
@@ -101,21 +101,21 @@ public:
         }
         add(model.outputs, outputs);
         add(model.taps, taps);
-        for (const QdGauge& gauge : model.gauges) gauges.push_back(Gauge{gauge});
+        for (const QdProbe& probe : model.probes) probes.push_back(Probe{probe});
         *model.clock = 0;
         *model.reset_n = 0;
         model.eval(model.self);  // runs the initial blocks: reads the memory files
     }
     ~Driver() { model.destroy(model.self); }
 
-    void set_knob(int index, uint64_t value) {
-        const QdKnob& knob = model.knobs[index];
-        std::memcpy(knob.value, &value, knob.bytes);
+    void set_control(int index, uint64_t value) {
+        const QdControl& control = model.controls[index];
+        std::memcpy(control.value, &value, control.bytes);
     }
 
-    void start(uint64_t seed, double stall_in, double stall_out, int64_t idle, int64_t settle) {
+    void start(uint64_t seed, double stall_in, double stall_out, int64_t idle, int64_t drain) {
         idle_limit = idle;
-        settle_cycles = settle;
+        drain_cycles = drain;
         in_threshold = static_cast<uint64_t>(stall_in * 4294967296.0);
         out_threshold = static_cast<uint64_t>(stall_out * 4294967296.0);
         uint64_t stream = seed * 1024;
@@ -127,7 +127,7 @@ public:
     int run(int64_t limit) {
         for (int64_t i = 0; i < limit; i++) {
             if (finished) {
-                if (settled++ >= settle_cycles) return DONE;
+                if (drained++ >= drain_cycles) return DONE;
             } else if (cycle - last_handshake > idle_limit) {
                 return IDLE;
             }
@@ -139,7 +139,7 @@ public:
     QdModel model;
     std::vector<Input> inputs;
     std::vector<Watch> outputs, taps;
-    std::vector<Gauge> gauges;
+    std::vector<Probe> probes;
     int64_t cycle = 0, end_cycle = 0;
     std::string fault;
 
@@ -226,11 +226,11 @@ private:
             if (out.seen > out.expected) break_rule("output", i, "gave more beats than expected");
         }
         for (size_t i = 0; i < taps.size(); i++) moved |= observe(taps[i], "tap", i);
-        for (Gauge& gauge : gauges) {
+        for (Probe& probe : probes) {
             uint64_t value = 0;
-            std::memcpy(&value, gauge.port.value, gauge.port.bytes);
-            gauge.now = value;
-            gauge.top = std::max(gauge.top, value);
+            std::memcpy(&value, probe.port.value, probe.port.bytes);
+            probe.now = value;
+            probe.top = std::max(probe.top, value);
         }
         if (moved) last_handshake = cycle;
         edge();
@@ -268,7 +268,7 @@ private:
     }
 
     uint64_t in_threshold = 0, out_threshold = 0;
-    int64_t idle_limit = 0, settle_cycles = 0, settled = 0, last_handshake = 0;
+    int64_t idle_limit = 0, drain_cycles = 0, drained = 0, last_handshake = 0;
     bool finished = false;
 };
 
@@ -330,7 +330,7 @@ QD_API void qd_pace(void* h, int index, int64_t cycles, int64_t beats) {
     in.pace_beats = beats;
 }
 // Before qd_start: an input port of the model that keeps one value through the run.
-QD_API void qd_set_knob(void* h, int index, uint64_t value) { driver(h).set_knob(index, value); }
+QD_API void qd_set_control(void* h, int index, uint64_t value) { driver(h).set_control(index, value); }
 QD_API void qd_expect(void* h, int index, int64_t beats) {
     Watch& out = driver(h).outputs[index];
     out.expected = beats;
@@ -338,8 +338,8 @@ QD_API void qd_expect(void* h, int index, int64_t beats) {
     out.cycles.reserve(std::min(beats, RESERVE));
 }
 QD_API void qd_start(void* h, uint64_t seed, double stall_in, double stall_out, int64_t idle_limit,
-                     int64_t settle) {
-    driver(h).start(seed, stall_in, stall_out, idle_limit, settle);
+                     int64_t drain) {
+    driver(h).start(seed, stall_in, stall_out, idle_limit, drain);
 }
 // At most `limit` cycles; 0 done, 1 more to do, 2 idle too long, 3 fault (qd_fault says which).
 QD_API int qd_run(void* h, int64_t limit) {
@@ -366,7 +366,7 @@ QD_API const uint8_t* qd_beats(void* h, int kind, int index) {
     return watched(h, kind, index).beats.data();
 }
 QD_API const uint8_t* qd_lasts(void* h, int index) { return driver(h).outputs[index].lasts.data(); }
-QD_API uint64_t qd_gauge(void* h, int index, int want_top) {
-    const Gauge& gauge = driver(h).gauges[index];
-    return want_top ? gauge.top : gauge.now;
+QD_API uint64_t qd_probe(void* h, int index, int want_top) {
+    const Probe& probe = driver(h).probes[index];
+    return want_top ? probe.top : probe.now;
 }

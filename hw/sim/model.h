@@ -15,12 +15,12 @@ struct QdPort {
     int bits;
 };
 
-struct QdGauge {
+struct QdProbe {
     const uint8_t* value;
     int bytes;
 };
 
-struct QdKnob {
+struct QdControl {
     uint8_t* value;
     int bytes;
 };
@@ -32,8 +32,8 @@ struct QdModel {
     void (*eval)(void* self);
     void (*destroy)(void* self);
     std::vector<QdPort> inputs, outputs, taps;
-    std::vector<QdGauge> gauges;
-    std::vector<QdKnob> knobs;
+    std::vector<QdProbe> probes;
+    std::vector<QdControl> controls;
 };
 
 // Defined by the generated bind.cpp of each model.

@@ -25,6 +25,7 @@ from qdeploy.dataflow.folding.file import FoldingConstraint, write_folding
 from qdeploy.dataflow.folding.fold import Folding
 from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
+from qdeploy.dataflow.stitching.rendering import Renderer
 from qdeploy.dataflow.stitching.stitch import stitch
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
@@ -45,6 +46,7 @@ class Compiled:
         folding: of these layers.
         joined: the layers with width converters, without FIFOs.
         graph, board, clock_mhz: what it was compiled from and for.
+        renderer: of the layers, which stay the same when FIFOs change.
     """
 
     design: Design
@@ -54,6 +56,7 @@ class Compiled:
     graph: IntegerGraph
     board: Board
     clock_mhz: float
+    renderer: Renderer
 
     def fifo_sites(self) -> list[FifoSite]:
         """Where FIFOs may stand."""
@@ -66,13 +69,21 @@ class Compiled:
             depths: stream -> depth of its FIFO, 0 for none.
         """
         model = with_fifos(self.joined, depths)
-        return stitch(model, self.graph, folder, self.board, self.clock_mhz)
+        return stitch(model, self.graph, folder, self.board, self.clock_mhz, renderer=self.renderer)
 
     def for_sizing(self, folder: Path) -> Design:
         """A variant for simulation only: a deep FIFO at every site, its depth limited at run time;
         no boundary is watched."""
         model = with_fifos(self.joined, limited=True)
-        return stitch(model, self.graph, folder, self.board, self.clock_mhz, taps=False)
+        return stitch(
+            model,
+            self.graph,
+            folder,
+            self.board,
+            self.clock_mhz,
+            taps=False,
+            renderer=self.renderer,
+        )
 
 
 def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
@@ -127,8 +138,9 @@ def compile_graph(
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))
     joined = with_converters(hardware)
-    design = stitch(with_fifos(joined), graph, folder, board, clock)
-    return Compiled(design, hardware, folding, joined, graph, board, clock)
+    renderer = Renderer()
+    design = stitch(with_fifos(joined), graph, folder, board, clock, renderer=renderer)
+    return Compiled(design, hardware, folding, joined, graph, board, clock, renderer)
 
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:

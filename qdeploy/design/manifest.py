@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from qdeploy.artifacts import write_json
+from qdeploy.design.read import checked
 from qdeploy.errors import UserError
 
 DESIGN_FILE = "design.json"
+# Of an element of a stream.
+MAX_BITS = 32
+# Key of a layer's folding: pixels per beat of its input.
+PIXELS = "M"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A tensor on an AXI-Stream: which codes travel in which beat and bit.
+    """A tensor on an AXI-Stream port of the top: which codes travel in which beat and bit.
 
     The elements of a frame go out in the order of `shape` (row-major; feature maps are height,
-    width, channels), `per_beat` elements a beat, element 0 in the least significant bits, each
+    width, channels), `per_beat` elements per beat, element 0 in the least significant bits, each
     `bits` wide (two's complement when `signed`), TDATA padded with zeros to whole bytes.
 
     Args:
@@ -32,6 +37,8 @@ class Stream:
         tensor: the integer graph's tensor it carries.
         shape: (F,) for a vector; (H, W, C) for a map, such as the logits (H', W', classes) of a
             segmentation network; (1,) or (H', W', 1) for classes found in hardware.
+        bits: of an element, 1 to 32.
+        per_beat: a divisor of the number of elements.
     """
 
     name: str
@@ -43,12 +50,12 @@ class Stream:
 
     @property
     def elements(self) -> int:
-        """Elements in a frame."""
+        """Elements per frame."""
         return prod(self.shape)
 
     @property
     def beats(self) -> int:
-        """Beats in a frame."""
+        """Beats per frame."""
         return self.elements // self.per_beat
 
     @property
@@ -63,16 +70,49 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class End:
+    """One end of a connection.
+
+    Args:
+        module: of a layer; empty for the top itself.
+        port: `in0`, `out1`, … of a layer's wrapper; the name of the top's input or output.
+    """
+
+    module: str
+    port: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A stream inside the top, from one port to another.
+
+    Its wires in the top are `d<number>`, `v<number>` and `r<number>`: data, valid, ready.
+
+    Args:
+        number: its place in the design's list.
+        width: of its data in bits, a multiple of 8.
+        source, sink: where beats come from, and where they go.
+        tap: name of the tap that watches it, None where there is none.
+    """
+
+    number: int
+    width: int
+    source: End
+    sink: End
+    tap: str | None = None
+
+
+@dataclass(frozen=True)
 class Fifo:
     """A FIFO of the design.
 
     Args:
         name: instance name.
         depth: words.
-        width: bits a word.
+        width: bits per word.
         fill_port: the top's port for its fill, when compiled with QD_TAPS.
-        stream: what it stands in front of, `<layer>.<number of its input>`; this name stays the
-            same when depths change.
+        stream: the input it feeds, `<layer>.<number of its input>`; this name stays the same when
+            depths change.
         limit_port: the top's port for the depth to behave like, of a design for sizing only.
     """
 
@@ -93,9 +133,10 @@ class Layer:
         layer: the recipe's layer name.
         op: FINN's operator (`MVAU`, `ConvolutionInputGenerator`, …).
         module: Verilog module name of the wrapper.
-        cycles: expected cycles a frame at steady state.
+        cycles: expected cycles per frame at steady state.
         folding: PE, SIMD and the like.
-        macs: multiplications a frame the network asks of this layer; 0 where it has no weights.
+        macs: multiplications per frame that the network asks of this layer; 0 where it has no
+            weights.
     """
 
     name: str
@@ -110,7 +151,10 @@ class Layer:
 @dataclass(frozen=True)
 class Design:
     """A stitched design. `top` has clk, rst_n, `input` and `output` (with TLAST) and, when compiled
-    with the macro QD_TAPS, one port group for each tap and one fill port for each FIFO."""
+    with the macro QD_TAPS, one port group for each tap and one fill port for each FIFO.
+
+    `streams` are the connections inside the top; there are none in the file of a design that was
+    stitched before they were recorded."""
 
     name: str
     top: str
@@ -125,11 +169,41 @@ class Design:
     fifos: list[Fifo]
     layers: list[Layer]
     logit_scale: float = 1.0
+    streams: list[Connection] = field(default_factory=list)
 
     @property
     def cycles_per_frame(self) -> int:
         """Expected cycles between frames at steady state: the slowest layer's."""
         return max(layer.cycles for layer in self.layers)
+
+    def connections(self) -> list[Connection]:
+        """The streams, by number.
+
+        Raises:
+            UserError: the design was stitched before they were recorded.
+        """
+        if not self.streams:
+            raise UserError(
+                f"the design `{self.name}` does not say how its layers are connected",
+                why=f"its `{DESIGN_FILE}` was written by an earlier version of qdeploy",
+                do="run `qdeploy export` again",
+            )
+        return self.streams
+
+    def ports_of(self, module: str) -> dict[str, Connection]:
+        """The streams at the ports of a layer's module, by port: inputs, then outputs.
+
+        Raises:
+            UserError: the design was stitched before they were recorded.
+        """
+        streams = self.connections()
+        inputs = {one.sink.port: one for one in streams if one.sink.module == module}
+        outputs = {one.source.port: one for one in streams if one.source.module == module}
+        return dict(sorted(inputs.items())) | dict(sorted(outputs.items()))
+
+    def tap_of(self, connection: Connection) -> Stream | None:
+        """What watches a stream, None where nothing does."""
+        return next((tap for tap in self.taps if tap.name == connection.tap), None)
 
     def save(self, folder: Path) -> None:
         """Write `design.json` into `folder`."""
@@ -140,29 +214,60 @@ class Design:
         """Read `design.json`.
 
         Raises:
-            UserError: when there is none, or it cannot be read.
+            UserError: when there is none, it cannot be read, or it contradicts itself.
         """
         path = folder / DESIGN_FILE
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            for key in ("input", "output"):
-                data[key] = _stream(data[key])
-            data["taps"] = [_stream(tap) for tap in data["taps"]]
-            data["fifos"] = [Fifo(**fifo) for fifo in data["fifos"]]
-            data["layers"] = [Layer(**layer) for layer in data["layers"]]
-            return Design(**data)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            design = checked(Design, json.loads(path.read_text(encoding="utf-8")), "design")
+            _check(design)
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"`{folder}` holds no complete design",
                 where=str(path),
                 why=str(error),
                 do="run `qdeploy export` again",
             ) from error
+        return design
 
 
-def _stream(data: dict[str, Any]) -> Stream:
-    return Stream(**{**data, "shape": tuple(data["shape"])})
+def _check(design: Design) -> None:
+    """That what was read makes sense.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for name in (*design.sources, *design.memories):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"`{name}` is not a path inside the folder")
+    if not design.layers or any(layer.cycles < 0 for layer in design.layers):
+        raise ValueError("there are no layers, or one of negative cycles")
+    for stream in (design.input, design.output, *design.taps):
+        sizes = (*stream.shape, stream.bits, stream.per_beat)
+        if not stream.shape or min(sizes) < 1 or stream.bits > MAX_BITS:
+            raise ValueError(f"stream `{stream.name}`: invalid shape, width or number per beat")
+        if stream.elements % stream.per_beat:
+            raise ValueError(f"stream `{stream.name}`: a frame does not end with a beat")
+    if any(fifo.depth < 1 or fifo.width < 1 for fifo in design.fifos):
+        raise ValueError("a FIFO has no words, or words of no bits")
+    if design.streams:
+        _check_streams(design)
 
 
-# Node attribute of a layer: pixels in a beat of its input.
-PIXELS = "M"
+def _check_streams(design: Design) -> None:
+    modules = {"", *(layer.module for layer in design.layers)}
+    taps = Counter(tap.name for tap in design.taps)
+    ends: Counter[tuple[End, bool]] = Counter()
+    for index, one in enumerate(design.streams):
+        if one.number != index or one.width < 8 or one.width % 8:
+            raise ValueError(f"stream {index}: invalid number or width")
+        if {one.source.module, one.sink.module} - modules:
+            raise ValueError(f"stream {index} ends at a module that is no layer")
+        if one.tap is not None:
+            taps.subtract([one.tap])
+        ends.update([(one.source, True), (one.sink, False)])
+    if any(taps.values()):
+        raise ValueError("the taps are not those of the streams")
+    if max(ends.values()) > 1:
+        raise ValueError("a port has two streams")
+    if not {(End("", design.input.name), True), (End("", design.output.name), False)} <= set(ends):
+        raise ValueError("no stream comes from the input, or none goes to the output")

@@ -48,10 +48,12 @@ def bind_source(spec: SimSpec, header: str) -> str:
     def listed(items: list[str]) -> str:
         return "{" + ",\n        ".join(items) + "}"
 
-    gauges = [
-        f"{{{at(name, 'OUT', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.gauges
+    probes = [
+        f"{{{at(name, 'OUT', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.probes
     ]
-    knobs = [f"{{{at(name, 'IN', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.knobs]
+    controls = [
+        f"{{{at(name, 'IN', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.controls
+    ]
     return f"""\
 #include "model.h"
 #include "Vdut.h"
@@ -81,8 +83,8 @@ QdModel qd_bind() {{
         {listed([port(p, "IN", "OUT") for p in spec.inputs])},
         {listed([port(p, "OUT", "IN") for p in spec.outputs])},
         {listed([port(p, "OUT", "OUT") for p in spec.taps])},
-        {listed(gauges)},
-        {listed(knobs)},
+        {listed(probes)},
+        {listed(controls)},
     }};
 }}
 """
@@ -91,6 +93,6 @@ QdModel qd_bind() {{
 def _container_bytes(bits: int) -> int:
     if bits > 64:
         raise InternalError(
-            f"a gauge or knob of {bits} bits", why="gauges and knobs have at most 64"
+            f"a probe or control input of {bits} bits", why="they have at most 64 bits"
         )
     return next(size for size in (1, 2, 4, 8) if bits <= 8 * size)

@@ -1,7 +1,6 @@
 """Simulate a whole stitched design: frames of codes in, codes at every boundary out.
 
-Codes come and go in the order of the integer graph, feature maps as (channels, height, width); on
-the streams they travel as (height, width, channels).
+Codes come and go in the order of the integer graph; on the streams they travel as `ir.layout` says.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ import numpy.typing as npt
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack, unpack
 from qdeploy.errors import InternalError, VerificationError
-from qdeploy.sim.build import build
+from qdeploy.ir.layout import graph_shape, to_graph_order, to_stream_order
+from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator
 from qdeploy.sim.spec import Port, SimSpec
 
@@ -28,7 +28,7 @@ FILL_BITS = 16
 # A design may be silent while its slowest layer works on a frame; four of those are a deadlock.
 IDLE_FRAMES = 4
 IDLE_CYCLES = 10_000
-SETTLE_CYCLES = 32
+DRAIN_CYCLES = 32
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class DesignSimulator:
             stall_in: chance, each cycle, that the next input beat is held back.
             stall_out: chance, each cycle, that the output is not ready.
             seed: of the stalls.
-            pace: cycles a frame: input beat i is not offered before cycle i·pace / beats a frame.
+            pace: cycles per frame: input beat i is not offered before cycle i·pace / (beats per
+                frame).
             limits: limit port -> depth that FIFO behaves like, of a design for sizing.
             max_cycles: most cycles to run; without end when None.
 
@@ -106,10 +107,10 @@ class DesignSimulator:
         """
         design = self.design
         frames = np.asarray(codes)
-        wanted = _graph_shape(design.input)
+        wanted = graph_shape(design.input.shape)
         if frames.shape[1:] != wanted or not len(frames):
             raise InternalError(f"`{design.name}` takes (frames, *{wanted}), not {frames.shape}")
-        ordered = frames if len(wanted) < 3 else np.moveaxis(frames, 1, 3)
+        ordered = to_stream_order(frames, frames=True)
         beats = pack(ordered, design.input.bits, design.input.per_beat)
         silence = IDLE_FRAMES * design.cycles_per_frame
         if not self.tapped:
@@ -125,10 +126,10 @@ class DesignSimulator:
             seed=seed,
             idle_limit=IDLE_CYCLES + int(silence / busy),
             # Pixels that no later window needs are still under way when the last output is out.
-            settle=SETTLE_CYCLES + 2 * design.cycles_per_frame if self.tapped else SETTLE_CYCLES,
+            drain=DRAIN_CYCLES + 2 * design.cycles_per_frame if self.tapped else DRAIN_CYCLES,
             max_cycles=max_cycles,
             pace=[pace / design.input.beats],
-            knobs=limits,
+            controls=limits,
         )
         return self._read(result, len(frames))
 
@@ -139,9 +140,9 @@ class DesignSimulator:
         ends = result.output_cycles[0].reshape(frames, -1)[:, -1]
         latency = int(ends[0] - result.input_cycles[0][0]) + 1
         return DesignResult(
-            outputs=codes_of(design.output, result.outputs[0], frames),
+            outputs=decode(design.output, result.outputs[0], frames),
             taps={
-                tap.tensor: codes_of(tap, beats, frames)
+                tap.tensor: decode(tap, beats, frames)
                 for tap, beats in zip(taps, result.taps, strict=True)
                 if tap is not None
             },
@@ -149,9 +150,9 @@ class DesignSimulator:
             cycles_per_frame=_distance(ends) if frames > 1 else latency,
             latency_cycles=latency,
             fifo_max={
-                fifo.name: result.gauge_max[fifo.fill_port]
+                fifo.name: result.probe_max[fifo.fill_port]
                 for fifo in design.fifos
-                if fifo.fill_port in result.gauge_max
+                if fifo.fill_port in result.probe_max
             },
             tap_beats=result.taps,
             ends=ends,
@@ -183,7 +184,8 @@ def simulate_design(
     Args:
         taps: compile with QD_TAPS: watch every boundary and every FIFO's fill.
         optimize: of the C++ compiler. "-O3" makes ResNet-8's model 1.8 times as fast as "-O1" and
-            takes a quarter longer; "-O0" where a model runs for less time than it compiles.
+            takes a quarter longer to compile; "-O0" pays where a model runs for less time than it
+            takes to compile.
 
     Raises:
         ToolMissingError: Verilator, g++ or make is not installed.
@@ -199,22 +201,14 @@ def simulate_design(
         outputs=[Port(design.output.name, design.output.width, last=True)],
         defines={TAPS_MACRO: ""} if taps else {},
         taps=[Port(tap.name, tap.width) for tap in watched],
-        gauges=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
-        knobs=[(port, FILL_BITS) for port in limits],
+        probes=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
+        controls=[(port, FILL_BITS) for port in limits],
         optimize=optimize,
     )
-    return DesignSimulator(build(spec, build_dir), design)
+    return DesignSimulator(build_model(spec, build_dir), design)
 
 
-def _graph_shape(stream: Stream) -> tuple[int, ...]:
-    """Shape in the integer graph of what the stream carries."""
-    if len(stream.shape) == 3:
-        height, width, channels = stream.shape
-        return channels, height, width
-    return stream.shape
-
-
-def codes_of(stream: Stream, beats: Beats, frames: int) -> IntArray:
+def decode(stream: Stream, beats: Beats, frames: int) -> IntArray:
     """Codes (frames, *shape in the integer graph) of the beats of a stream.
 
     Raises:
@@ -228,7 +222,7 @@ def codes_of(stream: Stream, beats: Beats, frames: int) -> IntArray:
         )
     codes = unpack(beats, stream.bits, stream.per_beat, stream.signed)
     shaped = codes.reshape(frames, *stream.shape)
-    return np.ascontiguousarray(np.moveaxis(shaped, 3, 1)) if len(stream.shape) == 3 else shaped
+    return np.ascontiguousarray(to_graph_order(shaped, frames=True))
 
 
 def _distance(ends: Cycles) -> int:

@@ -31,7 +31,7 @@ from math import ceil
 import numpy as np
 
 from qdeploy.errors import InternalError
-from qdeploy.sim.design import SETTLE_CYCLES, DesignResult, DesignSimulator, IntArray
+from qdeploy.sim.design import DRAIN_CYCLES, DesignResult, DesignSimulator, IntArray
 from qdeploy.sim.errors import DeadlockError
 
 # Up to these depths a FIFO takes what the next smaller takes and no more: two words of registers,
@@ -45,7 +45,8 @@ TRIALS = 80
 TRIAL_CYCLES = 20_000_000
 # With random stalls the smaller FIFOs may cost this much; else the depths stay as the marks say.
 STALL_LOSS = 1.01
-_SETTLED = 3
+# Distances between frames at the end of a run that count as steady state.
+_LAST_FRAMES = 3
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def rounded(depth: int) -> int:
 
 def interval(result: DesignResult) -> int:
     """Cycles between frames once the design has filled: the longest of the last distances."""
-    return int(np.diff(result.ends)[-_SETTLED:].max())
+    return int(np.diff(result.ends)[-_LAST_FRAMES:].max())
 
 
 def average(result: DesignResult) -> float:
@@ -102,7 +103,7 @@ def average(result: DesignResult) -> float:
 def frames_needed(interval: int, latency: int) -> int:
     """Frames until small FIFOs have made themselves felt: those under way at once, and some more
     to look at."""
-    return 2 + _SETTLED + ceil(latency / interval)
+    return 2 + _LAST_FRAMES + ceil(latency / interval)
 
 
 @dataclass
@@ -132,7 +133,7 @@ class FifoSizer:
             DeadlockError: the design stands still even with deep FIFOs.
         """
         deep = {stream: bound.deep for stream, bound in self.bounds.items()}
-        first = self.run(deep, 2 + _SETTLED)
+        first = self.run(deep, 2 + _LAST_FRAMES)
         frames = frames_needed(interval(first), first.latency_cycles)
         free = self.run(deep, frames)
         target = interval(free)
@@ -143,7 +144,7 @@ class FifoSizer:
             stream: self._clip(stream, rounded(mark + 1 if mark > 1 else REGISTERS))
             for stream, mark in marks.items()
         }
-        most = free.cycles + target + 2 * SETTLE_CYCLES
+        most = free.cycles + target + 2 * DRAIN_CYCLES
         search = _Search(self, marks, target, frames, most)
         safe = search.repair(start)
         depths = search.shrink(safe)

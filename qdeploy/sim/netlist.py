@@ -18,12 +18,12 @@ from pathlib import Path
 
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
-from qdeploy.sim.build import build
 from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray
+from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist_text import Module, cell_sources, primitives, unmodelled
 from qdeploy.sim.simulator import Beats, Simulator
 from qdeploy.sim.spec import Port, SimSpec
-from qdeploy.sim.wiring import Wiring, watch_port, watching_name, watching_top
+from qdeploy.sim.watched_top import watch_port, watched_name, watched_top
 
 # Below this many cycles -O0 is the fastest from sources to result: measured, 11,000 cells compile
 # in 13 s of processor time at -O0 and 25 s at -O1, and run 28,000 and 90,000 cycles a second.
@@ -36,20 +36,18 @@ class UnmodelledError(UserError):
 
 
 @dataclass(frozen=True)
-class Netlist:
+class SynthesizedDesign:
     """A synthesized design.
 
     Args:
         folder: of the design's RTL.
         design: its manifest.
-        wiring: how its top connects the layers.
         modules: of the netlist, by name.
         cache: folder of compiled models.
     """
 
     folder: Path
     design: Design
-    wiring: Wiring
     modules: Mapping[str, Module]
     cache: Path
 
@@ -77,24 +75,26 @@ def level_for(cycles: int) -> str:
     return "-O1" if cycles > LONG_RUN else "-O0"
 
 
-def simulate_whole(netlist: Netlist, optimize: str) -> DesignSimulator:
+def simulate_whole(netlist: SynthesizedDesign, optimize: str) -> DesignSimulator:
     """Model of the whole netlist, with a tap at every boundary.
 
     Raises:
         UnmodelledError: a cell is used in a way there is no model for.
+        UserError: the design does not say how its layers are connected.
         ToolMissingError: Verilator, g++ or make is not installed.
     """
-    design, wiring = netlist.design, netlist.wiring
-    numbers = [next(n for n, one in wiring.taps.items() if one == tap) for tap in design.taps]
+    design = netlist.design
+    watching = {one.tap: one for one in design.connections()}
+    streams = [watching[tap.name] for tap in design.taps]
     simulator = _built(
         netlist,
-        watching_name(design),
+        watched_name(design),
         list(netlist.modules),
-        extra=watching_top(design, wiring, numbers),
+        extra=watched_top(design, streams),
         rtl=[],
         inputs=[Port(design.input.name, design.input.width)],
         outputs=[Port(design.output.name, design.output.width, last=True)],
-        taps=[watch_port(number, wiring) for number in numbers],
+        taps=[watch_port(stream) for stream in streams],
         optimize=optimize,
     )
     return DesignSimulator(simulator, design)
@@ -113,29 +113,31 @@ class Recording:
     beats: dict[int, Beats]
 
 
-def record(netlist: Netlist, frames: IntArray, stall: float, seed: int, optimize: str) -> Recording:
+def record(
+    netlist: SynthesizedDesign, frames: IntArray, stall: float, seed: int, optimize: str
+) -> Recording:
     """Run the frames through the netlist's top, all layers being RTL, and record every stream.
 
     Raises:
         VerificationError: as `DesignSimulator.run`; or a stream did not carry whole frames.
     """
-    design, wiring = netlist.design, netlist.wiring
-    numbers = sorted(wiring.bits)
+    design = netlist.design
+    streams = design.connections()
     top = next(name for name in design.sources if Path(name).stem == design.top)
     simulator = _built(
         netlist,
-        watching_name(design),
+        watched_name(design),
         [design.top],
-        extra=watching_top(design, wiring, numbers),
+        extra=watched_top(design, streams),
         rtl=[name for name in design.sources if name != top],
         inputs=[Port(design.input.name, design.input.width)],
         outputs=[Port(design.output.name, design.output.width, last=True)],
-        taps=[watch_port(number, wiring) for number in numbers],
+        taps=[watch_port(stream) for stream in streams],
         optimize=optimize,
     )
-    shown = DesignSimulator(simulator, design, tensors=[wiring.taps.get(n) for n in numbers])
+    shown = DesignSimulator(simulator, design, tensors=[design.tap_of(one) for one in streams])
     result = shown.run(frames, stall_in=stall, stall_out=stall, seed=seed)
-    beats = dict(zip(numbers, result.tap_beats, strict=True))
+    beats = {one.number: got for one, got in zip(streams, result.tap_beats, strict=True)}
     for number, found in beats.items():
         if len(found) % len(frames):
             raise VerificationError(
@@ -145,21 +147,21 @@ def record(netlist: Netlist, frames: IntArray, stall: float, seed: int, optimize
     return Recording(result, beats)
 
 
-def groups(netlist: Netlist, most_cells: int) -> list[list[str]]:
+def groups(netlist: SynthesizedDesign, most_cells: int) -> list[list[str]]:
     """The layers' modules in groups of at most `most_cells` primitives, or of one module."""
     made: list[list[str]] = []
-    room = 0
+    left = 0
     for module in netlist.layers:
         cells = netlist.cells_of(module)
-        if not made or cells > room:
+        if not made or cells > left:
             made.append([])
-            room = most_cells
+            left = most_cells
         made[-1].append(module)
-        room -= cells
+        left -= cells
     return made
 
 
-def compile_group(netlist: Netlist, group: Sequence[str], optimize: str) -> Simulator:
+def compile_group(netlist: SynthesizedDesign, group: Sequence[str], optimize: str) -> Simulator:
     """Model of a group of layers, side by side; ports as `group_ports` lists them."""
     inputs, outputs = group_ports(netlist, group)
     return _built(
@@ -175,19 +177,19 @@ def compile_group(netlist: Netlist, group: Sequence[str], optimize: str) -> Simu
     )
 
 
-def group_ports(netlist: Netlist, group: Sequence[str]) -> tuple[list[Port], list[Port]]:
+def group_ports(netlist: SynthesizedDesign, group: Sequence[str]) -> tuple[list[Port], list[Port]]:
     """Input and output ports of a group's model: `<module>_in0`, `<module>_out0`, …"""
     inputs: list[Port] = []
     outputs: list[Port] = []
     for module in group:
-        for port, number in netlist.wiring.layers[module].items():
-            found = Port(f"{module}_{port}", netlist.wiring.bits[number])
+        for port, stream in netlist.design.ports_of(module).items():
+            found = Port(f"{module}_{port}", stream.width)
             (inputs if port.startswith("in") else outputs).append(found)
     return inputs, outputs
 
 
 def replay(
-    netlist: Netlist,
+    netlist: SynthesizedDesign,
     simulator: Simulator,
     group: Sequence[str],
     recorded: Recording,
@@ -199,11 +201,10 @@ def replay(
     Raises:
         VerificationError: a layer stands still, gives too much, or breaks a rule of AXI-Stream.
     """
-    streams = netlist.wiring.layers
     at = {
-        f"{module}_{port}": recorded.beats[number]
+        f"{module}_{port}": recorded.beats[stream.number]
         for module in group
-        for port, number in streams[module].items()
+        for port, stream in netlist.design.ports_of(module).items()
     }
     spec = simulator.spec
     busy = 1.0 - stall
@@ -218,14 +219,14 @@ def replay(
     return {port.prefix: got for port, got in zip(spec.outputs, result.outputs, strict=True)}
 
 
-def _side_by_side(netlist: Netlist, group: Sequence[str]) -> str:
+def _side_by_side(netlist: SynthesizedDesign, group: Sequence[str]) -> str:
     ports, instances = ["input wire clk", "input wire rst_n"], []
     for module in group:
         connections = [".ap_clk(clk)", ".ap_rst_n(rst_n)"]
-        for port, number in netlist.wiring.layers[module].items():
+        for port, stream in netlist.design.ports_of(module).items():
             data, ready = ("input", "output") if port.startswith("in") else ("output", "input")
             name = f"{module}_{port}"
-            ports.append(f"{data} wire [{netlist.wiring.bits[number] - 1}:0] {name}_tdata")
+            ports.append(f"{data} wire [{stream.width - 1}:0] {name}_tdata")
             ports += [f"{data} wire {name}_tvalid", f"{ready} wire {name}_tready"]
             for role in ("tdata", "tvalid", "tready"):
                 connections.append(f".{port}_V_{role.upper()}({name}_{role})")
@@ -237,7 +238,7 @@ def _side_by_side(netlist: Netlist, group: Sequence[str]) -> str:
 
 
 def _built(
-    netlist: Netlist,
+    netlist: SynthesizedDesign,
     top: str,
     modules: Sequence[str],
     *,
@@ -272,7 +273,7 @@ def _built(
             optimize=optimize,
         )
         try:
-            return build(spec, netlist.cache)
+            return build_model(spec, netlist.cache)
         except ToolFailedError as error:
             if _REFUSED in (error.why or ""):
                 raise UnmodelledError(
@@ -284,7 +285,7 @@ def _built(
 
 
 def verilator_settings(modules: Sequence[str]) -> str:
-    """Configuration file for a netlist: split every vector; what it leaves open is no mistake."""
+    """Verilator's configuration file for a netlist: split every vector, allow open ports."""
     lines = [
         "`verilator_config",
         'lint_off -rule PINMISSING -file "*netlist.v"',

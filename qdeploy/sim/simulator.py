@@ -1,4 +1,4 @@
-"""Drive a built model: beats in, beats out, with stalls, watchdog and the AXI-Stream rules."""
+"""Run a built model: beats in, beats out, with stalls, watchdog and the AXI-Stream rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUT, OUTPUT, TAP = range(3)
 
 @dataclass(frozen=True)
 class SimResult:
-    """What a run gave; one entry a port, in the order of the spec.
+    """What a run gave; one entry per port, in the order of the spec.
 
     Args:
         outputs: (beats, bytes) of each output.
@@ -36,8 +36,8 @@ class SimResult:
         output_cycles: the cycle in which each beat of each output was taken.
         input_cycles: the cycle in which each beat of each input was accepted.
         taps: (beats, bytes) of each tap.
-        gauge_max: the largest value of each gauge, by port name.
-        gauge_final: the value of each gauge at the end, by port name.
+        probe_max: the largest value of each probe, by port name.
+        probe_final: the value of each probe at the end, by port name.
     """
 
     outputs: list[Beats]
@@ -46,8 +46,8 @@ class SimResult:
     output_cycles: list[Cycles]
     input_cycles: list[Cycles]
     taps: list[Beats]
-    gauge_max: dict[str, int]
-    gauge_final: dict[str, int]
+    probe_max: dict[str, int]
+    probe_final: dict[str, int]
 
 
 class Simulator:
@@ -67,14 +67,14 @@ class Simulator:
         seed: int = 0,
         idle_limit: int = 20_000,
         max_cycles: int | None = None,
-        settle: int = 32,
+        drain: int = 32,
         pace: Sequence[Fraction] = (),
-        knobs: Mapping[str, int] | None = None,
+        controls: Mapping[str, int] | None = None,
     ) -> SimResult:
         """Send all inputs and take all expected outputs.
 
-        The run is over when every input beat was accepted and every output gave what is expected;
-        `settle` more cycles then show whether a port gives too much.
+        The run is over when every input beat was accepted and every output gave what is expected,
+        `drain` cycles later: beats still under way come out, and a port that gives too many shows.
 
         Args:
             inputs: (beats, bytes) for each input port; an input with TLAST has it on the last beat.
@@ -85,10 +85,10 @@ class Simulator:
             seed: of the stalls.
             idle_limit: cycles without a handshake on any port or tap that count as a deadlock.
             max_cycles: most cycles to run; without end when None.
-            pace: cycles a beat of each input: beat i is not offered before cycle i·pace, counted
+            pace: cycles per beat of each input: beat i is not offered before cycle i·pace, counted
                 from the first cycle after reset; exact, however long the run. As fast as the model
                 takes them when empty.
-            knobs: value of every knob of the spec.
+            controls: value of every control input of the spec.
 
         Raises:
             DeadlockError: idle for too long, or `max_cycles` passed.
@@ -96,7 +96,7 @@ class Simulator:
             VerificationError: the model stopped by itself ($fatal, a missing memory file).
         """
         self._check(inputs, expected, frames, stall_in, stall_out)
-        settings = self._settings(pace, knobs or {})
+        settings = self._settings(pace, controls or {})
         lib = self._lib
         handle = lib.qd_new(str(Path(self.spec.folder).absolute()).encode())
         if not handle:
@@ -112,10 +112,10 @@ class Simulator:
             for index, one in enumerate(pace):
                 lib.qd_pace(handle, index, one.numerator, one.denominator)
             for index, value in enumerate(settings):
-                lib.qd_set_knob(handle, index, value)
+                lib.qd_set_control(handle, index, value)
             for index, count in enumerate(expected):
                 lib.qd_expect(handle, index, count * frames)
-            lib.qd_start(handle, seed, stall_in, stall_out, idle_limit, settle)
+            lib.qd_start(handle, seed, stall_in, stall_out, idle_limit, drain)
             self._loop(handle, max_cycles)
             return self._result(handle)
         finally:
@@ -163,9 +163,9 @@ class Simulator:
             for index, port in enumerate(ports):
                 count = self._lib.qd_seen(handle, kind, index)
                 parts.append(f"{name} {port.prefix}: {count} beats")
-        for index, (gauge, _) in enumerate(self.spec.gauges):
-            now, top = (self._lib.qd_gauge(handle, index, want) for want in (0, 1))
-            parts.append(f"{gauge}: {now} (at most {top})")
+        for index, (probe, _) in enumerate(self.spec.probes):
+            now, top = (self._lib.qd_probe(handle, index, want) for want in (0, 1))
+            parts.append(f"{probe}: {now} (at most {top})")
         return "; ".join(parts)
 
     def _ports(self) -> list[tuple[int, str, Sequence[Port]]]:
@@ -201,8 +201,8 @@ class Simulator:
             output_cycles=[cycles(OUTPUT, i) for i in range(len(spec.outputs))],
             input_cycles=[cycles(INPUT, i) for i in range(len(spec.inputs))],
             taps=[beats(TAP, i, port) for i, port in enumerate(spec.taps)],
-            gauge_max={n: lib.qd_gauge(handle, i, 1) for i, (n, _) in enumerate(spec.gauges)},
-            gauge_final={n: lib.qd_gauge(handle, i, 0) for i, (n, _) in enumerate(spec.gauges)},
+            probe_max={n: lib.qd_probe(handle, i, 1) for i, (n, _) in enumerate(spec.probes)},
+            probe_final={n: lib.qd_probe(handle, i, 0) for i, (n, _) in enumerate(spec.probes)},
         )
 
     def _check(
@@ -233,16 +233,20 @@ class Simulator:
                 "stalls from 0 to below 1"
             )
 
-    def _settings(self, pace: Sequence[Fraction], knobs: Mapping[str, int]) -> list[int]:
+    def _settings(self, pace: Sequence[Fraction], controls: Mapping[str, int]) -> list[int]:
         spec = self.spec
         if len(pace) not in (0, len(spec.inputs)) or any(one < 0 for one in pace):
             raise InternalError(f"`{spec.top}` has {len(spec.inputs)} inputs, paces: {list(pace)}")
-        if set(knobs) != {name for name, _ in spec.knobs}:
-            raise InternalError(f"the knobs of `{spec.top}` are {spec.knobs}, not {sorted(knobs)}")
-        for name, bits in spec.knobs:
-            if not 0 <= knobs[name] < 1 << bits:
-                raise InternalError(f"knob `{name}` has {bits} bits, its value is {knobs[name]}")
-        return [knobs[name] for name, _ in spec.knobs]
+        if set(controls) != {name for name, _ in spec.controls}:
+            raise InternalError(
+                f"the control inputs of `{spec.top}` are {spec.controls}, not {sorted(controls)}"
+            )
+        for name, bits in spec.controls:
+            if not 0 <= controls[name] < 1 << bits:
+                raise InternalError(
+                    f"control input `{name}` has {bits} bits, its value is {controls[name]}"
+                )
+        return [controls[name] for name, _ in spec.controls]
 
 
 def _copy(address: int | None, count: int) -> Beats:
@@ -263,7 +267,7 @@ def _load(library: Path) -> ctypes.CDLL:
         "qd_set_input": (None, [pointer, i32, pointer, i64, i64]),
         "qd_expect": (None, [pointer, i32, i64]),
         "qd_pace": (None, [pointer, i32, i64, i64]),
-        "qd_set_knob": (None, [pointer, i32, u64]),
+        "qd_set_control": (None, [pointer, i32, u64]),
         "qd_start": (None, [pointer, u64, real, real, i64, i64]),
         "qd_run": (i32, [pointer, i64]),
         "qd_fault": (text, [pointer]),
@@ -273,7 +277,7 @@ def _load(library: Path) -> ctypes.CDLL:
         "qd_cycles": (pointer, [pointer, i32, i32]),
         "qd_beats": (pointer, [pointer, i32, i32]),
         "qd_lasts": (pointer, [pointer, i32]),
-        "qd_gauge": (u64, [pointer, i32, i32]),
+        "qd_probe": (u64, [pointer, i32, i32]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)

@@ -18,7 +18,7 @@ class Port:
 
     Args:
         prefix: what its signal names start with.
-        bits: width of TDATA.
+        bits: width of TDATA in bits.
         last: whether it has TLAST.
         style: `lower` for `<prefix>_tdata`, `upper` for FINN's `<prefix>_TDATA`.
     """
@@ -52,9 +52,9 @@ class SimSpec:
         inputs: ports the simulation drives.
         outputs: ports the simulation takes from.
         taps: ports of which data, valid and ready are all outputs of the module: only watched.
-        gauges: (output port, bits) of unsigned values up to 64 bits, such as the fill of a FIFO.
-        knobs: (input port, bits) of unsigned values up to 64 bits that each run sets once, such as
-            the depth a FIFO has to behave like.
+        probes: (output port, bits) of unsigned values up to 64 bits, such as the fill of a FIFO.
+        controls: (input port, bits) of control inputs: unsigned values up to 64 bits that each run
+            sets once, such as the depth a FIFO has to behave like.
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
@@ -69,8 +69,8 @@ class SimSpec:
     parameters: Mapping[str, int | str] = field(default_factory=dict)
     defines: Mapping[str, str] = field(default_factory=dict)
     taps: Sequence[Port] = ()
-    gauges: Sequence[tuple[str, int]] = ()
-    knobs: Sequence[tuple[str, int]] = ()
+    probes: Sequence[tuple[str, int]] = ()
+    controls: Sequence[tuple[str, int]] = ()
     clock: str = "clk"
     reset: str = "rst_n"
     waive: Sequence[str] = ()
@@ -87,8 +87,8 @@ class SimSpec:
                 [[p.prefix, p.bits, p.last, p.style] for p in ports]
                 for ports in (self.inputs, self.outputs, self.taps)
             ],
-            "gauges": [list(gauge) for gauge in self.gauges],
-            "knobs": [list(knob) for knob in self.knobs],
+            "probes": [list(probe) for probe in self.probes],
+            "controls": [list(control) for control in self.controls],
             "clock": [self.clock, self.reset],
             "waive": list(self.waive),
             "optimize": self.optimize,

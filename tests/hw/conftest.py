@@ -10,11 +10,10 @@
         assert_array_equal(unpack(result.outputs[0], 5, 2, signed=False), 2 * x)
 
 `memories` maps a file name, as a parameter of the block names it, to its lines. `libraries` names
-further modules of hw/rtl the block instantiates, `defines` macros, `knobs` input ports that keep a
-value through a run. A block with more ports than `s` and `m` gets `inputs` and `outputs`, (prefix,
-bits) each, in place of the two widths. Models are kept in pytest's cache folder, so only a changed
-block or a new set of parameters is compiled (about
-two seconds).
+further modules of hw/rtl the block instantiates, `defines` macros, `controls` input ports that keep
+a value through a run. A block with more ports than `s` and `m` gets `inputs` and `outputs`,
+(prefix, bits) each, in place of the two widths. Models are kept in pytest's cache folder, so only a
+changed block or a new set of parameters is compiled (about two seconds).
 Without Verilator, g++ or make the fixture fails with the name of the Debian package: these tests
 are never skipped.
 """
@@ -27,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from qdeploy.dataflow.rtl.library import library_file
-from qdeploy.sim.build import build
+from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import Port, SimSpec
 
@@ -49,12 +48,12 @@ def block_sim(
         memories: Mapping[str, Sequence[str]] | None = None,
         *,
         libraries: Sequence[str] = (),
-        gauges: Sequence[tuple[str, int]] = (),
+        probes: Sequence[tuple[str, int]] = (),
         last: bool = False,
         defines: Mapping[str, str] | None = None,
         inputs: Sequence[tuple[str, int]] = (),
         outputs: Sequence[tuple[str, int]] = (),
-        knobs: Sequence[tuple[str, int]] = (),
+        controls: Sequence[tuple[str, int]] = (),
     ) -> Simulator:
         folder = tmp_path_factory.mktemp(top)
         for name, lines in (memories or {}).items():
@@ -67,10 +66,10 @@ def block_sim(
             defines=defines or {},
             inputs=[Port(*port) for port in inputs or [("s", in_bits)]],
             outputs=[Port(*port) for port in outputs] or [Port("m", out_bits, last=last)],
-            gauges=gauges,
-            knobs=knobs,
+            probes=probes,
+            controls=controls,
             optimize="-O1",  # tests are short: compiling takes longer than running
         )
-        return build(spec, cache)
+        return build_model(spec, cache)
 
     return make

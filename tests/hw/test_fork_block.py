@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from qdeploy.design.packing import pack
 from qdeploy.resources import resource
-from qdeploy.sim.build import build
+from qdeploy.sim.model import build_model
 from qdeploy.sim.spec import Port, SimSpec
 
 # Three readers from two forks, as a design stitches them.
@@ -83,7 +83,7 @@ def test_a_tree_of_forks_serves_three_readers(tmp_path, pytestconfig):
         outputs=[Port(f"m{i}", 8) for i in range(3)],
         optimize="-O1",
     )
-    sim = build(spec, Path(pytestconfig.cache.mkdir("simulators")))
+    sim = build_model(spec, Path(pytestconfig.cache.mkdir("simulators")))
     beats = np.random.default_rng(0).integers(0, 256, (300, 1)).astype(np.uint8)
     for seed, (stall_in, stall_out) in enumerate(STALLS):
         result = sim.run([beats], [300] * 3, stall_in=stall_in, stall_out=stall_out, seed=seed)

@@ -23,28 +23,28 @@ def limited(block_sim):
         {"WIDTH": WIDTH, "DEPTH": 64},
         WIDTH,
         WIDTH,
-        gauges=FILL,
-        knobs=[("limit", 16)],
+        probes=FILL,
+        controls=[("limit", 16)],
     )
 
 
 @pytest.mark.parametrize("depth", [2, 3, 32])
 def test_a_limit_is_a_fifo_of_that_depth_to_the_cycle(block_sim, limited, depth):
-    real = block_sim("qd_fifo", {"WIDTH": WIDTH, "DEPTH": depth}, WIDTH, WIDTH, gauges=FILL)
+    real = block_sim("qd_fifo", {"WIDTH": WIDTH, "DEPTH": depth}, WIDTH, WIDTH, probes=FILL)
     for seed, stalls in enumerate([(0.0, 0.0), (0.3, 0.0), (0.1, 0.3), (0.5, 0.5), (0.3, 0.8)]):
         expected = real.run([BEATS], [len(BEATS)], 1, *stalls, seed=seed)
-        found = limited.run([BEATS], [len(BEATS)], 1, *stalls, seed=seed, knobs={"limit": depth})
+        found = limited.run([BEATS], [len(BEATS)], 1, *stalls, seed=seed, controls={"limit": depth})
         assert_array_equal(found.outputs[0], expected.outputs[0])
         assert_array_equal(found.input_cycles[0], expected.input_cycles[0])
         assert_array_equal(found.output_cycles[0], expected.output_cycles[0])
-        assert found.gauge_max == expected.gauge_max
+        assert found.probe_max == expected.probe_max
 
 
 def test_the_limit_zero_is_a_wire(limited):
-    found = limited.run([BEATS], [len(BEATS)], 1, 0.3, 0.4, seed=5, knobs={"limit": 0})
+    found = limited.run([BEATS], [len(BEATS)], 1, 0.3, 0.4, seed=5, controls={"limit": 0})
     assert_array_equal(found.outputs[0], BEATS)
     assert_array_equal(found.input_cycles[0], found.output_cycles[0])
-    assert found.gauge_max["fill"] == 0
+    assert found.probe_max["fill"] == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,7 +56,7 @@ def test_the_limit_zero_is_a_wire(limited):
 def test_a_paced_input_never_drifts(limited, cycles, beats, limit):
     pace = Fraction(cycles, beats)
     count = min(len(BEATS), 2 + int(20_000 / max(pace, 1)))
-    found = limited.run([BEATS[:count]], [count], pace=[pace], knobs={"limit": limit})
+    found = limited.run([BEATS[:count]], [count], pace=[pace], controls={"limit": limit})
     # The FIFO always takes what comes, so a beat goes in when it is due, or one cycle after the
     # beat before it.
     due = [ceil(index * pace) for index in range(count)]
@@ -68,6 +68,6 @@ def test_a_paced_input_never_drifts(limited, cycles, beats, limit):
 
 def test_stalls_only_delay_a_paced_input(limited):
     pace = Fraction(7, 3)
-    found = limited.run([BEATS], [400], 1, 0.4, 0.2, seed=1, pace=[pace], knobs={"limit": 4})
+    found = limited.run([BEATS], [400], 1, 0.4, 0.2, seed=1, pace=[pace], controls={"limit": 4})
     assert all(cycle >= index * pace for index, cycle in enumerate(found.input_cycles[0]))
     assert_array_equal(found.outputs[0], BEATS)

@@ -14,7 +14,7 @@ STALLS = [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.5, 0.5)]
 @pytest.mark.parametrize("depth, width", [(1, 8), (2, 5), (3, 70), (16, 8), (300, 33)])
 def test_fifo_keeps_order_and_never_holds_more_than_its_depth(block_sim, depth, width):
     sim = block_sim(
-        "qd_fifo", {"WIDTH": width, "DEPTH": depth}, width, width, gauges=[("fill", 16)]
+        "qd_fifo", {"WIDTH": width, "DEPTH": depth}, width, width, probes=[("fill", 16)]
     )
     rng = np.random.default_rng(depth)
     beats = np.packbits(
@@ -23,10 +23,10 @@ def test_fifo_keeps_order_and_never_holds_more_than_its_depth(block_sim, depth, 
     for seed, (stall_in, stall_out) in enumerate(STALLS):
         result = sim.run([beats], [1500], stall_in=stall_in, stall_out=stall_out, seed=seed)
         assert_array_equal(result.outputs[0], beats)
-        assert result.gauge_max["fill"] <= depth
-        assert result.gauge_final["fill"] == 0
+        assert result.probe_max["fill"] <= depth
+        assert result.probe_final["fill"] == 0
         if stall_in == 0 and stall_out > 0:
-            assert result.gauge_max["fill"] == depth
+            assert result.probe_max["fill"] == depth
         if stall_in == stall_out == 0:
             assert result.cycles <= 1500 + 2
 

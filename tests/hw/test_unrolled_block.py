@@ -15,7 +15,7 @@ from qdeploy.dataflow.rtl.unit import single
 from qdeploy.design.packing import pack, unpack
 from qdeploy.ir.integer_graph import IntType
 from qdeploy.resources import resource
-from qdeploy.sim.build import build
+from qdeploy.sim.model import build_model
 from qdeploy.sim.spec import Port, SimSpec
 
 
@@ -106,7 +106,7 @@ def simulator_of(case, tmp_path, cache, defines):
         defines=defines,
         optimize="-O1",
     )
-    return build(spec, cache)
+    return build_model(spec, cache)
 
 
 def run(case, sim, X, **options):

@@ -13,9 +13,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError, VerificationError
-from qdeploy.sim import build as compiler
-from qdeploy.sim.build import build
+from qdeploy.sim import model as compiler
 from qdeploy.sim.errors import DeadlockError, ProtocolError
+from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import Port, SimSpec
 
@@ -73,7 +73,7 @@ def spec(tmp_path: Path) -> SimSpec:
         inputs=[Port("s", BITS)],
         outputs=[Port("M", BITS, last=True, style="upper")],
         taps=[Port("in__tap", BITS)],
-        gauges=[("passed", 12)],
+        probes=[("passed", 12)],
         optimize="-O1",
     )
 
@@ -85,7 +85,7 @@ def cache(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def unruly(spec: SimSpec, cache: Path) -> Simulator:
-    return build(spec, cache)
+    return build_model(spec, cache)
 
 
 def beats(count: int, seed: int = 0) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_beats_taps_gauges_and_cycles_are_reported(unruly: Simulator) -> None:
     assert_array_equal(result.input_cycles[0], np.arange(500))
     assert_array_equal(result.output_cycles[0], np.arange(1, 501))
     assert result.cycles == 501
-    assert result.gauge_max == result.gauge_final == {"passed": 500}
+    assert result.probe_max == result.probe_final == {"passed": 500}
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_model_compiled_file_by_file_is_the_same(
 ) -> None:
     monkeypatch.setattr(compiler, "ONE_FILE_BYTES", 0)
     monkeypatch.setattr(compiler, "SPLIT_FUNCTIONS", 2)
-    pieces = build(spec, cache)
+    pieces = build_model(spec, cache)
     assert pieces.library != unruly.library
     sent = beats(40)
     one, other = (sim.run([sent], [40], stall_in=0.3, seed=2) for sim in (unruly, pieces))
@@ -196,7 +196,7 @@ def test_memory_files_are_read_from_the_folder_at_each_run(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     set_mode(unruly, 4)
-    assert build(spec, cache).library == unruly.library
+    assert build_model(spec, cache).library == unruly.library
     with pytest.raises(ProtocolError, match="more beats"):
         unruly.run([beats(10)], [10])
     assert Path.cwd() == elsewhere
@@ -221,7 +221,7 @@ def test_a_changed_source_is_built_anew_and_a_lint_warning_stops_the_build(
     text = UNRULY.replace("reg [11:0] count;", "reg [9:0] count;")
     (tmp_path / "unruly.v").write_text(text, encoding="utf-8")
     with pytest.raises(ToolFailedError, match="WIDTH") as caught:
-        build(spec, tmp_path / "build")
+        build_model(spec, tmp_path / "build")
     log = re.search(r"log: (\S+)", str(caught.value))
     assert log and "%Warning-WIDTH" in Path(log[1]).read_text(encoding="utf-8")
     assert not list((tmp_path / "build").glob("unruly-*"))
@@ -242,7 +242,7 @@ def test_ports_that_are_not_the_modules_are_refused(
     spec: SimSpec, tmp_path: Path, change: dict[str, list[Port]], message: str
 ) -> None:
     with pytest.raises(InternalError, match=message):
-        build(dataclasses.replace(spec, **change), tmp_path / "build")
+        build_model(dataclasses.replace(spec, **change), tmp_path / "build")
 
 
 def test_without_verilator_the_error_names_the_package(
@@ -250,7 +250,7 @@ def test_without_verilator_the_error_names_the_package(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="apt-get install verilator"):
-        build(spec, tmp_path / "build")
+        build_model(spec, tmp_path / "build")
 
 
 @pytest.mark.parametrize("cut", ["sim.so", "seal.json"])
@@ -259,7 +259,7 @@ def test_a_stored_library_that_was_cut_off_is_built_again(
 ) -> None:
     """Loading it would end this very process."""
     store = tmp_path / "store"
-    first = build(spec, store)
+    first = build_model(spec, store)
     library = first.library
     del first
     whole = library.read_bytes()
@@ -267,15 +267,15 @@ def test_a_stored_library_that_was_cut_off_is_built_again(
     half = damaged.read_bytes()[: damaged.stat().st_size // 2]
     damaged.unlink()  # the library stays mapped in this process as it was
     damaged.write_bytes(half)
-    build(spec, store)
+    build_model(spec, store)
     assert library.stat().st_size == len(whole)
 
 
 def test_a_runtime_that_was_cut_off_is_built_again(spec: SimSpec, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    build(spec, store)
+    build_model(spec, store)
     driver = next(store.glob("runtime-*/driver.o"))
     size = driver.stat().st_size
     driver.write_bytes(driver.read_bytes()[:100])
-    build(dataclasses.replace(spec, optimize="-O0"), store)
+    build_model(dataclasses.replace(spec, optimize="-O0"), store)
     assert driver.stat().st_size == size

@@ -10,7 +10,7 @@ import pytest
 
 from qdeploy.devices.families import XC7
 from qdeploy.resources import resource
-from qdeploy.sim.build import build
+from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist import verilator_settings
 from qdeploy.sim.netlist_text import CELL_FOLDER, cell_sources, read_netlist, unmodelled
 from qdeploy.sim.spec import Port, SimSpec
@@ -76,7 +76,7 @@ class Zoo:
                 waive=waive,
                 optimize="-O0",
             )
-            model = build(spec, models)
+            model = build_model(spec, models)
             return model.run([beats], [BEATS], stall_in=0.3, stall_out=0.3, seed=1).outputs[0]
 
         self.expected = run([source], ["WIDTH"])
@@ -193,7 +193,7 @@ def test_look_up_tables_and_the_dsp_slice_follow_their_equations(
         outputs=[Port("m_axis", 56)],
         optimize="-O0",
     )
-    model = build(spec, models)
+    model = build_model(spec, models)
     found = model.run([data], [len(beats)], stall_in=0.3, stall_out=0.3).outputs[0]
     p = 0
     for beat, got in zip(beats, found, strict=True):
@@ -238,7 +238,7 @@ def test_a_block_ram_shows_its_other_port_wrong_bits_at_a_write_that_is_not_read
         optimize="-O0",
     )
     beats = np.random.default_rng(3).integers(0, 256, (1500, 2), dtype=np.uint8)
-    found = build(spec, models).run([beats], [len(beats)], stall_out=0.3).outputs[0]
+    found = build_model(spec, models).run([beats], [len(beats)], stall_out=0.3).outputs[0]
     words, latches, clashes = np.zeros(256, dtype=np.uint8), (0, 0), 0
     for (row, control), got in zip(beats, found, strict=True):
         assert tuple(got) == latches

@@ -11,7 +11,7 @@ import toy_core
 
 from qdeploy.design.packing import pack, unpack
 from qdeploy.devices.boards import load_board
-from qdeploy.sim.build import build
+from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist import verilator_settings
 from qdeploy.sim.netlist_text import cell_sources, primitives, read_netlist
 from qdeploy.sim.spec import Port, SimSpec
@@ -53,6 +53,6 @@ def test_top_and_layers_joined_into_one_netlist_compute_what_the_design_does(
     raw = toy_core.frames(6)
     codes = 255 - raw.transpose(0, 2, 3, 1)  # the top inverts its input
     beats = pack(codes, 8, 3)
-    found = build(spec, tmp_path / "sim").run([beats], [30], stall_in=0.3, stall_out=0.3)
+    found = build_model(spec, tmp_path / "sim").run([beats], [30], stall_in=0.3, stall_out=0.3)
     sums = unpack(found.outputs[0], toy_core.BITS, 1, signed=True).reshape(6, -1)
     np.testing.assert_array_equal(sums, toy_core.expected(raw))

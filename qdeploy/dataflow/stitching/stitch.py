@@ -1,17 +1,18 @@
 """Stitch specialized hardware layers into one Verilog design.
 
     requires   RTL backends only, one producer and one consumer for every stream, equal widths
-    transform  one wrapper module a layer, one top module that joins them, memory files beside
+    transform  one wrapper module per layer, one top module that joins them, memory files
     ensures    a design folder that a simulator or synthesizer reads as its working directory
 
 The top has AXI-Stream in (`s_axis`) and out (`m_axis`, TLAST on a frame's last beat). Compiled with
 the macro QD_TAPS it also has, for every boundary, ports that watch the stream there, and for every
-FIFO its fill.
+FIFO its fill. The manifest lists the streams and the ports they connect.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ from qdeploy.dataflow.finn.names import identifier
 from qdeploy.dataflow.finn.nodes import HwNode, Kind, stream_name
 from qdeploy.dataflow.finn.timing import frame_cycles, macs_of
 from qdeploy.dataflow.rtl.library import closure, library_file
-from qdeploy.dataflow.rtl.unit import Unit
-from qdeploy.dataflow.stitching.top_module import Ports, Wiring, top_module
+from qdeploy.dataflow.stitching.rendering import Renderer
+from qdeploy.dataflow.stitching.top_module import SINK, SOURCE, Ports, Wiring, top_module
 from qdeploy.design.manifest import PIXELS, Design, Fifo, Layer, Stream
 from qdeploy.devices.boards import Board
 from qdeploy.ir.integer_graph import IntegerGraph, Tensor
@@ -43,19 +44,22 @@ def stitch(
     clock_mhz: float,
     *,
     taps: bool = True,
+    renderer: Renderer | None = None,
 ) -> Design:
     """Write the design into `folder` (replaced as a whole) and return it.
 
     Args:
         taps: whether boundaries can be watched.
+        renderer: of the layers, where the network is stitched more than once.
 
     Raises:
         PassError: a stream lacks an end, or its ends differ in width.
     """
-    stitcher = _Stitcher(model, graph, taps)
+    stitcher = _Stitcher(model, graph, taps, renderer or Renderer())
+    files = stitcher.files()
+    design = stitcher.design(board, clock_mhz, files)
     with atomic_folder(folder) as temporary:
-        design = stitcher.design(board, clock_mhz)
-        for name, text in stitcher.files().items():
+        for name, text in files.items():
             (temporary / name).write_text(text, encoding="utf-8")
         for name in stitcher.libraries():
             shutil.copy(library_file(name), temporary / name)
@@ -64,17 +68,23 @@ def stitch(
 
 
 class _Stitcher:
-    def __init__(self, model: ModelWrapper, graph: IntegerGraph, taps: bool) -> None:
+    def __init__(
+        self, model: ModelWrapper, graph: IntegerGraph, taps: bool, renderer: Renderer
+    ) -> None:
         from qonnx.custom_op.registry import getCustomOp
 
         self.model, self.graph = model, graph
         self.nodes = list(model.graph.node)
         self.instances: list[Any] = [getCustomOp(node) for node in self.nodes]
-        self.units: list[Unit] = [inst.unit(model) for inst in self.instances]
+        self.rendered = [
+            renderer.render(model, node, inst)
+            for node, inst in zip(self.nodes, self.instances, strict=True)
+        ]
         self.top = identifier(f"{graph.name}_top")
         self.wiring = self._wiring()
         self.wiring.check()
         self.taps = self._taps() if taps else []
+        self.watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
         self.fifos = self._fifos()
 
     def _wiring(self) -> Wiring:
@@ -83,13 +93,13 @@ class _Stitcher:
         ports = [
             Ports(
                 node.name,
-                unit,
+                rendered.unit,
                 tuple(name for name in node.input if name not in constants),
                 tuple(node.output),
                 f"{node.name}_fill" if self._kind(node) is Kind.FIFO else None,
                 _limit(node, inst) or None,
             )
-            for node, inst, unit in zip(self.nodes, self.instances, self.units, strict=True)
+            for node, inst, rendered in zip(self.nodes, self.instances, self.rendered, strict=True)
         ]
         graph = self.model.graph
         return Wiring(ports, graph.input[0].name, graph.output[0].name)
@@ -99,24 +109,23 @@ class _Stitcher:
 
     def libraries(self) -> list[str]:
         """Files of `hw/rtl` in use."""
-        names = [name for unit in self.units for name in unit.files]
+        names = [name for rendered in self.rendered for name in rendered.unit.files]
         return sorted({*names, *closure(["qd_tlast"])})
 
     def files(self) -> dict[str, str]:
-        """Generated files: wrappers, memories, the top."""
-        texts = {}
-        for node, unit in zip(self.nodes, self.units, strict=True):
-            texts[f"{node.name}.v"] = unit.verilog(node.name)
-            for name, lines in unit.memories().items():
-                texts[name] = "\n".join(lines) + "\n"
-        watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
-        beats = self._output().beats
-        texts[f"{self.top}.v"] = top_module(self.top, self.graph.name, self.wiring, watched, beats)
+        """Generated files, name to text: wrappers, memories, the top."""
+        texts = {name: text for layer in self.rendered for name, text in layer.files.items()}
+        texts[f"{self.top}.v"] = top_module(
+            self.top, self.graph.name, self.wiring, self.watched, self._output().beats
+        )
         return texts
 
-    def design(self, board: Board, clock_mhz: float) -> Design:
-        """The manifest."""
-        files = self.files()
+    def design(self, board: Board, clock_mhz: float, files: Mapping[str, str]) -> Design:
+        """The manifest.
+
+        Args:
+            files: generated, name to text.
+        """
         sources = sorted([*(n for n in files if n.endswith(".v")), *self.libraries()])
         return Design(
             name=self.graph.name,
@@ -132,6 +141,7 @@ class _Stitcher:
             fifos=self.fifos,
             layers=self._layers(),
             logit_scale=float(self.graph.logit_scale),
+            streams=self.wiring.connections(self.watched),
         )
 
     def _layers(self) -> list[Layer]:
@@ -154,7 +164,7 @@ class _Stitcher:
 
     def _output(self) -> Stream:
         last = self.model.find_producer(self.model.graph.output[0].name)
-        return self._stream("m_axis", last, self.graph.tensors[self.graph.output])
+        return self._stream(SINK, last, self.graph.tensors[self.graph.output])
 
     def _input(self) -> Stream:
         source = self.graph.tensors[self.graph.input]
@@ -162,7 +172,7 @@ class _Stitcher:
         inst = self.instances[self.nodes.index(first)]
         dtype = inst.get_input_datatype(0)
         return Stream(
-            name="s_axis",
+            name=SOURCE,
             tensor=source.name,
             shape=stream_shape(source),
             bits=int(dtype.bitwidth()),
@@ -208,7 +218,7 @@ class _Stitcher:
 
 
 def _folding(inst: Any) -> dict[str, int]:
-    """PE and SIMD where a layer has them, and M where it takes more than a pixel a beat."""
+    """PE and SIMD where a layer has them, and M where it takes more than one pixel per beat."""
     keys = inst.get_nodeattr_types()
     values = {key: int(inst.get_nodeattr(key)) for key in FOLDING_KEYS if key in keys}
     return {key: value for key, value in values.items() if key != PIXELS or value > 1}

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qdeploy.dataflow.rtl.unit import Unit, padded
-from qdeploy.design.manifest import Stream
+from qdeploy.design.manifest import Connection, End, Stream
 from qdeploy.errors import PassError
 
 FILL_BITS = 16
+# Ports of the top: where frames come in and where results go out.
+SOURCE, SINK = "s_axis", "m_axis"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,35 @@ class Wiring:
                 found.setdefault(name, bits)
         return found
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Number of every stream, which names its wires in the top."""
+        return {name: index for index, name in enumerate(self.widths)}
+
+    def connections(self, watched: Mapping[str, Stream]) -> list[Connection]:
+        """The streams as the manifest has them, by number.
+
+        Args:
+            watched: stream name -> tap.
+        """
+        sources = {self.source: End("", SOURCE)}
+        sinks = {self.sink: End("", SINK)}
+        for layer in self.layers:
+            for index, name in enumerate(layer.outputs):
+                sources[name] = End(layer.module, f"out{index}")
+            for index, name in enumerate(layer.inputs):
+                sinks[name] = End(layer.module, f"in{index}")
+        return [
+            Connection(
+                number,
+                padded(bits),
+                sources[name],
+                sinks[name],
+                watched[name].name if name in watched else None,
+            )
+            for number, (name, bits) in enumerate(self.widths.items())
+        ]
+
     def check(self) -> None:
         """Every stream has one producer, one consumer, and the same width at both.
 
@@ -88,10 +119,10 @@ def top_module(
         top: module name.
         title: of the network, for the header comment.
         watched: stream name -> tap.
-        beats: output beats a frame, after which TLAST stands.
+        beats: output beats per frame; TLAST marks the last one.
     """
     widths = wiring.widths
-    number = {name: index for index, name in enumerate(widths)}
+    number = wiring.numbers
     source, sink = padded(widths[wiring.source]), padded(widths[wiring.sink])
     fills = [layer.fill for layer in wiring.layers if layer.fill]
     lines = [f"// {title}: stitched from its layers.", f"module {top} ("]

@@ -17,9 +17,9 @@ import numpy as np
 from qdeploy.build_folder import NETLIST_PATH, RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntArray
-from qdeploy.sim.design import codes_of
+from qdeploy.sim.design import decode
 from qdeploy.sim.netlist import (
-    Netlist,
+    SynthesizedDesign,
     UnmodelledError,
     compile_group,
     groups,
@@ -30,7 +30,6 @@ from qdeploy.sim.netlist import (
 )
 from qdeploy.sim.netlist_text import read_netlist
 from qdeploy.sim.simulator import Beats
-from qdeploy.sim.wiring import read_wiring
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
@@ -47,6 +46,11 @@ MOST_CELLS = 120_000
 MOST_CELL_CYCLES = 10**11
 # Frames' worth of cycles between the first input beat and the first frame's end, generously.
 LATENCY_FRAMES = 3
+
+_NO_STREAMS = (
+    "the design was stitched by an earlier version of qdeploy, which did not record how layers are "
+    "connected; run `qdeploy export` again"
+)
 
 
 class NetlistRung(Rung):
@@ -65,9 +69,10 @@ class NetlistRung(Rung):
         find_tool("verilator")
         folder = inputs.folder / RTL_FOLDER
         design, modules = Design.load(folder), read_netlist(inputs.folder / NETLIST_PATH)
+        if not design.streams:
+            return RungResult(self.name, skipped=_NO_STREAMS)
         try:
-            wiring = read_wiring(folder, design)
-            netlist = Netlist(folder, design, wiring, modules, inputs.cache / SIM_FOLDER)
+            netlist = SynthesizedDesign(folder, design, modules, inputs.cache / SIM_FOLDER)
             frames = min(inputs.netlist_frames, len(inputs.frames))
             if not required:
                 frames = min(frames, _affordable(netlist, inputs.stall))
@@ -79,12 +84,12 @@ class NetlistRung(Rung):
             return RungResult(self.name, skipped=error.what)
 
 
-def _cycles(netlist: Netlist, frames: int, stall: float) -> int:
+def _cycles(netlist: SynthesizedDesign, frames: int, stall: float) -> int:
     """Cycles the netlist is expected to run for."""
     return int((frames + LATENCY_FRAMES) * netlist.design.cycles_per_frame / (1.0 - stall))
 
 
-def _affordable(netlist: Netlist, stall: float) -> int:
+def _affordable(netlist: SynthesizedDesign, stall: float) -> int:
     """Most frames within the bounds on cells and on cell-cycles, maybe none."""
     if netlist.cells > MOST_CELLS:
         return 0
@@ -92,14 +97,16 @@ def _affordable(netlist: Netlist, stall: float) -> int:
     return int(MOST_CELL_CYCLES / (netlist.cells * frame)) - LATENCY_FRAMES
 
 
-def _too_long(netlist: Netlist) -> str:
+def _too_long(netlist: SynthesizedDesign) -> str:
     return (
         f"a netlist of {netlist.cells:,} cells at {netlist.design.cycles_per_frame:,} cycles per "
         "frame takes long to simulate; `--require netlist` runs it anyway"
     )
 
 
-def _whole(netlist: Netlist, inputs: LadderInputs, reference: Reference, frames: int) -> RungResult:
+def _whole(
+    netlist: SynthesizedDesign, inputs: LadderInputs, reference: Reference, frames: int
+) -> RungResult:
     names, output = inputs.graph.boundaries(), inputs.graph.output
     simulator = simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, inputs.stall)))
     parts, cycles = [], {}
@@ -116,7 +123,7 @@ def _whole(netlist: Netlist, inputs: LadderInputs, reference: Reference, frames:
 
 
 def _by_block(
-    netlist: Netlist, inputs: LadderInputs, reference: Reference, frames: int
+    netlist: SynthesizedDesign, inputs: LadderInputs, reference: Reference, frames: int
 ) -> RungResult:
     names, output = inputs.graph.boundaries(), inputs.graph.output
     expected = _first(reference, frames)
@@ -143,7 +150,7 @@ def _by_block(
 
 
 def _stream(
-    netlist: Netlist,
+    netlist: SynthesizedDesign,
     name: str,
     beats: Beats,
     recorded: Mapping[int, Beats],
@@ -151,20 +158,20 @@ def _stream(
 ) -> Comparison:
     """Compare what port `name`, `<module>_<port>`, gave: codes at a boundary, else bytes."""
     module, port = name.rsplit("_", 1)
-    number = netlist.wiring.layers[module][port]
-    tap = netlist.wiring.taps.get(number)
+    stream = netlist.design.ports_of(module)[port]
+    tap = netlist.design.tap_of(stream)
     frames = len(next(iter(expected.values())))
     if tap is not None and tap.tensor in expected:
-        return compare([tap.tensor], expected, {tap.tensor: codes_of(tap, beats, frames)})
+        return compare([tap.tensor], expected, {tap.tensor: decode(tap, beats, frames)})
 
     def bytes_of(data: Beats) -> IntArray:
         return data.reshape(frames, -1).astype(np.int64)
 
-    return compare([name], {name: bytes_of(recorded[number])}, {name: bytes_of(beats)})
+    return compare([name], {name: bytes_of(recorded[stream.number])}, {name: bytes_of(beats)})
 
 
 def _result(
-    netlist: Netlist,
+    netlist: SynthesizedDesign,
     inputs: LadderInputs,
     parts: list[Comparison],
     boundaries: int,

@@ -13,6 +13,7 @@ import pytest
 
 from qdeploy.build_folder import NETLIST_PATH
 from qdeploy.dataflow.compile import compile_graph
+from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import Dense, IntegerGraph, IntType, Tensor, Threshold
 from qdeploy.ir.reference import run_reference
@@ -85,8 +86,7 @@ def test_block_by_block_every_layer_gives_what_it_gave_in_the_design(
     rung = run_rung(inputs, reference(inputs))
     assert rung.mismatches == 0
     assert rung.details["mode"] == "block by block"
-    design = (inputs.folder / "rtl/design.json").read_text(encoding="utf-8")
-    assert rung.details["layers"] == design.count('"module"')
+    assert rung.details["layers"] == len(Design.load(inputs.folder / "rtl").layers)
     assert rung.details["models"] == 2  # the top around RTL, and all layers in one group
     assert rung.codes > 2 * 5 * (3 + 2)  # the boundaries twice, and streams that are none
 
@@ -121,6 +121,17 @@ def test_a_build_without_synthesis_skips_the_rung_with_the_reason(
 ) -> None:
     reason = NetlistRung().absent(dataclasses.replace(inputs, folder=tmp_path))
     assert reason == "there is no netlist: the build was made without synthesis"
+
+
+def test_a_design_that_does_not_record_its_streams_skips_the_rung(
+    inputs: LadderInputs, tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    shutil.copytree(inputs.folder, build)
+    dataclasses.replace(Design.load(build / "rtl"), streams=[]).save(build / "rtl")
+    rung = run_rung(dataclasses.replace(inputs, folder=build), reference(inputs))
+    assert rung.skipped is not None
+    assert "run `qdeploy export` again" in rung.skipped
 
 
 def test_a_cell_without_a_model_is_named(inputs: LadderInputs, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ ONE_FILE_BYTES = 24_000_000
 COMPILE_TIMEOUT = 1800.0
 
 
-def build(spec: SimSpec, build_dir: Path) -> Simulator:
+def build_model(spec: SimSpec, build_dir: Path) -> Simulator:
     """Build the model of `spec`, or take it from `build_dir` when nothing that shapes it changed.
 
     Raises:
