@@ -45,6 +45,20 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's na
         self.set_nodeattr("out_dtype", name)
         model.set_tensor_datatype(self.onnx_node.output[0], DataType[name])
 
+    def widen(self, model: ModelWrapper, many: int) -> None:
+        for side, name in zip(("lhs", "rhs"), self.onnx_node.input, strict=True):
+            values = model.get_initializer(name)
+            if values is None:
+                self._widen_shape(f"{side}_shape", many)
+                continue
+            model.set_initializer(name, np.concatenate([values] * many, axis=-1))
+            self.set_nodeattr(f"{side}_shape", list(model.get_tensor_shape(name)))
+        self._widen_shape("out_shape", many)
+
+    def _widen_shape(self, key: str, many: int) -> None:
+        batch, height, width, channels = (int(size) for size in self.attribute(key))
+        self.set_nodeattr(key, [batch, height, width // many, channels * many])
+
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
         constant = model.get_initializer(self.onnx_node.input[1])

@@ -80,6 +80,17 @@ class QdBackend(RTLBackend):
         """
         raise InternalError(f"`{self.onnx_node.name}` has no sums")
 
+    def widen(self, model: ModelWrapper, many: int) -> None:
+        """See `many` neighbouring pixels of a row as one with that many times the channels, in
+        place; `operator.each_pixel` says whether it can."""
+        raise InternalError(f"`{self.onnx_node.name}` does not handle each pixel by itself")
+
+    def _widen_vectors(self, many: int) -> None:
+        """`widen` for what has NumChannels channels at each of (1, rows, columns) pixels."""
+        batch, rows, columns = (int(size) for size in self.attribute("numInputVectors"))
+        self.set_nodeattr("numInputVectors", [batch, rows, columns // many])
+        self.set_nodeattr("NumChannels", int(self.attribute("NumChannels")) * many)
+
     def styles(self) -> list[dict[str, int | str]]:
         """Node attributes a folding may choose from at the present PE and SIMD, one choice each."""
         return [{}]

@@ -31,6 +31,9 @@ class DuplicateStreams_qd_rtl(QdBackend, DuplicateStreams):  # noqa: N801 (FINN'
         each_pixel=True,
     )
 
+    def widen(self, model: ModelWrapper, many: int) -> None:
+        self._widen_vectors(many)
+
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
         bits = int(self.get_instream_width())

@@ -73,8 +73,15 @@ class RequantizingBackend(QdBackend):
         self.set_nodeattr(_SHIFT, found.shift)
         self.set_nodeattr(_EVEN, int(found.even))
 
-    def repeat_channels(self, times: int) -> None:
-        """Follow an output whose channels are repeated, one copy for each pixel of a beat."""
+    def repeat_channels(self, model: ModelWrapper, times: int) -> None:
+        """Follow an output whose channels are repeated, one copy for each pixel of a beat: what is
+        per channel stands once more for each further pixel."""
+        index = self.operator.thresholds
+        if index is not None and index < len(self.onnx_node.input):
+            name = self.onnx_node.input[index]
+            table = model.get_initializer(name)
+            if len(table) > 1:  # one row is for all channels
+                model.set_initializer(name, np.tile(table, (times, 1)))
         if self.has_fixed_point():
             for key in (_MULTIPLIERS, _BIASES):
                 self.set_nodeattr(key, list(self.attribute(key)) * times)

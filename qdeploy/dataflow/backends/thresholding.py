@@ -33,6 +33,10 @@ class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FIN
         each_pixel=True,
     )
 
+    def widen(self, model: ModelWrapper, many: int) -> None:
+        self._widen_vectors(many)
+        self.repeat_channels(model, many)
+
     def unit(self, model: ModelWrapper) -> Unit:
         """See the base class."""
         inputs, out_bits = self.get_input_datatype(0), bits_of(self.get_output_datatype())

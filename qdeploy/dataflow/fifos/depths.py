@@ -1,9 +1,9 @@
 """How deep the FIFOs between layers have to be, known before simulation.
 
 A join of two branches deadlocks when the shorter one cannot hold what its fork sends ahead while
-the longer one still fills its windows. How far a branch skews is known before simulation: a window
-puts out its first pixel after `(span - 1) rows + span pixels` of its input, where span is the
-dilated kernel. BranchSkews are counted in frames, so they add up across strides:
+the longer one still fills its windows. How far a branch lags is known before simulation: a window
+outputs its first pixel after `(span - 1) rows + span pixels` of its input, where span is the
+dilated kernel. Skews are counted in frames, so they add up across strides:
 
     skew(output) = skew(input) + ((span_h - 1)·W + span_w) / (H·W)
 
@@ -18,35 +18,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import AHEAD
+from qdeploy.dataflow.finn.nodes import Window, hw_nodes
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 # What simulation leaves of the skew at a join, at most about, and of other FIFOs: measured on
-# residual networks (fold_options estimates with it before anything is simulated).
+# residual networks (folding estimates with it before anything is simulated).
 LEFT = Fraction(1, 4)
 SMALL = 2
-# Deep enough to ride out a neighbour's pause at the end of a row; 32 words are one LUT a bit.
+# Deep enough to ride out a neighbour's pause at the end of a row; 32 words take one LUT per bit.
 SHALLOW = 32
 
 
 @dataclass(frozen=True)
 class BranchSkew:
-    """How far a stream is behind the design's input, in frames, and rows that may be buffered."""
+    """How far a stream lags behind the design's input, in frames, and rows that may be buffered."""
 
     needed: Fraction = Fraction(0)
     buffered: Fraction = Fraction(0)
 
     @property
     def total(self) -> Fraction:
+        """Both together, in frames."""
         return self.needed + self.buffered
 
     def depth(self, beats: int) -> int:
-        """Words of a FIFO that holds what a stream of `beats` beats a frame sends in that time."""
+        """Words of a FIFO that holds what a stream of `beats` per frame sends in that time."""
         return SHALLOW + ceil(self.total * beats)
 
     def typical_depth(self, beats: int) -> int:
@@ -55,40 +55,32 @@ class BranchSkew:
 
 
 class BranchSkews:
-    """How far each stream of a model skews, and how long each branch waits for the others.
+    """The skew of each stream of a model, and how long each branch waits for the others.
 
     Args:
         model: hardware layers in the order of the stream; their folding does not matter.
     """
 
     def __init__(self, model: ModelWrapper) -> None:
-        from qonnx.custom_op.registry import getCustomOp
-
-        constants = {item.name for item in model.graph.initializer}
         skews: dict[str, BranchSkew] = {model.graph.input[0].name: BranchSkew()}
         self._waits: dict[tuple[str, str], BranchSkew] = {}
-        for node in model.graph.node:
-            streams = [name for name in node.input if name not in constants]
+        for node in hw_nodes(model):
+            streams = list(node.inputs.values())
             latest = max((skews[name] for name in streams), key=lambda skew: skew.total)
             if len(streams) > 1:
                 for name in streams:
                     self._waits[node.name, name] = BranchSkew(latest.total - skews[name].total)
-            if node.op_type.startswith("ConvolutionInputGenerator"):
-                latest = _after_window(getCustomOp(node), latest)
-            for name in node.output:
+            if node.window is not None:
+                latest = _after_window(node.window, latest)
+            for name in node.outputs.values():
                 skews[name] = latest
 
-    def wait(self, node: NodeProto, stream: str) -> BranchSkew | None:
+    def wait(self, node: str, stream: str) -> BranchSkew | None:
         """By how much `stream` is ahead of the latest branch at the join `node`; None: no join."""
-        return self._waits.get((node.name, stream))
+        return self._waits.get((node, stream))
 
 
-def has_output_fifo(node: NodeProto) -> bool:
-    """Whether a FIFO follows this layer: it works in bursts, a neighbour may pause."""
-    return bool(node.op_type.startswith(("MVAU", "VVAU", "Pool")))
-
-
-def waiting_rows(window: Any, top: int, bottom: int) -> int:
+def waiting_rows(window: Window, top: int, bottom: int) -> int:
     """Rows of pixels that come in while a window pauses and that it has no room for.
 
     A window with a stride takes the rows it only skips in one go, once a row of windows is done: as
@@ -96,26 +88,21 @@ def waiting_rows(window: Any, top: int, bottom: int) -> int:
     while windows lie on the padding below.
 
     Args:
-        window: FINN's sliding window with qdeploy's attributes.
-        top, bottom: rows of padding in front of it.
+        window: geometry of the window.
+        top, bottom: rows of padding before it.
     """
-    stride, kernel, dilation = (
-        int(window.get_nodeattr(key)[0]) for key in ("Stride", "ConvKernelDim", "Dilation")
-    )
-    if window.use_parallel_window_output():
+    stride, ahead = window.stride[0], window.rows_ahead
+    if window.whole:
         return max(stride - 1, bottom)  # it keeps no pixel of a row it has not come to
-    ahead = int(window.get_nodeattr(AHEAD))
     if not ahead:
         return 0
-    stored = min(stride, dilation * (kernel - 1) + 1)  # rows no window needs are dropped
+    stored = min(stride, window.span[0])  # rows no window needs are dropped
     return max(stored - ahead, bottom - max(ahead - top, 0), 0)
 
 
-def _after_window(inst: Any, skew: BranchSkew) -> BranchSkew:
-    height, width = (int(size) for size in inst.get_nodeattr("IFMDim"))
-    kernel = [int(size) for size in inst.get_nodeattr("ConvKernelDim")]
-    dilation = [int(size) for size in inst.get_nodeattr("Dilation")]
-    tall, wide = (d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+def _after_window(window: Window, skew: BranchSkew) -> BranchSkew:
+    height, width = window.shape
+    tall, wide = window.span
     frame = height * width
     return BranchSkew(
         skew.needed + Fraction((tall - 1) * width + wide, frame),

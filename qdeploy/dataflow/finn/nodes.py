@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 RTL_DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 HARDWARE_DOMAIN = "finn.custom_op.fpgadataflow"
 
-MOVERS = ("FMPadding", "ConvolutionInputGenerator")
-
 # Node attribute of a window: rows its memory holds beside those of a window; 0 for as many again.
 AHEAD = "rows_ahead"
 # Node attribute of a padding: the code of the border. FINN's own operator pads with 0.
@@ -355,24 +353,20 @@ def _stream(tensor: str, shape: Any, folded: Any, dtype: Any, width: Any) -> HwS
     )
 
 
-def layer_groups(model: ModelWrapper) -> list[list[NodeProto]]:
+def layer_groups(model: ModelWrapper) -> list[list[HwNode]]:
     """Every layer after the nodes that only move its pixels, in the order of the stream."""
     groups = []
-    for node in model.graph.node:
-        if _moves_pixels(node):
+    nodes = {node.name: node for node in hw_nodes(model)}
+    for node in nodes.values():
+        if node.moves_pixels:
             continue
         members = [node]
-        source = model.find_producer(node.input[0])
-        while source is not None and _moves_pixels(source):
-            members.insert(0, source)
-            source = model.find_producer(source.input[0])
+        source = node.producer()
+        while source is not None and source.moves_pixels:
+            members.insert(0, nodes[source.name])
+            source = source.producer()
         groups.append(members)
     return groups
-
-
-def _moves_pixels(node: NodeProto) -> bool:
-    found = operator_of(node.op_type)
-    return found is not None and found.moves_pixels
 
 
 def layer_of(model: ModelWrapper, node: NodeProto) -> str:

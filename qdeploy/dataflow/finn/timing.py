@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.finn.nodes import HwNode, Window
 from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph, Node
@@ -98,8 +98,3 @@ def parallel_cycles(
             gained = lead + number * (interval - distance)
             lead = min(max(gained, 0), interval - 1) if ahead and number else lead
     return total
-
-
-def keeps_next(unit: Any) -> bool:
-    """Whether a matrix unit takes the next vector while it works on one (`qd_mvu_input`)."""
-    return int(unit.get_nodeattr("MH")) > int(unit.get_nodeattr("PE"))

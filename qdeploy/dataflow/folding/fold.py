@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.cost.blocks import BlockCosts, load_costs
 from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
+from qdeploy.dataflow.finn.nodes import hw_nodes
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, Value, files_of, restrict
 from qdeploy.dataflow.folding.infeasible import advice, biggest, excess, nearest
@@ -94,8 +95,6 @@ def fold(
             fits.
         DoesNotFitError: at that rate the estimate is far beyond the board.
     """
-    from qonnx.custom_op.registry import getCustomOp
-
     costs = costs or load_costs()
     full = search_space(model, costs)
     about = _About(model, costs, clock_mhz, files_of(constraints), full)
@@ -107,10 +106,9 @@ def fold(
     attributes: dict[str, Mapping[str, Value]] = {}
     for option in solution.picked.values():
         attributes |= option.attributes
-    for node in model.graph.node:
-        inst = getCustomOp(node)
+    for node in hw_nodes(model):
         for key, value in attributes[node.name].items():
-            inst.set_nodeattr(key, value)
+            node.instance.set_nodeattr(key, value)
     ordered = {node.name: attributes[node.name] for node in model.graph.node}
     return Folding(ordered, solution, legal)
 

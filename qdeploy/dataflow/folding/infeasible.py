@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
+from qdeploy.dataflow.finn.nodes import HwNode, hw_nodes
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.solver import Solution
 from qdeploy.devices.fit import LayerUse
 from qdeploy.errors import QDeployError
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 # Multiples of the board beyond this are not told apart, and a multiple is found to this part.
 MOST = 1024.0
 PRECISION = 1.02
 NARROWEST = 2
-_UNITS = ("MVAU", "VVAU")
 
 
 def nearest(solved: Callable[[float], Solution | None]) -> Solution | None:
@@ -89,10 +88,8 @@ def fitting_bits(
     Wider weights are narrowed, the rest stays as it is: accumulators and thresholds would shrink
     too, so this errs on the safe side. None where no width does, or where it is not the weights.
     """
-    from qonnx.custom_op.registry import getCustomOp
-
-    nodes = [node for node in model.graph.node if node.op_type.startswith(_UNITS)]
-    widths = {n.name: int(getCustomOp(n).get_input_datatype(1).bitwidth()) for n in nodes}
+    nodes = [node for node in hw_nodes(model) if node.has_weights]
+    widths = {node.name: int(node.instance.get_input_datatype(1).bitwidth()) for node in nodes}
     attributes: dict[str, dict[str, int | str]] = {}
     for option in solution.picked.values():
         attributes |= {name: dict(values) for name, values in option.attributes.items()}
@@ -111,15 +108,13 @@ def fitting_bits(
 
 def _saved(
     model: ModelWrapper,
-    node: NodeProto,
+    node: HwNode,
     attributes: dict[str, int | str],
     bits: int,
     costs: BlockCosts,
 ) -> dict[str, int]:
     """Change of a unit's usage, by kind, with narrower weights; the model stays as it is."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    inst = getCustomOp(node)
+    inst = node.instance
     for key, value in attributes.items():
         inst.set_nodeattr(key, value)
     original = inst.get_nodeattr("weightDataType")

@@ -1,8 +1,8 @@
-"""How many pixels a beat each layer takes, together with its folding.
+"""How many pixels per beat each layer takes, together with its folding.
 
-One pixel a beat is enough until a layer that handles every pixel at once is still the slowest. Then
-this layer gets more of them, and the model is folded again; as long as that makes the design
-faster and it fits, so on. At a given rate only layers that could not reach it get more.
+One pixel per beat is enough until a layer that handles every pixel at once is still the slowest.
+Then this layer gets more of them, and the model is folded again, for as long as that makes the
+design faster and it fits. At a given rate only layers that could not reach it get more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import Folding, fold
-from qdeploy.dataflow.folding.pixels import pixel_choices, with_pixels
+from qdeploy.dataflow.folding.pixels import multi_pixel_choices, with_multi_pixel
 from qdeploy.design.manifest import PIXELS
 from qdeploy.errors import FoldingError
 
@@ -35,17 +35,17 @@ def fold_multi_pixel(
     costs: BlockCosts | None = None,
     clock_mhz: float | None = None,
 ) -> tuple[ModelWrapper, Folding]:
-    """Fold a model, with more pixels a beat where that pays; arguments and errors as `fold` has.
+    """Fold a model, with several pixels per beat where that pays; arguments and errors of `fold`.
 
     Returns:
         The folded model, which may be a copy, and its folding, with M where it is above 1.
     """
-    choices = pixel_choices(model)
+    choices = multi_pixel_choices(model)
     asked, others = _asked(choices, constraints)
     settings: dict[str, Any] = {"min_cycles": min_cycles, "costs": costs, "clock_mhz": clock_mhz}
 
     def folded(pixels: Mapping[str, int]) -> tuple[ModelWrapper, Folding]:
-        made = with_pixels(model, pixels)
+        made = with_multi_pixel(model, pixels)
         found = fold(made, budget, cycles, constraints=others, **settings)
         named = {
             name: {PIXELS: pixels[name], **values} if pixels.get(name, 1) > 1 else values
@@ -75,7 +75,7 @@ def fold_multi_pixel(
 
 
 def _enough(choices: Choices, cycles: int) -> dict[str, int]:
-    """Layer -> the fewest pixels a beat with which it can be done in `cycles`; 1 where none can."""
+    """Layer -> the fewest pixels per beat that finish in `cycles`; 1 where no number does."""
     return {
         name: next((many for many in sorted(known) if known[many] <= cycles), 1)
         for name, known in choices.items()
@@ -85,7 +85,7 @@ def _enough(choices: Choices, cycles: int) -> dict[str, int]:
 def _asked(
     choices: Choices, constraints: Sequence[FoldingConstraint]
 ) -> tuple[dict[str, int], list[FoldingConstraint]]:
-    """M by layer, as a folding file has it, and what else it asks for.
+    """M by layer, as a folding file has it, and the other constraints.
 
     Raises:
         FoldingError: a layer cannot take that many; names the nearest number.

@@ -23,23 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.cost.usage import ResourceUsage
-from qdeploy.dataflow.fifos.depths import SMALL, BranchSkew, BranchSkews, has_output_fifo
-from qdeploy.dataflow.finn.nodes import MOVERS, divisors, layer_groups
-from qdeploy.dataflow.finn.timing import keeps_next, parallel_cycles
+from qdeploy.dataflow.fifos.depths import SMALL, BranchSkew, BranchSkews
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, Window, divisors, layer_groups
+from qdeploy.dataflow.finn.timing import windowed_cycles
 from qdeploy.dataflow.folding.solver import Edge, LayerGroup, Option
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
-_CHANNELS = (
-    ("Pool", "Channels"),
-    ("LabelSelect", "Labels"),
-    ("Thresholding", "NumChannels"),
-    ("DuplicateStreams", "NumChannels"),
-    ("GlobalAccPool", "NumChannels"),
-    ("VVAU", "Channels"),
-)
 Attributes = dict[str, dict[str, int | str]]
 
 
@@ -52,42 +43,21 @@ class SearchSpace:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """Shape, spans, strides and number of windows of a parallel sliding window."""
-
-    shape: tuple[int, int]
-    spans: tuple[int, int]
-    strides: tuple[int, int]
-    count: int
-
-
-@dataclass(frozen=True)
 class _Part:
     """What one node of an option takes.
 
     Args:
         ins, outs: bits per beat of its streams.
         window: where it outputs a whole window per beat.
-        keeps_next: see `keeps_next`.
+        keeps_next: whether it takes the next vector while it works on one.
     """
 
     usage: ResourceUsage
     cycles: int
     ins: tuple[int, ...]
     outs: tuple[int, ...]
-    window: _Window | None
+    window: Window | None
     keeps_next: bool
-
-
-def _window_of(inst: Any) -> _Window | None:
-    if not inst.use_parallel_window_output():
-        return None
-    kernel, strides, dilation = (
-        _pair(inst.get_nodeattr(key)) for key in ("ConvKernelDim", "Stride", "Dilation")
-    )
-    spans = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
-    count = prod(_pair(inst.get_nodeattr("OFMDim")))
-    return _Window(_pair(inst.get_nodeattr("IFMDim")), spans, strides, count)
 
 
 def _together(parts: list[_Part]) -> int:
@@ -95,9 +65,8 @@ def _together(parts: list[_Part]) -> int:
     cycles = [part.cycles for part in parts]
     for part in parts:
         if part.window is not None:
-            one, interval = part.window, parts[-1].cycles // part.window.count
-            ahead = parts[-1].keeps_next
-            cycles.append(parallel_cycles(one.shape, one.spans, one.strides, interval, ahead=ahead))
+            last = parts[-1]
+            cycles.append(windowed_cycles(part.window, last.cycles, ahead=last.keeps_next))
     return max(cycles)
 
 
@@ -108,15 +77,14 @@ def search_space(model: ModelWrapper, costs: BlockCosts) -> SearchSpace:
 
 class _Lister:
     def __init__(self, model: ModelWrapper, costs: BlockCosts) -> None:
-        from qonnx.custom_op.registry import getCustomOp
-
         self.model, self.costs = model, costs
-        self.constants = {item.name for item in model.graph.initializer}
-        self.instances: dict[str, Any] = {n.name: getCustomOp(n) for n in model.graph.node}
-        for inst in self.instances.values():
-            inst.keep_attributes()
-        self.parts: dict[tuple[Any, ...], _Part] = {}
         self.members = layer_groups(model)
+        self.inputs: dict[str, dict[int, str]] = {}
+        for members in self.members:
+            for node in members:
+                node.instance.keep_attributes()
+                self.inputs[node.name] = node.inputs
+        self.parts: dict[tuple[Any, ...], _Part] = {}
 
     def search_space(self) -> SearchSpace:
         groups = [
@@ -126,7 +94,7 @@ class _Lister:
 
     # ---- options ----
 
-    def _options(self, members: list[NodeProto]) -> Iterator[Option]:
+    def _options(self, members: list[HwNode]) -> Iterator[Option]:
         for attributes in self._attributes(members):
             parts = [self._part(node, attributes[node.name]) for node in members]
             widths = dict(
@@ -137,77 +105,65 @@ class _Lister:
                 usage += self._converter(left.outs[0], right.ins[0])
             yield Option(attributes, _together(parts), usage, widths)
 
-    def _part(self, node: NodeProto, values: dict[str, int | str]) -> _Part:
+    def _part(self, node: HwNode, values: dict[str, int | str]) -> _Part:
         """A node's own figures with these attributes: the same in many options."""
         key = (node.name, *values.items())
         if key not in self.parts:
-            inst = self.instances[node.name]
+            inst = node.instance
             for name, value in values.items():
                 inst.set_nodeattr(name, value)
             usage = ResourceUsage()
             for instance in inst.unit(self.model).instances:
                 usage += self.costs.of(instance.block.module, instance.block.measures)
-            inputs = [i for i, name in enumerate(node.input) if name not in self.constants]
+            window = node.window
             self.parts[key] = _Part(
                 usage,
-                int(inst.get_exp_cycles()),
-                tuple(int(inst.get_instream_width(index)) for index in inputs),
-                tuple(int(inst.get_outstream_width(index)) for index in range(len(node.output))),
-                _window_of(inst) if node.op_type.startswith(MOVERS[1]) else None,
-                node.op_type.startswith("MVAU") and keeps_next(inst),
+                node.cycles,
+                tuple(int(inst.get_instream_width(index)) for index in self.inputs[node.name]),
+                tuple(int(inst.get_outstream_width(index)) for index in node.outputs),
+                window if window is not None and window.whole else None,
+                node.keeps_next_vector,
             )
         return self.parts[key]
 
-    def _streams(self, members: list[NodeProto]) -> list[str]:
+    def _streams(self, members: list[HwNode]) -> list[str]:
         """What comes in from other groups and goes out to them."""
-        names = [name for name in members[0].input if name not in self.constants]
-        return [*names, *members[-1].output]
+        return [*self.inputs[members[0].name].values(), *members[-1].outputs.values()]
 
-    def _attributes(self, members: list[NodeProto]) -> Iterator[Attributes]:
+    def _attributes(self, members: list[HwNode]) -> Iterator[Attributes]:
         node, movers = members[-1], [mover.name for mover in members[:-1]]
-        if node.op_type.startswith("MVAU"):
+        if node.kind is Kind.MATRIX:
             yield from self._matrix(members)
             return
         window = self._window(members)
-        for size in divisors(self._channels(node)):
+        for size in divisors(node.channels):
             for styles in self._styles(node, PE=size):
                 found: Attributes = {node.name: {"PE": size, **styles}}
                 found |= {mover: {"SIMD": size} for mover in movers}
                 yield from self._windows(found, window)
 
-    def _window(self, members: list[NodeProto]) -> str | None:
-        return next((m.name for m in members if m.op_type.startswith(MOVERS[1])), None)
+    def _window(self, members: list[HwNode]) -> HwNode | None:
+        return next((node for node in members if node.kind is Kind.WINDOW), None)
 
-    def _windows(self, found: Attributes, window: str | None) -> Iterator[Attributes]:
+    def _windows(self, found: Attributes, window: HwNode | None) -> Iterator[Attributes]:
         """With each way to build the window."""
         if window is None:
             yield found
             return
-        inst = self.instances[window]
-        for key, value in found[window].items():
-            inst.set_nodeattr(key, value)
-        for style in inst.styles():
-            yield {**found, window: {**found[window], **style}}
+        chosen = found[window.name]
+        for style in self._styles(window, **chosen):
+            yield {**found, window.name: {**chosen, **style}}
 
-    def _styles(self, node: NodeProto, **lanes: int) -> list[dict[str, int | str]]:
+    def _styles(self, node: HwNode, **lanes: int | str) -> list[dict[str, int | str]]:
         """What else can be chosen at this number of lanes."""
-        inst = self.instances[node.name]
         for key, value in lanes.items():
-            inst.set_nodeattr(key, value)
-        found: list[dict[str, int | str]] = inst.styles()
+            node.instance.set_nodeattr(key, value)
+        found: list[dict[str, int | str]] = node.instance.styles()
         return found
 
-    def _channels(self, node: NodeProto) -> int:
-        inst = self.instances[node.name]
-        for prefix, key in _CHANNELS:
-            if node.op_type.startswith(prefix):
-                return int(inst.get_nodeattr(key))
-        return int(inst.get_nodeattr("out_shape")[-1])
-
-    def _matrix(self, members: list[NodeProto]) -> Iterator[Attributes]:
+    def _matrix(self, members: list[HwNode]) -> Iterator[Attributes]:
         node = members[-1]
-        inst = self.instances[node.name]
-        rows, columns = int(inst.get_nodeattr("MH")), int(inst.get_nodeattr("MW"))
+        rows, columns = node.matrix
         movers = [mover.name for mover in members[:-1]]
         window = self._window(members)
         channels = self._pixel(members[0]) if movers else columns
@@ -220,25 +176,27 @@ class _Lister:
                     found: Attributes = {node.name: {"PE": pe, "SIMD": simd, **styles}}
                     found |= {mover: {"SIMD": min(simd, channels)} for mover in movers}
                     if window is not None:
-                        found[window]["parallel_window"] = int(whole)
+                        found[window.name]["parallel_window"] = int(whole)
                     yield from self._windows(found, window)
 
-    def _pixel(self, node: NodeProto) -> int:
-        return int(self.instances[node.name].get_normal_input_shape()[-1])
+    def _pixel(self, node: HwNode) -> int:
+        return int(node.instance.get_normal_input_shape()[-1])
 
     # ---- between groups ----
 
     def _edges(self, groups: list[LayerGroup]) -> Iterator[Edge]:
         skews = BranchSkews(self.model)
         options = {group.name: group.options for group in groups}
-        source = {name: members[-1] for members in self.members for name in members[-1].output}
+        source = {
+            name: members[-1] for members in self.members for name in members[-1].outputs.values()
+        }
         for members in self.members:
-            for name in members[0].input:
+            for name in self.inputs[members[0].name].values():
                 if name not in source:
                     continue
                 left, right = source[name].name, members[-1].name
                 ends = [{o.widths[name] for o in options[end]} for end in (left, right)]
-                wait = skews.wait(members[0], name)
+                wait = skews.wait(members[0].name, name)
                 table = {
                     (a, b): self._between(source[name], name, a, b, wait)
                     for a in ends[0]
@@ -247,11 +205,11 @@ class _Lister:
                 yield Edge(left, right, name, table)
 
     def _between(
-        self, node: NodeProto, stream: str, a: int, b: int, wait: BranchSkew | None
+        self, node: HwNode, stream: str, a: int, b: int, wait: BranchSkew | None
     ) -> ResourceUsage:
         """A converter and a FIFO as deep as simulation usually finds it."""
         total = self._converter(a, b)
-        if wait is None and has_output_fifo(node):
+        if wait is None and node.operator.bursts:
             total += self.costs.of("qd_fifo", {"WIDTH": max(a, b), "DEPTH": SMALL})
         if wait is not None:
             bits = int(self.model.get_tensor_datatype(stream).bitwidth())
@@ -261,7 +219,7 @@ class _Lister:
         return total
 
     def _converter(self, a: int, b: int) -> ResourceUsage:
-        """As `backends.streams` builds it."""
+        """Usage of a width converter, as `backends.streams` builds it."""
         if a == b:
             return ResourceUsage()
         middle = lcm(a, b)
@@ -270,9 +228,3 @@ class _Lister:
         for left, right in steps:
             total += self.costs.of("qd_dwc", {"IN_WIDTH": left, "OUT_WIDTH": right})
         return total
-
-
-def _pair(values: Any) -> tuple[int, int]:
-    """A node attribute of two elements, vertical and horizontal."""
-    first, second = (int(value) for value in values)
-    return first, second

@@ -1,19 +1,18 @@
-"""Pixel parallelism: M neighbouring pixels of a row in every beat.
+"""Multi-pixel layers (FINN's MMV): M neighbouring pixels of a row in every beat.
 
     requires   hardware layers with qdeploy's backends, not yet folded
     transform  chosen layers see a map of W columns and C channels as W/M columns of M·C channels
     ensures    every stream carries the same elements in the same order as before
 
 A map streams row by row with its channels together, so both views are the same stream: between
-layers of different M lies a width converter at most. A convolution in the new view has M_out times
-the rows of weights, one copy for each pixel it puts out, every copy shifted to its pixel and zero
-elsewhere:
+layers of different M there is at most a width converter. In the new view a convolution has M_out
+times the rows of weights, one copy per output pixel, each shifted to its pixel and zero elsewhere:
 
     W'[(ky, g, m, c), (j, o)] = W[(ky, kx, c), o]    where (g·M + m) is the column that output pixel
                                                      j sees under kx, counted from the window's edge
 
-Zeros cost nothing where weights are the logic of their sums (`backends/unrolled.py`), which is how
-a layer looks that one pixel a cycle still makes the slowest.
+Zeros cost nothing where weights are the logic of their sums (`backends/unrolled.py`), which is what
+a layer looks like that is the slowest even at one pixel per cycle.
 """
 
 from __future__ import annotations
@@ -21,37 +20,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qdeploy.dataflow.finn.nodes import MOVERS, divisors, layer_groups
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, Padding, divisors, layer_groups
 from qdeploy.design.manifest import PIXELS
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 MOST_PIXELS = 8
-# These do the same to every pixel.
-_EACH_PIXEL = ("Thresholding", "DuplicateStreams", "ElementwiseAdd")
-_MATRIX = "MVAU"
 
 
-def pixel_choices(model: ModelWrapper) -> dict[str, dict[int, int]]:
-    """Layer -> M -> cycles a frame takes in it at least, with all M pixels in a beat; 1 is always
-    one of them."""
-    groups = {group[-1].name: _Group.of(model, group) for group in layer_groups(model)}
+def multi_pixel_choices(model: ModelWrapper) -> dict[str, dict[int, int]]:
+    """Layer -> M -> the fewest cycles per frame with M pixels per beat; 1 is always one of them."""
+    groups = {group[-1].name: _Group.of(group) for group in layer_groups(model)}
     return {
         name: {m: group.least_cycles(m) for m in group.legal()} for name, group in groups.items()
     }
 
 
-def with_pixels(model: ModelWrapper, pixels: Mapping[str, int]) -> ModelWrapper:
-    """A copy in which layers take M pixels a beat.
+def with_multi_pixel(model: ModelWrapper, pixels: Mapping[str, int]) -> ModelWrapper:
+    """A copy in which layers take M pixels per beat.
 
     Args:
-        pixels: layer -> M, one of `pixel_choices`; layers left out take one.
+        pixels: layer -> M, one of `multi_pixel_choices`; layers left out take one.
     """
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -59,7 +53,7 @@ def with_pixels(model: ModelWrapper, pixels: Mapping[str, int]) -> ModelWrapper:
     for nodes in layer_groups(wide):
         many = pixels.get(nodes[-1].name, 1)
         if many > 1:
-            _Group.of(wide, nodes).widen(wide, many)
+            _Group.of(nodes).widen(wide, many)
     return wide
 
 
@@ -68,7 +62,7 @@ class _Columns:
     """A convolution along a row, in columns of M pixels.
 
     Args:
-        outputs: pixels in a beat of the result.
+        outputs: pixels per beat of the result.
         left, right: columns of padding.
         span, stride: of a window.
         count: windows in a row.
@@ -84,40 +78,32 @@ class _Columns:
 
 @dataclass(frozen=True)
 class _Group:
-    """A layer behind what only moves its pixels.
+    """A layer and the nodes before it that only move its pixels.
 
     Args:
         shape: (H, W) of the map that comes in, (0, 0) where none does.
-        unit, window, padding: FINN's nodes; the last two None where there are none.
+        window, padding: None where there are none.
     """
 
     shape: tuple[int, int]
-    unit: Any
-    window: Any
-    padding: Any
+    unit: HwNode
+    window: HwNode | None
+    padding: HwNode | None
 
     @staticmethod
-    def of(model: ModelWrapper, nodes: list[NodeProto]) -> _Group:
-        from qonnx.custom_op.registry import getCustomOp
-
-        instances = [getCustomOp(node) for node in nodes]
-        unit, movers = instances[-1], instances[:-1]
-        window = next((i for i in movers if i.onnx_node.op_type.startswith(MOVERS[1])), None)
-        padding = next((i for i in movers if i.onnx_node.op_type.startswith(MOVERS[0])), None)
-        shape = [int(size) for size in instances[0].get_normal_input_shape()]
+    def of(nodes: list[HwNode]) -> _Group:
+        unit, movers = nodes[-1], nodes[:-1]
+        window = next((node for node in movers if node.kind is Kind.WINDOW), None)
+        padding = next((node for node in movers if node.kind is Kind.PADDING), None)
+        shape = [int(size) for size in nodes[0].instance.get_normal_input_shape()]
         simple = len(movers) == (window is not None) + (padding is not None)
         is_map = len(shape) == 4 and simple
         return _Group((shape[1], shape[2]) if is_map else (0, 0), unit, window, padding)
 
-    @property
-    def kind(self) -> str:
-        """FINN's operator."""
-        return str(self.unit.onnx_node.op_type)
-
     def legal(self) -> list[int]:
         """Every M it can have."""
         width = self.shape[1]
-        if not width or not (self.kind.startswith(_EACH_PIXEL) or self._is_matrix()):
+        if not width or not (self.unit.operator.each_pixel or self._is_matrix()):
             return [1]
         found = [m for m in divisors(width) if 1 < m <= MOST_PIXELS]
         if self._is_matrix():
@@ -126,44 +112,51 @@ class _Group:
 
     def _is_matrix(self) -> bool:
         """Whether it is a matrix unit that zero weights can be put into."""
-        if not self.kind.startswith(_MATRIX) or (self.padding and not self.window):
+        if self.unit.kind is not Kind.MATRIX or (self.padding and not self.window):
             return False
-        return bool(self.unit.get_input_datatype(1).allowed(0)) and self.unit.dot() != "xnor"
+        unit = self.unit.instance
+        return bool(unit.get_input_datatype(1).allowed(0)) and unit.dot() != "xnor"
 
     def least_cycles(self, many: int) -> int:
-        """Cycles a frame with `many` pixels a beat, each beat handled in one."""
+        """Cycles per frame with `many` pixels per beat, each beat handled in one cycle."""
         if not self.shape[1]:
             return 0
         if many == 1 or not self._is_matrix():
-            movers = [mover for mover in (self.padding, self.window) if mover is not None]
+            movers = [m.instance for m in (self.padding, self.window) if m is not None]
             maps = [mover.get_normal_input_shape() for mover in movers]
             maps += [mover.get_normal_output_shape() for mover in movers]
-            maps += [self.unit.get_normal_input_shape()]
+            maps += [self.unit.instance.get_normal_input_shape()]
             return max(prod(int(size) for size in one[1:-1]) for one in maps) // many
         rows = self.shape[0]
-        if self.padding is not None:
-            top, _, bottom, _ = self.padding.get_nodeattr("Padding")
-            rows += int(top) + int(bottom)
+        border = self._border()
+        if border is not None:
+            rows += border.top + border.bottom
         columns = self._columns(many)
         assert columns is not None
-        windows = int(self.unit.get_nodeattr("numInputVectors")[1]) * columns.count
+        windows = self._vectors()[1] * columns.count
         width = columns.left + self.shape[1] // many + columns.right
-        return max(int(rows) * width, windows)
+        return max(rows * width, windows)
 
     def _row(self) -> tuple[int, int, int, int]:
         """Kernel, stride, dilation and padding on the left, along a row."""
-        if self.window is None:
+        window = None if self.window is None else self.window.window
+        if window is None:
             return 1, 1, 1, 0
-        kernel, stride, dilation = (
-            int(self.window.get_nodeattr(key)[1]) for key in ("ConvKernelDim", "Stride", "Dilation")
-        )
-        left = 0 if self.padding is None else int(self.padding.get_nodeattr("Padding")[1])
-        return kernel, stride, dilation, left
+        border = self._border()
+        left = 0 if border is None else border.left
+        return window.kernel[1], window.stride[1], window.dilation[1], left
+
+    def _border(self) -> Padding | None:
+        return None if self.padding is None else self.padding.padding
+
+    def _vectors(self) -> tuple[int, ...]:
+        """Batch, rows and columns of the result."""
+        return self.unit.integers("numInputVectors")
 
     def _columns(self, many: int) -> _Columns | None:
         """The row in columns of `many` pixels, None where windows do not fall on columns."""
         kernel, stride, dilation, left = self._row()
-        width = int(self.unit.get_nodeattr("numInputVectors")[2])
+        width = self._vectors()[2]
         outputs = max(many // stride, 1)
         if outputs * stride % many or width % outputs:
             return None
@@ -180,79 +173,62 @@ class _Group:
         return _Columns(outputs, before, behind, span, step, count)
 
     def widen(self, model: ModelWrapper, many: int) -> None:
-        """Give the layer `many` pixels a beat, in place."""
-        self.unit.set_nodeattr(PIXELS, many)
+        """Give the layer `many` pixels per beat, in place."""
+        self.unit.instance.set_nodeattr(PIXELS, many)
         if self._is_matrix():
             self._widen_matrix(model, many)
-        elif self.kind.startswith("ElementwiseAdd"):
-            self._widen_addition(model, many)
         else:
-            self._widen_vectors(model, many)
-        for inst in (self.padding, self.window, self.unit):
-            if inst is not None:
-                for index, name in enumerate(inst.onnx_node.output):
-                    model.set_tensor_shape(name, list(inst.get_normal_output_shape(index)))
-
-    def _widen_vectors(self, model: ModelWrapper, many: int) -> None:
-        unit = self.unit
-        _scale(unit, "NumChannels", many)
-        unit.set_nodeattr("numInputVectors", [1, self.shape[0], self.shape[1] // many])
-        if self.kind.startswith("Thresholding"):
-            _repeat(model, unit.onnx_node.input[1], many)
-            unit.repeat_channels(many)
-
-    def _widen_addition(self, model: ModelWrapper, many: int) -> None:
-        unit = self.unit
-        constants = {item.name for item in model.graph.initializer}
-        for side, name in zip(("lhs", "rhs"), unit.onnx_node.input, strict=True):
-            if name not in constants:
-                unit.set_nodeattr(f"{side}_shape", self._wide_shape(unit, f"{side}_shape", many))
-                continue
-            values = model.get_initializer(name)
-            model.set_initializer(name, np.concatenate([values] * many, axis=-1))
-            unit.set_nodeattr(f"{side}_shape", list(model.get_tensor_shape(name)))
-        unit.set_nodeattr("out_shape", self._wide_shape(unit, "out_shape", many))
-
-    def _wide_shape(self, unit: Any, key: str, many: int) -> list[int]:
-        batch, height, width, channels = (int(size) for size in unit.get_nodeattr(key))
-        return [batch, height, width // many, channels * many]
+            self.unit.instance.widen(model, many)
+        for node in (self.padding, self.window, self.unit):
+            if node is not None:
+                for index, name in node.outputs.items():
+                    shape = node.instance.get_normal_output_shape(index)
+                    model.set_tensor_shape(name, list(shape))
 
     def _widen_matrix(self, model: ModelWrapper, many: int) -> None:
         columns = self._columns(many)
         assert columns is not None
-        unit, node = self.unit, self.unit.onnx_node
+        unit, node = self.unit.instance, self.unit.node
         weights = self._wide_weights(model.get_initializer(node.input[1]), many, columns)
         model.set_initializer(node.input[1], weights)
-        if self.padding is not None:
-            top, _, bottom, _ = (int(size) for size in self.padding.get_nodeattr("Padding"))
-            self.padding.set_nodeattr("Padding", [top, columns.left, bottom, columns.right])
-            self.padding.set_nodeattr("ImgDim", [self.shape[0], self.shape[1] // many])
-            _scale(self.padding, "NumChannels", many)
-        rows = int(unit.get_nodeattr("numInputVectors")[1])
-        if self.window is not None:
-            height = int(self.window.get_nodeattr("IFMDim")[0])
-            padded = columns.left + self.shape[1] // many + columns.right
-            self.window.set_nodeattr("IFMDim", [height, padded])
-            self.window.set_nodeattr("OFMDim", [rows, columns.count])
-            for key, value in (
-                ("ConvKernelDim", columns.span),
-                ("Stride", columns.stride),
-                ("Dilation", 1),
-            ):
-                self.window.set_nodeattr(key, [int(self.window.get_nodeattr(key)[0]), value])
-            _scale(self.window, "IFMChannels", many)
+        rows = self._vectors()[1]
+        self._widen_padding(many, columns)
+        self._widen_window(rows, many, columns)
         unit.set_nodeattr("MW", weights.shape[0])
         unit.set_nodeattr("MH", weights.shape[1])
         unit.set_nodeattr("numInputVectors", [1, rows, columns.count])
-        if len(node.input) == 3:
-            _repeat(model, node.input[2], columns.outputs)
-        unit.repeat_channels(columns.outputs)
+        unit.repeat_channels(model, columns.outputs)
+
+    def _widen_padding(self, many: int, columns: _Columns) -> None:
+        border = self._border()
+        if self.padding is None or border is None:
+            return
+        sides = [border.top, columns.left, border.bottom, columns.right]
+        self.padding.instance.set_nodeattr("Padding", sides)
+        self.padding.instance.set_nodeattr("ImgDim", [self.shape[0], self.shape[1] // many])
+        _scale(self.padding, "NumChannels", many)
+
+    def _widen_window(self, rows: int, many: int, columns: _Columns) -> None:
+        window = None if self.window is None else self.window.window
+        if self.window is None or window is None:
+            return
+        padded = columns.left + self.shape[1] // many + columns.right
+        for key, value in (
+            ("IFMDim", (window.shape[0], padded)),
+            ("OFMDim", (rows, columns.count)),
+            ("ConvKernelDim", (window.kernel[0], columns.span)),
+            ("Stride", (window.stride[0], columns.stride)),
+            ("Dilation", (window.dilation[0], 1)),
+        ):
+            self.window.instance.set_nodeattr(key, list(value))
+        _scale(self.window, "IFMChannels", many)
 
     def _wide_weights(self, weights: np.ndarray, many: int, columns: _Columns) -> np.ndarray:
         """Weights (MW, MH) of the new view, rows by (ky, column, pixel, channel), columns by
         (output pixel, channel)."""
         kernel, stride, dilation, left = self._row()
-        tall = 1 if self.window is None else int(self.window.get_nodeattr("ConvKernelDim")[0])
+        window = None if self.window is None else self.window.window
+        tall = 1 if window is None else window.kernel[0]
         features = weights.shape[1]
         old = weights.reshape(tall, kernel, -1, features)
         channels = old.shape[2]
@@ -264,12 +240,5 @@ class _Group:
         return new.reshape(tall * pixels * channels, columns.outputs * features)
 
 
-def _scale(inst: Any, key: str, many: int) -> None:
-    inst.set_nodeattr(key, int(inst.get_nodeattr(key)) * many)
-
-
-def _repeat(model: ModelWrapper, name: str, times: int) -> None:
-    """Thresholds of every channel once more for each further pixel; one row is for all."""
-    table = model.get_initializer(name)
-    if len(table) > 1:
-        model.set_initializer(name, np.tile(table, (times, 1)))
+def _scale(node: HwNode, key: str, many: int) -> None:
+    node.instance.set_nodeattr(key, node.integer(key) * many)

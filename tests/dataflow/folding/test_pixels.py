@@ -18,7 +18,7 @@ from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
 from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
-from qdeploy.dataflow.folding.pixels import pixel_choices, with_pixels
+from qdeploy.dataflow.folding.pixels import multi_pixel_choices, with_multi_pixel
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
 from qdeploy.sim.design import simulate_design
@@ -31,9 +31,9 @@ def assert_same(maker: GraphMaker, pixels: int) -> int:
     """Every layer that can take `pixels` a beat does; returns how many did."""
     graph, frames = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
-    chosen = {name: pixels for name, known in pixel_choices(model).items() if pixels in known}
+    chosen = {name: pixels for name, known in multi_pixel_choices(model).items() if pixels in known}
     wanted = DataflowExecutor(model, graph).run(frames)
-    found = DataflowExecutor(with_pixels(model, chosen), graph).run(frames)
+    found = DataflowExecutor(with_multi_pixel(model, chosen), graph).run(frames)
     assert wanted.keys() == found.keys()
     for name, codes in wanted.items():
         np.testing.assert_array_equal(found[name], codes, err_msg=name)
@@ -70,14 +70,14 @@ def test_whole_networks_give_the_same_codes() -> None:
 
 def test_pools_depthwise_and_binary_units_take_one_pixel() -> None:
     model = hardware_layers(small_convnet().graph())
-    assert pixel_choices(model)["pool2_max_pool"] == {1: 72}
-    choices = pixel_choices(hardware_layers(small_mobilenet().graph()))
+    assert multi_pixel_choices(model)["pool2_max_pool"] == {1: 72}
+    choices = multi_pixel_choices(hardware_layers(small_mobilenet().graph()))
     assert {tuple(known) for name, known in choices.items() if name.endswith("vvau")} == {(1,)}
     binary = GraphMaker(2, (3, 4, 4), bits=1).conv(4)
     signs = replace(binary.nodes[0], weights=np.where(binary.nodes[0].weights < 0, -1, 1))
     binary.nodes[0] = signs
     model = hardware_layers(binary.threshold().graph())
-    assert list(pixel_choices(model)["conv0_conv_mvau"]) == [1]
+    assert list(multi_pixel_choices(model)["conv0_conv_mvau"]) == [1]
 
 
 def strided() -> GraphMaker:
