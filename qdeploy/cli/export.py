@@ -182,11 +182,14 @@ class _Status:
 
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:
     """Print the summary of a build, then raise what its ladder found, if anything."""
+    from qdeploy.build_folder import RTL_FOLDER
+    from qdeploy.design.manifest import DESIGN_FILE
     from qdeploy.report.design_report import read_design
     from qdeploy.report.html import write_report
     from qdeploy.report.summary import print_summary
 
-    write_report(folder, read_design(folder))
+    if (folder / RTL_FOLDER / DESIGN_FILE).is_file():
+        write_report(folder, read_design(folder))
     if as_json:
         names = ("build", "verify", "resources", "performance", "fifos")
         found = {

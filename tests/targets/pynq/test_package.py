@@ -23,8 +23,6 @@ from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError, InternalError, UnsupportedLayerError, UserError
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import dma_bytes, shell_verilog
-from qdeploy.targets.pynq.target import PynqTarget
-from qdeploy.targets.registry import TARGETS
 from qdeploy.tools import find_tool, run_tool
 
 BOARD = load_board("pynq-z2")
@@ -260,10 +258,3 @@ endmodule
     command: list[str | Path] = [find_tool("verilator"), "--lint-only", "-Wall", "qd_shell.v"]
     command += ["core.v", registers, "--top-module", "qd_shell"]
     assert "%Warning" not in run_tool(command, tmp_path, tmp_path / "lint.log", 60)
-
-
-def test_an_unknown_target_lists_the_known_ones() -> None:
-    assert isinstance(TARGETS.load("pynq"), PynqTarget)
-    with pytest.raises(UserError, match=r"did you mean `pynq`") as caught:
-        TARGETS.load("pyng")
-    assert caught.value.do == "choose one of: pynq"
