@@ -7,6 +7,7 @@ alone: every hook does nothing unless it is given.
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+# Loggers that warn on import of a package: Brevitas loads this one, which misses a CUDA device.
+LOGGERS = ("torch.utils.cpp_extension",)
 
 
 class Meter(Protocol):
@@ -73,13 +76,24 @@ class Observer:
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
-        """Inside, warnings of other packages go to `warning` instead of standard error."""
+        """Inside, warnings of other packages go to `warning` instead of standard error.
+
+        Those are Python's warnings and what the loggers in `LOGGERS` say.
+        """
 
         def show(message: Warning | str, *_details: object) -> None:
             self.warning(str(message))
 
-        with warnings.catch_warnings():
+        def divert(record: logging.LogRecord) -> bool:
+            self.warning(record.getMessage())
+            return False
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
             warnings.showwarning = show  # type: ignore[assignment]
+            for logger in map(logging.getLogger, LOGGERS):
+                logger.addFilter(divert)
+                stack.callback(logger.removeFilter, divert)
             yield
 
 
