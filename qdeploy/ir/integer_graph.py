@@ -80,7 +80,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Number of elements in a frame."""
+        """Number of elements per frame."""
         return prod(self.shape)
 
 

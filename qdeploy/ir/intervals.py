@@ -68,7 +68,7 @@ def accumulator_intervals(weights: IntArray, lo: int, hi: int) -> Intervals:
     """Interval of Σ w·a for every output channel, each input anywhere in [lo, hi].
 
     Args:
-        weights: (out, ...): everything behind the first axis is summed over.
+        weights: (out, ...): everything after the first axis is summed over.
         lo, hi: interval of the input codes.
     """
     return _extremes(*_halves(weights.reshape(len(weights), -1)), lo, hi)

@@ -156,7 +156,7 @@ def test_every_flipped_bit_is_found(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_file_cut_short_or_with_more_behind_it_is_refused(
+def test_a_file_cut_short_or_with_more_after_it_is_refused(
     data: st.DataObject, sound: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     end = data.draw(st.integers(0, len(sound) - 1))

@@ -131,8 +131,8 @@ def test_every_channel_has_its_own_interval() -> None:
 
 def test_negated_channels_swap_and_turn_their_bounds() -> None:
     found = accumulator_intervals(np.array([[1, -2], [3, 3]]), 0, 10)
-    turned = found.negated(frozenset({0}))
-    assert (turned.lo, turned.hi) == ((-10, 0), (20, 60))
+    negated = found.negated(frozenset({0}))
+    assert (negated.lo, negated.hi) == ((-10, 0), (20, 60))
 
 
 def test_large_products_do_not_overflow() -> None:

@@ -296,7 +296,7 @@ ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
             )
         ],
         "layer `sign`.*activations are -1 and \\+1",
-        "one-bit activations behind a ReLU",
+        "one-bit activations after a ReLU",
     ),
 }
 

@@ -1,6 +1,6 @@
 """A QONNX file written node by node with plain onnx, and the values of its tensors on some frames.
 
-Layers stand in `random_qonnx.py`; here is what they are made of: nodes, constants, quantizers.
+Layers are in `random_qonnx.py`; here is what they are made of: nodes, constants, quantizers.
 """
 
 from __future__ import annotations

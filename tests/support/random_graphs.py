@@ -76,7 +76,7 @@ class GraphMaker:
         dilation: tuple[int, int] = (1, 1),
         weight_bits: int = 2,
     ) -> GraphMaker:
-        """One kernel a channel."""
+        """One kernel per channel."""
         channels = self.now.shape[0]
         self.conv(channels, kernel, stride, pads, dilation, weight_bits)
         wide = self.nodes.pop()

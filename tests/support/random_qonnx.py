@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from qdeploy.lowering.canonical.import_qonnx import affine_of_batch_norm
 
 EPSILON = 1e-5
-# Behind such a gain a step of the accumulator passes several thresholds at once.
+# After such a gain a step of the accumulator passes several thresholds at once.
 HUGE = 64.0
 
 
@@ -103,7 +103,7 @@ class QonnxMaker(QonnxWriter):
         return self
 
     def times(self, factor: float) -> QonnxMaker:
-        """One factor for all channels, as behind a residual sum."""
+        """One factor for all channels, as after a residual sum."""
         scale = self.now.scale * factor
         self.channelwise("Mul", np.array([factor]))
         self.now.scale = scale

@@ -5,7 +5,7 @@ fastest that is proved is taken; every proof covers all n, for each step of the 
 monotone, so it is right everywhere when it is right on both sides of every threshold.
 
     fold     floor((M·n + B) / 2^S), integers M, B; everything below 2^24 is exact in float32, so
-             M and B go into the weights of the layer in front
+             M and B go into the weights of the preceding layer
     line     floor(m·n + b) in float64, checked with IEEE arithmetic as the machine does it
     parity   two lines, one for even and one for odd codes: ties to even move every other threshold
     compare  the definition: one comparison for each threshold
@@ -135,11 +135,11 @@ def _slopes(table: IntArray, lo: IntArray, hi: IntArray) -> FloatArray:
         gap_steps = (steps[None, :] - steps[:, None]).astype(np.float64)
         gap = (row[None, :] - row[:, None]).astype(np.float64)
         later = gap_steps > 0
-        # A threshold that is reached, behind one that can be missed, bounds the slope from below.
+        # A threshold that is reached, after one that can be missed, bounds the slope from below.
         rising = later & (row[None, :] <= hi[channel]) & (row[:, None] > lo[channel])
         if rising.any():
             least = float((gap_steps[rising] / (gap[rising] + 1)).max())
-        # One that can be missed, behind one that is reached, bounds it from above.
+        # One that can be missed, after one that is reached, bounds it from above.
         falling = later & (row[None, :] > lo[channel]) & (row[:, None] <= hi[channel]) & (gap > 1)
         if falling.any():
             most = float((gap_steps[falling] / (gap[falling] - 1)).min())

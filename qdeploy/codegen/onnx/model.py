@@ -1,6 +1,6 @@
 """The integer graph as one file of standard ONNX operators with integer inputs and outputs.
 
-Codes travel as float32 between the operators, because float convolutions are several times faster
+Codes are float32 between the operators, because float convolutions are several times faster
 than ConvInteger. Nothing is rounded on the way:
 
     sums      every partial sum of a layer stays below 2^24 in magnitude, proved from its weights
@@ -298,7 +298,7 @@ class _Emitter:
         if node.inputs[0] in self.wide:
             return None
         producer = self.graph.producer(node.inputs[0])
-        # The runtime may move the factor into the weights of a layer in front.
+        # The runtime may move the factor into the weights of the preceding layer.
         sums = np.maximum(np.abs(lo), np.abs(hi))
         if isinstance(producer, Conv | Dense):
             sums = self._sums(producer)

@@ -1,10 +1,9 @@
-"""The canonical form of a QONNX file, so that files from elsewhere take the same road.
+"""The canonical form of a QONNX file, so that files from elsewhere go through the same pipeline.
 
-In canonical form there are only Quant, BipolarQuant, Conv, MatMul, Mul, Add, Sub, Div, Relu,
-MaxPool, averages, Flatten and Transpose of constants, and whatever the lowering then refuses by
-name:
+The canonical form has only Quant, BipolarQuant, Conv, MatMul, Mul, Add, Sub, Div, Relu, MaxPool,
+averages, Flatten and Transpose of constants, and what the lowering then refuses by name:
 
-    what nothing reads                -> nothing
+    results that nothing reads        -> nothing
     Constant, computed constants      -> initializers
     Identity, Dropout, Cast to float  -> nothing
     BatchNormalization                -> Mul, Add; one float32 scale and bias per channel
@@ -64,7 +63,7 @@ class FoldConstants(Pass):
 
 
 class RemoveIdentities(Pass):
-    """Identity, Dropout at inference and Cast to float32 hand their input on."""
+    """Identity, Dropout at inference and Cast to float32 pass their input through."""
 
     def call(self, model: ModelProto) -> PassResult:
         modified = False
@@ -144,13 +143,13 @@ class GemmToMatMul(Pass):
             stem, weights = node.name or node.output[0], node.input[1]
             nodes = []
             if _attribute(node, "transB", 0):
-                turned = f"{node.output[0]}_weights"
+                transposed = f"{node.output[0]}_weights"
                 nodes.append(
                     helper.make_node(
-                        "Transpose", [weights], [turned], stem + "Transpose", perm=[1, 0]
+                        "Transpose", [weights], [transposed], stem + "Transpose", perm=[1, 0]
                     )
                 )
-                weights = turned
+                weights = transposed
             biased = len(node.input) > 2 and bool(node.input[2])
             product = f"{node.output[0]}_product" if biased else node.output[0]
             nodes.append(
@@ -194,7 +193,7 @@ class ReshapeToFlatten(Pass):
 
 
 class PadIntoConv(Pass):
-    """Zeros put around a feature map become padding of the convolutions that read it."""
+    """Zeros around a feature map become padding of the convolutions that read it."""
 
     def requires(self, model: ModelProto) -> None:
         known = initializers(model)
@@ -206,14 +205,14 @@ class PadIntoConv(Pass):
                 raise refuse(
                     node,
                     "a padding that is not read by a convolution",
-                    do="pad in front of Conv2d, or use its own padding",
+                    do="pad before Conv2d, or use its own padding",
                 )
             value = _pad_value(node, known)
             if value != 0:
                 raise refuse(
                     node,
                     f"a padding with {value}" if isinstance(value, str) else f"padding {value:g}",
-                    why="the padding unit puts in code 0, which means 0",
+                    why="the padding unit inserts code 0, which means 0",
                     do="pad with zeros",
                 )
             if _pad_sizes(node, known) is None:
@@ -240,7 +239,7 @@ class PadIntoConv(Pass):
 
 
 class RemoveUnread(Pass):
-    """Nodes whose results nothing reads go."""
+    """Nodes whose results nothing reads are removed."""
 
     def call(self, model: ModelProto) -> PassResult:
         modified = False
@@ -274,7 +273,7 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         probe: check each rewriting with the official executor on a probe frame.
 
     Raises:
-        UnsupportedLayerError: the file is not a network this road takes.
+        UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     try:
         model = onnx.load(path)
@@ -342,9 +341,9 @@ def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
         raise UnsupportedLayerError(
             f"the input `{item.name}` of {name} has no fixed shape",
             where=where,
-            expected="(N, C, H, W) or (N, features), with numbers behind the batch axis",
+            expected="(N, C, H, W) or (N, features), with numbers after the batch axis",
             why="hardware is built for one size",
-            do="export with fixed sizes behind the batch axis",
+            do="export with fixed sizes after the batch axis",
         )
     for item in (*model.graph.input, *model.graph.output):
         dim = item.type.tensor_type.shape.dim
@@ -361,7 +360,7 @@ def _attribute(node: NodeProto, name: str, default: float) -> float:
 
 
 def _pad_value(node: NodeProto, known: dict[str, np.ndarray]) -> float | str:
-    """The constant a Pad puts in; its mode where it puts in none."""
+    """The constant that a Pad inserts; its mode where it inserts none."""
     modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
     if modes and modes[0] != "constant":
         return f"mode {modes[0]}"
@@ -382,4 +381,4 @@ def _pad_sizes(node: NodeProto, known: dict[str, np.ndarray]) -> tuple[int, int,
 
 def _none_left(model: ModelProto, op_type: str) -> None:
     if any(node.op_type == op_type for node in model.graph.node):
-        raise PassError(f"a {op_type} is left in the canonical form")
+        raise PassError(f"the canonical form still has a {op_type}")

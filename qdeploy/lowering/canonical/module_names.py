@@ -1,11 +1,11 @@
-"""Names: from a node of an ONNX file to the layer a person knows.
+"""Names: from a node of an ONNX file to the module of the network that it came from.
 
 The exporter names nodes after the modules they come from: `/body/body.0/weight_quant/…/Quant` is
 part of module `body.0`. A child of a Sequential repeats its parent's name; the innards of Brevitas'
 layers are of no interest to a reader, nor are the numbers they get when a module is called again.
 
 A module called more than once, such as the quantizer shared by both branches of a residual sum,
-makes one tensor a call: `join.code`, `join.code_2`, …
+makes one tensor per call: `join.code`, `join.code_2`, …
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def call_of(name: str, stem: str) -> int:
 
 
 def unique(name: str, taken: Container[str]) -> str:
-    """`name`, or with the first free number behind it."""
+    """`name`, or with the first free number appended."""
     if name not in taken:
         return name
     number = 2

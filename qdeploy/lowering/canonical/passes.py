@@ -52,8 +52,8 @@ class Pass(ABC):
     def call(self, model: ModelProto) -> PassResult:
         """Rewrite `model` in place."""
 
-    def ensures(self, model: ModelProto) -> None:  # noqa: B027 - the probe may say it all
-        """Check the promise of the pass.
+    def ensures(self, model: ModelProto) -> None:  # noqa: B027 - the probe may be check enough
+        """Check what the pass promises.
 
         Raises:
             PassError: the promise is broken.
@@ -72,7 +72,7 @@ class Pass(ABC):
         frame = probe_frame(before)
         expected = execute(before, frame)[before.graph.output[0].name]
         if not np.isfinite(expected).all():
-            return  # A scale or a weight is no number: the lowering names it.
+            return  # A scale or a weight is not finite: the lowering says which.
         found = execute(after, frame)[after.graph.output[0].name]
         allowed = self.tolerance * max(1.0, float(np.abs(expected).max()))
         difference = float(np.abs(expected.reshape(-1) - found.reshape(-1)).max())
@@ -100,7 +100,7 @@ def run_passes(model: ModelProto, passes: Iterable[Pass], *, probe: bool = True)
         if not busy:
             return PassResult(model, count > 0)
     raise PassError(
-        f"{', '.join(busy)} did not come to rest within {MAX_ROUNDS} rounds",
+        f"{', '.join(busy)} reached no fixpoint within {MAX_ROUNDS} rounds",
         why="one pass undoes what another does, or finds its own result again",
     )
 
@@ -138,13 +138,13 @@ def replace_node(model: ModelProto, old: NodeProto, new: Iterable[NodeProto]) ->
 
 
 def bypass(model: ModelProto, node: NodeProto) -> None:
-    """Remove a node that hands its first input on unchanged."""
+    """Remove a node that passes its first input through unchanged."""
     source, target = node.input[0], node.output[0]
     if target == model.graph.output[0].name:
         producer = next((n for n in model.graph.node if source in n.output), None)
         if producer is None:
             raise UnsupportedLayerError(
-                "the file hands its input on to its output",
+                "the file's output is its input, unchanged",
                 where=f"node `{node.name or target}` ({node.op_type})",
                 do="export a network with a layer",
             )

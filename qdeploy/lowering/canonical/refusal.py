@@ -20,7 +20,7 @@ AFFINE = (
 AVERAGE = "quantizer -> average over the whole map -> Flatten -> Linear"
 LOGITS = "codes -> the last Conv2d or Linear, with one scale -> bias -> logits"
 VECTOR = "quantizer -> Flatten -> Linear"
-# What a node of each kind has to stand between.
+# The pattern that a node of each kind has to be part of.
 PATTERNS: Mapping[str, str] = {
     "Conv": WEIGHTED.format("Conv2d"),
     "MatMul": WEIGHTED.format("Linear"),
@@ -46,20 +46,20 @@ ACCEPTED = (
     "quantized branches, max-pooling of codes, global average pooling and Flatten"
 )
 CURVE = (
-    "what stands between a layer's sums and a quantizer becomes integer thresholds, which follow "
-    "lines and ReLU only",
+    "everything between a layer's sums and a quantizer becomes integer thresholds, which can "
+    "express affine maps and ReLU only",
     "use QuantReLU, or QuantIdentity where negative values are wanted, and retrain",
 )
 ENLARGE = (
-    "an output pixel would have to be repeated or mixed in the stream, which is not built",
+    "output pixels would have to be repeated or mixed in the stream; there is no hardware for it",
     "end the network at the logits of each pixel and let the host enlarge them or their classes",
 )
 PART = (
-    "a stream goes to its readers as a whole",
+    "every reader of a stream gets all of it",
     "give the whole map to a convolution of kernel 1, which can pick channels",
 )
 NORM = (
-    "mean and variance of the frame itself would be needed while it runs; batch norm's are fixed",
+    "it needs mean and variance of the frame while the frame passes; batch norm's are fixed",
     "use batch norm and retrain",
 )
 LOOP = ("a frame goes through the layers once", "unroll it, or use a feed-forward network")
@@ -70,11 +70,11 @@ OPERATORS: Mapping[str, tuple[str, str]] = {
         "end the network at the logits; the host can compute probabilities from them",
     ),
     "ArgMax": (
-        "the index is computed behind the integer logits, not in the file",
+        "the index is computed from the integer logits, not in the file",
         "end the network at the logits and ask for the class on export",
     ),
     "Concat": (
-        "streams are added, not joined side by side",
+        "streams can be added, not concatenated",
         "use a residual sum of two branches of one shape",
     ),
     **dict.fromkeys(("Resize", "Upsample", "ConvTranspose", "DepthToSpace"), ENLARGE),

@@ -1,4 +1,4 @@
-"""Convolutions and pools that no file may have, looked for before anything computes with them.
+"""Convolutions and pools that no file may have, refused before anything computes with them.
 
 ONNX's own checker lets a stride of 0 pass, and its shape inference divides by it: the process ends.
 It lets groups pass that do not divide the channels, and the executor fails on them.
@@ -34,7 +34,7 @@ def check_windows(model: ModelProto) -> None:
                     node,
                     f"it has {attribute.name} {', '.join(str(v) for v in values)}",
                     why=f"each number has to be at least {least}",
-                    do="give the layer a window that moves, and pad with zeros or not at all",
+                    do="use positive kernels, strides and dilations, and no negative padding",
                 )
 
 

@@ -30,7 +30,7 @@ from qdeploy.lowering.integers.thresholds import threshold_table
 
 
 class CentreMargins(Pass):
-    """Biases of Add nodes in front of quantizers move; every threshold stays."""
+    """Biases of Add nodes before quantizers move; every threshold stays."""
 
     def call(self, model: ModelProto) -> PassResult:
         lowered = lower_model(model)
@@ -61,7 +61,7 @@ def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int
 
 
 def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
-    name = _bias_in_front(model, lowered.affine[node.output].quantized)
+    name = _preceding_bias(model, lowered.affine[node.output].quantized)
     bias = None if name is None else initializers(model)[name]
     channels = len(node.thresholds)
     if bias is None or bias.dtype != np.float32 or bias.size != channels:
@@ -86,8 +86,8 @@ def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
     item.CopyFrom(numpy_helper.from_array(moved, name))
 
 
-def _bias_in_front(model: ModelProto, quantized: str) -> str | None:
-    """The constant of the Add in front of the quantizer (and its ReLU).
+def _preceding_bias(model: ModelProto, quantized: str) -> str | None:
+    """The constant of the Add before the quantizer (and its ReLU).
 
     Nothing else may read it, nor what the Add and the ReLU make: their readers would move too.
     """

@@ -1,4 +1,4 @@
-"""What each call of each module of a network puts out, named as the exporter names it.
+"""The output of each call of each module of a network, named as the exporter names it.
 
 A module's path is the chain of calls that led to it, each with its own scope: for most modules that
 is the module's name. A quantizer that several blocks share belongs to one of them, or to their

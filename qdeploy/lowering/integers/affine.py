@@ -1,4 +1,4 @@
-"""What the lowering knows about a tensor of the QONNX file while it walks through it.
+"""What the lowering knows about a tensor of the QONNX file as it follows the file's nodes.
 
     value[c] = gain[c] · n[c] + offset[c],   then max(value, 0) if a ReLU is pending
 
@@ -37,7 +37,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class QuantizedConstant:
-    """A constant behind a Quant node: value = scale · codes; `scale` broadcasts over `codes`."""
+    """A constant after its Quant node: value = scale · codes; `scale` broadcasts over `codes`."""
 
     codes: IntArray
     scale: npt.NDArray[Any]

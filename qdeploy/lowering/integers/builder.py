@@ -24,7 +24,7 @@ ACCUMULATOR_BITS = 32
 
 @dataclass(frozen=True)
 class ThresholdSource:
-    """What a Threshold was made of: value = gain[c]·n + offset[c] in front of a quantizer.
+    """What a Threshold was made from: value = gain[c]·n + offset[c] before a quantizer.
 
     `quantized` is the quantizer's output in the QONNX file.
     """
@@ -41,10 +41,10 @@ class Lowered:
 
     Args:
         graph: the integers.
-        affine: for each Threshold's output, the exact map and quantizer behind its table.
+        affine: for each Threshold's output, the exact map and quantizer its table was made from.
         intervals: for each accumulator, the exact interval per channel.
         sources: for each boundary and the input, the tensor of the QONNX file with the same values.
-        notes: sentences about what was rounded.
+        notes: one sentence for each value that was rounded.
     """
 
     graph: IntegerGraph
@@ -129,19 +129,19 @@ class Builder:
 
     def oriented(self, value: AffineTensor) -> AffineTensor:
         """The map of a value from its tensor as it is now, sign changes of channels included."""
-        turned = self.signs.get(value.tensor)
-        if not turned:
+        negated = self.signs.get(value.tensor)
+        if not negated:
             return value
         channels = self.tensors[value.tensor].shape[0]
         gain = expand(value.gain, channels)
-        return replace(value, gain=tuple(-g if c in turned else g for c, g in enumerate(gain)))
+        return replace(value, gain=tuple(-g if c in negated else g for c, g in enumerate(gain)))
 
     def can_negate(self, name: str) -> bool:
         """Whether `negate_channels` takes a tensor."""
         return isinstance(self.producer(name), Conv | Dense) and not self.is_read(name)
 
     def negate_channels(self, name: str, channels: frozenset[int]) -> None:
-        """Turn the sign of some output channels of the Conv or Dense that makes `name`.
+        """Change the sign of some output channels of the Conv or Dense that makes `name`.
 
         Values that were followed on this tensor keep their maps; `oriented` corrects them.
         """
@@ -196,12 +196,12 @@ class Builder:
         """The finished graph.
 
         Raises:
-            PassError: a node's result is read by nobody, or the graph breaks its own rules.
+            PassError: a node's result is never read, or the graph breaks its own rules.
         """
         read = {item for node in self.nodes for item in node.inputs} | {output}
         unread = [node.name for node in self.nodes if node.output not in read]
         if unread:
-            raise PassError(f"nobody reads the results of {', '.join(unread)}")
+            raise PassError(f"nothing reads the results of {', '.join(unread)}")
         graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, scale)
         check_graph(graph)
         wanted = {graph.input, *graph.boundaries()}

@@ -22,9 +22,9 @@ from qdeploy.lowering.integers.thresholds import Quantizer, code_bounds, thresho
 def lower_threshold(
     builder: Builder, node: NodeProto, value: AffineTensor, quantizer: Quantizer, dtype: IntType
 ) -> AffineTensor:
-    """Codes of a quantizer behind an affine map; channels with a negative gain change sign.
+    """Codes of a quantizer after an affine map; channels with a negative gain change sign.
 
-    A quantizer that changes no code, and one that repeats an earlier one, make no node.
+    A quantizer that changes no code, or repeats an earlier one, makes no node.
     """
     layer = module_path(node)
     source = builder.tensors[value.tensor]
@@ -35,7 +35,7 @@ def lower_threshold(
     tensor = value.tensor
     negative = frozenset(c for c, g in enumerate(gain) if g < 0)
     if negative:
-        tensor = _turned(builder, node, tensor, negative)
+        tensor = _negated(builder, node, tensor, negative)
         gain = tuple(abs(g) for g in gain)
     interval = builder.channel_intervals(tensor)
     table = threshold_table(gain, offset, quantizer, interval)
@@ -87,9 +87,9 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> Af
     if builder.is_accumulator(value.tensor) or not all(g > 0 for g in value.gain):
         raise refuse(
             node,
-            "a max-pool in front of the quantizer",
+            "a max-pool before the quantizer",
             why="the pooling unit takes the maximum of codes",
-            do="put it behind the quantized activation",
+            do="put it after the quantized activation",
         )
     source = builder.tensors[value.tensor]
     channels, height, width = source.shape
@@ -121,9 +121,7 @@ def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> Aff
     if len(source.shape) == 1:
         return value
     if builder.is_accumulator(value.tensor):
-        raise refuse(
-            node, "a Flatten in front of the quantizer", do="flatten behind the activation"
-        )
+        raise refuse(node, "a Flatten before the quantizer", do="flatten after the activation")
     layer = module_path(node)
     tensor = Tensor(
         f"{layer}.flat", (source.size,), source.dtype, source.lo, source.hi, source.scale
@@ -136,7 +134,7 @@ def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> Aff
     return AffineTensor(output, per_channel.gain, per_channel.offset, value.rectified)
 
 
-def _turned(builder: Builder, node: NodeProto, name: str, channels: frozenset[int]) -> str:
+def _negated(builder: Builder, node: NodeProto, name: str, channels: frozenset[int]) -> str:
     """A tensor with the sign of some channels changed."""
     if builder.can_negate(name):
         builder.negate_channels(name, channels)
@@ -147,7 +145,7 @@ def _turned(builder: Builder, node: NodeProto, name: str, channels: frozenset[in
             node,
             "codes are quantized again with a negative factor",
             why="thresholds count upwards",
-            do="put the batch norm behind a layer, or keep its factors positive",
+            do="put the batch norm after a layer, or keep its factors positive",
         )
     layer, count = module_path(node), source.shape[0]
     weights = np.ones((count, 1, 1, 1), dtype=np.int64)

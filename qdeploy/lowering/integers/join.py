@@ -19,7 +19,7 @@ from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
 from qdeploy.lowering.integers.builder import Builder
 
-_NARROWER = "quantize the sum, or use fewer bits in front of it"
+_NARROWER = "quantize the sum, or use fewer bits before it"
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")
 
 
@@ -34,7 +34,7 @@ def lower_add(builder: Builder, node: NodeProto, a: AffineTensor, b: AffineTenso
         raise refuse(
             node,
             f"its two inputs have different shapes ({left.shape} and {right.shape})",
-            why="an adder takes two streams of equally many elements, one by one",
+            why="an adder takes two streams of the same number of elements, one by one",
             do="put a convolution of kernel 1 with the block's stride on the shortcut",
         )
     gains, others = a.expanded(left.shape[0])[0], b.expanded(left.shape[0])[0]
@@ -56,16 +56,16 @@ def lower_add(builder: Builder, node: NodeProto, a: AffineTensor, b: AffineTenso
 def lower_average(
     builder: Builder, node: NodeProto, value: AffineTensor, axes: list[int] | None = None
 ) -> AffineTensor:
-    """The mean over all pixels of a feature map; `axes` of a ReduceMean that gets them as input."""
+    """The mean over all pixels of a map; `axes`: of a ReduceMean that has them as an input."""
     source = builder.tensors[value.tensor]
     if len(source.shape) != 3 or not _whole_map(node, source.shape, axes):
         raise refuse(
             node,
             f"an average that does not cover the whole map of {source.shape}",
-            why="only sums over all pixels of a channel are built",
+            why="there is hardware only for sums over all pixels of a channel",
             do="use AdaptiveAvgPool2d(1), or a convolution with stride to make the map smaller",
         )
-    _quantized(builder, node, value, "an average in front of the quantizer")
+    _quantized(builder, node, value, "an average before the quantizer")
     pixels = prod(source.shape[1:])
     interval = builder.channel_intervals(value.tensor).times(pixels)
     gain = tuple(g / pixels for g in value.gain)
@@ -94,7 +94,7 @@ def _quantized(builder: Builder, node: NodeProto, value: AffineTensor, found: st
         node,
         found + layer,
         why="sums of branches and of pixels are sums of codes of a few bits",
-        do="put a quantizer (QuantIdentity or QuantReLU) behind the layer, batch norm included",
+        do="put a quantizer (QuantIdentity or QuantReLU) after the layer and its batch norm",
     )
 
 

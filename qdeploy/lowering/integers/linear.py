@@ -2,7 +2,7 @@
 
     a = g·n + b,  w = s_c·m   ->   Σ w·a = s_c·g · Σ m·n  +  s_c·b·Σ m
 
-The sums Σ m·n are the accumulators. Padding puts a = 0 in: that is the code 0 only when b = 0.
+The sums Σ m·n are the accumulators. Padding inserts a = 0, which is the code 0 only when b = 0.
 A grouped convolution that is not depthwise becomes a full one with zeros between the groups.
 """
 
@@ -48,8 +48,8 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
         raise refuse(
             node,
             "zero padding of activations whose code 0 does not mean 0",
-            why="the padding cannot be represented: 0 lies between or beside the codes",
-            do="drop the offset in front of the convolution, or use padding 0",
+            why="the padding cannot be represented: no code means 0",
+            do="drop the offset before the convolution, or use padding 0",
         )
     stride, dilation = (
         tuple(int(v) for v in attributes.get(key, (1, 1))) for key in ("strides", "dilations")
@@ -60,9 +60,9 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
         raise refuse(
             node,
             f"a convolution of a vector of shape {source.shape}",
-            why="it takes maps; the mean of a map is known only when the map itself has gone on",
-            do="give it (channels, height, width): use Linear behind an average over the map, and "
-            "no features of the whole image beside those of its pixels",
+            why="it takes maps; the mean of a map is known only after the map itself has passed",
+            do="give it (channels, height, width): use Linear after an average over the map, and "
+            "do not combine features of the whole image with those of its pixels",
         )
     kernel = weights.codes.shape[2:]
     height, width = (
@@ -76,7 +76,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
         raise refuse(
             node,
             f"a kernel of {kernel} on a padded map of {source.shape}",
-            do="use a smaller kernel or dilation, or less stride in front of it",
+            do="use a smaller kernel or dilation, or less stride before it",
         )
     codes = weights.codes
     if groups > 1 and not groups == source.shape[0] == len(codes):
@@ -110,16 +110,16 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> AffineT
         raise refuse(
             node,
             f"a matrix product of {source.shape} with {weights.codes.shape}",
-            do="flatten in front of a fully connected layer",
+            do="flatten before a fully connected layer",
         )
-    turned = weights.transposed([1, 0])
+    transposed = weights.transposed([1, 0])
     layer = module_path(node)
-    interval = accumulator_intervals(turned.codes, source.lo, source.hi)
-    output = builder.accumulator(node, (len(turned.codes),), interval, "acc")
+    interval = accumulator_intervals(transposed.codes, source.lo, source.hi)
+    output = builder.accumulator(node, (len(transposed.codes),), interval, "acc")
     builder.nodes.append(
-        Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, turned.codes)
+        Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, transposed.codes)
     )
-    return _scaled(output, x, turned.codes, _row_scales(node, turned))
+    return _scaled(output, x, transposed.codes, _row_scales(node, transposed))
 
 
 def _inputs(
@@ -130,8 +130,8 @@ def _inputs(
         raise refuse(
             node,
             "it reads the network's input before it is quantized",
-            why="from the first quantizer on everything is integers",
-            do="put a QuantIdentity with scale 2**-input_bits in front of the first layer",
+            why="everything from the first quantizer on is integers",
+            do="put a QuantIdentity with scale 2**-input_bits before the first layer",
         )
     if not isinstance(x, AffineTensor):
         raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
@@ -140,7 +140,7 @@ def _inputs(
             node,
             "its weights are not quantized",
             why="weights are integers of a few bits in the hardware",
-            do="use QuantConv2d or QuantLinear (in the file: a Quant node behind the weights)",
+            do="use QuantConv2d or QuantLinear (in the file: a Quant node after the weights)",
         )
     if not isinstance(weights, QuantizedConstant):
         raise refuse(
@@ -153,7 +153,7 @@ def _inputs(
             node,
             f"its input is not quantized{sums}",
             why="a layer multiplies codes of a few bits",
-            do="put a quantized activation (QuantReLU, QuantIdentity) in front of it",
+            do="put a quantized activation (QuantReLU, QuantIdentity) before it",
         )
     if single(x.gain) is None or single(x.offset) is None:
         raise refuse(

@@ -38,14 +38,14 @@ def lower_logits(builder: Builder, node: NodeProto, value: AffineTensor, source:
             "the last layer has one scale per output channel",
             expected=LOGITS,
             why="integer logits are only comparable on one scale",
-            do="use weight scaling per layer for the last layer, and no batch norm behind it",
+            do="use weight scaling per layer for the last layer, and no batch norm after it",
         )
     if builder.tensors[value.tensor].name == "input":
         raise refuse(
             node,
             "the network has no layers",
             expected=LOGITS,
-            do="put a quantized Conv2d or Linear behind the input's quantizer",
+            do="put a quantized Conv2d or Linear after the input's quantizer",
         )
     channels = builder.tensors[value.tensor].shape[0]
     if scale < 0:
@@ -54,7 +54,7 @@ def lower_logits(builder: Builder, node: NodeProto, value: AffineTensor, source:
                 node,
                 "the codes are negated at the end",
                 expected=LOGITS,
-                why="the sign goes into the weights of a last layer, and codes have none",
+                why="only the weights of a last layer can take up the sign",
                 do="drop the negation, or end in a Linear or Conv2d",
             )
         builder.negate_channels(value.tensor, frozenset(range(channels)))

@@ -52,7 +52,7 @@ def lower(path: Path, *, argmax: bool = False) -> IntegerGraph:
 
 
 def lower_with_affine(path: Path, *, argmax: bool = False) -> Lowered:
-    """As `lower`, with the exact maps behind the thresholds and the names in the file."""
+    """As `lower`, with the exact maps that the thresholds come from and the names in the file."""
     return lower_model(canonical(path), argmax=argmax, name=path.name.split(".")[0])
 
 
@@ -89,7 +89,7 @@ class _Lowering:
         }
 
     def run(self, argmax: bool, name: str) -> Lowered:
-        """Walk through the file and finish the graph."""
+        """Follow every node of the file and finish the graph."""
         last = None
         for node in self.model.graph.node:
             handler = self.handlers.get(node.op_type)
@@ -104,7 +104,7 @@ class _Lowering:
                 "the file's output is not computed from its quantized input",
                 where=f"output `{self.model.graph.output[0].name}`",
                 expected="input -> quantizer -> layers -> output",
-                why="what does not depend on the frame needs no hardware",
+                why="an output that does not depend on the frame needs no hardware",
                 do=f"build the network from {ACCEPTED}",
             )
         source = self.model.graph.output[0].name
@@ -123,14 +123,14 @@ class _Lowering:
                 node,
                 "it reads the network's input before it is quantized",
                 why="from the first quantizer on everything is integers",
-                do="put a QuantIdentity with scale 2**-input_bits in front of the first layer",
+                do="put a QuantIdentity with scale 2**-input_bits before the first layer",
             )
         found = [item for item in operands if isinstance(item, AffineTensor)]
         if len(found) != 1:
             raise refuse(
                 node,
                 f"a {node.op_type} of {len(found)} branches",
-                why="branches are joined by adding them, and in no other way",
+                why="branches can only be joined by addition",
                 do="replace gates and products of branches by residual sums",
             )
         return found[0]
@@ -147,15 +147,15 @@ class _Lowering:
             raise refuse(
                 node,
                 "its activations are -1 and +1",
-                why="no code of theirs means 0, which padding and sums rely on",
-                do="use one-bit activations behind a ReLU (0 and 1), or two bits with sign",
+                why="none of their codes means 0, which padding and sums rely on",
+                do="use one-bit activations after a ReLU (0 and 1), or signed ones of two bits",
             )
         found = quant_parameters(node, self.values, MAX_BITS)
         if found.scale.size != 1:
             raise refuse(
                 node,
                 "its activation quantizer has one scale per channel",
-                why="the sums behind it run over channels",
+                why="the sums that follow run over channels",
                 do="use one scale for the layer's activations",
             )
         scale = fractions_of(found.scale)[0]
@@ -212,9 +212,7 @@ class _Lowering:
                 raise refuse(node, "a division by an activation or by zero", do="multiply instead")
             factor = tuple(1 / f for f in factor)
         if value.rectified and any(f < 0 for f in factor):
-            raise refuse(
-                node, "a negative factor behind a ReLU", do="quantize behind the ReLU first"
-            )
+            raise refuse(node, "a negative factor after a ReLU", do="quantize after the ReLU first")
         return value.times(factor)
 
     def _add(self, node: NodeProto) -> AffineTensor:
@@ -243,7 +241,7 @@ class _Lowering:
         if value.rectified and any(term):
             raise refuse(
                 node,
-                "a bias behind a ReLU",
+                "a bias after a ReLU",
                 why="a quantizer has to follow the ReLU",
                 do="use QuantReLU",
             )

@@ -4,7 +4,7 @@ Quant(x) = (clip(round_half_even(x / scale + zero_point), lo, hi) - zero_point) 
 lo, hi from bits, signed, narrow; accepted with zero point 0.
 
 BipolarQuant(x), and a signed Quant of one bit, give scale for x >= 0 and -scale below: weights +1
-and -1. As activations they are refused, for no code of theirs means 0.
+and -1. As activations they are refused: none of their codes means 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
     """Parameters of a Quant node, of at most `most` bits.
 
     Raises:
-        UnsupportedLayerError: parameters no hardware here follows.
+        UnsupportedLayerError: parameters that no hardware here implements.
     """
     constants = [values.get(name) for name in node.input[1:4]]
     arrays = [item.array for item in constants if isinstance(item, Constant)]
@@ -47,7 +47,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
             node,
             "its scale, zero point or width is computed at run time",
             why="thresholds are computed once, before the hardware is built",
-            do="export the network in evaluation mode, with constants in their place",
+            do="export the network in evaluation mode, with constants instead",
         )
     scale, zero, bits = arrays
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -73,7 +73,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
     if bits.size != 1 or not lowest <= width <= most or width != int(width):
         raise refuse(
             node,
-            f"its quantizer has {width:g} bits{' with sign' if signed else ''}",
+            f"its quantizer has {width:g} bits{', signed' if signed else ''}",
             do=f"use one width of {lowest} to {most} bits",
         )
     dtype = IntType(int(width), signed)
@@ -85,7 +85,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
 def quantize_constant(
     node: NodeProto, values: Mapping[str, Value], constant: Constant
 ) -> QuantizedConstant:
-    """Codes and scale of a constant behind a Quant node, in float32 as the executor computes."""
+    """Codes and scale of a constant after its Quant node, in float32 as in the executor."""
     if node.op_type == "BipolarQuant" or _is_signed_bit(node, values):
         return _bipolar(node, values, constant)
     found = quant_parameters(node, values, MAX_CONSTANT_BITS)

@@ -1,4 +1,4 @@
-"""Exact integer thresholds of a quantizer behind an affine accumulator.
+"""Exact integer thresholds of a quantizer after an affine map of an accumulator.
 
 The quantizer gives code(n) = clip(round_half_even(v / s), lo, hi) with v = g·n + b, g > 0. For
 lo < k <= hi, with A = g/s = p/q and B = b/s = r/t as exact fractions (p, q, t > 0):
@@ -10,7 +10,7 @@ lo < k <= hi, with A = g/s = p/q and B = b/s = r/t as exact fractions (p, q, t >
     with x = (k - 1/2 - B) / A = q·((2k - 1)·t - 2r) / (2·t·p):
     T_k = ceil(x) for even k,  floor(x) + 1 for odd k
 
-A ReLU in front only raises lo to 0, for round(0) = 0 and rounding is monotone. g = 0 makes the
+A ReLU before it only raises lo to 0, since round(0) = 0 and rounding is monotone. g = 0 makes the
 channel constant. For g < 0 the caller negates the channel's weights first.
 """
 

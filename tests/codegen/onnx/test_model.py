@@ -19,7 +19,7 @@ from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
 def graph_of(
     weights: np.ndarray, extra: str, levels: int, shape: tuple[int, ...], gain: Fraction
 ) -> IntegerGraph:
-    """One layer on bytes, with a bias or a threshold behind it."""
+    """One layer on bytes, followed by a bias or a threshold."""
     byte = IntType(8, False)
     tensors = {"input": Tensor("input", shape, byte, 0, 255)}
     padded = weights.ndim == 4

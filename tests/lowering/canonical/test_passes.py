@@ -18,7 +18,7 @@ from qdeploy.lowering.canonical.passes import (
 
 
 def chain(*operators: str) -> ModelProto:
-    """x -> the operators one behind the other -> out."""
+    """x -> the operators one after the other -> out."""
     names = ["x", *(f"t{k}" for k in range(1, len(operators))), "out"]
     nodes = [
         helper.make_node(op, [a], [b], f"{op.lower()}{k}")
@@ -67,7 +67,7 @@ def test_nothing_to_do_is_no_change() -> None:
 
 def test_passes_that_undo_each_other_are_stopped_by_name() -> None:
     passes = [Rename("Abs", "Neg"), Rename("Relu", "Relu"), Rename("Neg", "Abs")]
-    with pytest.raises(PassError, match=f"Rename, Rename did not .* within {MAX_ROUNDS} rounds"):
+    with pytest.raises(PassError, match=f"Rename, Rename reached .* {MAX_ROUNDS} rounds"):
         run_passes(chain("Abs"), passes, probe=False)
 
 

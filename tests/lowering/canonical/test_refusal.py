@@ -35,7 +35,7 @@ class Odd(nn.Module):
 
     input_shape = (2, 8, 8)
 
-    def __init__(self, make: Any, odd: nn.Module, behind: int, before: bool = False) -> None:
+    def __init__(self, make: Any, odd: nn.Module, features: int, before: bool = False) -> None:
         super().__init__()
         self.input_quant = make.input()
         self.conv = make.conv(2, 4, padding=1)
@@ -43,7 +43,7 @@ class Odd(nn.Module):
         self.odd = odd
         self.before = before
         self.flatten = nn.Flatten()
-        self.head = make.linear(behind, 3, last=True)
+        self.head = make.linear(features, 3, last=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv(self.input_quant(x))
@@ -72,7 +72,12 @@ def odd_layers(make: Any) -> dict[str, tuple[nn.Module, int, bool, str]]:
             False,
             "layer `odd`.*max-pool with dilation",
         ),
-        "pool in front": (nn.MaxPool2d(2), 64, True, "layer `odd`.*in front of the quantizer"),
+        "early pool": (
+            nn.MaxPool2d(2),
+            64,
+            True,
+            "layer `odd`.*before the quantizer",
+        ),
         "residual": (Residual(make), 256, False, "layer `odd`.*different scales"),
         "float conv": (nn.Conv2d(4, 4, 1), 256, False, "layer `odd`.*weights are not quantized"),
         "two convs": (make.conv(4, 4, padding=1), 256, True, "layer `odd`.*input is not quantized"),
@@ -95,14 +100,14 @@ class Shift(nn.Module):
 @pytest.mark.parametrize(
     "name",
     [
-        *("sigmoid", "average", "dilated pool", "pool in front"),
+        *("sigmoid", "average", "dilated pool", "early pool"),
         *("residual", "float conv", "two convs", "negated"),
     ],
 )
 def test_a_network_is_refused_before_training_by_layer_and_reason(name: str, layers: Any) -> None:
     make = layers("float", False, 2, 2)
-    odd, behind, before, message = odd_layers(make)[name]
-    network = Odd(make, odd, behind, before)
+    odd, features, before, message = odd_layers(make)[name]
+    network = Odd(make, odd, features, before)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(UnsupportedLayerError, match=message) as caught:
         lower_untrained(network)
@@ -167,7 +172,7 @@ def dense_file(write: Write, quant: Quant, **changes: Any) -> Path:
         ({"act_zero": np.float32(1)}, "zero point 1"),
         ({"act_bits": np.float32(9)}, "9 bits"),
         ({"act_bits": np.float32(2.5)}, "2.5 bits"),
-        ({"act_bits": np.float32(1), "signed": 1}, "1 bits with sign"),
+        ({"act_bits": np.float32(1), "signed": 1}, "1 bits, signed"),
         ({"rounding_mode": "FLOOR"}, "rounds by FLOOR"),
         ({"first": False}, "before it is quantized"),
         ({"scale": np.array([[1.0], [2], [1], [1]], np.float32)}, "within an output channel"),

@@ -58,7 +58,7 @@ class Mistaken(nn.Module):
         return self.middle(self, x)
 
 
-# What is done, features in front of the head; layer and operator; found, expected, what to do.
+# What is done, features before the head; layer and operator; found, expected, what to do.
 MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
     "sigmoid": (
         lambda n, x: n.back(n.sigmoid(n.front(x))),
@@ -100,13 +100,13 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
         f"codes -> Conv2d with {WEIGHTED}",
         "QuantReLU",
     ),
-    "no quantizer in front of Flatten": (
+    "no quantizer before Flatten": (
         lambda n, x: n.back(n.conv2(n.front(x))),
         144,
         "`flatten`|(Flatten)",
-        "in front of the quantizer",
+        "before the quantizer",
         "quantizer -> Flatten -> Linear",
-        "flatten behind the activation",
+        "flatten after the activation",
     ),
     "overlapping average pool": (
         lambda n, x: n.back(n.average(n.front(x))),
@@ -234,13 +234,13 @@ CONSTANTS: dict[str, Any] = {
 }
 
 
-def dense(quant: Quant, *behind: onnx.NodeProto) -> list[onnx.NodeProto]:
+def dense(quant: Quant, *following: onnx.NodeProto) -> list[onnx.NodeProto]:
     """The input's codes and one matrix product, `sums`; then what is given."""
     return [
         quant("x", "xq", "byte", "eight", signed=0),
         quant("weights", "wq", "scale", "two"),
         helper.make_node("MatMul", ["xq", "wq"], ["sums"], "fc"),
-        *behind,
+        *following,
     ]
 
 
@@ -274,7 +274,7 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
         "`fc`",
         "its weights are not quantized",
         f"codes -> Linear with {WEIGHTED}",
-        "a Quant node behind the weights",
+        "a Quant node after the weights",
     ),
     "rounding down": (
         lambda q: dense(q, q("sums", "out", "scale", "two", rounding_mode="FLOOR")),
@@ -295,9 +295,9 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
         "`quant_out`",
         "computed at run time",
         "-> quantizer ->",
-        "constants in their place",
+        "constants instead",
     ),
-    "one scale per channel in front of a layer": (
+    "one scale per channel before a layer": (
         lambda q: dense(
             q,
             q("sums", "codes", "scales", "two"),
@@ -313,7 +313,7 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
         "`fc2`",
         "its input is not quantized: it is the sums of layer `fc`",
         f"codes -> Linear with {WEIGHTED}",
-        "in front of it",
+        "before it",
     ),
 }
 

@@ -255,7 +255,7 @@ REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
             quant("minus", "sum", "grid", "two"),
         ],
         "quantized again with a negative factor",
-        "batch norm behind a layer",
+        "batch norm after a layer",
     ),
 }
 
