@@ -28,7 +28,7 @@ from record import row, save
 from qdeploy.data.load import load_dataset
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import training_batches
+from qdeploy.training.batches import Batching, training_batches
 from qdeploy.training.objective import task_loss
 
 SECONDS = 2.0  # of processor time, of loading and of training, per data set
@@ -103,9 +103,10 @@ def loading_rate(recipe: Recipe, folder: Path | None) -> float:
     """Images per second of a core, over whole epochs, since a worker's time is known when it
     has ended."""
     dataset = load_dataset(recipe.data, folder)
+    batching = Batching.of(recipe)
     images, epoch, began = 0, 0, processor_time()
     while processor_time() - began < SECONDS:
-        images += sum(len(labels) for _, labels in training_batches(dataset, recipe, 0, epoch))
+        images += sum(len(labels) for _, labels in training_batches(dataset, batching, 0, epoch))
         epoch += 1
     return images / (processor_time() - began)
 
@@ -115,7 +116,7 @@ def training_rate(recipe: Recipe, folder: Path | None, step: int) -> float:
     dataset = load_dataset(recipe.data, folder)
     network = build_network(recipe, quantized=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
-    inputs, labels = next(training_batches(dataset, recipe, 0, 0))
+    inputs, labels = next(training_batches(dataset, Batching.of(recipe), 0, 0))
     inputs, labels = inputs[:step], labels[:step]
     images, began = 0, 0.0
     while True:

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from qdeploy.artifacts import write_json
+from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
 
 REPORT = "analysis.json"
@@ -61,25 +63,22 @@ def analyze(
         )
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
-    from qdeploy.artifacts import write_json
-    from qdeploy.observer import Observer
-    from qdeploy.progress import meter, say
     from qdeploy.training.analysis.plots import plot
     from qdeploy.training.analysis.report import Settings, compare_family
     from qdeploy.training.analysis.report import analyze as analyze_run
     from qdeploy.training.run import load_run
 
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # one that cannot be used is told before the work
+        out.mkdir(parents=True, exist_ok=True)  # one that cannot be used is refused before the work
     target = runs[0] if out is None else out
     settings = Settings(
         frames=frames, loss_frames=loss_frames, directions=directions, radius=radius, seed=seed
     )
-    watch = Observer(note=say, meter=meter)
     reports = []
     for folder in runs:
         run = load_run(folder)
-        reports.append({"run": str(folder), **analyze_run(run, run.dataset(data, watch), settings)})
+        report = analyze_run(run, run.dataset(data, PRINTING), settings, PRINTING)
+        reports.append({"run": str(folder), **report})
     compare_family(reports)
     result: dict[str, Any] = {"runs": reports}
     write_json(target / REPORT, result)

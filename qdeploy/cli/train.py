@@ -10,11 +10,14 @@ import shlex
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from qdeploy.cli.progress import PRINTING
+from qdeploy.training.launch import Launch
 
 if TYPE_CHECKING:
     from qdeploy.recipe.models import Recipe
@@ -70,11 +73,11 @@ def train(
     # Importing brevitas reports missing CUDA devices and optional kernels, which nothing here uses.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
-    # Waiting threads that spin slow each other down on a busy machine; read when torch is loaded.
+    # Waiting threads that spin slow each other down on a busy machine; torch reads it when loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.loading import load_recipe
 
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
+    launch = _launch(os.environ)
     resolved = load_recipe(recipe, overrides)
     folder = out if out is not None else Path("runs") / resolved.name
     if not any_network:
@@ -85,14 +88,23 @@ def train(
 
     try:
         with _stoppable():
-            run_training(resolved, folder, data, resume=resume, force=force, start_from=start_from)
+            run_training(
+                resolved,
+                folder,
+                data,
+                resume=resume,
+                force=force,
+                warm_start=start_from,
+                launch=launch,
+                observer=PRINTING,
+            )
     except KeyboardInterrupt:
-        if not first:
+        if not launch.is_first:
             raise click.exceptions.Exit(INTERRUPTED) from None
         words = [*_again(recipe, folder, data, overrides), *["--any-network"] * any_network]
         click.echo(f"interrupted: go on with `{shlex.join(words)}`", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    if not first:
+    if not launch.is_first:
         return
     summary = read_summary(folder) or {}
     if as_json:
@@ -103,9 +115,18 @@ def train(
             click.echo(f"next: qdeploy export {folder} --target pynq")
 
 
+def _launch(environment: Mapping[str, str]) -> Launch:
+    """Which process this one is, from the variables that torchrun sets."""
+    return Launch(
+        rank=int(environment.get("RANK", "0")),
+        world=int(environment.get("WORLD_SIZE", "1")),
+        local_rank=int(environment.get("LOCAL_RANK", "0")),
+    )
+
+
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Take the signal by which clusters and torchrun stop a process as they take Ctrl-C."""
+    """Treat the signal by which clusters and torchrun stop a process like Ctrl-C."""
 
     def stop(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -139,7 +160,7 @@ def _check_supported(recipe: Recipe) -> None:
 
 
 def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> list[str]:
-    """The words of the command line that goes on with this run."""
+    """The words of the command line that resumes this run."""
     words = ["qdeploy", "train", str(recipe), "--out", str(folder)]
     if data is not None:
         words += ["--data", str(data)]

@@ -2,7 +2,7 @@
 
 Nothing is carried from epoch to epoch, so a resumed run sees the same batches as an unbroken one.
 With several processes, step s of all ranks together is step s of a single process, image by image
-and with the same augmentation. A batch has `training.accumulate` equal parts, one pass through the
+and with the same augmentation. A batch has `Batching.parts` equal parts, one pass through the
 network each, and rank r takes the r-th of `world` equal shares of every part: batch norm sees the
 same images together however many processes there are.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from qdeploy.data.augment import Augmentation, Crop, ScaleCropFlip
 from qdeploy.data.dataset import Dataset, MemorySplit, Split, network_input
 from qdeploy.data.stream import FileSplit, Wanted, stream
 from qdeploy.errors import RecipeError
+from qdeploy.recipe.data import Augment
 from qdeploy.recipe.models import Recipe
 
 TEST_BATCH = 500
@@ -34,6 +35,43 @@ class Shard:
 
 
 WHOLE = Shard()
+
+
+@dataclass(frozen=True)
+class Batching:
+    """What decides the batches of a data set, besides phase and epoch.
+
+    Args:
+        batch_size: images per training step, of all processes together.
+        parts: passes through the network per training step.
+        augment: how training images are changed.
+        crop_padding: zeros on each side before cropping or shifting, in pixels.
+        input_bits: upper bits of each byte that the network reads, 1 to 8.
+        seed: of order and augmentation.
+        decoders: processes per training process that decode files; None is one per core, shared
+            among the training processes of a machine.
+    """
+
+    batch_size: int
+    parts: int = 1
+    augment: Augment = "none"
+    crop_padding: int = 0
+    input_bits: int = 8
+    seed: int = 0
+    decoders: int | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Batching:
+        """What a recipe says about it."""
+        return cls(
+            batch_size=recipe.data.batch_size,
+            parts=recipe.training.accumulate,
+            augment=recipe.data.augment,
+            crop_padding=recipe.data.crop_padding,
+            input_bits=recipe.quantization.input_bits,
+            seed=recipe.seed,
+            decoders=recipe.data.workers,
+        )
 
 
 def epoch_generator(seed: int, phase: int, epoch: int) -> torch.Generator:
@@ -51,7 +89,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 def training_batches(
     dataset: Dataset,
-    recipe: Recipe,
+    batching: Batching,
     phase: int,
     epoch: int,
     shard: Shard = WHOLE,
@@ -60,17 +98,16 @@ def training_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Shuffled, augmented batches of one epoch, or one rank's part of them.
 
-    `data.batch_size` is the global batch: each of `steps_per_epoch` steps takes the next
-    `batch_size` images of one permutation, drawn from seed, phase and epoch. Of each of its A =
-    `training.accumulate` parts rank r gets images [r · n, (r + 1) · n), n = batch_size / (A ·
-    world), one part behind the other. So shards are disjoint, equally long, and together the
-    batches of a single process. The same arguments give the same bits, whatever the number of
-    worker processes that decode.
+    `batch_size` is the global batch: each of `steps_per_epoch` steps takes the next `batch_size`
+    images of one permutation, drawn from seed, phase and epoch. Of each of its A = `parts` parts,
+    rank r gets images [r · n, (r + 1) · n), n = batch_size / (A · world), one part after the other.
+    So shards are disjoint, equally long, and together the batches of a single process. The same
+    arguments give the same bits, whatever the number of processes that decode.
 
     Args:
         phase, epoch: from 0.
         shard: of data-parallel training.
-        first_step: steps of the epoch to leave out, for going on inside it.
+        first_step: steps of the epoch to leave out, for resuming inside it.
         device: where the batches go; default where the data set lies.
 
     Yields:
@@ -81,31 +118,31 @@ def training_batches(
         RecipeError: when the batch cannot be divided among parts and processes.
         DataError: when a file cannot be read.
     """
-    split, size = dataset.train, recipe.data.batch_size
-    check_shards(recipe, shard.world, len(split))
-    places = _places(min(size, len(split)), recipe.training.accumulate, shard)
-    generator = epoch_generator(recipe.seed, phase, epoch)
+    split, size = dataset.train, batching.batch_size
+    check_shards(batching, shard.world, len(split))
+    places = _places(min(size, len(split)), batching.parts, shard)
+    generator = epoch_generator(batching.seed, phase, epoch)
     order = torch.randperm(len(split), generator=generator)
     steps = steps_per_epoch(len(split), size)
     if isinstance(split, MemorySplit):
-        raw = _from_memory(
-            split, order, steps, size, generator, augmentation(dataset, recipe), places, first_step
-        )
+        chosen = [order[step * size : (step + 1) * size] for step in range(steps)]
+        change = augmentation(dataset, batching)
+        raw = _from_memory(split, chosen, places, change, generator, first_step)
     else:
         assert isinstance(split, FileSplit)
-        key = f"{recipe.seed}/{phase}/{epoch}"
+        key = f"{batching.seed}/{phase}/{epoch}"
         wanted = (
             _wanted(order, key, [step * size + place for place in places])
             for step in range(first_step, steps)
         )
-        raw = stream(split, wanted, _workers(recipe, shard))
+        raw = stream(split, wanted, _decoders(batching, shard))
     for images, labels in raw:
-        yield _moved(images, labels, recipe, device)
+        yield _moved(images, labels, batching.input_bits, device)
 
 
 def evaluation_batches(
     dataset: Dataset,
-    recipe: Recipe,
+    batching: Batching,
     shard: Shard = WHOLE,
     device: torch.device | None = None,
     size: int = TEST_BATCH,
@@ -114,7 +151,7 @@ def evaluation_batches(
     batch from the r-th on, so that all ranks together see each image once."""
     split = dataset.test
     if dataset.task == "segmentation":
-        size = max(1, size // 25)  # logits of every pixel
+        size = max(1, size // 25)  # there are logits for every pixel
     starts = range(shard.rank * size, len(split), shard.world * size)
     chosen = [range(start, min(start + size, len(split))) for start in starts]
     if isinstance(split, MemorySplit):
@@ -125,87 +162,85 @@ def evaluation_batches(
     else:
         assert isinstance(split, FileSplit)
         whole = ([(index, None) for index in part] for part in chosen)
-        raw = stream(split, whole, _workers(recipe, shard))
+        raw = stream(split, whole, _decoders(batching, shard))
     for images, labels in raw:
-        yield _moved(images, labels, recipe, device)
+        yield _moved(images, labels, batching.input_bits, device)
 
 
 def sample(
-    split: Split, recipe: Recipe, count: int, generator: torch.Generator
+    split: Split, input_bits: int, count: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Network input of up to `count` images, drawn without replacement and not augmented, and
     their int64 labels."""
     chosen = torch.randperm(len(split), generator=generator)[:count]
     images, labels = split.read(chosen.tolist())
-    return prepared(images, recipe), labels.to(torch.int64)
+    return prepared(images, input_bits), labels.to(torch.int64)
 
 
-def check_shards(recipe: Recipe, world: int, images: int) -> None:
+def check_shards(batching: Batching, world: int, images: int) -> None:
     """Refuse a global batch that `world` processes cannot share equally, part by part.
 
     Args:
-        images: in the training set; a set smaller than a batch is one of its own.
+        images: in the training set; a set smaller than a batch is one batch.
 
     Raises:
         RecipeError: naming the numbers.
     """
-    size, parts = recipe.data.batch_size, recipe.training.accumulate
+    size, parts = batching.batch_size, batching.parts
     if size % (world * parts):
         by = f"{world} processes" if world > 1 else ""
         by += f"{' in ' if by else ''}{parts} parts" if parts > 1 else ""
         raise RecipeError(
             f"a batch of {size} images cannot be shared equally by {by}",
             where="data.batch_size" if parts == 1 else "training.accumulate",
-            why="`data.batch_size` is the number of images in a step of all processes together",
+            why="`data.batch_size` is the number of images per step, of all processes together",
             do=f"choose a batch that is a multiple of {world * parts}",
         )
     whole = min(size, images)
     if (parts > 1 and whole // parts < 2) or whole < world * parts:
         raise RecipeError(
-            f"{whole} images a step are too few for {parts} parts and {world} processes",
+            f"{whole} images per step are too few for {parts} parts and {world} processes",
             where="training.accumulate" if parts > 1 else "data.batch_size",
-            why="batch norm needs at least two images in a part, and a process one of them",
+            why="batch norm needs at least two images per part, and each process one of them",
             do="choose fewer parts, or a larger batch",
         )
 
 
-def augmentation(dataset: Dataset, recipe: Recipe) -> Augmentation | None:
-    """How a data set in memory is augmented; one read from files augments while it decodes."""
-    padding = recipe.data.crop_padding
-    if recipe.data.augment == "crop-flip":
+def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
+    """How a data set in memory is augmented; one read from files is augmented while decoding."""
+    padding = batching.crop_padding
+    if batching.augment == "crop-flip":
         return Crop(padding, padding)
-    if recipe.data.augment == "shift":
+    if batching.augment == "shift":
         return Crop(0, padding, flips=False)
-    if recipe.data.augment == "scale-crop-flip":
+    if batching.augment == "scale-crop-flip":
         _, height, width = dataset.shape
         assert dataset.void is not None
         return ScaleCropFlip(height, width, dataset.void)
     return None
 
 
-def prepared(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def prepared(images: torch.Tensor, input_bits: int) -> torch.Tensor:
     """Raw bytes as network input, in the memory format in which convolutions are fastest."""
-    values = network_input(images, recipe.quantization.input_bits)
+    values = network_input(images, input_bits)
     return values.contiguous(memory_format=torch.channels_last)
 
 
 def _from_memory(
     split: MemorySplit,
-    order: torch.Tensor,
-    steps: int,
-    size: int,
-    generator: torch.Generator,
-    change: Augmentation | None,
+    chosen: Sequence[torch.Tensor],
     places: list[int],
+    change: Augmentation | None,
+    generator: torch.Generator,
     first_step: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for step in range(steps):
-        chosen = order[step * size : (step + 1) * size]
+    """What is at `places` of the batches of image numbers `chosen`, from `first_step` on."""
+    for step, batch in enumerate(chosen):
         # Drawn for the whole batch, and for steps left out too: the generator moves on.
-        draws = change.draw(len(chosen), generator) if change is not None else ()
+        draws = change.draw(len(batch), generator) if change is not None else ()
         if step < first_step:
             continue
-        mine = chosen[places].to(split.images.device)
+        mine = batch[places].to(split.images.device)
         images, labels = split.images[mine], split.labels[mine]
         if change is not None:
             own = tuple(values[places] for values in draws)
@@ -215,7 +250,7 @@ def _from_memory(
 
 def _places(count: int, parts: int, shard: Shard) -> list[int]:
     """One rank's places in a batch of `count` images that goes through the network in `parts`;
-    what a set smaller than its batch has beyond equal shares is left out."""
+    what a data set smaller than its batch has beyond equal shares is left out."""
     share = count // (parts * shard.world)
     first = [(part * shard.world + shard.rank) * share for part in range(parts)]
     return [place for start in first for place in range(start, start + share)]
@@ -225,19 +260,19 @@ def _wanted(order: torch.Tensor, key: str, places: list[int]) -> list[Wanted]:
     return [(int(order[place]), _number(f"{key}/{place}")) for place in places]
 
 
-def _workers(recipe: Recipe, shard: Shard) -> int:
-    if recipe.data.workers is None:
+def _decoders(batching: Batching, shard: Shard) -> int:
+    if batching.decoders is None:
         return max(1, len(os.sched_getaffinity(0)) // shard.world)
-    return recipe.data.workers
+    return batching.decoders
 
 
 def _moved(
-    images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, device: torch.device | None
+    images: torch.Tensor, labels: torch.Tensor, input_bits: int, device: torch.device | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     # Bytes travel to the device, not floats: a quarter of the traffic.
     if device is not None:
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-    return prepared(images, recipe), labels.to(torch.int64)
+    return prepared(images, input_bits), labels.to(torch.int64)
 
 
 def _number(key: str) -> int:

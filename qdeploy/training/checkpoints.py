@@ -28,13 +28,13 @@ KEPT = 2
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """How far a run is: `epoch` epochs of phase number `phase` (from 0) are done."""
+    """How far a run has come: `epoch` epochs of phase number `phase` (from 0) are done."""
 
     phase: int
     epoch: int
 
     def stem(self) -> str:
-        """File name without ending; sorts as the run goes."""
+        """File name without its suffix; names sort in the order of the run."""
         return f"phase{self.phase:02}-epoch{self.epoch:05}"
 
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> None:
-    """Write `path` (.safetensors) and, beside it, the sidecar (.json).
+    """Write `path` (.safetensors) and, in the same folder, the sidecar (.json).
 
     Raises:
         CheckpointError: when they cannot be written, such as on a full disk; what was written is
@@ -104,7 +104,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raw = path.read_bytes()
         if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
             raise CheckpointError(
-                f"`{sidecar_path.name}` is of another format", where=str(sidecar_path), do=do
+                f"`{sidecar_path.name}` has an unknown format", where=str(sidecar_path), do=do
             )
         if hashlib.sha256(raw).hexdigest() != sidecar.get("sha256"):
             raise CheckpointError(
@@ -137,7 +137,8 @@ class CheckpointFolder:
         *,
         keep: bool,
     ) -> Path:
-        """Write a checkpoint; `keep` it for good, otherwise only while it is among the newest."""
+        """Write a checkpoint and return its path; without `keep`, it stays only while it is among
+        the newest."""
         path = self.folder / f"{position.stem()}.safetensors"
         write_tensors(
             path,
@@ -148,7 +149,7 @@ class CheckpointFolder:
         return path
 
     def prune(self, newest: int) -> None:
-        """Remove all but the kept and the `newest` others."""
+        """Remove all checkpoints but those to keep and the `newest` others."""
         others = [path for path in self.paths() if not _is_kept(path)]
         for path in others[: max(0, len(others) - newest)]:
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -159,7 +160,7 @@ class CheckpointFolder:
         return sorted(self.folder.glob("phase*-epoch*.safetensors"))
 
     def clear(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove files that a killed process left half written."""
         for path in self.folder.glob(".*.part"):
             path.unlink(missing_ok=True)
 
@@ -180,7 +181,7 @@ class CheckpointFolder:
         return Checkpoint(position, tensors, sidecar, path)
 
     def at(self, position: Position, recipe_sha256: str) -> Checkpoint:
-        """The checkpoint behind an epoch of a phase.
+        """The checkpoint after an epoch of a phase.
 
         Raises:
             CheckpointError: when it is missing, damaged or of another recipe.
@@ -193,18 +194,18 @@ class CheckpointFolder:
         Raises:
             CheckpointError: when there are checkpoints but none can be used.
         """
-        troubles: list[CheckpointError] = []
+        unusable: list[CheckpointError] = []
         paths = self.paths()
         for path in reversed(paths):
             try:
-                return self.read(path, recipe_sha256), troubles
+                return self.read(path, recipe_sha256), unusable
             except CheckpointError as error:
-                troubles.append(error)
-        if troubles:
+                unusable.append(error)
+        if unusable:
             raise CheckpointError(
-                f"none of the {len(paths)} checkpoints can be used; the newest: {troubles[0].what}",
+                f"none of the {len(paths)} checkpoints can be used; the newest: {unusable[0].what}",
                 where=str(self.folder),
-                why=troubles[0].why,
+                why=unusable[0].why,
                 do="use --force to start this run over",
             )
         return None, []

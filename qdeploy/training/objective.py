@@ -1,14 +1,33 @@
-"""What a training lowers and what it counts, by the data set's task."""
+"""The loss and the metrics of a training, by the data set's task."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.training.segmentation import Confusion, pixel_loss
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a network is on some images.
+
+    Args:
+        accuracy: share of images, for segmentation of pixels, that are right, in [0, 1].
+        miou: mean intersection over union, in [0, 1]; None where images have one label each.
+    """
+
+    accuracy: float
+    miou: float | None = None
+
+    def to_json(self) -> dict[str, float]:
+        """The metrics there are, by name."""
+        known = {"accuracy": self.accuracy, "miou": self.miou}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 class Tally(ABC):
@@ -24,8 +43,8 @@ class Tally(ABC):
         """Everything counted so far, int64; those of several processes add up in place."""
 
     @abstractmethod
-    def metrics(self) -> dict[str, float]:
-        """`accuracy`, and `miou` for segmentation; each in [0, 1]."""
+    def score(self) -> Score:
+        """What the counts come to; accuracy 0 where nothing was counted."""
 
 
 class ImageTally(Tally):
@@ -36,18 +55,16 @@ class ImageTally(Tally):
 
     @property
     def counts(self) -> torch.Tensor:
-        """Right, and all."""
+        """Right ones, and all."""
         return self._counts
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """See the base class."""
         self._counts[0] += int((logits.detach().argmax(1) == labels).sum())
         self._counts[1] += len(labels)
 
-    def metrics(self) -> dict[str, float]:
-        """See the base class."""
+    def score(self) -> Score:
         right, seen = self._counts.tolist()
-        return {"accuracy": right / max(1, seen)}
+        return Score(right / max(1, seen))
 
 
 class PixelTally(Tally):
@@ -62,12 +79,10 @@ class PixelTally(Tally):
         return self.confusion.counts
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """See the base class."""
         self.confusion.add_logits(logits, labels)
 
-    def metrics(self) -> dict[str, float]:
-        """See the base class."""
-        return {"accuracy": self.confusion.pixel_accuracy(), "miou": self.confusion.miou()}
+    def score(self) -> Score:
+        return Score(self.confusion.pixel_accuracy(), self.confusion.miou())
 
 
 def task_loss(dataset: Dataset, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""One phase: epochs of stochastic gradient descent with a checkpoint behind each."""
+"""One phase: epochs of stochastic gradient descent, with a checkpoint after each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import math
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,35 +15,33 @@ from torch.nn.parallel import DistributedDataParallel
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import TrainingError
-from qdeploy.progress import Meter, meter, say
-from qdeploy.quant.quantizers import fix_weight_steps
-from qdeploy.recipe.models import Phase, Recipe
-from qdeploy.training.batches import steps_per_epoch, training_batches
-from qdeploy.training.checkpoints import CheckpointFolder, Position
+from qdeploy.observer import SILENT, Meter, Observer
+from qdeploy.recipe.models import Phase
+from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
+from qdeploy.training.checkpoints import Position
+from qdeploy.training.data_wait import DataWait
+from qdeploy.training.divergence import (
+    cause,
+    divergence_error,
+    divergent_gradient,
+    divergent_statistics,
+    first_divergent,
+)
 from qdeploy.training.ema import Ema
-from qdeploy.training.evaluate import ALONE, measure
+from qdeploy.training.evaluate import measure
+from qdeploy.training.journal import Journal
 from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Tally, tally, task_loss
-from qdeploy.training.run import CHECKPOINTS, recipe_digest, write_metrics
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
-from qdeploy.training.trouble import (
-    broken_gradient,
-    broken_statistics,
-    culprit,
-    first_broken,
-    not_finite,
-)
-from qdeploy.training.waiting import Waiting
-from qdeploy.training.workers import Workers, followed
-
-LATE = 0.2  # share of an epoch's time; loading limits training from about here on
+from qdeploy.training.workers import ALONE, Workers, followed
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a run is, for messages; all count from 0."""
+class _Moment:
+    """Where a training is, for messages; epoch and step count from 0 in the phase."""
 
     epoch: int
     step: int
@@ -56,77 +53,73 @@ class PhaseTrainer:
     """Trains `network` in place for one phase.
 
     Args:
-        recipe: resolved.
+        phase: what to do.
         index: number of the phase, from 0.
+        epochs: of the phase, with what the recipe changes for all phases.
         network: float for pretraining, quantized otherwise.
         dataset: images as raw bytes.
-        folder: the run folder.
-        metrics: rows so far; a row is added for each epoch.
-        checkpoint: path of the newest checkpoint, for messages.
+        batching: how they become batches.
+        precision: of products, as in `Training.precision`.
+        journal: takes in metrics and checkpoints.
         workers: the processes that train together; `network` is ready for them.
+        observer: gets a sentence per epoch, and follows the images.
     """
 
-    recipe: Recipe
+    phase: Phase
     index: int
+    epochs: int
     network: nn.Module
     dataset: Dataset
-    folder: Path
-    metrics: list[dict[str, Any]]
-    checkpoint: Path | None = None
+    batching: Batching
+    precision: Literal["float32", "bfloat16"]
+    journal: Journal
     workers: Workers = ALONE
-    _phase: Phase = field(init=False)
+    observer: Observer = SILENT
     _steps: int = field(init=False)
     _optimizer: torch.optim.SGD = field(init=False)
     _model: nn.Module = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._phase = self.recipe.phases[self.index]
-        self._steps = steps_per_epoch(len(self.dataset.train), self.recipe.data.batch_size)
-        if self.recipe.quantization.weight_step == "fixed":
-            # Here and not when it is built: loading a state makes the scales anew.
-            fix_weight_steps(self.network)
-        self._optimizer = make_optimizer(self.network, self._phase.optimizer)
+        self._steps = steps_per_epoch(len(self.dataset.train), self.batching.batch_size)
+        self._optimizer = make_optimizer(self.network, self.phase.optimizer)
         self._model = self.workers.parallel(self.network)
-        if self._phase.ema > 0:
-            self._ema = Ema(self.network, self._phase.ema)
+        if self.phase.ema > 0:
+            self._ema = Ema(self.network, self.phase.ema)
 
     def run(self, done: int = 0, tensors: dict[str, torch.Tensor] | None = None) -> None:
-        """Train the epochs behind the first `done`, whose state is in `tensors`.
+        """Train the epochs after the first `done`, whose state is in `tensors`.
 
         Raises:
             CheckpointError: when a checkpoint cannot be written.
             TrainingError: when the loss, a gradient, a statistic or a weight is no longer finite.
         """
-        epochs = self.recipe.epochs_of(self._phase)
         if tensors is not None:
             restore_training(self.network, self._optimizer, tensors)
-            if self._ema is not None and done < epochs:
+            if self._ema is not None and done < self.epochs:
                 self._ema.restore(tensors)
-        batch = min(self.recipe.data.batch_size, len(self.dataset.train))
-        images = self._steps * batch
-        with meter(self._phase.name, epochs * images, "images") as bar:
+        images = self._steps * min(self.batching.batch_size, len(self.dataset.train))
+        with self.observer.meter(self.phase.name, self.epochs * images, "images") as bar:
             bar.begin_at(done * images)
-            for epoch in range(done, epochs):
+            for epoch in range(done, self.epochs):
                 row = self._epoch(epoch, bar)
-                last = epoch + 1 == epochs
+                last = epoch + 1 == self.epochs
                 if self._ema is not None and last:
                     self._ema.give()
-                self.metrics.append(row)
-                if self.workers.is_first:
-                    write_metrics(self.folder, self.metrics)
+                self.journal.add(row)
+                if self.journal.writes:
                     self._save(epoch + 1, last=last)
-                say(_sentence(row))
+                self.observer.note(row.sentence())
 
-    def _epoch(self, epoch: int, bar: Meter) -> dict[str, Any]:
+    def _epoch(self, epoch: int, bar: Meter) -> EpochMetrics:
         self.network.train()
         began = time.monotonic()
         loss_sum = lipschitz = rate = 0.0
         counted, seen = tally(self.dataset), 0
-        batches = Waiting(
+        batches = DataWait(
             training_batches(
                 self.dataset,
-                self.recipe,
+                self.batching,
                 self.index,
                 epoch,
                 self.workers.shard,
@@ -134,22 +127,20 @@ class PhaseTrainer:
             )
         )
         for index, (inputs, labels) in enumerate(batches):
-            place = _Place(epoch, epoch * self._steps + index, inputs)
-            rate = learning_rate(
-                self._phase, place.step, self._steps, self.recipe.epochs_of(self._phase)
-            )
+            moment = _Moment(epoch, epoch * self._steps + index, inputs)
+            rate = learning_rate(self.phase, moment.step, self._steps, self.epochs)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            value, lipschitz = self._step(inputs, labels, place, counted)
+            value, lipschitz = self._step(inputs, labels, moment, counted)
             if self._ema is not None:
-                self._ema.update(place.step)
+                self._ema.update(moment.step)
             loss_sum += value * len(labels)
             seen += len(labels)
             bar.advance(len(labels) * self.workers.world, f"loss {loss_sum / seen:.3f}")
         if not all_finite(self.network):
-            raise self._not_finite("state of the network", place)
+            raise self._divergence("state of the network", moment)
         trained = time.monotonic() - began
-        if self._phase.lipschitz == 0:
+        if self.phase.lipschitz == 0:
             with torch.no_grad():
                 lipschitz = lipschitz_term(self.network).item()
         loss_sum, seen = self.workers.add(
@@ -157,38 +148,36 @@ class PhaseTrainer:
         ).tolist()
         counted.counts.copy_(self.workers.add(counted.counts))
         with self._ema.in_place() if self._ema is not None else contextlib.nullcontext():
-            measured = measure(self.network, self.dataset, self.recipe, self.workers)
-        return {
-            "phase": self._phase.name,
-            "phase_index": self.index,
-            "kind": self._phase.kind,
-            "epoch": epoch + 1,
-            "epochs": self.recipe.epochs_of(self._phase),
-            "lr": rate,
-            "loss": loss_sum / seen,
-            "lipschitz": lipschitz,
-            **{f"train_{name}": value for name, value in counted.metrics().items()},
-            **measured,
-            "images_per_second": seen / max(trained, 1e-9),
-            "waiting": batches.seconds / max(trained, 1e-9),
-            "seconds": time.monotonic() - began,
-        }
+            tested = measure(self.network, self.dataset, self.batching, self.workers)
+        score = counted.score()
+        return EpochMetrics(
+            phase=self.phase.name,
+            phase_index=self.index,
+            kind=self.phase.kind,
+            epoch=epoch + 1,
+            epochs=self.epochs,
+            lr=rate,
+            loss=loss_sum / seen,
+            lipschitz=lipschitz,
+            train_accuracy=score.accuracy,
+            train_miou=score.miou,
+            accuracy=tested.accuracy,
+            miou=tested.miou,
+            images_per_second=seen / max(trained, 1e-9),
+            waiting=batches.seconds / max(trained, 1e-9),
+            seconds=time.monotonic() - began,
+        )
 
     def _step(
-        self, inputs: torch.Tensor, labels: torch.Tensor, place: _Place, counted: Tally
+        self, inputs: torch.Tensor, labels: torch.Tensor, moment: _Moment, counted: Tally
     ) -> tuple[float, float]:
         """One step of the optimizer with this process's share of a batch.
 
         Returns:
             The mean loss of the share, which for segmentation means pixels that count, and L_Lip.
         """
-        parts = list(
-            zip(
-                inputs.chunk(self.recipe.training.accumulate),
-                labels.chunk(self.recipe.training.accumulate),
-                strict=True,
-            )
-        )
+        count = self.batching.parts
+        parts = list(zip(inputs.chunk(count), labels.chunk(count), strict=True))
         shares = self._shares([part for _, part in parts])
         value = lipschitz = 0.0
         self._optimizer.zero_grad(set_to_none=True)
@@ -201,19 +190,19 @@ class PhaseTrainer:
                 value += loss.item() * share
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
-                if last and self._phase.lipschitz > 0:
+                if last and self.phase.lipschitz > 0:
                     term = lipschitz_term(self.network)
                     lipschitz = term.item()
-                    objective = objective + self._phase.lipschitz * term
+                    objective = objective + self.phase.lipschitz * term
                 if not self.workers.all_true(math.isfinite(value)):
-                    raise self._not_finite("loss", place)
+                    raise self._divergence("loss", moment)
                 if not math.isfinite(lipschitz):
-                    raise self._not_finite("Lipschitz term", place)
+                    raise self._divergence("Lipschitz term", moment)
                 objective.backward()
             counted.add(logits, wanted)
-        broken = broken_statistics(self.network) or broken_gradient(self.network)
-        if not self.workers.all_true(broken is None):
-            raise self._not_finite(broken or "gradient of another process", place)
+        diverged = divergent_statistics(self.network) or divergent_gradient(self.network)
+        if not self.workers.all_true(diverged is None):
+            raise self._divergence(diverged or "gradient of another process", moment)
         self._optimizer.step()
         return value, lipschitz
 
@@ -228,7 +217,7 @@ class PhaseTrainer:
         return [count * self.workers.world / max(1.0, total) for count in counts]
 
     def _precision(self) -> AbstractContextManager[object]:
-        if self.recipe.training.precision == "float32":
+        if self.precision == "float32":
             return contextlib.nullcontext()
         return mixed_precision(self.network, self.workers.device)
 
@@ -242,38 +231,20 @@ class PhaseTrainer:
         tensors = collect(self.network, self._optimizer)
         if self._ema is not None:
             tensors.update(self._ema.tensors())
-        self.checkpoint = CheckpointFolder(self.folder / CHECKPOINTS).save(
-            Position(self.index, epoch),
-            tensors,
-            {
-                "recipe_sha256": recipe_digest(self.recipe),
-                "phase_name": self._phase.name,
-                "threads": torch.get_num_threads(),
-                "processes": self.workers.world,
-            },
-            keep=last,
-        )
+        position = Position(self.index, epoch)
+        self.journal.save(position, self.phase.name, tensors, keep=last)
 
-    def _not_finite(self, what: str, place: _Place) -> TrainingError:
+    def _divergence(self, what: str, moment: _Moment) -> TrainingError:
         """The error for people; all processes come here together."""
-        found = first_broken(self.network, place.inputs)
+        found = first_divergent(self.network, moment.inputs)
         known = [one for one in self.workers.gather(found) if one is not None]
         if not self.workers.is_first:
             return followed(self.workers)
-        return not_finite(
+        newest = self.journal.newest
+        return divergence_error(
             what,
-            culprit(self.network, min(known) if known else None),
-            f"phase {self._phase.name}, epoch {place.epoch + 1}, step {place.step + 1}",
-            str(self.checkpoint) if self.checkpoint else None,
-            str(self.folder) if self.index > 0 else None,
+            cause(self.network, min(known) if known else None),
+            f"phase {self.phase.name}, epoch {moment.epoch + 1}, step {moment.step + 1}",
+            str(newest) if newest else None,
+            str(self.journal.folder) if self.index > 0 else None,
         )
-
-
-def _sentence(row: dict[str, Any]) -> str:
-    overlap = f" (mIoU {row['miou']:.2%})" if "miou" in row else ""
-    late = f", {row['waiting']:.0%} of the time waiting for data" if row["waiting"] > LATE else ""
-    return (
-        f"{row['phase']} {row['epoch']}/{row['epochs']}: loss {row['loss']:.4f}, train "
-        f"{row['train_accuracy']:.2%}, test {row['accuracy']:.2%}{overlap}, lr {row['lr']:.3g}, "
-        f"L_Lip {row['lipschitz']:.4g}, {row['images_per_second']:,.0f} images/s{late}"
-    )

@@ -1,4 +1,4 @@
-"""What to do with a run folder before training into it: start, go on, leave alone or refuse."""
+"""What to do with a run folder before training into it: start, resume, leave alone or refuse."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from enum import Enum
 from pathlib import Path
 
 from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.observer import ignore
 from qdeploy.recipe.loading import load_recipe, save_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
+from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import (
     CHECKPOINTS,
-    METRICS,
     MODEL,
     RECIPE,
     STARTED_FROM,
@@ -21,7 +22,7 @@ from qdeploy.training.run import (
     is_finished,
     recipe_digest,
 )
-from qdeploy.training.start_from import Inheritance, inherit
+from qdeploy.training.warm_start import WarmStart, find_warm_start
 
 
 class Start(Enum):
@@ -35,32 +36,34 @@ class Start(Enum):
 def prepare(
     folder: Path,
     recipe: Recipe,
+    digest: str,
     *,
     resume: bool,
     force: bool,
-    start_from: Path | None = None,
-    say: Callable[[str], None],
+    warm_start: Path | None = None,
+    note: Callable[[str], None] = ignore,
 ) -> tuple[Start, Checkpoint | None]:
     """Make `folder` ready and store the recipe in it.
 
     Args:
         folder: the run folder; made when missing.
         recipe: resolved.
+        digest: its `recipe_digest`.
         resume: go on from the newest complete checkpoint, if there is one.
         force: remove an earlier run.
-        start_from: another run, whose first phases a run that begins takes over; a run that goes
-            on has its own.
-        say: is told what happens, in sentences.
+        warm_start: folder of another run, whose first phases a run that begins takes over; a run
+            that is resumed has its own.
+        note: takes sentences about what happens.
 
     Raises:
         CheckpointError: when the folder holds something else and `force` is not given, or when no
             checkpoint can be used.
     """
     taken = None
-    if start_from is not None:
-        _check_other(start_from, folder)
-        # Looked at before anything is removed.
-        taken = inherit(start_from, recipe)
+    if warm_start is not None:
+        _check_other(warm_start, folder)
+        # Read before anything is removed.
+        taken = find_warm_start(warm_start, recipe)
     if force:
         _remove(folder)
     stored = _stored(folder)
@@ -72,10 +75,10 @@ def prepare(
                 do="choose another folder with --out, or use --force",
             )
         if resume:
-            say(f"there is no run in {folder} yet: training starts from the beginning")
+            note(f"there is no run in {folder} yet: training starts from the beginning")
         save_recipe(recipe, folder / RECIPE)
-        return _begin(folder, recipe, taken, say)
-    if recipe_digest(stored) != recipe_digest(recipe):
+        return _begin(folder, digest, taken, note)
+    if recipe_digest(stored) != digest:
         raise CheckpointError(
             f"`{folder}` holds a run of a different recipe",
             where=str(folder / RECIPE),
@@ -83,37 +86,37 @@ def prepare(
             do="choose another folder with --out, where --start-from takes over the phases that "
             "both have in common, or replace that run with --force",
         )
-    if is_finished(folder, recipe):
+    if is_finished(folder, digest):
         return Start.FINISHED, None
     checkpoints = CheckpointFolder(folder / CHECKPOINTS)
     checkpoints.clear()
-    checkpoint, troubles = checkpoints.newest(recipe_digest(recipe))
+    checkpoint, unusable = checkpoints.newest(digest)
     if checkpoint is None:
-        say("the earlier run has no checkpoint yet: training starts from the beginning")
-        return _begin(folder, recipe, taken, say)
+        note("the earlier run has no checkpoint yet: training starts from the beginning")
+        return _begin(folder, digest, taken, note)
     if not resume:
         raise CheckpointError(
             f"`{folder}` holds an unfinished run of this recipe",
             where=str(folder / CHECKPOINTS),
             do="go on with --resume, or start over with --force",
         )
-    for trouble in troubles:
-        say(f"{trouble.what}; an earlier one is used")
+    for error in unusable:
+        note(f"{error.what}; an earlier one is used")
     return Start.RESUME, checkpoint
 
 
 def _begin(
-    folder: Path, recipe: Recipe, taken: Inheritance | None, say: Callable[[str], None]
+    folder: Path, digest: str, taken: WarmStart | None, note: Callable[[str], None]
 ) -> tuple[Start, Checkpoint | None]:
     if taken is None:
         return Start.FRESH, None
-    checkpoint = taken.write(folder, recipe)
-    say(f"taken over from {taken.origin['run']}: everything up to phase {taken.origin['phase']}")
+    checkpoint = taken.write(folder, digest)
+    note(f"taken over from {taken.origin['run']}: everything up to phase {taken.origin['phase']}")
     return Start.RESUME, checkpoint
 
 
-def _check_other(start_from: Path, folder: Path) -> None:
-    if start_from.resolve() == folder.resolve():
+def _check_other(warm_start: Path, folder: Path) -> None:
+    if warm_start.resolve() == folder.resolve():
         raise CheckpointError(
             f"a run cannot start from itself: `{folder}`",
             where="--start-from",
@@ -143,7 +146,8 @@ def _difference(stored: Recipe, recipe: Recipe) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what a run consists of, and nothing else; the summary first: it marks the end."""
+    """Remove what a run consists of, and nothing else; the summary first: it marks the run as
+    finished."""
     own = (SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, STARTED_FROM, RECIPE)
     for name in own:
         (folder / name).unlink(missing_ok=True)

@@ -17,11 +17,11 @@ CALIBRATION_IMAGES = 1024
 def quantized_from(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -> nn.Module:
     """The quantized network with the float network's weights and scales that fit them.
 
-    As it is, this is direct quantization, eq. (1) of Boo et al. 2020 with steps of least squared
-    error; `float_network` is left alone.
+    This alone is direct quantization, eq. (1) of Boo et al. 2020 with steps of least squared error;
+    `float_network` is left alone.
     """
     network = trainable(recipe, quantized=True)
-    images, _ = calibration_images(recipe, dataset)
+    images, _ = calibration_images(dataset, recipe.seed, recipe.quantization.input_bits)
     device = next(float_network.parameters()).device
     start_from_float(network.to(device), float_network, images.to(device), recipe.quantization)
     return network
@@ -35,10 +35,12 @@ def trainable(recipe: Recipe, *, quantized: bool) -> nn.Module:
     return moved
 
 
-def calibration_images(recipe: Recipe, dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+def calibration_images(
+    dataset: Dataset, seed: int, input_bits: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Some training images as network input, and their labels: a function of the seed alone."""
-    generator = epoch_generator(recipe.seed, -1, 0)
+    generator = epoch_generator(seed, -1, 0)
     # Fewer where images are large: what counts is the number of activations.
     _, height, width = dataset.shape
     count = min(CALIBRATION_IMAGES, max(16, CALIBRATION_IMAGES * 4096 // (height * width)))
-    return sample(dataset.train, recipe, count, generator)
+    return sample(dataset.train, input_bits, count, generator)

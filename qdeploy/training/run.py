@@ -1,8 +1,8 @@
 """A run folder: what is in it, whether it is finished, and reading the trained network back.
 
 recipe.yaml                     the resolved recipe
-metrics.jsonl                   one line an epoch
-started_from.json               the run whose first phases were taken over, if one was
+metrics.jsonl                   one line per epoch
+started_from.json               the run whose first phases were taken over, if there was one
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
 summary.json                    accuracies by phase; written last: a run that has it is finished
@@ -18,7 +18,6 @@ from typing import Any
 
 from torch import nn
 
-from qdeploy.artifacts import write_text
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
@@ -26,10 +25,9 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe, Training
-from qdeploy.training.checkpoints import read_tensors, writing
+from qdeploy.training.checkpoints import read_tensors
 
 RECIPE = "recipe.yaml"
-METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 SUMMARY = "summary.json"
@@ -41,9 +39,9 @@ class Run:
     """A finished run.
 
     Args:
-        folder: where it lies.
+        folder: the run folder.
         recipe: the resolved recipe.
-        network: quantized, trained, in evaluation mode; has `input_shape`.
+        network: quantized and trained, in evaluation mode; has `input_shape`.
         summary: content of summary.json.
     """
 
@@ -65,10 +63,10 @@ class Run:
 def recipe_digest(recipe: Recipe) -> str:
     """Hash of the resolved recipe: two runs with the same digest train the same weights.
 
-    Only values that are not the defaults count, so that a key which a later version adds leaves
-    the digests of older runs alone. How batches are loaded and how long processes wait decides
-    nothing about weights, and equal bits are promised for a CPU alone: a run may go on with other
-    `workers`, another `worker_timeout`, or on a GPU.
+    Only values other than the defaults count, so that a key added by a later version does not
+    change the digests of older runs. How batches are loaded and how long processes wait has no
+    influence on weights, and equal bits are promised for a CPU only: a run may be resumed with
+    other `workers`, another `worker_timeout`, or on a GPU.
     """
     data = recipe.data.model_copy(update={"workers": None, "on_device": "auto"})
     usual = Training()
@@ -102,7 +100,7 @@ def load_run(run_dir: Path | str) -> Run:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
-            f"the weights in `{MODEL}` do not belong to the recipe beside them",
+            f"the weights in `{MODEL}` do not belong to the recipe in the same folder",
             where=str(folder),
             why=str(error).splitlines()[0],
             do="train again with --force",
@@ -138,46 +136,20 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def started_from(folder: Path) -> dict[str, Any]:
-    """What the run took over from another one, under the key "started_from"; nothing if it did
-    not."""
+    """What the run took over from another one, under the key "started_from"; empty if nothing."""
     path = folder / STARTED_FROM
     if not path.exists():
         return {}
     return {"started_from": json.loads(path.read_text(encoding="utf-8"))}
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; an unreadable one ends the list."""
-    rows: list[dict[str, Any]] = []
-    try:
-        text = (folder / METRICS).read_text(encoding="utf-8")
-    except OSError:
-        return rows
-    for line in text.splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
-def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write metrics.jsonl atomically.
-
-    Raises:
-        CheckpointError: when it cannot be written.
-    """
-    with writing(folder / METRICS):
-        write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def is_finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder holds a finished run of exactly this recipe."""
+def is_finished(folder: Path, digest: str) -> bool:
+    """Whether the folder holds a finished run of exactly the recipe with this digest."""
     summary = read_summary(folder)
-    if summary is None or summary.get("recipe_sha256") != recipe_digest(recipe):
+    if summary is None or summary.get("recipe_sha256") != digest:
         return False
     try:
         read_tensors(folder / MODEL)
     except CheckpointError:
-        return False  # it is made again from the last checkpoint
+        return False  # it is written again from the last checkpoint
     return True

@@ -2,8 +2,8 @@
 
 Each process has a whole network and its share of every batch; `data.batch_size` is the batch of all
 of them, so neither it nor the learning rate depends on their number. What has to be equal is made
-equal: gradients (torch's DistributedDataParallel), batch norm's statistics (`global_norm`), the
-counts behind the metrics. The first process reads and writes the run folder.
+equal: gradients (torch's DistributedDataParallel), batch norm's statistics (`global_norm`), and the
+counts that metrics are computed from. The first process reads and writes the run folder.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from qdeploy.errors import QDeployError, RecipeError, TrainingError
-from qdeploy.progress import quiet
-from qdeploy.recipe.models import Training
 from qdeploy.training.batches import Shard
 from qdeploy.training.global_norm import share_statistics
+from qdeploy.training.launch import Launch
 
 T = TypeVar("T")
 LOST = ("gloo", "nccl", "connection", "timed out", "timeout", "socket", "store")
@@ -61,7 +60,7 @@ class Workers:
         return DistributedDataParallel(network, broadcast_buffers=False)
 
     def add(self, counts: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes, on the device that `counts` came from."""
+        """The sum over all processes, on the device that `counts` is on."""
         if self.world == 1:
             return counts
         total = counts.to(self.device)
@@ -106,6 +105,9 @@ class Workers:
         return value
 
 
+ALONE = Workers()
+
+
 def followed(workers: Workers) -> TrainingError:
     """The error of a process that ends because the first one does."""
     return TrainingError(
@@ -115,27 +117,30 @@ def followed(workers: Workers) -> TrainingError:
 
 
 @contextmanager
-def joined(settings: Training) -> Iterator[Workers]:
-    """Join the processes that the environment names; alone without `torchrun`.
+def joined(launch: Launch, device: str, timeout: int) -> Iterator[Workers]:
+    """Join the other processes of `launch`, if there are any.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto`.
+        timeout: seconds that processes wait for one another.
 
     Raises:
-        RecipeError: when `training.device` is not there.
-        TrainingError: when a process was lost: it was killed, or did not answer in
-            `training.worker_timeout` seconds.
+        RecipeError: when the device is not there.
+        TrainingError: when a process was lost: it was killed, or did not answer in time.
     """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = _device(settings.device)
-    if world == 1:
-        yield Workers(device=device)
+    chosen = _device(device, launch.local_rank)
+    if launch.world == 1:
+        yield Workers(device=chosen)
         return
-    workers = Workers(rank, world, device)
+    workers = Workers(launch.rank, launch.world, chosen)
     with explained(workers):
         dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
-            timeout=timedelta(seconds=settings.worker_timeout),
+            "nccl" if chosen.type == "cuda" else "gloo",
+            rank=launch.rank,
+            world_size=launch.world,
+            timeout=timedelta(seconds=timeout),
         )
-        with quiet(not workers.is_first):
-            yield workers
+        yield workers
         # Reached only without an error: nobody waits for a process that is lost.
         dist.barrier()
         dist.destroy_process_group()
@@ -143,7 +148,7 @@ def joined(settings: Training) -> Iterator[Workers]:
 
 @contextmanager
 def explained(workers: Workers) -> Iterator[None]:
-    """Turn torch's complaints about lost processes into an error for people."""
+    """Turn what torch says about lost processes into an error for people."""
     try:
         yield
     except RuntimeError as error:
@@ -155,11 +160,11 @@ def explained(workers: Workers) -> Iterator[None]:
             where=f"process {workers.rank} of {workers.world}",
             why=text.strip().splitlines()[0][:200] if text.strip() else None,
             do="look for its own message above, then go on from the last checkpoint with --resume; "
-            "the number of processes may be another one",
+            "the number of processes may change",
         ) from error
 
 
-def _device(wanted: str) -> torch.device:
+def _device(wanted: str, number: int) -> torch.device:
     if wanted == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -170,8 +175,9 @@ def _device(wanted: str) -> torch.device:
             where="training.device: cuda",
             do="write training.device: auto or cpu",
         )
-    # Read when cuBLAS starts; without it its sums depend on what else runs.
+    # A setting of cuBLAS that has no other form: without it, its sums depend on what else runs, and
+    # torch refuses to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     return device

@@ -117,7 +117,7 @@ def test_a_network_that_only_the_hardware_lacks_a_unit_for_is_refused_before_tra
     from qdeploy.networks.convnet import Convnet
 
     class QuantizesLate(Convnet):
-        """Integers throughout, but quantized once more behind the Flatten."""
+        """Integers throughout, but quantized once more after the Flatten."""
 
         def __init__(self, network, make, input_shape, classes):
             super().__init__(network, make, input_shape, classes)

@@ -8,6 +8,7 @@ import torch
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.training.batches import (
+    Batching,
     Shard,
     check_shards,
     epoch_generator,
@@ -19,12 +20,12 @@ from qdeploy.training.batches import (
 
 def labels(recipe, phase: int, epoch: int) -> torch.Tensor:
     data = load_dataset("digits")
-    return torch.cat([y for _, y in training_batches(data, recipe, phase, epoch)])
+    return torch.cat([y for _, y in training_batches(data, Batching.of(recipe), phase, epoch)])
 
 
 def test_batches_are_full_and_an_incomplete_last_one_is_left_out(recipe):
     data = load_dataset("digits")
-    sizes = [len(y) for _, y in training_batches(data, recipe, 0, 0)]
+    sizes = [len(y) for _, y in training_batches(data, Batching.of(recipe), 0, 0)]
     assert sizes == [64] * (1437 // 64)
     assert steps_per_epoch(1437, 64) == len(sizes)
     assert steps_per_epoch(50, 128) == 1
@@ -41,7 +42,7 @@ def test_the_same_epoch_is_the_same_and_others_differ(recipe):
 def test_inputs_are_the_upper_bits_as_fractions(recipe):
     quantization = recipe.quantization.model_copy(update={"input_bits": 2})
     recipe = recipe.model_copy(update={"quantization": quantization})
-    inputs, _ = next(training_batches(load_dataset("digits"), recipe, 0, 0))
+    inputs, _ = next(training_batches(load_dataset("digits"), Batching.of(recipe), 0, 0))
     assert inputs.dtype == torch.float32
     assert set((inputs * 4).unique().tolist()) == {0, 1, 2, 3}
 
@@ -60,8 +61,11 @@ def with_data(recipe, **values):
 def test_the_ranks_batches_together_are_those_of_one_process(recipe, augment, world):
     recipe = with_data(recipe, augment=augment)
     data = load_dataset("digits")
-    whole = list(training_batches(data, recipe, 1, 2))
-    ranks = [list(training_batches(data, recipe, 1, 2, Shard(r, world))) for r in range(world)]
+    whole = list(training_batches(data, Batching.of(recipe), 1, 2))
+    ranks = [
+        list(training_batches(data, Batching.of(recipe), 1, 2, Shard(r, world)))
+        for r in range(world)
+    ]
     assert {len(batches) for batches in ranks} == {len(whole)}
     for step, (inputs, labels) in enumerate(whole):
         parts = [batches[step] for batches in ranks]
@@ -77,8 +81,10 @@ def test_parts_of_a_batch_hold_the_same_images_on_any_number_of_processes(recipe
         update={"training": recipe.training.model_copy(update={"accumulate": 4})}
     )
     data = load_dataset("digits")
-    whole = next(training_batches(data, recipe, 1, 2))
-    ranks = [next(training_batches(data, recipe, 1, 2, Shard(rank, 2))) for rank in range(2)]
+    whole = next(training_batches(data, Batching.of(recipe), 1, 2))
+    ranks = [
+        next(training_batches(data, Batching.of(recipe), 1, 2, Shard(rank, 2))) for rank in range(2)
+    ]
     for values, shares in zip(whole, zip(*ranks, strict=True), strict=True):
         shared = [share.chunk(4) for share in shares]
         for part, wanted in enumerate(values.chunk(4)):
@@ -87,7 +93,7 @@ def test_parts_of_a_batch_hold_the_same_images_on_any_number_of_processes(recipe
 
 def test_one_process_sees_the_order_and_augmentation_of_earlier_versions(recipe):
     digest = hashlib.sha256()
-    for inputs, labels in training_batches(load_dataset("digits"), recipe, 0, 1):
+    for inputs, labels in training_batches(load_dataset("digits"), Batching.of(recipe), 0, 1):
         digest.update((inputs * 256).to(torch.uint8).contiguous().numpy().tobytes())
         digest.update(labels.numpy().tobytes())
     assert digest.hexdigest()[:16] == "99630ee5fc513db7"
@@ -95,8 +101,8 @@ def test_one_process_sees_the_order_and_augmentation_of_earlier_versions(recipe)
 
 def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe):
     data = load_dataset("digits")
-    whole = list(training_batches(data, recipe, 0, 1))
-    rest = list(training_batches(data, recipe, 0, 1, first_step=7))
+    whole = list(training_batches(data, Batching.of(recipe), 0, 1))
+    rest = list(training_batches(data, Batching.of(recipe), 0, 1, first_step=7))
     assert len(rest) == len(whole) - 7
     for (inputs, labels), (wanted, wanted_labels) in zip(rest, whole[7:], strict=True):
         assert torch.equal(inputs, wanted)
@@ -105,7 +111,7 @@ def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe):
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(recipe):
     with pytest.raises(RecipeError, match="64 images cannot be shared equally by 3 processes"):
-        next(training_batches(load_dataset("digits"), recipe, 0, 0, Shard(0, 3)))
+        next(training_batches(load_dataset("digits"), Batching.of(recipe), 0, 0, Shard(0, 3)))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +119,8 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(recipe):
     [
         (64, 3, 1000, "64 images cannot be shared equally by 3 parts"),
         (96, 4, 1000, "96 images cannot be shared equally by 5 processes in 4 parts"),
-        (60, 60, 1000, "60 images a step are too few for 60 parts"),
-        (60, 4, 7, "7 images a step are too few for 4 parts"),
+        (60, 60, 1000, "60 images per step are too few for 60 parts"),
+        (60, 4, 7, "7 images per step are too few for 4 parts"),
     ],
 )
 def test_parts_that_batch_norm_cannot_take_are_refused(recipe, size, parts, images, why):
@@ -123,7 +129,7 @@ def test_parts_that_batch_norm_cannot_take_are_refused(recipe, size, parts, imag
         update={"training": recipe.training.model_copy(update={"accumulate": parts})}
     )
     with pytest.raises(RecipeError, match=why) as caught:
-        check_shards(recipe, 5 if size == 96 else 1, images)
+        check_shards(Batching.of(recipe), 5 if size == 96 else 1, images)
     assert caught.value.where == "training.accumulate"
 
 
@@ -133,8 +139,8 @@ def test_all_ranks_together_test_each_image_once(recipe, world):
     seen = [
         len(y)
         for rank in range(world)
-        for _, y in evaluation_batches(data, recipe, Shard(rank, world), size=50)
+        for _, y in evaluation_batches(data, Batching.of(recipe), Shard(rank, world), size=50)
     ]
     assert sum(seen) == 360
-    first = next(evaluation_batches(data, recipe, Shard(world - 1, world), size=50))[1]
+    first = next(evaluation_batches(data, Batching.of(recipe), Shard(world - 1, world), size=50))[1]
     assert torch.equal(first, data.test_labels[50 * (world - 1) : 50 * world])

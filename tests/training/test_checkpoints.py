@@ -75,14 +75,14 @@ def test_the_newest_two_and_the_kept_ones_stay(tmp_path):
     assert names == [f"phase00-epoch{epoch:05}" for epoch in (2, 5, 6)]
 
 
-def test_the_newest_complete_one_is_found_behind_a_damaged_one(tmp_path):
+def test_the_newest_complete_one_is_found_before_a_damaged_one(tmp_path):
     checkpoints = filled(tmp_path, 6)
     (tmp_path / "phase00-epoch00006.safetensors").write_bytes(b"half")
-    found, troubles = checkpoints.newest("x")
+    found, unusable = checkpoints.newest("x")
     assert found is not None
     assert found.position == Position(0, 5)
     assert found.tensors["epoch"].item() == 5
-    assert "phase00-epoch00006.safetensors" in troubles[0].what
+    assert "phase00-epoch00006.safetensors" in unusable[0].what
 
 
 def test_without_any_usable_one_the_error_says_so(tmp_path):

@@ -8,8 +8,9 @@ from qdeploy.quant.quantizers import tensor_quantizer
 from qdeploy.quant.step_size import least_error_step
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.metrics import read_metrics
 from qdeploy.training.recalibrate import recalibrate
-from qdeploy.training.run import MODEL, load_run, read_metrics
+from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.train import train
 
 FLOAT = {"name": "float", "kind": "pretrain", "epochs": 12}
@@ -51,11 +52,11 @@ def test_direct_quantization_is_the_float_network_with_steps_of_least_error(reci
     wanted = least_error_step(weight.reshape(1, -1), -3, 3)
     torch.testing.assert_close(step.reshape(1).double(), wanted, rtol=1e-5, atol=0)
     row = read_metrics(folder)[-1]
-    assert row["kind"] == "direct"
-    assert run.summary["accuracy"] == pytest.approx(row["accuracy"], abs=0.02)
+    assert row.kind == "direct"
+    assert run.summary["accuracy"] == pytest.approx(row.accuracy, abs=0.02)
 
 
-def test_a_run_broken_behind_direct_quantization_resumes_to_the_same_bits(
+def test_a_run_interrupted_after_direct_quantization_resumes_to_the_same_bits(
     recipe, tmp_path, interrupt_when
 ):
     phases = with_phases(
@@ -69,8 +70,8 @@ def test_a_run_broken_behind_direct_quantization_resumes_to_the_same_bits(
             train(phases, folder)
         train(phases, folder, resume=True)
         assert (folder / MODEL).read_bytes() == (whole / MODEL).read_bytes()
-        names = [(row["phase"], row["epoch"]) for row in read_metrics(folder)]
-        assert names == [(row["phase"], row["epoch"]) for row in read_metrics(whole)]
+        names = [(row.phase, row.epoch) for row in read_metrics(folder)]
+        assert names == [(row.phase, row.epoch) for row in read_metrics(whole)]
 
 
 def test_methods_are_compared_in_one_run_each_from_the_same_float_network(
@@ -84,8 +85,8 @@ def test_methods_are_compared_in_one_run_each_from_the_same_float_network(
         with_phases(recipe, {**FLOAT, "epochs": 2}, RETRAIN | methods, cycles), tmp_path / "alone"
     )
     # Phases differ in their order of images; the start is the same.
-    first = [next(r for r in read_metrics(f) if r["phase"] == "methods") for f in (whole, alone)]
-    assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=0.05)
+    first = [next(r for r in read_metrics(f) if r.phase == "methods") for f in (whole, alone)]
+    assert first[0].loss == pytest.approx(first[1].loss, rel=0.05)
     broken = tmp_path / "broken"
     interrupt_when(broken / "checkpoints" / "phase01-epoch00001.json")
     with pytest.raises(KeyboardInterrupt):

@@ -42,10 +42,10 @@ def write(folder: Path, limit: int) -> subprocess.CompletedProcess[str]:
 
 
 def assert_the_first_survives(folder: Path) -> None:
-    found, troubles = CheckpointFolder(folder).newest("x")
+    found, unusable = CheckpointFolder(folder).newest("x")
     assert found is not None
     assert found.position == Position(0, 1)
-    assert troubles == []
+    assert unusable == []
     assert torch.equal(found.tensors["a"], torch.ones(1000))
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["phase00-epoch00001.json", "phase00-epoch00001.safetensors"]

@@ -12,12 +12,13 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.quant.quantizers import set_step
 from qdeploy.recipe.models import Quantization, Recipe
-from qdeploy.training.batches import training_batches
+from qdeploy.training.batches import Batching, training_batches
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.ema import Ema
 from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.metrics import read_metrics
 from qdeploy.training.mixed_precision import mixed_precision
-from qdeploy.training.run import MODEL, load_run, read_metrics
+from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.train import train
 
 
@@ -32,7 +33,7 @@ def test_quantizers_keep_their_codes_under_mixed_precision(recipe):
         if name.endswith("act") or name == "head":
             module.register_forward_hook(lambda m, i, y, n=name: seen.update({n: (m, i[0], y)}))
     data = load_dataset(recipe.data)
-    inputs, _ = next(training_batches(data, recipe, 0, 0))
+    inputs, _ = next(training_batches(data, Batching.of(recipe), 0, 0))
     with mixed_precision(network, torch.device("cpu")):
         logits = network(inputs)
     assert logits.dtype == torch.bfloat16
@@ -65,7 +66,7 @@ def test_dilated_depthwise_layers_get_gradients_of_their_own(quantized):
             output = network(images)
         (output.float() * upstream).sum().backward()
         gradients.append(layer.weight.grad.clone())
-    assert not torch.equal(*gradients)  # the layer in front did round
+    assert not torch.equal(*gradients)  # the layer before it did round
     largest = gradients[0].abs().max().item()
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.05 * largest)
     assert network(images).dtype == torch.float32
@@ -97,8 +98,8 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(recipe, tmp_path):
             )
             rows[parts] = read_metrics(train(made, tmp_path / str(parts)))
     for one, other in zip(rows[1], rows[4], strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], rel=2e-3)
-        assert other["lipschitz"] == pytest.approx(one["lipschitz"], rel=2e-3)
+        assert other.loss == pytest.approx(one.loss, rel=2e-3)
+        assert other.lipschitz == pytest.approx(one.lipschitz, rel=2e-3)
 
 
 def test_the_moving_average_is_that_of_its_formula():
@@ -148,8 +149,8 @@ def test_the_papers_two_methods_work_alone_and_together(recipe, tmp_path, lipsch
     for phase in phases[1:]:
         phase["lipschitz"] = lipschitz
     folder = train(changed(recipe, phases=phases), tmp_path / "run")
-    rows = [row for row in read_metrics(folder) if row["kind"] != "pretrain"]
-    rates = {row["lr"] for row in rows if row["kind"] == "finetune"}
+    rows = [row for row in read_metrics(folder) if row.kind != "pretrain"]
+    rates = {row.lr for row in rows if row.kind == "finetune"}
     assert (len(rates) > 1) == cyclical
     start = lipschitz_term(build_network(recipe, quantized=True)).item()
-    assert (rows[-1]["lipschitz"] < start) == (lipschitz > 0)
+    assert (rows[-1].lipschitz < start) == (lipschitz > 0)

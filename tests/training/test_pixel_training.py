@@ -13,7 +13,8 @@ from qdeploy.cli.main import qdeploy
 from qdeploy.cli.main import run as run_command
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.run import load_run, read_metrics
+from qdeploy.training.metrics import read_metrics
+from qdeploy.training.run import load_run
 from qdeploy.training.segmentation import Confusion, full_size, pixel_loss
 from qdeploy.training.train import train
 
@@ -118,8 +119,8 @@ def test_a_segmentation_network_trains_and_reports_miou_everywhere(segmenting, t
     write_voc(tmp_path)
     folder = train(segmenting, tmp_path / "run", tmp_path)
     rows = read_metrics(folder)
-    assert all(0 <= row[key] <= 1 for row in rows for key in ("miou", "train_miou", "accuracy"))
-    assert rows[5]["loss"] < rows[0]["loss"]
+    assert all(0 <= value <= 1 for r in rows for value in (r.miou, r.train_miou, r.accuracy))
+    assert rows[5].loss < rows[0].loss
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["miou"] == summary["phases"][-1]["miou"]
     run = load_run(folder)

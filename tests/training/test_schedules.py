@@ -29,7 +29,7 @@ def test_a_constant_rate_stays():
     assert set(rates(phase({"type": "constant"}), 5, 3)) == {0.1}
 
 
-def test_steps_drop_behind_their_epochs():
+def test_steps_drop_after_their_epochs():
     one = phase({"type": "step", "milestones": [100, 150], "gamma": 0.1})
     by_epoch = [learning_rate(one, epoch * 10 + 9, 10) for epoch in range(200)]
     assert by_epoch[:100] == [0.1] * 100

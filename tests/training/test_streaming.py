@@ -13,7 +13,14 @@ from qdeploy.data.stream import FileSplit, stream
 from qdeploy.errors import DataError
 from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import WHOLE, Shard, evaluation_batches, sample, training_batches
+from qdeploy.training.batches import (
+    WHOLE,
+    Batching,
+    Shard,
+    evaluation_batches,
+    sample,
+    training_batches,
+)
 from qdeploy.training.train import train
 
 
@@ -39,7 +46,7 @@ def imagenet(recipe: Recipe, **options: object) -> Recipe:
 
 def epoch(recipe: Recipe, root: Path, shard: Shard = WHOLE, **options: int):
     data = load_dataset(recipe.data, root)
-    return list(training_batches(data, recipe, 1, 2, shard, **options))
+    return list(training_batches(data, Batching.of(recipe), 1, 2, shard, **options))
 
 
 def same(some, others) -> bool:
@@ -80,25 +87,25 @@ def test_loading_leaves_the_global_random_state_alone(recipe, root):
 def test_test_images_come_in_order_and_are_not_augmented(recipe, root):
     recipe = imagenet(recipe, workers=2)
     data = load_dataset(recipe.data, root)
-    batches = list(evaluation_batches(data, recipe, size=4))
+    batches = list(evaluation_batches(data, Batching.of(recipe), size=4))
     images, labels = data.test.read(range(6))
     assert torch.equal(torch.cat([y for _, y in batches]), labels)
     assert torch.equal(torch.cat([x for x, _ in batches]) * 256, images.float())
 
 
-def test_the_wish_for_a_set_on_the_device_reaches_it(recipe, root, tmp_path):
-    wished = imagenet(recipe, on_device="yes")
-    wished = wished.model_copy(
+def test_a_data_set_that_cannot_lie_on_the_device_is_refused(recipe, root, tmp_path):
+    wanted = imagenet(recipe, on_device="yes")
+    wanted = wanted.model_copy(
         update={"network": ResnetNetwork(type="resnet", depth=8, width=8)},
     )
     with pytest.raises(DataError, match="`imagenet` cannot lie on the device"):
-        train(wished, tmp_path / "run", root)
+        train(wanted, tmp_path / "run", root)
     assert not (tmp_path / "run").exists()
 
 
 def test_calibration_draws_without_loading_the_whole_set(recipe, root):
     data = load_dataset(imagenet(recipe).data, root)
-    drawn, _ = sample(data.train, recipe, 5, torch.Generator().manual_seed(0))
+    drawn, _ = sample(data.train, 8, 5, torch.Generator().manual_seed(0))
     assert drawn.shape == (5, 3, 16, 16)
 
 

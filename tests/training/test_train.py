@@ -1,4 +1,4 @@
-"""Whole trainings on the embedded digits: phases, resuming, refusals, trouble."""
+"""Whole trainings on the embedded digits: phases, resuming, refusals, divergence."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,12 @@ import torch
 from qdeploy.data.dataset import network_input
 from qdeploy.errors import CheckpointError, RecipeError, TrainingError
 from qdeploy.networks.sections import DeeplabNetwork
+from qdeploy.observer import Observer
 from qdeploy.recipe.models import Recipe
-from qdeploy.training import phase, waiting
+from qdeploy.training import data_wait, phase
+from qdeploy.training.metrics import read_metrics
 from qdeploy.training.phase import PhaseTrainer
-from qdeploy.training.run import MODEL, load_run, read_metrics
+from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.train import train
 
 CHECKPOINTS = "checkpoints"
@@ -38,7 +40,7 @@ def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unb
     assert run.recipe == recipe
     assert run.name == "tiny"
     rows = read_metrics(unbroken)
-    assert [(row["phase"], row["epoch"]) for row in rows] == [
+    assert [(row.phase, row.epoch) for row in rows] == [
         ("float", 1),
         ("float", 2),
         ("retrain", 1),
@@ -50,7 +52,7 @@ def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unb
     summary = json.loads((unbroken / "summary.json").read_text())
     assert [phase["name"] for phase in summary["phases"]] == ["float", "retrain", "finetune"]
     assert summary["accuracy"] == summary["phases"][-1]["accuracy"]
-    assert summary["accuracy"] == pytest.approx(rows[-1]["accuracy"], abs=0.02)
+    assert summary["accuracy"] == pytest.approx(rows[-1].accuracy, abs=0.02)
     assert "torch" in summary["provenance"]["versions"]
     assert summary["provenance"]["machine"]["cores"] >= 1
     assert not run.network.training
@@ -58,11 +60,11 @@ def test_a_run_leaves_recipe_metrics_summary_and_a_quantized_network(recipe, unb
     assert set(codes.round().unique().tolist()) == {-1.0, 0.0, 1.0}
 
 
-def test_time_waiting_for_data_is_counted_and_said_when_it_is_much(
-    recipe, tmp_path, monkeypatch, capsys
-):
+def test_time_waiting_for_data_is_counted_and_said_when_it_is_much(recipe, tmp_path, monkeypatch):
     """A step takes a second, and a slow batch three, by a clock that only they move."""
     now = [0.0]
+    quick: list[str] = []
+    late: list[str] = []
 
     def slow(*args: object, **options: object) -> Iterator[object]:
         for batch in batches(*args, **options):
@@ -75,29 +77,31 @@ def test_time_waiting_for_data_is_counted_and_said_when_it_is_much(
 
     batches, whole = phase.training_batches, PhaseTrainer._step
     monkeypatch.setattr(PhaseTrainer, "_step", step)
-    for module in (phase, waiting):
+    for module in (phase, data_wait):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    train(recipe, tmp_path / "quick")
-    assert "waiting for data" not in capsys.readouterr().err
+    train(recipe, tmp_path / "quick", observer=Observer(note=quick.append))
+    assert len(quick) == 7
+    assert not any("waiting for data" in note for note in quick)
     monkeypatch.setattr(phase, "training_batches", slow)
-    train(recipe, tmp_path / "late")
-    assert "75% of the time waiting for data" in capsys.readouterr().err
-    assert {row["waiting"] for row in read_metrics(tmp_path / "quick")} == {0.0}
-    assert {row["waiting"] for row in read_metrics(tmp_path / "late")} == {0.75}
+    train(recipe, tmp_path / "late", observer=Observer(note=late.append))
+    assert all("75% of the time waiting for data" in note for note in late)
+    assert {row.waiting for row in read_metrics(tmp_path / "quick")} == {0.0}
+    assert {row.waiting for row in read_metrics(tmp_path / "late")} == {0.75}
 
 
-def test_a_damaged_model_is_made_again_from_the_last_checkpoint(recipe, unbroken, capsys):
+def test_a_damaged_model_is_made_again_from_the_last_checkpoint(recipe, unbroken):
+    notes: list[str] = []
     whole = weights(unbroken)
     (unbroken / MODEL).write_bytes(whole[:1000])
-    capsys.readouterr()
-    train(recipe, unbroken, resume=True)
-    assert "nothing to do" not in capsys.readouterr().err
+    train(recipe, unbroken, resume=True, observer=Observer(note=notes.append))
+    assert notes == ["going on after epoch 2 of phase finetune"]
     assert weights(unbroken) == whole
 
 
 def test_what_a_killed_process_left_half_written_goes_and_other_sums_are_said(
-    recipe, tmp_path, interrupt_when, capsys
+    recipe, tmp_path, interrupt_when
 ):
+    notes: list[str] = []
     folder = tmp_path / "run"
     interrupt_when(folder / CHECKPOINTS / "phase01-epoch00001.json")
     with pytest.raises(KeyboardInterrupt):
@@ -107,10 +111,9 @@ def test_what_a_killed_process_left_half_written_goes_and_other_sums_are_said(
     kept = next((folder / CHECKPOINTS).glob("phase01-epoch00001.json"))
     sidecar = json.loads(kept.read_text())
     kept.write_text(json.dumps({**sidecar, "processes": 2}))
-    capsys.readouterr()
-    train(recipe, folder, resume=True)
+    train(recipe, folder, resume=True, observer=Observer(note=notes.append))
     assert not part.exists()
-    assert "2 processes of 1 threads, now 1 of 1: sums round differently" in capsys.readouterr().err
+    assert "2 processes of 1 threads, now 1 of 1: sums round differently" in notes[1]
 
 
 def test_the_loaded_network_has_the_accuracy_of_the_summary(unbroken):
@@ -133,8 +136,8 @@ def test_retraining_starts_from_the_float_network(recipe, tmp_path):
         data={"name": "digits", "batch_size": 64},
     )
     rows = read_metrics(train(long_float, tmp_path / "run"))
-    assert rows[14]["accuracy"] > 0.95
-    assert rows[15]["accuracy"] > 0.8  # a fresh network stands at 0.1 after such an epoch
+    assert rows[14].accuracy > 0.95
+    assert rows[15].accuracy > 0.8  # a fresh network stands at 0.1 after such an epoch
 
 
 def test_the_same_recipe_gives_the_same_bits(recipe, unbroken, tmp_path):
@@ -159,8 +162,8 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     train(recipe, folder, resume=True)
     assert weights(folder) == weights(unbroken)
     keys = ("phase", "epoch", "loss", "accuracy", "lr", "lipschitz")
-    assert [[row[k] for k in keys] for row in read_metrics(folder)] == [
-        [row[k] for k in keys] for row in read_metrics(unbroken)
+    assert [[getattr(row, k) for k in keys] for row in read_metrics(folder)] == [
+        [getattr(row, k) for k in keys] for row in read_metrics(unbroken)
     ]
 
 
@@ -187,24 +190,26 @@ def test_two_threads_give_the_same_bits_every_time(recipe, tmp_path):
 
 
 def test_a_truncated_checkpoint_is_passed_over_and_said_so(
-    recipe, unbroken, tmp_path, interrupt_when, capsys
+    recipe, unbroken, tmp_path, interrupt_when
 ):
+    notes: list[str] = []
     folder = tmp_path / "broken"
     interrupt_when(folder / CHECKPOINTS / "phase01-epoch00002.json")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, folder)
     newest = sorted((folder / CHECKPOINTS).glob("*.safetensors"))[-1]
     newest.write_bytes(newest.read_bytes()[:100])
-    train(recipe, folder, resume=True)
-    assert f"the checkpoint `{newest.name}` is cut short" in capsys.readouterr().err
+    train(recipe, folder, resume=True, observer=Observer(note=notes.append))
+    assert f"the checkpoint `{newest.name}` is cut short" in notes[0]
     assert weights(folder) == weights(unbroken)
 
 
-def test_a_finished_run_is_left_alone_unless_forced(recipe, unbroken, capsys):
+def test_a_finished_run_is_left_alone_unless_forced(recipe, unbroken):
+    notes: list[str] = []
     before = (unbroken / MODEL).stat().st_mtime_ns
-    train(recipe, unbroken)
-    train(recipe, unbroken, resume=True)
-    assert "nothing to do" in capsys.readouterr().err
+    train(recipe, unbroken, observer=Observer(note=notes.append))
+    train(recipe, unbroken, resume=True, observer=Observer(note=notes.append))
+    assert [note.endswith("nothing to do") for note in notes] == [True, True]
     assert (unbroken / MODEL).stat().st_mtime_ns == before
     train(recipe, unbroken, force=True)
     assert (unbroken / MODEL).stat().st_mtime_ns > before

@@ -12,7 +12,8 @@ from qdeploy.errors import RecipeError
 from qdeploy.recipe.loading import save_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.global_norm import GlobalBatchNorm, share_statistics
-from qdeploy.training.run import load_run, read_metrics
+from qdeploy.training.metrics import read_metrics
+from qdeploy.training.run import load_run
 from qdeploy.training.train import train
 
 KEYS = ("loss", "lipschitz", "train_accuracy", "accuracy")
@@ -42,12 +43,12 @@ def words(recipe: Recipe, folder: Path, *more: str) -> tuple[str, ...]:
 
 
 def curves(folder: Path) -> list[list[float]]:
-    return [[row[key] for key in KEYS] for row in read_metrics(folder)]
+    return [[getattr(row, key) for key in KEYS] for row in read_metrics(folder)]
 
 
 def assert_same_curve(one: Path, other: Path) -> None:
-    assert [(r["phase"], r["epoch"]) for r in read_metrics(one)] == [
-        (r["phase"], r["epoch"]) for r in read_metrics(other)
+    assert [(r.phase, r.epoch) for r in read_metrics(one)] == [
+        (r.phase, r.epoch) for r in read_metrics(other)
     ]
     for first, second in zip(curves(one), curves(other), strict=True):
         # A code that rounds the other way moves single images; the curve stays.
@@ -130,7 +131,7 @@ def test_a_process_that_hangs_stops_the_other_when_its_time_is_over(parallel, tm
 
 
 @pytest.mark.slow
-def test_a_run_of_one_process_goes_on_with_two_and_trouble_is_told_once(
+def test_a_run_of_one_process_goes_on_with_two_and_refusals_are_told_once(
     parallel, tmp_path, interrupt_when
 ):
     alone = train(parallel, tmp_path / "alone")

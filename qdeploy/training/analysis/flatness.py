@@ -2,7 +2,7 @@
 
 Along a direction d of normal random numbers whose filters have the norms of the network's filters
 (Li et al. 2018, "filter normalization"), the loss is taken at W + α·d. Norms, biases and scales
-stay. Weights are perturbed in front of their quantizers: it is the loss that training sees.
+stay. Weights are perturbed before their quantizers: it is the loss that training sees.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from qdeploy.progress import track
+from qdeploy.observer import SILENT, Observer
 from qdeploy.training.analysis.trace import evaluating, parts
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -25,7 +25,7 @@ class Flatness:
 
     Args:
         alphas: distances, relative to the weights; symmetric around 0.
-        losses: one list for each direction.
+        losses: one list per direction.
     """
 
     alphas: list[float]
@@ -54,8 +54,9 @@ def flatness(
     radius: float = 0.5,
     points: int = 11,
     seed: int = 0,
+    observer: Observer = SILENT,
 ) -> Flatness:
-    """The loss in evaluation mode along random directions; the network is as it was after.
+    """The loss in evaluation mode along random directions; the network is restored afterwards.
 
     Args:
         network: its float weights are what directions start from.
@@ -65,6 +66,7 @@ def flatness(
         radius: largest distance, as a share of each filter's norm.
         points: distances from -radius to radius; odd, so that 0 is among them.
         seed: of the directions.
+        observer: follows the directions.
     """
     half = points // 2
     alphas = [radius * (index - half) / max(1, half) for index in range(2 * half + 1)]
@@ -74,7 +76,7 @@ def flatness(
     losses = []
     with evaluating(network), torch.no_grad():
         try:
-            for _ in track(range(directions), "flatness", unit="directions"):
+            for _ in observer.track(range(directions), "flatness", unit="directions"):
                 drawn = [_direction(weight, generator) for weight in kept]
                 line = []
                 for alpha in alphas:
@@ -89,7 +91,7 @@ def flatness(
 
 
 def _direction(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Normal numbers; each filter, a row, as long as the weight's."""
+    """Normal numbers; each filter, a row, with the norm of the weight's."""
     drawn = torch.randn(weight.shape, generator=generator)
     rows = weight.flatten(1).norm(dim=1) / drawn.flatten(1).norm(dim=1).clamp_min(1e-12)
     return drawn * rows.reshape(-1, *[1] * (weight.dim() - 1))

@@ -1,18 +1,18 @@
 """Quantization noise of each layer, and how much it grows on its way to the output.
 
-Signal-to-quantization-noise ratio (Lin et al. 2016), with x the values in front of a quantizer Q:
+Signal-to-quantization-noise ratio (Lin et al. 2016), with x the values before a quantizer Q:
 
     SQNR = 10 · log10( Σ x² / Σ (x - Q(x))² )    decibels
 
 Noise gain of the activation quantizer k. Let f be the network with quantized weights whose
 activations are clipped but not rounded, f_k the same with quantizer k rounding too, e_k the error
-that it makes (section 2.2 of Boo et al. 2020: a noise of at most Δ/2) and a_k what it quantizes:
+it makes (section 2.2 of Boo et al. 2020: a noise of at most Δ/2) and a_k what it quantizes:
 
     gain_k = ( Σ (f_k - f)² / Σ f² ) / ( Σ e_k² / Σ a_k² )
 
 so 0 dB is an error that is as large at the output, relative to the signal there, as where it was
-made. Logits count without their mean over classes, which decides nothing. What L_Lip, eq. (8),
-limits is this growth.
+made. Logits count without their mean over classes, which has no influence on the decision. This
+growth is what L_Lip, eq. (8), limits.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def activation_noise(
     """
     proxies = activation_quantizers(network)
     sums = {name: _Sums() for name in proxies}
-    # Gains are ratios of sums over images, so images come in parts that fit the memory.
+    # Gains are ratios of sums over images, so images may come in parts that fit in memory.
     with evaluating(network), torch.no_grad():
         signal = together = 0.0
         for part in parts(images):

@@ -1,4 +1,4 @@
-"""All figures of one run in one structure, ready for JSON."""
+"""All figures of a run in one structure, ready for JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from qdeploy.data.dataset import Dataset
+from qdeploy.observer import SILENT, Observer
 from qdeploy.training.analysis.flatness import flatness
 from qdeploy.training.analysis.noise import activation_noise, weight_sqnr
 from qdeploy.training.analysis.size import effective_compression, size
@@ -41,17 +42,30 @@ class Settings:
     seed: int = 0
 
 
-def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+def analyze(
+    run: Run, dataset: Dataset, settings: Settings, observer: Observer = SILENT
+) -> dict[str, Any]:
     """Layers, quantizers, totals and flatness of a finished run.
 
     Numbers that are not finite are None: an infinite SQNR (float weights), a gain without noise.
+
+    Args:
+        dataset: the one the run was trained on.
+        observer: gets progress, and warnings of other packages.
     """
+    with observer.warnings():
+        report: dict[str, Any] = _finite(_figures(run, dataset, settings, observer))
+    return report
+
+
+def _figures(run: Run, dataset: Dataset, settings: Settings, observer: Observer) -> dict[str, Any]:
+    input_bits = run.recipe.quantization.input_bits
     generator = torch.Generator().manual_seed(settings.seed)
-    test, _ = sample(dataset.test, run.recipe, settings.frames, generator)
+    test, _ = sample(dataset.test, input_bits, settings.frames, generator)
     layers = weight_layers(run.network, test[:1])
     total = size(run.network, layers)
     noise, output_noise = activation_noise(run.network, test)
-    images, labels = sample(dataset.train, run.recipe, settings.loss_frames, generator)
+    images, labels = sample(dataset.train, input_bits, settings.loss_frames, generator)
     flat = flatness(
         run.network,
         images,
@@ -61,6 +75,7 @@ def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
         radius=settings.radius,
         points=settings.points,
         seed=settings.seed,
+        observer=observer,
     )
     rows = []
     for layer in layers:
@@ -80,7 +95,7 @@ def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
                 "spectral_norm_with_batch_norm": norm_gained,
             }
         )
-    report = {
+    return {
         "name": run.name,
         "phases": [
             {"name": phase["name"], "kind": phase["kind"]}
@@ -98,8 +113,6 @@ def analyze(run: Run, dataset: Dataset, settings: Settings) -> dict[str, Any]:
         "flatness": {**asdict(flat), "rise": flat.rise},
         "settings": asdict(settings),
     }
-    finite: dict[str, Any] = _finite(report)
-    return finite
 
 
 def compare_family(reports: list[dict[str, Any]]) -> None:
@@ -116,7 +129,7 @@ def compare_family(reports: list[dict[str, Any]]) -> None:
 
 
 def measure_of(phase: dict[str, Any]) -> float:
-    """What counts: mIoU where the network decides for every pixel, accuracy elsewhere."""
+    """The measure of a phase: mIoU for segmentation, accuracy otherwise."""
     value: float = phase.get("miou", phase["accuracy"])
     return value
 

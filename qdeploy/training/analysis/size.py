@@ -1,8 +1,8 @@
 """Size and operations of a network.
 
 Parameters are what float training learns: weights, and scale and bias of each batch norm. The
-compression ratio is that of the weights, 32 bits against those of their codes. Bit operations are
-multiply-accumulates times the bits of both operands.
+compression ratio is that of the weights: 32 bits against the bits of their codes. Bit operations
+are multiply-accumulates times the bits of both operands.
 
 The effective compression ratio (Sung, Shin and Hwang 2015) asks what the same accuracy costs in
 float: the weights that a float network of the family needs for it, at 32 bits, against the bits of
@@ -30,7 +30,7 @@ class Size:
         parameters: learned in float training.
         weights: of convolutions and fully connected layers.
         weight_bits: of all their codes together.
-        macs, bit_operations: for one image.
+        macs, bit_operations: per image.
     """
 
     parameters: int

@@ -1,7 +1,7 @@
 """Spectral norms: the Lipschitz constants of the layers' matrices, which L_Lip pulls towards 1.
 
 A kernel counts as the matrix (k·k·c_in, c_out) of eq. (8) in Boo et al. 2020; with groups it has a
-block for each group, and the largest norm of a block is its own.
+block per group, and its norm is the largest norm of a block.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def spectral_norm(weight: torch.Tensor, groups: int = 1) -> float:
 
 def layer_norms(layer: WeightLayer) -> tuple[float, float, float]:
     """Spectral norms of a layer's float weight, of its quantized weight, and of the quantized
-    weight with the gains γ / √(σ² + ε) of the batch norm behind it (as before without one)."""
+    weight with the gains γ / √(σ² + ε) of the batch norm after it (without one, as the second)."""
     groups = layer.layer.groups if isinstance(layer.layer, nn.Conv2d) else 1
     quantized = layer.quantized_weight()
     of_quantized = spectral_norm(quantized, groups)

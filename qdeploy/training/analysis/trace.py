@@ -1,4 +1,4 @@
-"""The layers of a network in the order in which they run, and what each of them reads."""
+"""The layers of a network in execution order, and what each of them reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import nn
 from qdeploy.quant.quantizers import codes_of, is_quantized, tensor_quantizer
 
 FLOAT_BITS = 32
-# Of a pass through a network: 256 images of 64x64; all activations of a pass are held at once.
+# Per pass through a network: 256 images of 64x64; all activations of a pass are held at once.
 MOST_PIXELS = 256 * 64 * 64
-# Modules behind which a tensor still holds the codes of the quantizer in front of them; a pooled
-# sum has more bits, but what the layer behind it multiplies are still those activations.
+# Modules after which a tensor still holds the codes of the quantizer before them; a pooled sum has
+# more bits, but what the layer after it multiplies are still those activations.
 TRANSPARENT = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -29,7 +29,7 @@ class WeightLayer:
         layer: the module.
         norm: the batch norm that takes its output, None where something else does.
         weight_bits, input_bits: 32 for float.
-        macs: multiply-accumulate operations for one image.
+        macs: multiply-accumulate operations per image.
     """
 
     name: str
@@ -57,7 +57,7 @@ class WeightLayer:
 
 
 def weight_layers(network: nn.Module, image: torch.Tensor) -> list[WeightLayer]:
-    """All layers with weights, in the order in which they run on `image`, (1, C, H, W)."""
+    """All layers with weights, in execution order on `image`, (1, C, H, W)."""
     found: dict[str, tuple[nn.Conv2d | nn.Linear, int, int]] = {}
     norms: dict[str, nn.Module] = {}
     bits: dict[int, int] = {}
@@ -127,7 +127,7 @@ def parts(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, and in the mode it was in afterwards."""
+    """The network in evaluation mode inside, and afterwards in the mode it was in."""
     was_training = network.training
     network.eval()
     try:

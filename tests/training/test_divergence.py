@@ -7,14 +7,14 @@ from torch import nn
 from qdeploy.errors import TrainingError
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.divergence import (
+    cause,
+    divergent_gradient,
+    divergent_statistics,
+    first_divergent,
+)
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.train import train
-from qdeploy.training.trouble import (
-    broken_gradient,
-    broken_statistics,
-    culprit,
-    first_broken,
-)
 
 
 def network() -> nn.Sequential:
@@ -32,32 +32,32 @@ def network() -> nn.Sequential:
     return made
 
 
-def test_a_healthy_network_has_no_culprit_but_its_largest_weights():
+def test_a_healthy_network_has_no_cause_but_its_largest_weights():
     healthy = network()
     healthy(torch.randn(8, 4)).sum().backward()
-    assert broken_statistics(healthy) is None
-    assert broken_gradient(healthy) is None
-    assert first_broken(healthy, torch.randn(8, 4)) is None
+    assert divergent_statistics(healthy) is None
+    assert divergent_gradient(healthy) is None
+    assert first_divergent(healthy, torch.randn(8, 4)) is None
     healthy.two.weight.data[0, 0] = 77.0
-    assert culprit(healthy, None) == "the largest weights, 77, are those of `two`"
+    assert cause(healthy, None) == "the largest weights, 77, are those of `two`"
 
 
-def test_the_first_layer_in_the_order_of_running_is_named_with_what_broke():
+def test_the_first_layer_in_execution_order_is_named_with_what_broke():
     broken = network()
     broken.norm2.running_var[1] = torch.inf
     broken.head.weight.data[0] = torch.nan
-    found = first_broken(broken, torch.randn(8, 4))
+    found = first_divergent(broken, torch.randn(8, 4))
     assert found is not None
     assert found[1:] == ("norm2", "its running variance")
-    assert broken_statistics(broken) == "running variance of `norm2`"
+    assert divergent_statistics(broken) == "running variance of `norm2`"
     broken.one.weight.data[0, 0] = torch.inf
-    assert first_broken(broken, torch.randn(8, 4))[1:] == ("one", "its weight")
+    assert first_divergent(broken, torch.randn(8, 4))[1:] == ("one", "its weight")
 
 
-def test_an_output_that_overflows_is_found_behind_finite_weights():
+def test_an_output_that_overflows_is_found_after_finite_weights():
     broken = network()
     broken.two.weight.data.fill_(1e38)
-    found = first_broken(broken, torch.randn(8, 4) * 100)
+    found = first_divergent(broken, torch.randn(8, 4) * 100)
     assert found[1:] == ("two", "its output")
 
 
@@ -67,14 +67,14 @@ def test_a_gradient_is_traced_to_the_layer_nearest_to_the_output():
     z = broken.head(broken.norm2(y))
     # The gradient of a square root at 0 is infinite; what comes before it turns into NaN.
     ((y * 0).sqrt().sum() + z.sum()).backward()
-    assert broken_gradient(broken) == "gradient of `two`"
+    assert divergent_gradient(broken) == "gradient of `two`"
 
 
-def test_large_finite_gradients_are_no_trouble():
+def test_large_finite_gradients_are_no_divergence():
     large = network()
     for parameter in large.parameters():
         parameter.grad = torch.full_like(parameter, 1e30)
-    assert broken_gradient(large) is None
+    assert divergent_gradient(large) is None
 
 
 @pytest.mark.parametrize("part", ["statistics", "gradient"])
@@ -83,14 +83,14 @@ def test_the_step_stops_before_the_optimizer_takes_it_in(recipe, tmp_path, monke
     taken = []
     whole = PhaseTrainer._step
 
-    def step(self, inputs, labels, place, counted):
-        if self.index == 1 and place.step == 30:
+    def step(self, inputs, labels, moment, counted):
+        if self.index == 1 and moment.step == 30:
             if part == "statistics":
                 self.network.hidden1.norm.running_var[0] = torch.inf
             else:
                 self.network.hidden1.fc.weight.register_hook(lambda g: g * torch.nan)
             taken.append(self.network.hidden1.fc.weight.detach().clone())
-        result = whole(self, inputs, labels, place, counted)
+        result = whole(self, inputs, labels, moment, counted)
         assert not taken
         return result
 

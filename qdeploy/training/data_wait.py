@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Waiting(Generic[T]):
-    """Gives what `source` gives and adds up, in `seconds`, the time spent waiting for it.
+class DataWait(Generic[T]):
+    """Yields the items of `source` and adds up, in `seconds`, the time spent waiting for them.
 
-    A step ends with a number read from the device, so what is left of an epoch is computing.
+    Every step ends with a number read from the device, so the rest of an epoch is computation.
     """
 
     def __init__(self, source: Iterable[T]) -> None:

@@ -1,8 +1,8 @@
-"""Beginning a run behind the phases that another run has trained already.
+"""Warm start: beginning a run after the phases that another run has trained already.
 
 A phase is fixed by seed, network, data and the phases up to it, so two recipes that begin alike
-train alike: the second takes the first one's checkpoints, and its own phases go on behind them.
-The other run is only read.
+train alike: the second takes the first one's checkpoints, and its own phases go on from there. The
+other run is only read.
 """
 
 from __future__ import annotations
@@ -14,25 +14,18 @@ from typing import Any
 from qdeploy.artifacts import write_json
 from qdeploy.errors import CheckpointError
 from qdeploy.recipe.models import Phase, Quantization, Recipe
-from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, Position, writing
-from qdeploy.training.run import (
-    CHECKPOINTS,
-    RECIPE,
-    STARTED_FROM,
-    read_metrics,
-    recipe_digest,
-    recipe_of,
-    write_metrics,
-)
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, writing
+from qdeploy.training.metrics import EpochMetrics, read_metrics, write_metrics
+from qdeploy.training.run import CHECKPOINTS, RECIPE, STARTED_FROM, recipe_digest, recipe_of
 
 
 def shared_phases(one: Recipe, other: Recipe) -> list[Phase]:
     """The phases at the beginning of both recipes that train the same weights.
 
     Float training does not depend on bit widths: with another `quantization` the phases in float
-    are still shared, as long as inputs have as many bits.
+    are still shared, as long as inputs have the same number of bits.
     """
-    if _alike(one) != _alike(other):
+    if _common_digest(one) != _common_digest(other):
         return []
     same = []
     for first, second in zip(one.phases, other.phases, strict=False):
@@ -44,7 +37,7 @@ def shared_phases(one: Recipe, other: Recipe) -> list[Phase]:
 
 
 @dataclass(frozen=True)
-class Inheritance:
+class WarmStart:
     """What a new run takes from another one.
 
     Args:
@@ -54,11 +47,11 @@ class Inheritance:
     """
 
     checkpoints: list[Checkpoint]
-    rows: list[dict[str, Any]]
+    rows: list[EpochMetrics]
     origin: dict[str, Any]
 
-    def write(self, folder: Path, recipe: Recipe) -> Checkpoint:
-        """Copy it into the run `folder` of `recipe`.
+    def write(self, folder: Path, digest: str) -> Checkpoint:
+        """Copy it into the run `folder` of the recipe with this digest.
 
         Returns:
             The newest checkpoint, which training goes on from.
@@ -70,14 +63,14 @@ class Inheritance:
         with writing(folder / STARTED_FROM):
             write_json(folder / STARTED_FROM, self.origin)
         own = CheckpointFolder(folder / CHECKPOINTS)
-        # The oldest first: a phase that starts from the float network needs that one's end.
+        # The oldest first: a phase that starts from the float network needs the end of that phase.
         for one in self.checkpoints:
-            sidecar = {**one.sidecar, "recipe_sha256": recipe_digest(recipe)}
+            sidecar = {**one.sidecar, "recipe_sha256": digest}
             path = own.save(one.position, one.tensors, sidecar, keep=bool(one.sidecar["keep"]))
         return replace(self.checkpoints[-1], path=path)
 
 
-def inherit(source: Path, recipe: Recipe) -> Inheritance:
+def find_warm_start(source: Path, recipe: Recipe) -> WarmStart:
     """Find what `recipe` shares with the run in `source`, which is only read.
 
     Raises:
@@ -92,7 +85,8 @@ def inherit(source: Path, recipe: Recipe) -> Inheritance:
             why=_difference(stored, recipe),
             do="train without --start-from",
         )
-    taken = _usable(CheckpointFolder(source / CHECKPOINTS), stored, len(shared))
+    digest = recipe_digest(stored)
+    taken = _usable(CheckpointFolder(source / CHECKPOINTS), digest, len(shared))
     if not taken:
         raise CheckpointError(
             f"the run in `{source}` has no complete checkpoint of `{shared[0].name}`",
@@ -100,20 +94,19 @@ def inherit(source: Path, recipe: Recipe) -> Inheritance:
             do=f"train without --start-from, or go on with that run first: --out {source} --resume",
         )
     end = taken[-1].position
-    rows = [r for r in read_metrics(source) if Position(r["phase_index"], r["epoch"]) <= end]
+    rows = [row for row in read_metrics(source) if row.position <= end]
     origin = {
         "run": str(source),
-        "recipe_sha256": recipe_digest(stored),
+        "recipe_sha256": digest,
         "phase": stored.phases[end.phase].name,
         "epoch": end.epoch,
     }
-    return Inheritance(taken, rows, origin)
+    return WarmStart(taken, rows, origin)
 
 
-def _usable(folder: CheckpointFolder, stored: Recipe, phases: int) -> list[Checkpoint]:
-    """The ends of the first `phases` phases and the newest checkpoint behind them."""
+def _usable(folder: CheckpointFolder, digest: str, phases: int) -> list[Checkpoint]:
+    """The ends of the first `phases` phases and the newest checkpoint after them."""
     found = []
-    digest = recipe_digest(stored)
     for path in folder.paths():
         try:
             one = folder.read(path, digest)
@@ -124,7 +117,7 @@ def _usable(folder: CheckpointFolder, stored: Recipe, phases: int) -> list[Check
     return [one for one in found[:-1] if one.sidecar["keep"]] + found[-1:]
 
 
-def _alike(recipe: Recipe) -> str:
+def _common_digest(recipe: Recipe) -> str:
     """Digest of what all phases depend on."""
     quantization = Quantization(input_bits=recipe.quantization.input_bits)
     common = {"name": "x", "phases": [], "quantization": quantization}
@@ -132,7 +125,7 @@ def _alike(recipe: Recipe) -> str:
 
 
 def _difference(stored: Recipe, recipe: Recipe) -> str:
-    if _alike(stored) == _alike(recipe):
+    if _common_digest(stored) == _common_digest(recipe):
         return f"they differ from the first phase on, `{recipe.phases[0].name}`"
     old, new = stored.model_dump(mode="json"), recipe.model_dump(mode="json")
     keys = ("seed", "network", "quantization", "data", "training", "phases")

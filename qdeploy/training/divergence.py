@@ -1,4 +1,4 @@
-"""When numbers stop being finite: which step, and which layer first."""
+"""Divergence: when numbers stop being finite, which step it was, and which layer was first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdeploy.errors import TrainingError
 STATISTICS = {"running_mean": "running mean", "running_var": "running variance"}
 
 
-def broken_statistics(network: nn.Module) -> str | None:
+def divergent_statistics(network: nn.Module) -> str | None:
     """The first batch norm whose running statistics are not finite; None in a healthy network."""
     buffers = [value for name, value in network.named_buffers() if _statistic(name)]
     if not buffers or _all_finite(buffers):
@@ -24,9 +24,9 @@ def broken_statistics(network: nn.Module) -> str | None:
     return None
 
 
-def broken_gradient(network: nn.Module) -> str | None:
-    """The layer whose gradient broke first, the one nearest to the output; None when all are
-    finite."""
+def divergent_gradient(network: nn.Module) -> str | None:
+    """The layer whose gradient stopped being finite first, the one nearest to the output; None when
+    all are finite."""
     named = [(name, p.grad) for name, p in network.named_parameters() if p.grad is not None]
     if _all_finite([gradient for _, gradient in named]):
         return None
@@ -36,31 +36,31 @@ def broken_gradient(network: nn.Module) -> str | None:
     return None
 
 
-def culprit(network: nn.Module, found: tuple[int, str, str] | None) -> str:
-    """Half a sentence on what `first_broken` found or, where that is nothing, on the layer with
-    the largest weights."""
+def cause(network: nn.Module, found: tuple[int, str, str] | None) -> str:
+    """A clause on what `first_divergent` found or, where that is nothing, on the layer with the
+    largest weights."""
     if found is not None:
         return f"the first layer that is not finite is `{found[1]}`: {found[2]}"
     name, value = max(network.named_parameters(), key=lambda item: item[1].abs().max().item())
     return f"the largest weights, {value.abs().max().item():.3g}, are those of `{_layer(name)}`"
 
 
-def first_broken(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, str] | None:
-    """Run `batch` and find the first layer, in the order in which they run, that is not finite.
+def first_divergent(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, str] | None:
+    """Run `batch` and find the first layer, in execution order, that is not finite.
 
     Returns:
-        Its place in that order, its name, and what of it is not finite; None when all are.
+        Its position in that order, its name, and what of it is not finite; None when all are.
     """
     found: list[tuple[int, str, str]] = []
-    place = 0
+    position = 0
 
     def look(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, _inputs: object, output: object) -> None:
-            nonlocal place
-            place += 1
-            what = _broken_part(module, output)
+            nonlocal position
+            position += 1
+            what = _divergent_part(module, output)
             if what is not None and not found:
-                found.append((place, _layer(f"{name}.output"), what))
+                found.append((position, _layer(f"{name}.output"), what))
 
         return hook
 
@@ -74,26 +74,26 @@ def first_broken(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, str
     return found[0] if found else None
 
 
-def not_finite(
+def divergence_error(
     what: str,
-    culprit: str,
+    cause: str,
     where: str,
     checkpoint: str | None,
     run: str | None,
 ) -> TrainingError:
     """The error for a `what` that is no longer a finite number, at step `where`; `run` is the
-    folder when there are phases before, to start again behind."""
+    folder when there are earlier phases, to start again after them."""
     kept = f"the last good checkpoint is {checkpoint}; " if checkpoint else ""
     again = f"into another folder with --start-from {run}" if run else "again with --force"
     return TrainingError(
-        f"the {what} is no longer a finite number; {culprit}",
+        f"the {what} is no longer a finite number; {cause}",
         where=where,
         why="the learning rate is too high for this network, or its scales were lost",
         do=f"{kept}lower the phase's optimizer.lr and train {again}",
     )
 
 
-def _broken_part(module: nn.Module, output: object) -> str | None:
+def _divergent_part(module: nn.Module, output: object) -> str | None:
     for name, parameter in module.named_parameters(recurse=False):
         if not bool(torch.isfinite(parameter).all()):
             return "its scale" if name == "value" else f"its {name}"
@@ -107,7 +107,7 @@ def _broken_part(module: nn.Module, output: object) -> str | None:
 
 
 def _all_finite(values: list[torch.Tensor]) -> bool:
-    """Whether all are finite, most often answered with one number from the device."""
+    """Whether all are finite; most often one number from the device answers it."""
     if bool(torch.isfinite(torch.nn.utils.get_total_norm(values))):
         return True
     # The norm of large but finite values may itself be infinite.

@@ -1,0 +1,143 @@
+"""metrics.jsonl of a run folder: one row per epoch, and one per phase without epochs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from qdeploy.artifacts import write_text
+from qdeploy.training.checkpoints import Position, writing
+
+METRICS = "metrics.jsonl"
+LATE = 0.2  # share of an epoch's time; from about here on, loading limits training
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """A row of metrics.jsonl; the fields are its keys, and those that are None are left out.
+
+    Args:
+        phase: name of the phase.
+        phase_index: its number, from 0.
+        kind: its kind.
+        epoch: how many epochs of the phase are done; 0 in a phase without epochs.
+        epochs: how many it has.
+        lr: learning rate of the last step.
+        loss: mean over the training images, of all processes.
+        lipschitz: L_Lip after the epoch, or in its last step where it is part of the loss.
+        train_accuracy: share of training images, for segmentation of pixels, in [0, 1].
+        train_miou: mean intersection over union of the training images; segmentation only.
+        accuracy, miou: the same of the test set.
+        images_per_second: of all processes together, without testing.
+        waiting: share of the training time spent waiting for data, in [0, 1].
+        seconds: training and testing together.
+    """
+
+    phase: str
+    phase_index: int
+    kind: str
+    epoch: int
+    epochs: int
+    lr: float
+    loss: float
+    lipschitz: float
+    train_accuracy: float
+    train_miou: float | None = None
+    accuracy: float
+    miou: float | None = None
+    images_per_second: float
+    waiting: float | None = None
+    seconds: float
+
+    @property
+    def position(self) -> Position:
+        """How far the run was at the end of the epoch."""
+        return Position(self.phase_index, self.epoch)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as it is written."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> EpochMetrics:
+        """The row as it was written; keys of other versions are ignored.
+
+        Raises:
+            TypeError: when a key is missing.
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in row.items() if key in known})
+
+    def sentence(self) -> str:
+        """The row as a line for people."""
+        if self.epochs == 0:
+            return (
+                f"{self.phase}: {self.kind}, no training; loss {self.loss:.4f}, "
+                f"test {self.accuracy:.2%}, L_Lip {self.lipschitz:.4g}"
+            )
+        overlap = "" if self.miou is None else f" (mIoU {self.miou:.2%})"
+        late = ""
+        if self.waiting is not None and self.waiting > LATE:
+            late = f", {self.waiting:.0%} of the time waiting for data"
+        return (
+            f"{self.phase} {self.epoch}/{self.epochs}: loss {self.loss:.4f}, train "
+            f"{self.train_accuracy:.2%}, test {self.accuracy:.2%}{overlap}, lr {self.lr:.3g}, "
+            f"L_Lip {self.lipschitz:.4g}, {self.images_per_second:,.0f} images/s{late}"
+        )
+
+
+def read_metrics(folder: Path) -> list[EpochMetrics]:
+    """The rows of metrics.jsonl in a run folder; an unreadable one ends the list."""
+    rows: list[EpochMetrics] = []
+    try:
+        text = (folder / METRICS).read_text(encoding="utf-8")
+    except OSError:
+        return rows
+    for line in text.splitlines():
+        try:
+            rows.append(EpochMetrics.from_json(json.loads(line)))
+        except (ValueError, TypeError, AttributeError):
+            break
+    return rows
+
+
+def write_metrics(folder: Path, rows: Sequence[EpochMetrics]) -> None:
+    """Write metrics.jsonl atomically.
+
+    Raises:
+        CheckpointError: when it cannot be written.
+    """
+    with writing(folder / METRICS):
+        text = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
+        write_text(folder / METRICS, text)
+
+
+def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
+    """What summary.json says of each phase in `rows`: the metrics after its last epoch, and the
+    seconds of all."""
+    phases: dict[int, list[EpochMetrics]] = {}
+    for row in rows:
+        phases.setdefault(row.phase_index, []).append(row)
+    return [_phase_summary(rows) for rows in phases.values()]
+
+
+def _phase_summary(rows: Sequence[EpochMetrics]) -> dict[str, Any]:
+    last = rows[-1]
+    metrics = {
+        "accuracy": last.accuracy,
+        "train_accuracy": last.train_accuracy,
+        "miou": last.miou,
+        "train_miou": last.train_miou,
+    }
+    return {
+        "name": last.phase,
+        "kind": last.kind,
+        "epochs": last.epochs,
+        **{key: value for key, value in metrics.items() if value is not None},
+        "loss": last.loss,
+        "lipschitz": last.lipschitz,
+        "seconds": sum(row.seconds for row in rows),
+    }

@@ -1,0 +1,77 @@
+"""Phases without epochs, which train nothing: direct quantization and recalibration.
+
+They write no checkpoint: a resumed run repeats them, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+import torch
+from torch import nn
+
+from qdeploy.data.dataset import Dataset
+from qdeploy.recipe.models import Phase
+from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
+from qdeploy.training.evaluate import measure
+from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.metrics import EpochMetrics
+from qdeploy.training.objective import tally, task_loss
+from qdeploy.training.quantize import calibration_images
+from qdeploy.training.recalibrate import recalibrate
+from qdeploy.training.workers import ALONE, Workers
+
+
+def run_without_epochs(
+    phase: Phase,
+    index: int,
+    network: nn.Module,
+    dataset: Dataset,
+    batching: Batching,
+    workers: Workers = ALONE,
+) -> EpochMetrics:
+    """Do a `phase`, number `index`, of the kind direct or recalibrate, on the quantized `network`.
+
+    Returns:
+        The phase's row: metrics of the test set; loss and metrics of the training images that
+        scales were chosen with, in evaluation mode.
+    """
+    began = time.monotonic()
+    if phase.kind == "recalibrate":
+        images = len(dataset.train)
+        wanted = images if phase.images is None else min(phase.images, images)
+        batches = training_batches(
+            dataset, batching, index, 0, workers.shard, device=workers.device
+        )
+        count = steps_per_epoch(wanted, batching.batch_size)
+        recalibrate(network, (inputs for inputs, _ in islice(batches, count)))
+    calibration = calibration_images(dataset, batching.seed, batching.input_bits)
+    inputs, labels = (x.to(workers.device) for x in calibration)
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        logits = network(inputs)
+        loss = task_loss(dataset, logits, labels).item()
+        counted = tally(dataset)
+        counted.add(logits, labels)
+        lipschitz = lipschitz_term(network).item()
+    network.train(was_training)
+    seconds = time.monotonic() - began
+    trained, tested = counted.score(), measure(network, dataset, batching, workers)
+    return EpochMetrics(
+        phase=phase.name,
+        phase_index=index,
+        kind=phase.kind,
+        epoch=0,
+        epochs=0,
+        lr=0.0,
+        loss=loss,
+        lipschitz=lipschitz,
+        train_accuracy=trained.accuracy,
+        train_miou=trained.miou,
+        accuracy=tested.accuracy,
+        miou=tested.miou,
+        images_per_second=len(labels) / max(seconds, 1e-9),
+        seconds=time.monotonic() - began,
+    )
