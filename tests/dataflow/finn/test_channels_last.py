@@ -52,7 +52,7 @@ def test_a_vector_with_one_order_only_is_quantized_again(shape: tuple[int, int, 
 
 
 def flattened_then(kind: str) -> GraphMaker:
-    """A Flatten of several channels and pixels with something behind it that is no layer."""
+    """A Flatten of several channels and pixels followed by something that is no layer."""
     maker = GraphMaker(2, (3, 2, 4)).conv(3).threshold(bits=4)
     if kind == "input":
         return GraphMaker(2, (3, 2, 4), bits=8).flatten().threshold(bits=4).dense(4)
@@ -68,7 +68,7 @@ def test_a_vector_in_another_order_than_the_files_is_refused(kind: str) -> None:
     with pytest.raises(UnsupportedLayerError, match=r"layer `flatten\d` .*a Flatten") as caught:
         hardware_layers(flattened_then(kind).graph())
     assert caught.value.expected == "codes of a feature map -> Flatten -> Linear"
-    assert caught.value.do is not None and "in front of the Linear" in caught.value.do
+    assert caught.value.do is not None and "before the Linear" in caught.value.do
 
 
 def test_the_input_goes_to_a_convolution_and_flattened_to_another_layer() -> None:
