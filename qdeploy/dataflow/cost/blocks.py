@@ -1,6 +1,6 @@
 """What each block of `hw/rtl` costs before synthesis: LUTs, flip-flops, block RAMs, DSP blocks.
 
-    LUT = known LUT RAM + Σ coefficient · count      counts from `cost_features`, per block
+    LUT = known LUT RAM + Σ coefficient · count      counts from `cost/modules`, per block
     FF  = Σ coefficient · count
     BRAM18, DSP exactly, as Yosys maps them (`memory_mapping`)
 
@@ -16,15 +16,13 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import mul
 from pathlib import Path
 from typing import Any
 
-from qdeploy.dataflow.cost import stream_features as streams
-from qdeploy.dataflow.cost import unit_features as units
-from qdeploy.dataflow.cost.features import Features, Parameters
+from qdeploy.dataflow.cost.features import Parameters, all_features
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.library import FOLDER, closure
 from qdeploy.errors import InternalError, UserError
@@ -34,26 +32,7 @@ from qdeploy.resources import resource
 COSTS = "hw/costs"
 COMMAND = "python scripts/measure_costs.py"
 
-FEATURES: dict[str, Callable[[Parameters], Features]] = {
-    "qd_add": streams.add,
-    "qd_argmax": streams.argmax,
-    "qd_bias": units.bias,
-    "qd_depthwise": units.depthwise,
-    "qd_dwc": streams.dwc,
-    "qd_extend": streams.extend,
-    "qd_fifo": streams.fifo,
-    "qd_fork": streams.fork,
-    "qd_global_sum": streams.global_sum,
-    "qd_maxpool": streams.maxpool,
-    "qd_mvu": units.mvu,
-    "qd_pad": streams.pad,
-    "qd_requant": units.requant,
-    "qd_threshold": units.threshold,
-    "qd_tlast": streams.tlast,
-    "qd_unrolled": units.unrolled,
-    "qd_window": streams.window,
-    "qd_window_parallel": streams.window_parallel,
-}
+FEATURES = all_features()
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 

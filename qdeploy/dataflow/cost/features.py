@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ Parameters = Mapping[str, int | str]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Counts of one block, in the order of its `NAMES` entry.
+    """Counts of one block, in the order of its coefficients in `hw/costs`.
 
     Args:
         variant: blocks of one module that are built differently have coefficients of their own.
@@ -37,6 +39,31 @@ class Features:
     def fixed_lut(self) -> int:
         """LUTs that need no fit."""
         return self.lutram + self.tables
+
+
+Count = Callable[[Parameters], Features]
+
+MODULES = "qdeploy.dataflow.cost.modules"
+_features: dict[str, Count] = {}
+
+
+def features_of(module: str) -> Callable[[Count], Count]:
+    """Decorator: this function counts the features of a module of `hw/rtl`."""
+
+    def register(count: Count) -> Count:
+        _features[module] = count
+        return count
+
+    return register
+
+
+@functools.cache
+def all_features() -> Mapping[str, Count]:
+    """Module of `hw/rtl` -> what counts its features, from every file in `cost/modules`."""
+    package = importlib.import_module(MODULES)
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{MODULES}.{found.name}")
+    return dict(sorted(_features.items()))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,0 +1,25 @@
+"""Additions of two streams, and of a constant per channel."""
+
+from __future__ import annotations
+
+from qdeploy.dataflow.cost.features import Features, Parameters, clog2, features_of, ints, rom_luts
+from qdeploy.devices.xc7_memories import rom
+
+
+@features_of("qd_add")
+def add(p: Parameters) -> Features:
+    """`qd_add`."""
+    lanes, bits, first, second = ints(p, "PE", "OB", "B0", "B1")
+    return Features("", (1, lanes * bits, lanes * min(first, second)), (1, 2 * lanes * bits))
+
+
+@features_of("qd_bias")
+def bias(p: Parameters) -> Features:
+    """`qd_bias`."""
+    channels, pe, bits, out = ints(p, "C", "PE", "BB", "OB")
+    folds = channels // pe
+    table = rom(pe * bits, folds)
+    tables = rom_luts(pe * bits, folds) if table.kind == "logic" else 0.0
+    return Features(
+        "", (1, clog2(folds), pe * out, tables), (1, clog2(folds), pe * out), 0, table.bram18
+    )

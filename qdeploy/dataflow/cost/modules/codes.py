@@ -1,0 +1,123 @@
+"""Codes of sums: compared, searched or multiplied."""
+
+from __future__ import annotations
+
+import functools
+
+from qdeploy.dataflow.cost.features import (
+    Features,
+    Parameters,
+    clog2,
+    features_of,
+    ints,
+    rom_columns,
+    rom_luts,
+)
+from qdeploy.devices.xc7_memories import ram, rom
+
+# Beyond, thresholds are searched (hw/rtl/qd_threshold.v).
+_PARALLEL_LEVELS = 15
+# Folds beyond which a register follows the memory of thresholds (qd_threshold.v).
+_DEEP = 16
+_DSP_A, _DSP_B, _DSP_PART = 25, 18, 17
+
+
+@features_of("qd_threshold")
+def threshold(p: Parameters) -> Features:
+    """`qd_threshold`: all levels at once, or a stage of a binary search a bit of the count."""
+    channels, pe, acc, levels, out = ints(p, "C", "PE", "ACC", "NT", "OB")
+    folds = channels // pe
+    style = str(p.get("RAM_STYLE", "auto"))
+    if levels <= _PARALLEL_LEVELS and not p.get("SEARCH"):
+        width = pe * levels * acc
+        table = rom(width, folds, style)
+        tables = rom_luts(width, folds) if table.kind == "logic" else 0.0
+        constant = width if folds == 1 else 0
+        varying = width - constant
+        held = rom_columns(width, folds) if table.kind == "logic" else 0.0
+        beat = pe * (acc + levels)
+        if folds > _DEEP:
+            held, beat = held + (held or width), beat + pe * acc
+        return Features(
+            "parallel",
+            (1, clog2(folds), varying, constant, tables, pe * (levels - 1), pe * out),
+            (1, clog2(folds), held, beat, pe * out),
+            0,
+            table.bram18,
+        )
+    stages = clog2(levels + 1)
+    blocks, tables, flops = 0, 0.0, 0.0
+    for stage in range(stages):
+        table = rom(acc, folds << stage, style)
+        blocks += pe * table.bram18
+        if table.kind == "logic":
+            tables += pe * rom_luts(acc, folds << stage)
+            flops += pe * rom_columns(acc, folds << stage)
+        # The registers behind the memory, and those of the beat beside it, twice.
+        flops += pe * acc + 2 * (pe * (acc + stage + 1) + clog2(folds))
+    capped = pe * stages if levels + 1 != 1 << stages else 0
+    lut = (1, clog2(folds), pe * acc * stages, tables, capped, pe * out)
+    return Features("search", lut, (1, clog2(folds), flops, pe * out), 0, blocks)
+
+
+@features_of("qd_requant")
+def requant(p: Parameters) -> Features:
+    """`qd_requant`: a multiplier and an addition a lane, then saturation."""
+    channels, pe, acc, factor, offset = ints(p, "C", "PE", "ACC", "MB", "BB")
+    shift, even, out = ints(p, "SHIFT", "EVEN", "OB")
+    folds = channels // pe
+    product = acc + factor
+    total = max(product, offset) + 1
+    quotient = max(total - shift, out) + 1
+    uses_dsp = p["USE_DSP"] == "yes"
+    latency = 1 if uses_dsp else factor
+    queue = ram(pe * out, latency + 6)
+    memories = rom(pe * factor, folds), rom(pe * offset, folds)
+    tables = sum(
+        rom_luts(pe * bits, folds)
+        for bits, mapped in zip((factor, offset), memories, strict=True)
+        if mapped.kind == "logic"
+    )
+    # With one word of numbers they are constants: half of their bits add nothing.
+    steps = 0 if uses_dsp else pe * factor * (acc + 1)
+    held = 0 if uses_dsp else pe * sum(acc + (factor - i) + acc + i for i in range(factor))
+    control = clog2(folds)
+    lut = (
+        1,
+        control,
+        clog2(latency + 6),
+        steps if folds > 1 else 0,
+        steps if folds == 1 else 0,
+        pe * total,
+        pe * quotient,
+        pe * shift * even,
+        pe * out,
+        tables,
+    )
+    read = rom_columns(pe * factor, folds) + rom_columns(pe * offset, folds)
+    ff = (
+        1,
+        control,
+        latency,
+        held if folds > 1 else 0,
+        held if folds == 1 else 0,
+        pe * acc + read,
+        pe * total,
+        pe * out,
+    )
+    return Features(
+        "",
+        lut,
+        ff,
+        queue.lutram,
+        queue.bram18 + sum(mapped.bram18 for mapped in memories),
+        pe * dsp_blocks(acc, factor + 1) if uses_dsp else 0,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def dsp_blocks(first: int, second: int) -> int:
+    """DSP48E1s of a signed product: 25 x 18 bits each, longer operands in parts of 17 bits."""
+    long, short = max(first, second), min(first, second)
+    blocks = 1 if long <= _DSP_A else -(-long // _DSP_PART)
+    return blocks * (1 if short <= _DSP_B else -(-short // _DSP_PART))
