@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
+from qdeploy.dataflow.cost.blocks import BlockCosts, load_costs
 from qdeploy.dataflow.fifos.sites import FifoSite, fifo_sites, insert_fifos
 from qdeploy.dataflow.finn.binary_units import mark_binary_units
 from qdeploy.dataflow.finn.exact_types import set_exact_types
@@ -47,6 +48,7 @@ class Compiled:
         joined: the layers with width converters, without FIFOs.
         graph, board, clock_mhz: what it was compiled from and for.
         renderer: of the layers, which stay the same when FIFOs change.
+        costs: measured costs of blocks that the folding was chosen by.
     """
 
     design: Design
@@ -57,6 +59,7 @@ class Compiled:
     board: Board
     clock_mhz: float
     renderer: Renderer
+    costs: BlockCosts
 
     def fifo_sites(self) -> list[FifoSite]:
         """Where FIFOs may stand."""
@@ -108,6 +111,7 @@ def compile_graph(
     fps: float | None = None,
     constraints: Sequence[FoldingConstraint] = (),
     reserved: Mapping[str, float] | None = None,
+    costs: BlockCosts | None = None,
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
@@ -116,6 +120,7 @@ def compile_graph(
         fps: frames per second to reach; None folds as fast as the board holds.
         constraints: per-layer constraints of a folding file.
         reserved: how much of the board the folding leaves free, see `Budget.without`.
+        costs: measured costs of blocks; those of Series 7 when None.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -126,12 +131,14 @@ def compile_graph(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
+    costs = load_costs() if costs is None else costs
     hardware, folding = fold_multi_pixel(
         hardware_layers(graph),
         Budget.of(board).without(reserved or {}),
         cycles,
         min_cycles=arriving,
         constraints=constraints,
+        costs=costs,
         clock_mhz=clock,
     )
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
@@ -140,7 +147,7 @@ def compile_graph(
     joined = with_converters(hardware)
     renderer = Renderer()
     design = stitch(with_fifos(joined), graph, folder, board, clock, renderer=renderer)
-    return Compiled(design, hardware, folding, joined, graph, board, clock, renderer)
+    return Compiled(design, hardware, folding, joined, graph, board, clock, renderer, costs)
 
 
 def connect(hardware: ModelWrapper) -> ModelWrapper:

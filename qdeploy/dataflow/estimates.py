@@ -6,6 +6,7 @@ for some operators.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import ESTIMATES_FILE
 from qdeploy.dataflow.finn.operators import operator_name
-from qdeploy.progress import say
+from qdeploy.observer import ignore
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -58,32 +59,34 @@ def block_usage(model: ModelWrapper, costs: BlockCosts) -> dict[str, ResourceUsa
     }
 
 
-def finn_estimates(model: ModelWrapper, part: str) -> dict[str, Estimate | None]:
-    """FINN's figures by node name, None where it has none."""
-    return {node.name: _finn(node, part) for node in model.graph.node}
+def finn_estimates(
+    model: ModelWrapper, part: str, note: Callable[[str], None] = ignore
+) -> dict[str, Estimate | None]:
+    """FINN's figures by node name, None where it has none; `note` is told why."""
+    return {node.name: _finn(node, part, note) for node in model.graph.node}
 
 
-def _finn(node: NodeProto, part: str) -> Estimate | None:
+def _finn(node: NodeProto, part: str, note: Callable[[str], None]) -> Estimate | None:
     """FINN's figures of its own operator in place of ours, RTL before HLS.
 
-    Its model breaks on operators and parts it does not know; no figure is the answer then, and a
-    note says why: a build does not depend on it.
+    FINN's models raise on operators and parts they do not know. There is no figure then, and a note
+    says why: a build does not depend on it.
     """
     from onnx import NodeProto
     from qonnx.custom_op.registry import getCustomOp
 
     for kind in ("rtl", "hls"):
-        twin = NodeProto()
-        twin.CopyFrom(node)
-        twin.op_type = f"{operator_name(node.op_type)}_{kind}"
-        twin.domain = f"finn.custom_op.fpgadataflow.{kind}"
-        known = getattr(import_module(twin.domain), "custom_op", {})
-        if twin.op_type not in known or not _estimates(known[twin.op_type]):
+        finn_node = NodeProto()
+        finn_node.CopyFrom(node)
+        finn_node.op_type = f"{operator_name(node.op_type)}_{kind}"
+        finn_node.domain = f"finn.custom_op.fpgadataflow.{kind}"
+        known = getattr(import_module(finn_node.domain), "custom_op", {})
+        if finn_node.op_type not in known or not _estimates(known[finn_node.op_type]):
             continue
         try:
-            found = getCustomOp(twin).node_res_estimation(part)
+            found = getCustomOp(finn_node).node_res_estimation(part)
         except _REFUSALS as error:
-            say(f"note: no estimate of FINN for `{node.name}`: {type(error).__name__}: {error}")
+            note(f"note: no estimate of FINN for `{node.name}`: {type(error).__name__}: {error}")
             continue
         return Estimate(float(found["LUT"]), found["BRAM_18K"] / 2, float(found["DSP"]))
     return None
@@ -96,9 +99,21 @@ def _estimates(kind: type) -> bool:
     return kind.lut_estimation is not HWCustomOp.lut_estimation  # type: ignore[attr-defined]
 
 
-def write_estimates(folder: Path, model: ModelWrapper, part: str, costs: BlockCosts) -> None:
-    """Write `estimates.json` into `folder`: both estimates of every layer of a folded model."""
-    finn = finn_estimates(model, part)
+def write_estimates(
+    folder: Path,
+    model: ModelWrapper,
+    part: str,
+    costs: BlockCosts,
+    note: Callable[[str], None] = ignore,
+) -> None:
+    """Write `estimates.json` into `folder`: both estimates of every layer of a folded model.
+
+    Args:
+        part: FINN's models are for a part.
+        costs: measured costs of blocks.
+        note: takes why there is no estimate of FINN, where there is none.
+    """
+    finn = finn_estimates(model, part, note)
     layers: dict[str, Any] = {}
     for name, usage in block_usage(model, costs).items():
         ours = Estimate(usage.lut, usage.bram18 / 2, usage.dsp)

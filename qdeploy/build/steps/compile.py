@@ -7,6 +7,7 @@ from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import RTL_FOLDER
 from qdeploy.dataflow.compile import Compiled, compile_graph
+from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.devices.boards import Board
@@ -45,6 +46,7 @@ class Compile(Step):
 
 
 def _compiled(state: BuildState) -> Compiled:
+    costs = load_costs(note=state.observer.note) if state.compiled is None else state.compiled.costs
     with state.observer.during("FINN: hardware layers, folding, RTL") as say:
         compiled = compile_graph(
             made(state.graph, "lower"),
@@ -54,6 +56,7 @@ def _compiled(state: BuildState) -> Compiled:
             fps=state.options.fps,
             constraints=_constraints(state.options),
             reserved=state.reserved,
+            costs=costs,
         )
         design = compiled.design
         state.target.accept_design(design)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
-from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.estimates import write_estimates
 from qdeploy.dataflow.folding.larger_boards import write_boards
 
@@ -21,6 +20,7 @@ class Estimate(Step):
         board = made(state.board, "board")
         source = graph.tensors[graph.input]
         with state.observer.during("estimates, larger boards") as say:
-            write_estimates(state.folder, compiled.hardware, board.part, load_costs())
+            hardware, note = compiled.hardware, state.observer.note
+            write_estimates(state.folder, hardware, board.part, compiled.costs, note)
             bits = source.size * source.dtype.bits
             say(write_boards(state.folder, compiled.folding, bits, board))

@@ -12,11 +12,10 @@ its units and of the counter that makes TLAST.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import mul
 from pathlib import Path
@@ -26,7 +25,7 @@ from qdeploy.dataflow.cost.features import Parameters, all_features
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.library import FOLDER, closure
 from qdeploy.errors import InternalError, UserError
-from qdeploy.progress import say
+from qdeploy.observer import ignore
 from qdeploy.resources import resource
 
 COSTS = "hw/costs"
@@ -109,16 +108,21 @@ def without_comments(verilog: str) -> str:
 
 
 def load_costs(
-    family: str = "xc7", *, strict: bool = False, folder: Path | None = None
+    family: str = "xc7",
+    *,
+    strict: bool = False,
+    folder: Path | None = None,
+    note: Callable[[str], None] = ignore,
 ) -> BlockCosts:
     """The measured costs of a family.
 
     A table measured on other Verilog than there is now still steers a folding, which synthesis
-    checks later: a note on standard error says so, and `stale` names the modules.
+    checks later: a note says so, and `stale` names the modules.
 
     Args:
         strict: refuse such a table.
         folder: of the tables; `hw/costs` when None.
+        note: takes what a person should read, such as that a table is out of date.
 
     Raises:
         UserError: there is no table, it does not read, or `strict` and it is out of date.
@@ -152,11 +156,5 @@ def load_costs(
         )
         if strict:
             raise message
-        _note(str(message))
+        note(f"note: {message}")
     return BlockCosts(family, coefficients, stale)
-
-
-@functools.cache
-def _note(message: str) -> None:
-    """Say it once: an export reads the table more than once."""
-    say(f"note: {message}")

@@ -1,7 +1,7 @@
 """Importing FINN where no vendor tool is installed.
 
-FINN (finn-plus 1.6.1) wants a build folder and a settings file from the environment, and imports a
-simulation engine that Vivado brings. `prepare()` provides all three without creating anything in
+FINN (finn-plus 1.6.1) takes a build folder and a settings file from the environment, and imports a
+simulation engine of Vivado. `prepare()` provides all three without creating anything in
 the user's home; every module of qdeploy that imports FINN calls it first.
 """
 
@@ -11,7 +11,6 @@ import functools
 import logging
 import os
 import tempfile
-import warnings
 from pathlib import Path
 
 
@@ -20,14 +19,14 @@ def prepare() -> None:
     """Make `import finn` work. Cheap to call again; settings the user made are kept."""
     scratch = Path(tempfile.gettempdir()) / f"qdeploy-finn-{os.getuid()}"
     scratch.mkdir(mode=0o700, exist_ok=True)
+    # FINN takes these from the environment only, and fails or writes into the home without them.
     os.environ.setdefault("FINN_BUILD_DIR", str(scratch))
     # A path that need not exist: with it set, FINN does not create a folder in the home.
     os.environ.setdefault("FINN_SETTINGS", str(scratch / "settings.yaml"))
+    # On import FINN logs that it finds no vendor tool, which it does not need here.
     logging.getLogger("finn_logger").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import finn.xsi
+    import finn.xsi
 
-        if "SimEngine" not in vars(finn.xsi):
-            # Only a type annotation to the steps that import it.
-            finn.xsi.SimEngine = type("SimEngine", (), {})
+    if "SimEngine" not in vars(finn.xsi):
+        # Only a type annotation to the steps that import it.
+        finn.xsi.SimEngine = type("SimEngine", (), {})

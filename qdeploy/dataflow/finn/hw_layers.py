@@ -12,7 +12,6 @@ fixpoint within a bound (`passes.py`).
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from qdeploy.dataflow.finn import env as finn_env
@@ -57,9 +56,7 @@ def to_hw_layers(model: ModelWrapper) -> ModelWrapper:
         PassError: one of FINN's passes reached no fixpoint.
     """
     finn_env.prepare()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = _infer(channels_last(model))
+    model = _infer(channels_last(model))
     _ensure_hardware_only(model)
     name_nodes(model)
     return model
