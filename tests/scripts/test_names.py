@@ -20,6 +20,8 @@ PAGES = sorted(
 )
 CODE = sorted([*ROOT.glob("bench/*.py"), *ROOT.glob("scripts/*.py")])
 TOP_FOLDERS = ("bench", "docs", "export", "hw", "models", "qdeploy", "scripts", "tests")
+# Groups of entry points, where no module has the same name.
+GROUPS = {"qdeploy.datasets"}
 _PATH = re.compile(rf"(?<![\w/.])(?:{'|'.join(TOP_FOLDERS)})/[\w./*{{}},-]*\w\*?")
 _MODULE = re.compile(r"(?<![\w/.])qdeploy(?:\.\w+)+")
 
@@ -60,7 +62,9 @@ def unknown_names(text: str) -> list[str]:
     """Paths of the repository and dotted names of qdeploy in a text that do not exist."""
     paths = {name.rstrip(".") for name in _PATH.findall(text)}
     absent = [name for name in paths if not (ROOT / name).exists() and not any(ROOT.glob(name))]
-    return sorted([*absent, *(name for name in set(_MODULE.findall(text)) if not known(name))])
+    return sorted(
+        [*absent, *(name for name in set(_MODULE.findall(text)) - GROUPS if not known(name))]
+    )
 
 
 def imported(file: Path) -> Iterator[str]:
