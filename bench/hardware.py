@@ -89,7 +89,7 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
     from qdeploy.networks.calibrated import calibrated_random, random_frames
     from qdeploy.recipe.loading import load_recipe
-    from qdeploy.report.design_report import read_design
+    from qdeploy.report.design_report import read_report
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe)
@@ -102,7 +102,7 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     seconds = time.monotonic() - start
     found = json.loads((made.folder / "performance.json").read_text(encoding="utf-8"))
     resources = json.loads((made.folder / "resources.json").read_text(encoding="utf-8"))
-    report = read_design(made.folder)
+    report = read_report(made.folder)
     shape = tuple(int(size) for size in network.input_shape)
     simulated = _cycles_a_second(made.folder / RTL_FOLDER, cache / SIM_FOLDER, shape)
     arriving = _cycles_to_bring(made.folder / RTL_FOLDER)

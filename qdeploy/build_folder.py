@@ -1,11 +1,22 @@
-"""A build folder: the name of every file in it.
+"""A build folder: the name of every file in it, and a typed reader of each that holds figures.
 
-One place for the names, so that the stage that writes a file and those that read it agree.
+One place for the names and keys, so that the stage that writes a file and those that read it agree.
+A record is a JSON file as it is; older builds may lack keys, and a build lacks the files of what
+was left out or could not run. What has a type of its own is read by that:
+
+    model.graph.safetensors   qdeploy.ir.file.read_graph          an IntegerGraph
+    rtl/                      read_design below                    a Design
+    frames.npz                qdeploy.verify.frames.load_frames    Frames
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from qdeploy.design.manifest import DESIGN_FILE, Design
+from qdeploy.errors import UserError
 
 # What was requested, and what came of it.
 BUILD_FILE = "build.json"
@@ -19,6 +30,7 @@ HARDWARE_FILE = "model.dataflow.onnx"
 FOLDING_FILE = "folding.yaml"
 RTL_FOLDER = "rtl"
 SYNTH_FOLDER = "synth"
+DESIGN_PATH = Path(RTL_FOLDER) / DESIGN_FILE
 NETLIST_PATH = Path(SYNTH_FOLDER) / "netlist.v"
 # Frames, and what was found with them.
 FRAMES_FILE = "frames.npz"
@@ -26,8 +38,252 @@ FIFOS_FILE = "fifos.json"
 ESTIMATES_FILE = "estimates.json"
 BOARDS_FILE = "boards.json"
 PERFORMANCE_FILE = "performance.json"
+RESOURCES_FILE = "resources.json"
+VERIFY_FILE = "verify.json"
+REPORT_FILE = "report.html"
 # What the target made.
 PACKAGE_FOLDER = "package"
-# Beside the build folder: results kept by content; compiled models are in a folder of it.
+# Beside the build folder: results stored by content; compiled models are in a folder of it.
 CACHE_FOLDER = ".cache"
 SIM_FOLDER = "sim"
+
+
+class BuildRecord(TypedDict, total=False):
+    """`build.json`: what was requested and what made the build.
+
+    Keys:
+        frames: where the frames come from, None for a build without.
+        accuracy_int, miou_int: of the integer network on the test set, in [0, 1], or None.
+        files: name -> hex SHA-256 of what the levels are computed from.
+    """
+
+    name: str
+    options: dict[str, Any]
+    frames: str | None
+    accuracy_int: float | None
+    miou_int: float | None
+    synthesized: bool
+    fifo_depths: str | None
+    logit_scale: float
+    files: dict[str, str]
+    versions: dict[str, str]
+    git: str | None
+    machine: dict[str, Any]
+
+
+class PerformanceRecord(TypedDict, total=False):
+    """`performance.json`: cycles measured in the RTL simulation; see `verify.performance`."""
+
+    clock_mhz: float
+    cycles_per_frame: int
+    latency_cycles: int
+    fps: float
+    source: str
+    expected_cycles_per_frame: int
+    bottleneck: str
+
+
+class LayerResourcesRecord(TypedDict, total=False):
+    """One layer of `resources.json`."""
+
+    name: str
+    layer: str
+    op: str
+    module: str
+    folding: dict[str, int]
+    cycles: int
+    lut: int
+    lutram: int
+    srl: int
+    ff: int
+    bram36: float
+    uram: int
+    dsp: int
+
+
+class ResourcesRecord(TypedDict, total=False):
+    """`resources.json`: what synthesis counted; see `synth.figures`.
+
+    Keys:
+        available, limits: by resource: what the part has, and the share a design may take.
+        outside: what lies in no layer.
+        skipped: why there are no figures.
+    """
+
+    board: str
+    part: str
+    lut: int
+    lutram: int
+    srl: int
+    ff: int
+    bram36: float
+    uram: int
+    dsp: int
+    available: dict[str, float]
+    limits: dict[str, float]
+    fits: bool
+    source: str
+    notes: list[str]
+    outside: dict[str, float]
+    layers: list[LayerResourcesRecord]
+    skipped: str
+
+
+class RungRecord(TypedDict, total=False):
+    """One rung of `verify.json`; see `verify.results.RungResult`."""
+
+    name: str
+    frames: int
+    boundaries: int
+    codes: int
+    mismatches: int
+    origins: int
+    must_be_exact: bool
+    class_mismatches: int
+    skipped: str
+    note: str
+    details: dict[str, Any]
+    passed: bool
+
+
+class VerifyRecord(TypedDict, total=False):
+    """`verify.json`: what the ladder found."""
+
+    frames: int
+    passed: bool
+    rungs: list[RungRecord]
+
+
+class FifoRecord(TypedDict, total=False):
+    """One FIFO of `fifos.json`; depth 0 where simulation found that none is needed."""
+
+    name: str
+    stream: str
+    width: int
+    analytic: int
+    mark: int
+    depth: int
+    held: int
+    held_stalled: int
+
+
+class FifosRecord(TypedDict, total=False):
+    """`fifos.json`: depths found by simulation; see `build.steps.size_fifos`."""
+
+    source: str
+    frames: int
+    runs: int
+    cycles_per_frame: dict[str, float]
+    stall: float
+    words: int
+    words_analytic: int
+    fifos: list[FifoRecord]
+
+
+class LayerEstimateRecord(TypedDict, total=False):
+    """One layer of `estimates.json`: LUTs, BRAM36s and DSPs by both estimates."""
+
+    qdeploy: dict[str, float] | None
+    finn: dict[str, float] | None
+
+
+class EstimatesRecord(TypedDict, total=False):
+    """`estimates.json`: estimates of every layer, by name."""
+
+    part: str
+    layers: dict[str, LayerEstimateRecord]
+
+
+class BoardRecord(TypedDict, total=False):
+    """The network on one larger board, of `boards.json`."""
+
+    board: str
+    part: str
+    clock_mhz: float
+    cycles_per_frame: int
+    fps: float
+    lut: int
+    ff: int
+    bram36: float
+    dsp: int
+    dma_bound: bool
+
+
+class BoardsRecord(TypedDict, total=False):
+    """`boards.json`: what larger boards would give, or a note why there is nothing."""
+
+    board: str
+    source: str
+    boards: list[BoardRecord]
+    note: str
+
+
+def read_build(folder: Path) -> BuildRecord | None:
+    """`build.json`; as `read_record`, None when there is none."""
+    return cast("BuildRecord | None", read_record(folder / BUILD_FILE))
+
+
+def read_performance(folder: Path) -> PerformanceRecord | None:
+    """`performance.json`; as `read_record`, None when the RTL was not simulated."""
+    return cast("PerformanceRecord | None", read_record(folder / PERFORMANCE_FILE))
+
+
+def read_resources(folder: Path) -> ResourcesRecord | None:
+    """`resources.json`; as `read_record`, None without synthesis."""
+    return cast("ResourcesRecord | None", read_record(folder / RESOURCES_FILE))
+
+
+def read_verify(folder: Path) -> VerifyRecord | None:
+    """`verify.json`; as `read_record`, None when the ladder has not run."""
+    return cast("VerifyRecord | None", read_record(folder / VERIFY_FILE))
+
+
+def read_fifos(folder: Path) -> FifosRecord | None:
+    """`fifos.json`; as `read_record`, None when depths were not found by simulation."""
+    return cast("FifosRecord | None", read_record(folder / FIFOS_FILE))
+
+
+def read_estimates(folder: Path) -> EstimatesRecord | None:
+    """`estimates.json`; as `read_record`, None without estimates."""
+    return cast("EstimatesRecord | None", read_record(folder / ESTIMATES_FILE))
+
+
+def read_boards(folder: Path) -> BoardsRecord | None:
+    """`boards.json`; as `read_record`, None when no boards were looked at."""
+    return cast("BoardsRecord | None", read_record(folder / BOARDS_FILE))
+
+
+def read_design(folder: Path) -> Design:
+    """The stitched design.
+
+    Raises:
+        UserError: the folder holds no complete design.
+    """
+    return Design.load(folder / RTL_FOLDER)
+
+
+def has_design(folder: Path) -> bool:
+    """Whether the build has a design: those for targets without hardware have none."""
+    return (folder / DESIGN_PATH).is_file()
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`, None when there is no such file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"`{path.name}` cannot be read",
+            where=str(path),
+            why=str(error),
+            do="run `qdeploy export` again",
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"`{path.name}` holds no JSON object", where=str(path))
+    return data

@@ -16,6 +16,7 @@ SUBJECTS = {
     "hw": "the Verilog blocks of hw/rtl",
     "scripts": "what scripts/ does, and the documentation",
     "support": "makers of networks, graphs, files and boards that several folders use",
+    "support/text_target": "a target of another package, as pip would install it",
 }
 
 

@@ -191,13 +191,20 @@ def lacking(findings: Iterable[Finding]) -> list[Finding]:
 
 def _print(findings: list[Finding]) -> None:
     """The table of everything, then one paragraph for each thing that is not there."""
+    from rich.console import Console
+
     from qdeploy.report.tables import Cells, print_table
 
     rows: list[Cells] = []
     for one in findings:
         state = one.state if one.required or one.state == OK else f"{one.state} (optional)"
         rows.append((one.name, state, one.found or "-", one.wanted or "any"))
-    print_table(f"qdeploy {qdeploy.__version__}", ("what", "state", "found", "wanted"), rows)
+    print_table(
+        f"qdeploy {qdeploy.__version__}",
+        ("what", "state", "found", "wanted"),
+        rows,
+        console=Console(),
+    )
     for one in findings:
         if one.state != OK:
             click.echo(f"{one.name}: {one.state}")

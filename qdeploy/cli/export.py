@@ -182,23 +182,21 @@ class _Status:
 
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:
     """Print the summary of a build, then raise what its ladder found, if anything."""
-    from qdeploy.build_folder import RTL_FOLDER
-    from qdeploy.design.manifest import DESIGN_FILE
-    from qdeploy.report.design_report import read_design
+    from rich.console import Console
+
+    from qdeploy.build_folder import has_design, read_record
+    from qdeploy.report.design_report import read_report
     from qdeploy.report.html import write_report
     from qdeploy.report.summary import print_summary
 
-    if (folder / RTL_FOLDER / DESIGN_FILE).is_file():
-        write_report(folder, read_design(folder))
+    if has_design(folder):
+        write_report(folder, read_report(folder))
     if as_json:
         names = ("build", "verify", "resources", "performance", "fifos")
-        found = {
-            name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-            for name in names
-            if (folder / f"{name}.json").exists()
-        }
-        click.echo(json.dumps({"folder": str(folder), **found}, indent=2))
+        found = {name: read_record(folder / f"{name}.json") for name in names}
+        there = {name: record for name, record in found.items() if record is not None}
+        click.echo(json.dumps({"folder": str(folder), **there}, indent=2))
     else:
-        print_summary(folder, run)
+        print_summary(folder, Console(), run)
     if failure is not None:
         raise failure

@@ -22,11 +22,11 @@ def report(build: Path, as_json: bool, html: bool) -> None:
 
     from rich.console import Console
 
-    from qdeploy.report.design_report import read_design
+    from qdeploy.report.design_report import read_report
     from qdeploy.report.html import write_report
     from qdeploy.report.layers import print_full
 
-    found = read_design(build)
+    found = read_report(build)
     written = write_report(build, found) if html else None
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))

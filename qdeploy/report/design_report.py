@@ -1,9 +1,9 @@
 """A build's design layer by layer: what each takes and does, and where the board's LUTs go.
 
-Reads the JSON files of a build folder, and nothing else.
+Reads the files of a build folder, and nothing else.
 
-    lanes       products a cycle: PE · SIMD
-    efficiency  useful multiplications a frame / (lanes · cycles a frame of the whole design)
+    lanes       products per cycle: PE · SIMD
+    efficiency  useful multiplications per frame / (lanes · cycles per frame of the whole design)
     limit       two-bit lanes that the usable LUTs of the board would hold at `LUT_PER_LANE` each
 """
 
@@ -14,10 +14,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qdeploy.build_folder import (
+    BoardsRecord,
+    BuildRecord,
+    EstimatesRecord,
+    FifosRecord,
+    PerformanceRecord,
+    ResourcesRecord,
+    VerifyRecord,
+    read_boards,
+    read_build,
+    read_design,
+    read_estimates,
+    read_fifos,
+    read_performance,
+    read_record,
+    read_resources,
+    read_verify,
+)
 from qdeploy.design.manifest import Design, Layer
 from qdeploy.devices.capacity import usable
 from qdeploy.report.fifos import FifoRow, fifo_rows
-from qdeploy.report.read import read_object
 
 # Measured for a lane of 2 by 2 bits with its share of the adder tree; 85 % of an xc7z020 (45,000
 # LUTs) hold 3,900 of them.
@@ -48,7 +65,7 @@ class LayerRow:
 
     Args:
         part: of the design it is counted as.
-        lanes, macs: products a cycle, and those a frame needs; 0 where it has no weights.
+        lanes, macs: products per cycle, and those that a frame needs; 0 where it has no weights.
         efficiency: None where it has no weights.
         used: figures of synthesis, empty where there was none.
         estimate, finn: estimated LUTs, BRAM36s and DSPs; empty where there are none.
@@ -71,10 +88,10 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class DesignReport:
-    """Everything a report shows; the dictionaries are the build's own files, {} where absent.
+    """Everything a report shows; the records are the build's own files, {} where absent.
 
     Args:
-        cycles: a frame at steady state; `measured` in RTL simulation, else as expected.
+        cycles: per frame at steady state; `measured` in RTL simulation, else as expected.
         parts: LUTs by part of the design.
         lane_limit: two-bit lanes the board would hold; `lane_share` of what they would do in
             `cycles` is useful here. None without synthesis figures.
@@ -91,11 +108,11 @@ class DesignReport:
     parts: dict[str, float]
     lane_limit: float | None
     lane_share: float | None
-    performance: dict[str, Any]
-    resources: dict[str, Any]
-    verify: dict[str, Any]
-    boards: dict[str, Any]
-    build: dict[str, Any]
+    performance: PerformanceRecord
+    resources: ResourcesRecord
+    verify: VerifyRecord
+    boards: BoardsRecord
+    build: BuildRecord
     summary: dict[str, Any]
 
     @property
@@ -105,24 +122,24 @@ class DesignReport:
 
     @property
     def fps(self) -> float:
-        """Frames a second at the clock."""
+        """Frames per second at the clock."""
         return self.clock_mhz * 1e6 / self.cycles
 
 
-def read_design(build: Path) -> DesignReport:
-    """Read a build folder.
+def read_report(folder: Path) -> DesignReport:
+    """The report of the build in `folder`.
 
     Raises:
         UserError: it holds no complete design, or a file of it is damaged.
     """
-    design = Design.load(build / "rtl")
-    files = {
-        name: read_object(build / f"{name}.json") or {}
-        for name in ("performance", "resources", "verify", "boards", "build", "estimates", "fifos")
-    }
-    cycles = int(files["performance"].get("cycles_per_frame", design.cycles_per_frame))
-    layers = _layers(design, cycles, files["resources"], files["estimates"].get("layers", {}))
-    luts = files["resources"].get("available", {}).get("lut")
+    design = read_design(folder)
+    performance = read_performance(folder) or PerformanceRecord()
+    resources = read_resources(folder) or ResourcesRecord()
+    verify = read_verify(folder) or VerifyRecord()
+    build = read_build(folder) or BuildRecord()
+    cycles = int(performance.get("cycles_per_frame", design.cycles_per_frame))
+    layers = _layers(design, cycles, resources, read_estimates(folder) or EstimatesRecord())
+    luts = resources.get("available", {}).get("lut")
     limit = luts * usable("lut") / LUT_PER_LANE if luts else None
     useful = sum(row.macs for row in layers)
     return DesignReport(
@@ -131,36 +148,37 @@ def read_design(build: Path) -> DesignReport:
         part=design.part,
         clock_mhz=design.clock_mhz,
         cycles=cycles,
-        measured="cycles_per_frame" in files["performance"],
+        measured="cycles_per_frame" in performance,
         layers=layers,
-        fifos=fifo_rows(design, files["fifos"], files["verify"]),
-        parts=_parts(layers, files["resources"]),
+        fifos=fifo_rows(design, read_fifos(folder) or FifosRecord(), verify),
+        parts=_parts(layers, resources),
         lane_limit=limit,
         lane_share=None if limit is None else useful / (cycles * limit),
-        performance=files["performance"],
-        resources=files["resources"],
-        verify=files["verify"],
-        boards=files["boards"],
-        build=files["build"],
-        summary=_summary(files["build"]),
+        performance=performance,
+        resources=resources,
+        verify=verify,
+        boards=read_boards(folder) or BoardsRecord(),
+        build=build,
+        summary=_summary(build),
     )
 
 
-def _summary(build: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(build: BuildRecord) -> dict[str, Any]:
     """The training run's summary, where the build came from one that is still there."""
     source = (build.get("options") or {}).get("source")
-    return (read_object(Path(source) / "summary.json") if source else None) or {}
+    return (read_record(Path(source) / "summary.json") if source else None) or {}
 
 
 def _layers(
-    design: Design, cycles: int, resources: Mapping[str, Any], estimates: Mapping[str, Any]
+    design: Design, cycles: int, resources: ResourcesRecord, estimates: EstimatesRecord
 ) -> list[LayerRow]:
-    used = {one["name"]: one for one in resources.get("layers", [])}
+    used: dict[str, Mapping[str, Any]] = {one["name"]: one for one in resources.get("layers", [])}
+    guesses = estimates.get("layers", {})
     slowest = max(design.layers, key=lambda layer: layer.cycles).name
     rows = []
     for layer in design.layers:
         lanes = _lanes(layer)
-        guess = estimates.get(layer.name, {})
+        guess = guesses.get(layer.name, {})
         found = used.get(layer.name, {})
         rows.append(
             LayerRow(
@@ -186,7 +204,7 @@ def _lanes(layer: Layer) -> int:
     return layer.folding["PE"] * layer.folding["SIMD"] if layer.op in UNITS else 0
 
 
-def _parts(layers: list[LayerRow], resources: Mapping[str, Any]) -> dict[str, float]:
+def _parts(layers: list[LayerRow], resources: ResourcesRecord) -> dict[str, float]:
     """LUTs by part of the design, largest first; empty without synthesis figures."""
     if "layers" not in resources:
         return {}

@@ -6,23 +6,22 @@ how full they became.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from qdeploy.build_folder import FifoRecord, FifosRecord, RungRecord, VerifyRecord
 from qdeploy.design.manifest import Design
 
 
 @dataclass(frozen=True)
 class FifoRow:
-    """A FIFO, or a place where simulation found that none is needed.
+    """A FIFO, or a site where simulation found that none is needed.
 
     Args:
         depth: words it holds; 0 for none.
-        width: bits a word.
+        width: bits per word.
         high_water: the most words it held in simulation, None where it was not simulated.
-        analytic: depth by the lags of the branches alone, None where depths were not simulated.
-        mark: the most words a deep FIFO in its place held, with a source that is evenly paced.
+        analytic: depth by the skews of the branches alone, None where depths were not simulated.
+        mark: the most words that a deep FIFO in its place held, with an evenly paced source.
     """
 
     name: str
@@ -38,20 +37,18 @@ class FifoRow:
         return None if self.high_water is None or not self.depth else self.high_water / self.depth
 
 
-def fifo_rows(design: Design, sized: Mapping[str, Any], verify: Mapping[str, Any]) -> list[FifoRow]:
-    """All FIFOs in the order of the stream, then the places without one.
+def fifo_rows(design: Design, sized: FifosRecord, verify: VerifyRecord) -> list[FifoRow]:
+    """All FIFOs in the order of the stream, then the sites without one.
 
     Args:
         sized, verify: `fifos.json` and `verify.json`, {} where absent.
     """
-    rung: dict[str, Any] = next(
-        (one for one in verify.get("rungs", []) if one.get("name") == "rtl"), {}
-    )
+    rung = next((one for one in verify.get("rungs", []) if one.get("name") == "rtl"), RungRecord())
     high = rung.get("details", {}).get("fifo_high_water", {})
     found = {str(one.get("name")): one for one in sized.get("fifos", [])}
     rows = []
     for fifo in design.fifos:
-        one = found.get(fifo.name, {})
+        one = found.get(fifo.name, FifoRecord())
         held = one.get("held", high.get(fifo.name))
         row = FifoRow(fifo.name, fifo.depth, fifo.width, held, one.get("analytic"), one.get("mark"))
         rows.append(row)

@@ -1,4 +1,4 @@
-"""The HTML report of a build: one file without anything outside of it, plots as SVG."""
+"""The HTML report of a build: one file that needs no other, plots as SVG."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.artifacts import write_text
+from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE
 from qdeploy.report.design_report import DesignReport, LayerRow
 from qdeploy.report.summary import verdict
 from qdeploy.resources import resource
 
-REPORT_FILE = "report.html"
 TEMPLATE = "export/report/report.html.j2"
 
 
@@ -25,21 +25,21 @@ class Bar:
     marked: bool = False
 
 
-def write_report(build: Path, report: DesignReport) -> Path:
+def write_report(folder: Path, report: DesignReport) -> Path:
     """Write `report.html` into the build folder; its path."""
-    path = build / REPORT_FILE
-    write_text(path, render(build, report))
+    path = folder / REPORT_FILE
+    write_text(path, render(folder, report))
     return path
 
 
-def render(build: Path, report: DesignReport) -> str:
+def render(folder: Path, report: DesignReport) -> str:
     """The report as HTML, every text from a file escaped."""
     import jinja2
 
     # What a file of the build does not say is left out: an undefined value is false, not an error.
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8"))
-    recipe = build / "recipe.yaml"
+    recipe = folder / RECIPE_FILE
     return template.render(
         report=report,
         verdict=verdict,

@@ -1,20 +1,30 @@
 """The table a person reads after an export: accuracy, speed, resources, and the proof.
 
-Reads the JSON files of a run folder and a build folder, and nothing else: what is not there, or was
+Reads the files of a run folder and a build folder, and nothing else: what is not there, or was
 skipped, is said in its place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from qdeploy.design.manifest import DESIGN_FILE
-from qdeploy.report.design_report import read_design
+from qdeploy.build_folder import (
+    PerformanceRecord,
+    ResourcesRecord,
+    RungRecord,
+    VerifyRecord,
+    has_design,
+    read_performance,
+    read_record,
+    read_resources,
+    read_verify,
+)
+from qdeploy.report.design_report import read_report
 from qdeploy.report.layers import print_short
-from qdeploy.report.read import read_object
 from qdeploy.report.tables import Cells, print_table
 
 # Key in resources.json -> what it is called, in the order of a data sheet.
@@ -28,29 +38,28 @@ _RESOURCES = {
 }
 
 
-def print_summary(build: Path, run: Path | None = None, console: Console | None = None) -> None:
+def print_summary(folder: Path, console: Console, run: Path | None = None) -> None:
     """Print the tables of a build, and of the training run it came from.
 
     Args:
-        build: folder with `verify.json`, `resources.json` and `performance.json`.
+        folder: the build folder.
+        console: where to print.
         run: folder with `summary.json`; None for a network that was not trained here.
-        console: where to print; standard output when None.
 
     Raises:
         UserError: when one of the files is there but cannot be read.
     """
-    console = console or Console()
     if run is not None:
-        _accuracy(read_object(run / "summary.json"), console)
-    _speed(read_object(build / "performance.json"), console)
-    _resources(read_object(build / "resources.json"), console)
-    if (build / "rtl" / DESIGN_FILE).exists():
-        print_short(read_design(build), console)
-    _ladder(read_object(build / "verify.json"), console)
-    console.print(f"Build folder: {build}", markup=False, highlight=False, soft_wrap=True)
+        _accuracy(read_record(run / "summary.json"), console)
+    _speed(read_performance(folder), console)
+    _resources(read_resources(folder), console)
+    if has_design(folder):
+        print_short(read_report(folder), console)
+    _ladder(read_verify(folder), console)
+    console.print(f"Build folder: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _missing(title: str, data: dict[str, Any] | None, console: Console) -> bool:
+def _missing(title: str, data: Mapping[str, Any] | None, console: Console) -> bool:
     """Say so when a file is absent or its stage was skipped; whether it did."""
     if data is None:
         reason = "not measured in this build"
@@ -79,7 +88,7 @@ def _accuracy(data: dict[str, Any] | None, console: Console) -> None:
     )
 
 
-def _speed(data: dict[str, Any] | None, console: Console) -> None:
+def _speed(data: PerformanceRecord | None, console: Console) -> None:
     if _missing("Speed", data, console) or data is None:
         return
     clock = data.get("clock_mhz")
@@ -92,20 +101,21 @@ def _speed(data: dict[str, Any] | None, console: Console) -> None:
     print_table(title, ("figure", "value"), rows, right=(1,), console=console)
 
 
-def _resources(data: dict[str, Any] | None, console: Console) -> None:
+def _resources(data: ResourcesRecord | None, console: Console) -> None:
     if _missing("Resources", data, console) or data is None:
         return
     available = data.get("available", {})
+    figures = dict[str, Any](data)
     rows: list[Cells] = []
     for key, name in _RESOURCES.items():
-        if key not in data or (not data[key] and not available.get(key)):
+        if key not in figures or (not figures[key] and not available.get(key)):
             continue
         # Shift registers are made of the same LUTs as distributed memory.
-        used = data[key] + (data.get("srl", 0) if key == "lutram" else 0)
+        used = figures[key] + (data.get("srl", 0) if key == "lutram" else 0)
         has = available.get(key)
         share = f"{used / has:.1%}" if has else "-"
         rows.append((name, _number(used), _number(has), share))
-    fits = {True: "it fits", False: "IT DOES NOT FIT", None: ""}[data.get("fits")]
+    fits = {True: "it fits", False: "IT DOES NOT FIT"}.get(data["fits"]) if "fits" in data else ""
     board = f"Resources on {data.get('board', '?')} ({data.get('part', '?')})"
     title = _titled(f"{board}: {fits}" if fits else board, data.get("source"))
     head = ("resource", "used", "available", "share")
@@ -115,7 +125,7 @@ def _resources(data: dict[str, Any] | None, console: Console) -> None:
         console.print()
 
 
-def _ladder(data: dict[str, Any] | None, console: Console) -> None:
+def _ladder(data: VerifyRecord | None, console: Console) -> None:
     if _missing("Verification", data, console) or data is None:
         return
     rungs = data.get("rungs", [])
@@ -145,7 +155,7 @@ def _ladder(data: dict[str, Any] | None, console: Console) -> None:
         console.print()
 
 
-def verdict(rung: dict[str, Any]) -> str:
+def verdict(rung: RungRecord) -> str:
     """One word for a rung that ran: exact, tolerated (float rounding at a tie), or DIFFERS."""
     if rung.get("mismatches", 0) == 0 and rung.get("passed", True):
         return "exact"
@@ -157,7 +167,7 @@ def _titled(title: str, source: object) -> str:
 
 
 def _whole(value: object) -> object:
-    """Frames a second without decimals, where it is large enough for that to say nothing."""
+    """Frames per second without decimals, where it is so large that they mean nothing."""
     return round(value) if isinstance(value, float) and value >= 100 else value
 
 

@@ -30,7 +30,7 @@ def print_table(
     rows: Sequence[Cells],
     *,
     right: Collection[int] = (),
-    console: Console | None = None,
+    console: Console,
 ) -> None:
     """Print a table with a title line above it and an empty line below.
 
@@ -39,9 +39,8 @@ def print_table(
         head: column titles.
         rows: as many cells each as `head`.
         right: indices of the columns that hold numbers, aligned right.
-        console: where to print; standard output when None.
+        console: where to print.
     """
-    console = console or Console()
     if not console.is_terminal:
         console.file.write(plain_table(title, head, rows, right=right) + "\n")
         return

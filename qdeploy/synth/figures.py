@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import write_json
+from qdeploy.build_folder import RESOURCES_FILE
 from qdeploy.devices.capacity import TITLES, Counts, usable
 from qdeploy.devices.fit import Fit
-
-RESOURCES_FILE = "resources.json"
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import write_json
-from qdeploy.build_folder import PERFORMANCE_FILE
+from qdeploy.build_folder import PERFORMANCE_FILE, read_performance
 from qdeploy.design.manifest import Design
 
 if TYPE_CHECKING:
@@ -53,14 +52,12 @@ def measure(design: Design, result: DesignResult, frames: int) -> Performance:
     )
 
 
-def write_performance(build: Path, performance: Performance) -> None:
+def write_performance(folder: Path, performance: Performance) -> None:
     """Write `performance.json` into the build folder."""
-    write_json(build / PERFORMANCE_FILE, asdict(performance))
+    write_json(folder / PERFORMANCE_FILE, asdict(performance))
 
 
-def read_cycles(build: Path) -> int | None:
-    """Measured cycles a frame of a build, None when its RTL was not simulated."""
-    path = build / PERFORMANCE_FILE
-    if not path.exists():
-        return None
-    return int(json.loads(path.read_text(encoding="utf-8"))["cycles_per_frame"])
+def read_cycles(folder: Path) -> int | None:
+    """Measured cycles per frame of a build, None when its RTL was not simulated."""
+    record = read_performance(folder)
+    return None if record is None else int(record["cycles_per_frame"])

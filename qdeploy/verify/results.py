@@ -9,8 +9,8 @@ from typing import Any
 
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
+from qdeploy.build_folder import VERIFY_FILE
 
-VERIFY_FILE = "verify.json"
 # Where a scale is no power of two, float rounding at a tie may flip one code in this many.
 CODES_PER_FLIP = 1_000_000
 

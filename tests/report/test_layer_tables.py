@@ -15,7 +15,7 @@ from rich.console import Console
 from qdeploy.cli.report import report as command
 from qdeploy.design.manifest import Design, Fifo, Layer, Stream
 from qdeploy.errors import UserError
-from qdeploy.report.design_report import read_design
+from qdeploy.report.design_report import read_report
 from qdeploy.report.html import render, write_report
 from qdeploy.report.layers import print_full, print_short
 
@@ -111,12 +111,12 @@ def build(tmp_path: Path) -> Path:
 
 def shown(build: Path, *, full: bool) -> str:
     out = io.StringIO()
-    (print_full if full else print_short)(read_design(build), Console(file=out, width=100))
+    (print_full if full else print_short)(read_report(build), Console(file=out, width=100))
     return out.getvalue()
 
 
 def test_efficiency_is_useful_products_over_lanes_and_the_cycles_of_the_design(build: Path) -> None:
-    found = read_design(build)
+    found = read_report(build)
     conv, head = (row for row in found.layers if row.lanes)
     assert conv.lanes == 32
     assert conv.efficiency == 12_800 / (32 * 500)
@@ -128,7 +128,7 @@ def test_efficiency_is_useful_products_over_lanes_and_the_cycles_of_the_design(b
 
 
 def test_every_lut_is_in_one_part_of_the_design(build: Path) -> None:
-    parts = read_design(build).parts
+    parts = read_report(build).parts
     assert parts == {
         "matrix units": 790,
         "windows and padding": 100,
@@ -167,7 +167,7 @@ def test_fifos_sized_by_simulation_show_why_they_are_as_deep_as_they_are(build: 
     # The most held with the depth chosen, in the runs that chose it, not the rung's 24.
     assert ["head_fifo", "8", "96", "17", "32", "20", "62%"] in rows
     assert ["conv_fifo", "16", "44", "1", "none", "-", "-"] in rows
-    html = render(build, read_design(build))
+    html = render(build, read_report(build))
     assert "20 of 32 words" in html
     assert "conv_fifo" not in html
 
@@ -178,7 +178,7 @@ def test_what_was_not_measured_is_said(build: Path) -> None:
     text = shown(build, full=True)
     assert "400 cycles a frame (expected, not simulated)" in text
     assert "Larger boards: not estimated in this build" in text
-    html = render(build, read_design(build))
+    html = render(build, read_report(build))
     assert html.count("Not measured in this build") == 1
     assert "Not verified in this build" in html
 
@@ -187,7 +187,7 @@ def test_a_board_without_a_larger_one_says_so(build: Path) -> None:
     note = "no known board is larger"
     (build / "boards.json").write_text(json.dumps({"boards": [], "note": note}), encoding="utf-8")
     assert f"Larger boards: {note}" in shown(build, full=True)
-    assert note in render(build, read_design(build))
+    assert note in render(build, read_report(build))
 
 
 class _Page(HTMLParser):
@@ -211,7 +211,7 @@ class _Page(HTMLParser):
 
 def test_the_html_report_is_one_whole_file_that_needs_nothing_else(build: Path) -> None:
     (build / "recipe.yaml").write_text("name: <net>\n", encoding="utf-8")
-    text = write_report(build, read_design(build)).read_text(encoding="utf-8")
+    text = write_report(build, read_report(build)).read_text(encoding="utf-8")
     page = _Page()
     page.feed(text)
     assert page.open == []
@@ -230,12 +230,12 @@ def test_accuracy_is_shown_while_the_run_is_there(build: Path, tmp_path: Path) -
     phases: dict[str, list[dict[str, Any]]] = {"phases": [{"name": "finetune", "accuracy": 0.9123}]}
     (run / "summary.json").write_text(json.dumps(phases), encoding="utf-8")
     (build / "build.json").write_text(json.dumps({"options": {"source": str(run)}}))
-    assert "91.23%" in render(build, read_design(build))
+    assert "91.23%" in render(build, read_report(build))
     phases["phases"][0]["miou"] = 0.4106
     (run / "summary.json").write_text(json.dumps(phases), encoding="utf-8")
     data = {"options": {"source": str(run)}, "accuracy_int": 0.9111, "miou_int": 0.3999}
     (build / "build.json").write_text(json.dumps(data))
-    text = render(build, read_design(build))
+    text = render(build, read_report(build))
     assert all(figure in text for figure in ("mIoU", "41.06%", "91.11%", "39.99%"))
 
 
@@ -248,4 +248,4 @@ def test_the_command_prints_json_and_writes_the_report(build: Path) -> None:
 
 def test_a_folder_that_is_no_build_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no complete design"):
-        read_design(tmp_path)
+        read_report(tmp_path)

@@ -61,7 +61,7 @@ def _write(folder: Path, **files: dict[str, Any]) -> Path:
 
 def _shown(build: Path, run: Path | None = None) -> str:
     out = io.StringIO()
-    print_summary(build, run, console=Console(file=out, width=60))
+    print_summary(build, Console(file=out, width=60), run)
     return out.getvalue()
 
 
