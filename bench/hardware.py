@@ -87,13 +87,13 @@ def measure(entry: Entry, folder: Path, cache: Path) -> tuple[list[dict[str, Any
     from qdeploy.build.options import Options
     from qdeploy.build.source import NetworkSource
     from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
-    from qdeploy.networks.calibrated import calibrated_random, random_frames
+    from qdeploy.networks.calibrated import calibrated_random, pattern_frames
     from qdeploy.recipe.loading import load_recipe
     from qdeploy.report.design_report import read_report
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe)
-    images = random_frames(network.input_shape, 20, seed=1).numpy()
+    images = pattern_frames(network.input_shape, 20, seed=1).numpy()
     source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
     options = Options(Path(entry.recipe), board=BOARD, frames=20, rtl_frames=20, cache=cache)
     fresh = not cache.exists()

@@ -70,12 +70,12 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
     from qdeploy.build.build import build
     from qdeploy.build.options import Options
     from qdeploy.build.source import NetworkSource
-    from qdeploy.networks.calibrated import calibrated_random, random_frames
+    from qdeploy.networks.calibrated import calibrated_random, pattern_frames
     from qdeploy.recipe.loading import load_recipe
 
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
-    images = random_frames(network.input_shape, entry.frames, seed=1).numpy()
+    images = pattern_frames(network.input_shape, entry.frames, seed=1).numpy()
     source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
     options = Options(
         Path(entry.recipe),

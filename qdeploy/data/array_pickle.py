@@ -1,8 +1,8 @@
-"""Pickles of a dictionary with numbers, text and numpy arrays, read without running what they name.
+"""Pickles of a dictionary with numbers, text and numpy arrays, read without running code they name.
 
-Unpickling calls whatever a pickle names. Found here is only what numpy names for arrays, and the
-functions behind these names are our own: numpy's change its types in place, so that damaged bytes
-spoil them for the whole program or end it.
+Unpickling calls whatever a pickle names. Only the names that numpy uses for arrays are found here,
+and they are bound to functions of our own: numpy's modify its types in place, so that damaged bytes
+corrupt them for the whole program or crash it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# What the unpickler raises on damaged bytes; its documentation names a few, but says that there
-# are more.
+# What the unpickler raises on damaged bytes; its documentation names a few and says that there are
+# more.
 _RAISED = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -45,13 +45,13 @@ def read_pickle(raw: bytes) -> dict[str, Any]:
     """The dictionary in a pickle of any protocol, also of Python 2; arrays are laid out by rows.
 
     Raises:
-        ArrayPickleError: for bytes that are cut short or damaged, or name anything but arrays.
+        ArrayPickleError: for bytes that are truncated or damaged, or name anything but arrays.
     """
     try:
         _check_memo(raw)
         content = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
         if not isinstance(content, dict):
-            raise ArrayPickleError(f"it holds a {type(content).__name__} and no dictionary")
+            raise ArrayPickleError(f"it contains a {type(content).__name__}, not a dictionary")
         return {
             _text(key): value.array if isinstance(value, _Array) else value
             for key, value in content.items()
@@ -63,11 +63,11 @@ def read_pickle(raw: bytes) -> dict[str, Any]:
 
 
 def _check_memo(raw: bytes) -> None:
-    """Refuse places in the unpickler's list of objects that lie beyond the pickle's length: memory
-    would be filled up to there."""
-    for code, place, _ in pickletools.genops(raw):
-        if code.name in ("PUT", "LONG_BINPUT") and isinstance(place, int) and place > len(raw):
-            raise ArrayPickleError(f"it puts an object in place {place:,}")
+    """Reject memo indices beyond the pickle's length: the unpickler would allocate memory for all
+    smaller ones."""
+    for code, index, _ in pickletools.genops(raw):
+        if code.name in ("PUT", "LONG_BINPUT") and isinstance(index, int) and index > len(raw):
+            raise ArrayPickleError(f"it stores an object at memo index {index:,}")
 
 
 def _text(value: Any) -> str:
@@ -75,7 +75,7 @@ def _text(value: Any) -> str:
 
 
 class _Dtype:
-    """In the place of `numpy.dtype`: bool, integers and floating point of up to 8 bytes."""
+    """Stands in for `numpy.dtype`: bool, integers and floating point of up to 8 bytes."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         self.name = _text(name)
@@ -94,7 +94,7 @@ class _Dtype:
 
 
 class _Array:
-    """In the place of `numpy.ndarray`: made empty, then filled."""
+    """Stands in for `numpy.ndarray`: created empty, then filled."""
 
     def __init__(self) -> None:
         self.array: npt.NDArray[Any] = np.empty(0)
@@ -137,5 +137,5 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = _NAMES.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
-            raise pickle.UnpicklingError(f"it wants to run `{module}.{name}`, which is not allowed")
+            raise pickle.UnpicklingError(f"it asks to run `{module}.{name}`, which is not allowed")
         return found

@@ -1,8 +1,8 @@
 """Augmentation of whole batches of bytes.
 
-An augmentation first draws its random numbers, then applies them. Draws are made for the batch of
-all processes together, in one order, and each process applies its own part: so the images of a
-step do not depend on how many processes share it.
+An augmentation first draws its random numbers, then applies them. Numbers are drawn for the batch
+of all processes together, in one order, and each process applies its own part, so that the images
+of a step do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 
 Draws = tuple[torch.Tensor, ...]
 Batch = tuple[torch.Tensor, torch.Tensor]
-GREY = 128  # what lies beside an image where masks say that it is void
+GREY = 128  # value around an image, where the mask is void
 
 
 class Augmentation(ABC):
-    """A random change of images, and of masks where labels are masks."""
+    """A random transformation of images, and of masks where labels are masks."""
 
     @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> Draws:
@@ -27,16 +27,15 @@ class Augmentation(ABC):
 
     @abstractmethod
     def apply(self, images: torch.Tensor, labels: torch.Tensor, draws: Draws) -> Batch:
-        """Changed copies of `images`, uint8 (N, C, H, W), and of labels, (N,) or (N, H, W)."""
+        """Transformed copies of `images`, uint8 (N, C, H, W), and of labels, (N,) or (N, H, W)."""
 
 
 @dataclass(frozen=True)
 class Crop(Augmentation):
-    """Crop and flip (Boo et al. 2020, section 5.2, after Lee et al. 2015); a shift where it does
-    not flip.
+    """Crop and flip (Boo et al. 2020, section 5.2, after Lee et al. 2015); without flips, a shift.
 
-    An image is padded with zeros, a window of its own size is cut out at a uniformly random place
-    and, where `flips`, mirrored left to right with probability 1/2. Labels are not changed.
+    An image is padded with zeros, a window of its original size is cut out at a uniformly random
+    position and, with `flips`, mirrored left to right with probability 1/2. Labels are unchanged.
 
     Args:
         vertical, horizontal: zeros above and below, and left and right, in pixels.
@@ -55,7 +54,6 @@ class Crop(Augmentation):
         return top, left, torch.randint(0, 2, (count,), generator=generator).bool()
 
     def apply(self, images: torch.Tensor, labels: torch.Tensor, draws: Draws) -> Batch:
-        """See the base class."""
         device = images.device
         top, left, flip = (values.to(device) for values in draws)
         count, _, height, width = images.shape
@@ -78,13 +76,13 @@ class ScaleCropFlip(Augmentation):
     Boo et al. 2020, section 5.1, train with).
 
     A window of (height, width) is cut out of the image scaled by a factor drawn uniformly from
-    [low, high], at a uniformly random place, and mirrored with probability 1/2. Images are
-    interpolated bilinearly, masks take the nearest pixel. Where the scaled image is smaller than
-    the window, it lies somewhere in it, surrounded by grey that is void.
+    [low, high], at a uniformly random position, and mirrored with probability 1/2. Images are
+    interpolated bilinearly, masks take the nearest pixel. A scaled image smaller than the window is
+    placed at a random position in it, surrounded by grey, which is void in the mask.
 
     Args:
         height, width: of the window.
-        void: label beside the image.
+        void: label around the image.
         low, high: range of the factor.
     """
 
@@ -95,7 +93,7 @@ class ScaleCropFlip(Augmentation):
     high: float = 2.0
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        """Scale, place of the window from 0 to 1 vertically and horizontally, mirrored or not."""
+        """Scale, vertical and horizontal position of the window from 0 to 1, mirrored or not."""
         uniform = torch.rand((count, 3), generator=generator)
         scale = self.low + (self.high - self.low) * uniform[:, 0]
         flip = torch.randint(0, 2, (count,), generator=generator).bool()
@@ -114,7 +112,7 @@ def window(
     masks: torch.Tensor,
     size: tuple[int, int],
     scale: torch.Tensor,
-    place: tuple[torch.Tensor, torch.Tensor],
+    position: tuple[torch.Tensor, torch.Tensor],
     flip: torch.Tensor,
     void: int,
 ) -> Batch:
@@ -123,24 +121,24 @@ def window(
     Args:
         images, masks: uint8 (N, C, H, W) and (N, H, W).
         size: height and width of the windows.
-        scale: (N,), pixels of the window for each pixel of the image.
-        place: two of (N,), from 0 to 1, vertical and horizontal: where the window lies in what the
-            scaled image is larger than it, or the scaled image in what it is smaller.
+        scale: (N,), window pixels per image pixel.
+        position: two of (N,), from 0 to 1, vertical and horizontal: of the window within a larger
+            scaled image, or of a smaller scaled image within the window.
         flip: (N,), whether the window is mirrored.
         void: label outside the image; the image is grey there.
 
     Returns:
         uint8 (N, C, *size) and (N, *size).
     """
-    rows = _sources(images.shape[2], size[0], scale, place[0])
-    columns = _sources(images.shape[3], size[1], scale, place[1])
+    rows = _sources(images.shape[2], size[0], scale, position[0])
+    columns = _sources(images.shape[3], size[1], scale, position[1])
     columns = torch.where(flip[:, None], columns.flip(1), columns)
     nearest_row, row_inside = _nearest(rows, images.shape[2])
     nearest_column, column_inside = _nearest(columns, images.shape[3])
     inside = row_inside[:, :, None] & column_inside[:, None, :]
     which = torch.arange(len(images), device=images.device)[:, None, None]
     picked = masks[which, nearest_row[:, :, None], nearest_column[:, None, :]]
-    # grid_sample takes centres of pixels as (2 · index + 1) / length - 1.
+    # grid_sample expects centres of pixels as (2 · index + 1) / length - 1.
     x = ((2 * columns + 1) / images.shape[3] - 1)[:, None, :].expand(-1, size[0], -1)
     y = ((2 * rows + 1) / images.shape[2] - 1)[:, :, None].expand(-1, -1, size[1])
     sampled = F.grid_sample(
@@ -157,15 +155,15 @@ def window(
     )
 
 
-def _sources(length: int, wanted: int, scale: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """For each of `wanted` pixels of the window, its place in the image, (N, wanted); the centre
-    of pixel i is i."""
-    begin = (length * scale - wanted) * place
+def _sources(length: int, wanted: int, scale: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """For each of `wanted` pixels of the window, its coordinate in the image, (N, wanted); the
+    centre of pixel i is i."""
+    begin = (length * scale - wanted) * position
     at = torch.arange(wanted, device=scale.device)[None] + begin[:, None] + 0.5
     return at / scale[:, None] - 0.5
 
 
 def _nearest(at: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Index of the nearest pixel, clamped, and whether the place lies inside the image."""
+    """Index of the nearest pixel, clamped, and whether the coordinate is inside the image."""
     index = torch.floor(at + 0.5).to(torch.int64)
     return index.clamp(0, length - 1), (index >= 0) & (index < length)

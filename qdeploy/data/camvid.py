@@ -32,7 +32,7 @@ CLASSES = (
 VOID = 11
 WIDTH, HEIGHT = 240, 180
 COUNTS = {"train": 367, "test": 233}
-# `tree_digest` of the files behind docs/results.md; copies differ in how they were scaled.
+# `tree_digest` of the files used for docs/results.md; copies differ in how they were scaled.
 DIGEST = "b2efc6bc92146e6943224694de44f415"
 LAYOUT = "\n".join(
     [
@@ -42,7 +42,7 @@ LAYOUT = "\n".join(
         f"    {FOLDER}/trainannot/NAME.png   a mask for each: grey values 0 to 10, and 11 for void",
         f"    {FOLDER}/test/NAME.jpg         233 images",
         f"    {FOLDER}/testannot/NAME.png    a mask for each",
-        "for those behind docs/results.md,",
+        "for those used in docs/results.md,",
         "`export LC_ALL=C; md5sum test/* testannot/* train/* trainannot/* | md5sum` there gives",
         f"    {DIGEST}",
     ]
@@ -54,7 +54,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     set are not used.
 
     Raises:
-        DataError: when files are missing, damaged, of a wrong size or with a label out of range.
+        DataError: when files are missing, damaged, of a wrong size, or have a label out of range.
     """
     root = needed_folder("camvid", folder, LAYOUT) / FOLDER
     pairs = {part: _pairs(root, part, count) for part, count in COUNTS.items()}
@@ -79,7 +79,7 @@ def _pairs(root: Path, part: str, count: int) -> list[tuple[Path, Path]]:
         raise incomplete(TITLE, root, missing, LAYOUT)
     if len(found) != count:
         raise DataError(
-            f"CamVid holds {len(found)} images in `{part}` where SegNet's split has {count}",
+            f"CamVid has {len(found)} images in `{part}` where SegNet's split has {count}",
             where=str(images),
             do=LAYOUT,
         )

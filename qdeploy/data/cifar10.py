@@ -88,7 +88,7 @@ def _batch(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _images(data: Any) -> torch.Tensor:
     if not isinstance(data, np.ndarray):
-        raise ValueError(f"its data is a {type(data).__name__} and no array")
+        raise ValueError(f"its data is a {type(data).__name__}, not an array")
     if data.shape != (PER_BATCH, 3072) or data.dtype != np.uint8:
         raise ValueError(f"its data is {data.dtype} {data.shape}, not uint8 (10000, 3072)")
     return torch.from_numpy(data.reshape(PER_BATCH, 3, 32, 32))

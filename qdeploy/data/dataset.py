@@ -1,4 +1,4 @@
-"""A data set, its two splits, and the step from raw bytes to what a network reads."""
+"""A data set, its two splits, and the conversion of raw bytes to a network's input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from qdeploy.recipe.data import Shape, Task
 class Split(ABC):
     """The training or the test images of a data set, with their labels.
 
-    Labels are one int64 for each image, (N,), or for segmentation one uint8 for each pixel,
-    (N, H, W); `Dataset.void` marks pixels that belong to no class.
+    Labels are one int64 per image, (N,), or for segmentation one uint8 per pixel, (N, H, W);
+    `Dataset.void` marks pixels that belong to no class.
     """
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Split(ABC):
 
     @abstractmethod
     def read(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images as the network is tested with, uint8 (N, C, H, W), not augmented, and labels.
+        """Images for evaluation, without augmentation, uint8 (N, C, H, W), and their labels.
 
         Raises:
             DataError: when a file cannot be read.
@@ -41,7 +41,7 @@ class Split(ABC):
 
 @dataclass(frozen=True)
 class MemorySplit(Split):
-    """A split that lies in memory, that of the machine or that of an accelerator.
+    """A split in memory, of the machine or of an accelerator.
 
     Args:
         images: uint8, (N, C, H, W), contiguous.
@@ -56,7 +56,6 @@ class MemorySplit(Split):
 
     @property
     def shape(self) -> Shape:
-        """See the base class."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
@@ -66,7 +65,6 @@ class MemorySplit(Split):
         return self.images.nbytes + self.labels.nbytes
 
     def read(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """See the base class."""
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
         return self.images[chosen], self.labels[chosen]
 
@@ -83,9 +81,9 @@ class Dataset:
         name: as in a recipe.
         train, test: the splits.
         classes: names, indexed by label.
-        task: one label for each image, or one for each pixel.
-        void: label of pixels that count neither in the loss nor in a metric, None where every
-            label is a class.
+        task: one label per image, or one per pixel.
+        void: label of pixels that are ignored in the loss and in metrics, None where every label is
+            a class.
     """
 
     name: str
@@ -102,7 +100,7 @@ class Dataset:
 
     @property
     def train_images(self) -> torch.Tensor:
-        """uint8, (N, C, H, W); only of a data set in memory, as the next three."""
+        """uint8, (N, C, H, W); only for a data set in memory, as the next three."""
         return _memory(self.train).images
 
     @property
@@ -128,67 +126,67 @@ def in_memory(
     classes: tuple[str, ...],
     void: int | None = None,
 ) -> Dataset:
-    """A data set of two pairs (images, labels), laid out as in `MemorySplit`; labels of three axes
-    make it a segmentation."""
+    """A data set from two pairs (images, labels), laid out as in `MemorySplit`; labels with three
+    axes make it one for segmentation."""
     task: Task = "segmentation" if test[1].dim() == 3 else "classification"
     return Dataset(name, MemorySplit(*train), MemorySplit(*test), classes, task, void)
 
 
 def place(
-    dataset: Dataset, device: torch.device, wish: Literal["auto", "yes", "no"], free: int
+    dataset: Dataset, device: torch.device, choice: Literal["auto", "yes", "no"], free: int
 ) -> Dataset:
-    """The data set with its splits on `device`, where batches are then cut and augmented too.
+    """The data set with its splits on `device`, where batches are then formed and augmented too.
 
     Args:
-        wish: `data.on_device` of the recipe. `auto` moves a data set in memory to an accelerator
-            when it takes at most a quarter of what is free there.
-        free: bytes that are free on the device.
+        choice: `data.on_device` of the recipe. `auto` moves a data set in memory to an accelerator
+            if it takes at most a quarter of the free memory there.
+        free: free memory of the device in bytes.
 
     Raises:
-        DataError: when `yes` is wished for and cannot be had.
+        DataError: for `yes` when it is not possible.
     """
-    if wish == "no":
+    if choice == "no":
         return dataset
     if not (isinstance(dataset.train, MemorySplit) and isinstance(dataset.test, MemorySplit)):
-        if wish == "yes":
+        if choice == "yes":
             raise DataError(
-                f"`{dataset.name}` cannot lie on the device",
+                f"`{dataset.name}` cannot be moved to the device",
                 where="data.on_device: yes",
-                why="it is read from its files batch by batch and never lies in memory as a whole",
-                do="write data.on_device: auto",
+                why="it is read from its files batch by batch and is never in memory as a whole",
+                do="set data.on_device: auto",
             )
         return dataset
     size = dataset.train.bytes + dataset.test.bytes
-    if wish == "yes" and size > free:
+    if choice == "yes" and size > free:
         raise DataError(
-            f"`{dataset.name}` takes {size / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are free "
-            f"on {device}",
+            f"`{dataset.name}` needs {size / 2**20:,.0f} MiB, but only {free / 2**20:,.0f} MiB are "
+            f"free on {device}",
             where="data.on_device: yes",
-            do="write data.on_device: auto",
+            do="set data.on_device: auto",
         )
-    if wish == "auto" and (device.type == "cpu" or size > free // 4):
+    if choice == "auto" and (device.type == "cpu" or size > free // 4):
         return dataset
     return replace(dataset, train=dataset.train.to(device), test=dataset.test.to(device))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device."""
+    """Free memory of a device, in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def input_codes(images: torch.Tensor, bits: int) -> torch.Tensor:
-    """The upper `bits` (1..8) of raw bytes: uint8 codes 0 .. 2**bits - 1, same shape."""
+    """The most significant `bits` (1..8) of raw bytes: uint8 codes 0 .. 2**bits - 1, same shape."""
     return images >> (8 - bits)
 
 
 def network_input(images: torch.Tensor, bits: int) -> torch.Tensor:
-    """What a network takes: float32 codes · 2**-bits, in [0, 1), exact; same shape as `images`."""
+    """Input of a network: float32 codes · 2**-bits, in [0, 1), exact; same shape as `images`."""
     return input_codes(images, bits).to(torch.float32) * 2.0**-bits
 
 
 def _memory(split: Split) -> MemorySplit:
     if not isinstance(split, MemorySplit):
-        raise InternalError("a data set that is read batch by batch was asked for as a whole")
+        raise InternalError("a data set that is read batch by batch was requested as a whole")
     return split

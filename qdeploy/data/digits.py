@@ -1,4 +1,4 @@
-"""Handwritten digits, 8x8, as they come with scikit-learn: 1,797 images, 10 classes.
+"""Handwritten digits, 8x8, included in scikit-learn: 1,797 images, 10 classes.
 
 Pixel values 0..16 become bytes min(16·value, 255). The split is stratified, 80 % for training,
 with seed 0.

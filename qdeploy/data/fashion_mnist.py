@@ -39,7 +39,7 @@ LAYOUT = "\n".join(
     [
         f"get the four files from {HOME} and lay them out like this:",
         *(f"    {FOLDER / stem}.gz   (MD5 {md5})" for stem, _, md5 in FILES),
-        "    (unpacked files without .gz will do as well)",
+        "    (unpacked files without .gz work as well)",
     ]
 )
 
@@ -66,7 +66,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
         try:
             array = read_idx(path)
             if array.shape != shape:
-                raise IdxError(f"it holds {array.shape} where {shape} is published")
+                raise IdxError(f"it has the shape {array.shape} where {shape} is published")
             if len(shape) == 1 and array.max() > 9:
                 first = int(np.argmax(array > 9))
                 raise IdxError(f"image {first} has the label {array[first]}, above 9")

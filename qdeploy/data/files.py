@@ -1,5 +1,5 @@
-"""What loaders of files share: reading images and masks, and saying which files are missing or are
-not the expected ones."""
+"""Shared by loaders of files: reading images and masks, and reporting files that are missing or not
+the expected ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image, UnidentifiedImageError
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
 
-NAMED = 5  # of many missing files, how many a message names
-# What PIL raises for files that are cut short, damaged or no images; a damaged PNG is a
-# SyntaxError to it.
+NAMED = 5  # a message names this many of many missing files
+# What PIL raises for files that are truncated, damaged or not images; for a damaged PNG it raises
+# SyntaxError.
 UNREADABLE = (
     OSError,
     UnidentifiedImageError,
@@ -48,7 +48,7 @@ def needed_folder(name: str, folder: Path | None, layout: str) -> Path:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
@@ -76,10 +76,10 @@ def check_counts(
     layout: str,
     observer: Observer,
 ) -> None:
-    """Refuse a set of another size than the published one, or note it where the recipe takes it.
+    """Reject a data set that is not of the published size, or note it where the recipe accepts it.
 
     Args:
-        counts: a folder or list, the number of images it has, and that of the published one.
+        counts: a folder or list, its number of images, and the published number.
         partial: `data.partial` of the recipe.
 
     Raises:
@@ -100,18 +100,18 @@ def check_counts(
     raise DataError(
         what,
         where=where,
-        why="accuracies on a part of the images are not those of the data set",
-        do="complete it, or take it as it is, for trying things out, with data.partial: true\n"
+        why="accuracies on part of the images are not accuracies on the data set",
+        do="complete it, or accept it as it is, for experiments, with data.partial: true\n"
         + layout,
     )
 
 
 def note_checksums(title: str, published: Sequence[tuple[Path, str]], observer: Observer) -> None:
-    """Say which files differ from the published ones by MD5, once in a process.
+    """Note which files differ from the published ones by MD5, once per process.
 
-    No reason to stop: damage shows in the formats themselves, and a copy packed anew, or one of
-    other images in the same layout, is as good to train on. Only accuracies are then not to be
-    compared with published ones.
+    This is not an error: damage shows in the formats themselves, and a recompressed copy, or other
+    images in the same layout, are as good to train on. Only the accuracies are then not comparable
+    with published ones.
     """
     if not _first_time(title):
         return
@@ -126,21 +126,21 @@ def note_checksums(title: str, published: Sequence[tuple[Path, str]], observer: 
 def note_tree(
     title: str, root: Path, names: Iterable[str], digest: str, observer: Observer
 ) -> None:
-    """Say that files are others than those of the project's own results, once in a process.
+    """Note that files differ from those of the project's own results, once per process.
 
     Args:
         names: the set's files, relative to `root`, with slashes.
-        digest: `tree_digest` of the files that `docs/results.md` comes from.
+        digest: `tree_digest` of the files behind the results in `docs/results.md`.
     """
     if _first_time(title) and tree_digest(root, names) != digest:
         observer.note(
             f"note: the files of {title} in {root} are not those of qdeploy's own results by MD5; "
-            "compare no accuracies with docs/results.md"
+            "do not compare accuracies with docs/results.md"
         )
 
 
 def tree_digest(root: Path, names: Iterable[str]) -> str:
-    """The MD5 of what `md5sum` writes for the files, sorted by name."""
+    """The MD5 of the output of `md5sum` for the files, sorted by name."""
     lines = [
         f"{hashlib.md5((root / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)
     ]
@@ -154,7 +154,7 @@ def _first_time(title: str) -> bool:
 
 
 def read_image(path: Path, title: str) -> Image.Image:
-    """A colour image, decoded.
+    """A decoded colour image.
 
     Raises:
         DataError: when it is damaged, naming it.
@@ -174,8 +174,8 @@ def read_mask(path: Path, title: str, size: tuple[int, int], classes: int, void:
         classes: labels are 0 .. classes - 1, or `void`.
 
     Raises:
-        DataError: when it is damaged, of another size, no mask of class numbers, or holds a number
-            that is no class; with the file, and the number and its place.
+        DataError: when it is damaged, of another size, not a mask of class numbers, or has a label
+            that is not a class; with the file, the label and its position.
     """
     try:
         with Image.open(path) as image:
@@ -185,24 +185,24 @@ def read_mask(path: Path, title: str, size: tuple[int, int], classes: int, void:
         raise unreadable(title, path, error) from error
     if mode not in ("L", "P"):
         raise DataError(
-            f"the mask `{path.name}` of {title} is no image of class numbers, but of mode {mode}",
+            f"the mask `{path.name}` of {title} has mode {mode} instead of class numbers",
             where=str(path),
-            do="masks are grey or palette PNG files whose pixel values are classes; colours have "
-            "to be turned into class numbers first",
+            do="masks are grey or palette PNG files whose pixel values are classes; convert "
+            "colours to class numbers first",
         )
     if mask.shape != (size[1], size[0]):
         raise DataError(
-            f"the mask `{path.name}` of {title} is {mask.shape[1]}x{mask.shape[0]}, and its image "
-            f"{size[0]}x{size[1]}",
+            f"the mask `{path.name}` of {title} is {mask.shape[1]}x{mask.shape[0]}, but its image "
+            f"is {size[0]}x{size[1]}",
             where=str(path),
-            do="image and mask have to have the same size; get both files again",
+            do="image and mask must have the same size; get both files again",
         )
     wrong = (mask >= classes) & (mask != void)
     if wrong.any():
         row, column = (int(axis[0]) for axis in np.nonzero(wrong))
         raise DataError(
-            f"the mask `{path.name}` of {title} holds the label {mask[row, column]}, which is no "
-            f"class",
+            f"the mask `{path.name}` of {title} has the label {mask[row, column]}, which is not a "
+            "class",
             where=f"{path}, row {row}, column {column}",
             why=f"classes are 0 to {classes - 1}, and {void} is void",
             do="get the file again, or map its labels to these classes",

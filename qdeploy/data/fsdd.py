@@ -1,7 +1,7 @@
 """Spoken digits (Free Spoken Digit Dataset): 3,000 recordings of six speakers at 8 kHz, as log-mel
-spectrograms; speakers that are tested are not trained on.
+spectrograms; training and test speakers are different ones.
 
-A file `digit_speaker_index.wav` holds one digit; digits are 0 to 9, indices 0 to 49.
+A file `digit_speaker_index.wav` is a recording of one digit; digits are 0 to 9, indices 0 to 49.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TRAIN_SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 TEST_SPEAKERS = ("theo", "yweweler")
 DIGITS, INDICES = 10, 50
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# `tree_digest` of the recordings behind docs/results.md; their home publishes no checksum.
+# `tree_digest` of the recordings used for docs/results.md; their home publishes no checksum.
 DIGEST = "bdbabe32fa657162edfdcdbd292aecd5"
 LAYOUT = "\n".join(
     [
         f"get the recordings from {HOME} and lay them out like this:",
         f"    {FOLDER}/DIGIT_SPEAKER_INDEX.wav   3,000 files: digits 0 to 9, indices 0 to 49,",
         f"    speakers {', '.join(TRAIN_SPEAKERS + TEST_SPEAKERS)}",
-        "for those behind docs/results.md, `export LC_ALL=C; md5sum *.wav | md5sum` there gives",
+        "for those used in docs/results.md, `export LC_ALL=C; md5sum *.wav | md5sum` there gives",
         f"    {DIGEST}",
     ]
 )
@@ -48,7 +48,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     `folder`/fsdd/recordings.
 
     Raises:
-        DataError: when recordings are missing, damaged, of another kind or of no digit.
+        DataError: when recordings are missing, damaged, of another format or not of a digit.
     """
     root = needed_folder("fsdd", folder, LAYOUT) / FOLDER
     names = _check_names(root, observer)
@@ -70,7 +70,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
 
 
 def read_wav(path: Path) -> npt.NDArray[np.float32]:
-    """Samples of a recording in [-1, 1), (N,).
+    """Samples of a recording, in [-1, 1), (N,).
 
     Raises:
         DataError: when it is damaged, empty, or not of one channel, 16 bits and 8 kHz.
@@ -81,23 +81,23 @@ def read_wav(path: Path) -> npt.NDArray[np.float32]:
             expected = file.getnframes() * file.getnchannels() * file.getsampwidth()
             raw = file.readframes(file.getnframes())
     except (OSError, EOFError, RuntimeError, wave.Error) as error:
-        reason = str(error) or "its header does not fit its length"
+        reason = str(error) or "its header does not match its length"
         raise unreadable(TITLE, path, reason, LAYOUT) from error
     if kind != (1, 16, RATE):
         raise DataError(
             f"the recording `{path.name}` has {kind[0]} channels of {kind[1]} bits at {kind[2]} Hz",
             where=str(path),
-            why="FSDD's have 1 channel of 16 bits at 8000 Hz",
+            why="recordings of FSDD have 1 channel of 16 bits at 8000 Hz",
             do=LAYOUT,
         )
     if not raw or len(raw) != expected:
-        raise unreadable(TITLE, path, f"it holds {len(raw)} of {expected} bytes", LAYOUT)
+        raise unreadable(TITLE, path, f"it has {len(raw)} of {expected} bytes", LAYOUT)
     return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _check_names(root: Path, observer: Observer) -> list[str]:
-    """The 3,000 names; missing recordings and those of no digit are refused, other speakers' and
-    takes noted."""
+    """The 3,000 names; missing recordings and those with a wrong digit are errors, additional
+    speakers and takes are noted."""
     found = {path.name for path in root.iterdir()} if root.is_dir() else set()
     speakers = TRAIN_SPEAKERS + TEST_SPEAKERS
     expected = [
@@ -116,9 +116,9 @@ def _check_names(root: Path, observer: Observer) -> list[str]:
             continue
         if int(parts[1]) >= DIGITS:
             raise DataError(
-                f"the recording `{name}` has the label {parts[1]}, which is no digit",
+                f"the recording `{name}` has the label {parts[1]}, which is not a digit",
                 where=str(root / name),
-                why="the number in front of the name is the digit that is spoken, 0 to 9",
+                why="the first number of the name is the spoken digit, 0 to 9",
                 do="rename or remove the file",
             )
         others += 1

@@ -3,7 +3,7 @@
 byte 0, 1   0, 0
 byte 2      element type, 8 = unsigned byte
 byte 3      number of axes
-then        one 32-bit length for each axis, then the elements, last axis fastest
+then        one 32-bit length per axis, then the elements, last axis fastest
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         try:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:
-            raise IdxError(f"its gzip stream is damaged or cut short ({error})") from error
+            raise IdxError(f"its gzip stream is damaged or truncated ({error})") from error
     if len(raw) < 4 or raw[:3] != bytes((0, 0, _UNSIGNED_BYTE)):
         raise IdxError(f"it does not start like an idx file of bytes (first bytes {raw[:4].hex()})")
     axes = raw[3]
@@ -44,5 +44,5 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise IdxError(f"its header ends after {len(raw)} of {start} bytes")
     shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(axes))
     if len(raw) - start != prod(shape):
-        raise IdxError(f"it holds {len(raw) - start} bytes where {shape} needs {prod(shape)}")
+        raise IdxError(f"it has {len(raw) - start} bytes where {shape} needs {prod(shape)}")
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()

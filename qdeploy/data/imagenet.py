@@ -1,9 +1,8 @@
-"""ImageNet (ILSVRC 2012) as folders of JPEG files, one for each class; read from its files batch by
-batch.
+"""ImageNet (ILSVRC 2012) as JPEG files in one folder per class; read from its files batch by batch.
 
 Training images: a crop of random area (8 to 100 %) and aspect ratio (3/4 to 4/3), scaled to the
 network's size, and mirrored with probability 1/2. Test images: the shorter side scaled to 256/224
-of the network's size, then the middle.
+of the network's size, then the centre cropped.
 """
 
 from __future__ import annotations
@@ -42,19 +41,19 @@ LAYOUT = "\n".join(
         "and lay them out by class, WNID being n01440764 and so on:",
         f"    {FOLDER}/train/WNID/*.JPEG   1,000 folders, 1,281,167 images",
         f"    {FOLDER}/val/WNID/*.JPEG     the same 1,000 folders, 50,000 images",
-        "another set in this layout gives its number of folders as data.classes",
+        "for another data set in this layout, set data.classes to its number of folders",
     ]
 )
 
 
 @dataclass(frozen=True)
 class FolderSplit(FileSplit):
-    """Images in folders by class.
+    """Images in one folder per class.
 
     Args:
-        root: holds the class folders.
+        root: folder of the class folders.
         folders: their names, by label.
-        files: file names as bytes, (N,); one array, since a million objects would be copied into
+        files: file names as bytes, (N,); one array, because a million objects would be copied into
             every worker process as their reference counts change.
         labels: int64 (N,).
         size: height and width of the images.
@@ -72,11 +71,9 @@ class FolderSplit(FileSplit):
 
     @property
     def shape(self) -> Shape:
-        """See the base class."""
         return 3, self.size, self.size
 
     def item(self, index: int, generator: torch.Generator | None) -> Batch:
-        """See the base class."""
         label = int(self.labels[index])
         path = self.root / self.folders[label] / os.fsdecode(bytes(self.files[index]))
         try:
@@ -95,9 +92,9 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     """The file names below `folder`/imagenet.
 
     Raises:
-        DataError: when folders are missing, empty or not as many as there are classes, and, with
-            1,000 classes, when there are not as many images as published and the recipe does not
-            say `data.partial`.
+        DataError: when folders are missing or empty, or their number is not that of the classes,
+            and, with 1,000 classes, when the number of images is not the published one and the
+            recipe does not set `data.partial`.
     """
     root, count = (
         needed_folder("imagenet", folder, LAYOUT) / FOLDER,
@@ -115,7 +112,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
         raise incomplete(TITLE, root, missing, LAYOUT)
     if len(everything) != count:
         raise DataError(
-            f"ImageNet holds {len(everything):,} class folders where {count:,} are expected",
+            f"ImageNet has {len(everything):,} class folders where {count:,} are expected",
             where=str(root),
             do=LAYOUT,
         )
@@ -140,10 +137,10 @@ def _folders(part: Path) -> list[str]:
     folders = sorted(name for name, is_folder in names if is_folder)
     if not folders and names:
         raise DataError(
-            f"`{part}` holds files and no class folders",
+            f"`{part}` contains files, not class folders",
             where=str(part),
             why="the label of an image is the name of its folder; the published archive of the "
-            "validation images has them all in one",
+            "validation images has them all in one folder",
             do="move every image into the folder of its class\n" + LAYOUT,
         )
     return folders
@@ -166,7 +163,7 @@ def _listed(part: Path, folders: list[str], size: int, bar: Meter, augmented: bo
         bar.advance(1)
     if empty:
         raise DataError(
-            f"ImageNet is incomplete: there are no images in {few(empty)}",
+            f"ImageNet is incomplete: no images in {few(empty)}",
             where=str(part),
             do=LAYOUT,
         )
@@ -177,7 +174,7 @@ def _listed(part: Path, folders: list[str], size: int, bar: Meter, augmented: bo
 
 
 def _middle(image: Image.Image, size: int) -> Image.Image:
-    """The middle square of the image with its shorter side at 256/224 of `size`."""
+    """The centre square of the image with its shorter side scaled to 256/224 of `size`."""
     short = round(size * 256 / 224)
     width, height = image.size
     _draft(image, min(width, height) / short)
@@ -201,7 +198,7 @@ def _resized_crop(image: Image.Image, size: int, generator: torch.Generator) -> 
             left, top = int(left_part * (width - wide + 1)), int(top_part * (height - tall + 1))
             box = (left, top, left + wide, top + tall)
             break
-    if box is None:  # a very long image: the largest middle part with an allowed aspect ratio
+    if box is None:  # an elongated image: the largest centre part with an allowed aspect ratio
         wide, tall = min(width, round(height * ASPECT[1])), min(height, round(width / ASPECT[0]))
         left, top = (width - wide) // 2, (height - tall) // 2
         box = (left, top, left + wide, top + tall)
@@ -213,12 +210,12 @@ def _resized_crop(image: Image.Image, size: int, generator: torch.Generator) -> 
 
 
 def _draft(image: Image.Image, shrink: float) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where it is shrunk by more anyway."""
+    """Decode a JPEG at 1/2, 1/4 or 1/8 of its size where it is reduced by more anyway."""
     if shrink >= 2:
         image.draft("RGB", (math.ceil(image.width / shrink), math.ceil(image.height / shrink)))
 
 
 def _scaled(image: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:
-    # The box after rounding may reach a hair beyond the image.
+    # After rounding the box may extend slightly beyond the image.
     box = (max(0.0, box[0]), max(0.0, box[1]), min(image.width, box[2]), min(image.height, box[3]))
     return image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=box)

@@ -1,4 +1,4 @@
-"""From a recipe's section `data`, or a name, to a data set."""
+"""From a recipe's section `data`, or the name of a data set, to the data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Load = Callable[[Path | None, Data, Observer], "Dataset"]
 
 
 def data_spec(data: str | Data) -> DataSpec:
-    """The specification of a data set, by name or as a recipe has it, with what it changes.
+    """The specification of a data set, by name or by a recipe's section, which may change it.
 
     Raises:
         UserError: for an unknown name.
@@ -33,17 +33,17 @@ def data_spec(data: str | Data) -> DataSpec:
 def load_dataset(
     data: str | Data, data_dir: Path | None = None, observer: Observer = SILENT
 ) -> Dataset:
-    """Load a data set; one that is large is only listed, and read batch by batch later.
+    """Load a data set; a large one is only listed, and read batch by batch later.
 
     Args:
         data: a name, or a recipe's section.
         data_dir: folder that holds the sets.
-        observer: told of files that are not the published ones, and of the progress of reading.
+        observer: gets notes about files that are not the published ones, and the progress.
 
     Raises:
         UserError: for an unknown name.
         DataError: for a set that needs a folder when none is given; for missing or damaged files,
-            naming them, their source and layout.
+            with their names, source and layout.
     """
     if isinstance(data, str):
         data = (DATASETS.load(data).section or Data).model_validate({"name": data})

@@ -1,4 +1,4 @@
-"""The built-in data sets: what recipes and networks have to know of each, and what loads it."""
+"""The built-in data sets: what recipes and networks need to know about each, and its loader."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@
     spectrum   power of a real Fourier transform of 256 points, 129 bins
     mel        32 triangular filters from 50 to 4000 Hz, m = 2595 · log10(1 + f / 700)
     level      10 · log10(power), relative to the recording's loudest cell
-    bytes      -63.75 dB and below is 0, 0 dB is 255: four codes for each dB
+    bytes      -63.75 dB and below is 0, 0 dB is 255: four codes per dB
 
-Recordings longer than 64 frames keep their middle; shorter ones lie in the middle of silence. The
-level is relative, since recordings of different microphones differ in loudness by more than words
-do.
+Recordings longer than 64 frames are cropped to their middle; shorter ones are padded with silence
+on both sides. The level is relative, because recordings of different microphones differ in loudness
+by more than words do.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def filters() -> npt.NDArray[np.float64]:
 
 
 def _middle(samples: Samples) -> Samples:
-    """The middle `SAMPLES` samples, with silence around them where there are fewer."""
+    """The middle `SAMPLES` samples, padded with silence on both sides where there are fewer."""
     extra = len(samples) - SAMPLES
     if extra >= 0:
         return samples[extra // 2 : extra // 2 + SAMPLES]

@@ -15,31 +15,30 @@ from qdeploy.data.augment import Batch
 from qdeploy.data.dataset import Split
 from qdeploy.errors import DataError
 
-AHEAD = 4  # batches that each worker decodes in advance
+PREFETCHED = 4  # batches that each worker decodes in advance
 
 
 class FileSplit(Split):
-    """A split that never lies in memory as a whole."""
+    """A split that is never in memory as a whole."""
 
     @abstractmethod
     def item(self, index: int, generator: torch.Generator | None) -> Batch:
         """One image, uint8 (C, H, W), and its label, int64 () or uint8 (H, W).
 
         Args:
-            generator: source of the augmentation's random numbers; None for the image as the
-                network is tested with.
+            generator: random numbers for the augmentation; None for the image without augmentation,
+                as in evaluation.
 
         Raises:
             DataError: when a file cannot be read, naming it.
         """
 
     def read(self, indices: Sequence[int]) -> Batch:
-        """See the base class."""
         items = [self.item(int(index), None) for index in indices]
         return torch.stack([image for image, _ in items]), torch.stack([y for _, y in items])
 
 
-# An image to decode: its index, and the seed of its augmentation, None for none.
+# An image to decode: its index, and the seed of its augmentation, None without augmentation.
 Wanted = tuple[int, int | None]
 
 
@@ -48,20 +47,20 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
     depend on the number of workers.
 
     Args:
-        batches: asked for as they are needed, so that they may be a generator.
-        workers: processes; 0 decodes here.
+        batches: consumed as needed, so that it may be a generator.
+        workers: number of processes; 0 decodes in this one.
 
     Raises:
         DataError: when a file cannot be read or a worker was killed.
     """
     loader: DataLoader[Any] = DataLoader(
-        _Items(split),  # type: ignore[arg-type]  # it has __getitem__, which is all that is used
+        _Items(split),  # type: ignore[arg-type]  # only __getitem__ is used
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=workers,
-        prefetch_factor=AHEAD if workers else None,
+        prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_collate,
-        # Without a generator a DataLoader draws its workers' seeds from the global one, which
-        # belongs to the training.
+        # Without a generator a DataLoader draws its workers' seeds from the global one, which is
+        # reserved for the training.
         generator=torch.Generator().manual_seed(0),
     )
     iterator = _started(loader)
@@ -71,13 +70,13 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         except StopIteration:
             return
         except (ConnectionError, EOFError, FileNotFoundError) as error:
-            # A batch lies in memory that its worker hands over when asked.
-            raise _killed("it left before it had handed over a batch") from error
+            # A batch is in memory of its worker, which passes it on when it is requested.
+            raise _killed("it ended before it had passed on a batch") from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise _killed(str(error).splitlines()[0]) from error
-        if isinstance(batch, _Trouble):
+        if isinstance(batch, _WorkerError):
             raise batch.error()
         yield batch
 
@@ -85,8 +84,9 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     """The loader's iterator, with its workers running.
 
-    The first one installs a handler of SIGCHLD that raises, wherever the program is, when a worker
-    dies. It is taken back: the iterator itself finds out within seconds, where it is expected.
+    The first one installs a SIGCHLD handler, which raises wherever the program happens to be when a
+    worker dies. The handler is removed: the iterator itself notices within seconds, at a place
+    where an error is expected.
     """
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
@@ -101,13 +101,13 @@ def _killed(why: str) -> DataError:
         "a process that decodes images was killed",
         where="data.workers",
         why=why,
-        do="see whether the machine ran out of memory or of shared memory (/dev/shm), and set "
-        "data.workers lower",
+        do="check whether the machine ran out of memory or of shared memory (/dev/shm), and reduce "
+        "data.workers",
     )
 
 
-class _Trouble:
-    """A DataError on its way from a worker; errors with keyword arguments do not pickle."""
+class _WorkerError:
+    """A DataError passed on by a worker; errors with keyword arguments cannot be pickled."""
 
     def __init__(self, error: DataError) -> None:
         self.what = error.what
@@ -126,19 +126,19 @@ class _Items:
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, wanted: Wanted) -> Batch | _Trouble:
-        index, seed = wanted
+    def __getitem__(self, request: Wanted) -> Batch | _WorkerError:
+        index, seed = request
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         try:
             return self.split.item(index, generator)
         except DataError as error:
-            return _Trouble(error)
+            return _WorkerError(error)
 
 
-def _collate(items: list[Batch | _Trouble]) -> Batch | _Trouble:
+def _collate(items: list[Batch | _WorkerError]) -> Batch | _WorkerError:
     good: list[Batch] = []
     for item in items:
-        if isinstance(item, _Trouble):
+        if isinstance(item, _WorkerError):
             return item
         good.append(item)
     return torch.stack([image for image, _ in good]), torch.stack([label for _, label in good])

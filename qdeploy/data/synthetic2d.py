@@ -11,11 +11,11 @@ it would spread the points over several semicircles, which the paper's figure 1 
 
 Test set: the plane is divided among the labels by distance: a point belongs to the semicircle
 whose radius k·r, k = 1 .. 10, is nearest to its distance from the centre, (0, 0) above and (r, 0)
-below the axis; points beyond the last ring belong to none. All points on the grid of the codes
-that belong to a label are tested.
+below the axis; points beyond the last ring belong to none. The test set is all points on the grid
+of the codes that belong to a label.
 
-Grid set: all points with 0 < x < 1 and 0 < y < 1, for pictures of what a network has learned; with
-0 < x < 1 and -1 < y < 0 the quarter that the paper's figures show.
+Grid set: all points with 0 < x < 1 and 0 < y < 1, for plots of what a network has learned; with
+0 < x < 1 and -1 < y < 0 the quadrant in the paper's figures.
 
 A network reads x and y as two channels of one pixel in 8-bit codes, value = (code - 128) / 100.
 """
@@ -37,7 +37,7 @@ TURNS = 5
 ON_A_SEMICIRCLE = 100
 SUBSAMPLES = 9
 NOISE = RADIUS / 3
-STEPS, OFFSET = 100, 128  # codes for a unit of length, and the code of 0
+STEPS, OFFSET = 100, 128  # codes per unit of length, and the code of 0
 SEED = 0
 CLASSES = ("spiral 0", "spiral 1")
 
@@ -47,7 +47,7 @@ Labels = npt.NDArray[np.int64]
 
 def core_samples() -> tuple[Points, Labels]:
     """Eq. 5 and 6: points (2000, 2) and labels (2000,)."""
-    # The middles of 100 equal angles: none lies on the axis, where two semicircles meet.
+    # The midpoints of 100 equal angles: none is on the axis, where two semicircles meet.
     angles = (np.arange(ON_A_SEMICIRCLE) + 0.5) * np.pi / ON_A_SEMICIRCLE
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     points, labels = [], []
@@ -68,11 +68,11 @@ def training_points(seed: int = SEED) -> tuple[Points, Labels]:
 
 
 def area_labels(points: Points) -> Labels:
-    """The label of the area in which each of (N, 2) points lies, -1 outside all: (N,)."""
+    """The label of the area that contains each of (N, 2) points, -1 outside all: (N,)."""
     x, y = points[:, 0], points[:, 1]
     above = y > 0
     distance = np.hypot(np.where(above, x, x - RADIUS), y)
-    # What lies midway belongs to the outer one, however its coordinates are rounded.
+    # A point midway belongs to the outer one, however its coordinates are rounded.
     ring = np.floor(distance / RADIUS + 0.5 + 1e-9).astype(np.int64)
     inside = ring <= 2 * TURNS
     ring = np.maximum(ring, 1)  # the innermost half disc belongs to the semicircle around it
@@ -87,8 +87,8 @@ def codes(points: Points) -> torch.Tensor:
 
 
 def grid(x: tuple[float, float] = (0, 1), y: tuple[float, float] = (0, 1)) -> Points:
-    """All representable points with x and y between the bounds, without these; (N, 2), the rows
-    from the largest y down and each from left to right, as a picture has them."""
+    """All representable points with x and y strictly between the bounds: (N, 2), rows from the
+    largest y down, each from left to right, as in an image."""
     axis, half = (np.arange(256) - OFFSET) / STEPS, 0.5 / STEPS
     columns = axis[(axis > x[0] + half) & (axis < x[1] - half)]
     rows = axis[(axis > y[0] + half) & (axis < y[1] - half)][::-1]

@@ -1,5 +1,5 @@
 """PASCAL VOC 2012 segmentation: 1,464 training and 1,449 validation images with masks, 20 classes
-and background; read from their files batch by batch."""
+and background; read from its files batch by batch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COUNTS = {"train": 1464, "val": 1449}
 LAYOUT = "\n".join(
     [
         f"get {ARCHIVE} (MD5 {ARCHIVE_MD5}) from {HOME} and unpack it to:",
-        f"    {FOLDER}/{LISTS}/train.txt     1,464 names, one a line",
+        f"    {FOLDER}/{LISTS}/train.txt     1,464 names, one per line",
         f"    {FOLDER}/{LISTS}/val.txt       1,449 names",
         f"    {FOLDER}/JPEGImages/NAME.jpg",
         f"    {FOLDER}/SegmentationClass/NAME.png   classes 0 to 20, and 255 for void",
@@ -64,8 +64,8 @@ LAYOUT = "\n".join(
 class VocSplit(FileSplit):
     """Images in a square of `size` pixels, with masks.
 
-    A test image larger than the square is scaled down to it; a smaller one lies in its middle. What
-    is beside it is grey, and void in the mask. Training images start from the same scale.
+    A test image larger than the square is scaled down to it; a smaller one is centred in it. The
+    area around it is grey, and void in the mask. Training images start from the same scale.
     """
 
     root: Path
@@ -78,11 +78,9 @@ class VocSplit(FileSplit):
 
     @property
     def shape(self) -> Shape:
-        """See the base class."""
         return 3, self.size, self.size
 
     def item(self, index: int, generator: torch.Generator | None) -> Batch:
-        """See the base class."""
         name = self.names[index]
         image = read_image(self.root / "JPEGImages" / f"{name}.jpg", TITLE)
         path = self.root / "SegmentationClass" / f"{name}.png"
@@ -101,12 +99,12 @@ class VocSplit(FileSplit):
 
 
 def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
-    """The lists below `folder`/VOCdevkit/VOC2012; that all their files are there is checked, images
+    """The lists below `folder`/VOCdevkit/VOC2012, after a check that all their files exist; images
     are read later.
 
     Raises:
-        DataError: when lists, images or masks are missing, a name is there twice, or lists are not
-            as long as published and the recipe does not say `data.partial`.
+        DataError: when lists, images or masks are missing, a name occurs twice, or the lists do not
+            have the published lengths and the recipe does not set `data.partial`.
     """
     root = needed_folder("voc2012", folder, LAYOUT) / FOLDER
     missing = [
@@ -119,9 +117,9 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
     both = sorted(set(names["train"]) & set(names["val"]))
     if both:
         raise DataError(
-            f"both lists of VOC 2012, train.txt and val.txt, have {few(both)}",
+            f"both lists of VOC 2012, train.txt and val.txt, contain {few(both)}",
             where=str(root / LISTS),
-            why="an image that is trained on says nothing when it is tested",
+            why="a test on training images says nothing about accuracy",
             do=LAYOUT,
         )
     counts = [
@@ -163,7 +161,7 @@ def _names(root: Path, part: str) -> list[str]:
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise DataError(
-            f"the list `{path.name}` of VOC 2012 has {few(twice)} more than once",
+            f"the list `{path.name}` of VOC 2012 contains {few(twice)} more than once",
             where=str(path),
             do="remove the lines that repeat a name, or get the list again\n" + LAYOUT,
         )

@@ -1,13 +1,13 @@
 """Residual blocks of two convolutions (Boo et al. 2020, figure 4 a and b).
 
-Both operands of an addition pass one signed quantizer, so that they lie on one grid: what an
-integer adder needs. R is that quantizer, A an activation quantizer behind a ReLU.
+Both operands of an addition go through one signed quantizer, so that they lie on one grid, as an
+integer adder needs. R is that quantizer, A an activation quantizer after a ReLU.
 
     basic    A(R(x or shortcut(x)) + R(norm(conv(A(norm(conv(x)))))))
              R belongs to the block; its output is an unsigned activation.
     preact   R(r + R(conv(A(norm(conv(a))))))        a = A(norm(r))
-             R belongs to the group: the residual stream r stays on its grid all through, and the
-             second R only saturates. Where shapes change r is R(shortcut(a)).
+             R belongs to the group: the residual stream r stays on its grid throughout, and the
+             second R only saturates. Where shapes change, r is R(shortcut(a)).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Projection(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions; the sum passes ReLU and activation quantizer."""
+    """Two 3x3 convolutions; the sum goes through ReLU and an activation quantizer."""
 
     def __init__(self, make: LayerFactory, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (N, inputs, H, W) -> activations (N, outputs, H / stride, W / stride)."""
         y = self.norm2(self.conv2(self.act1(self.norm1(self.conv1(x)))))
-        kept = x if self.shortcut is None else self.shortcut(x)
-        z: torch.Tensor = self.act(self.join(kept) + self.join(y))
+        skip = x if self.shortcut is None else self.shortcut(x)
+        z: torch.Tensor = self.act(self.join(skip) + self.join(y))
         return z
 
 
 class PreactBlock(nn.Module):
-    """Batch norm, ReLU and quantizer in front of each of two 3x3 convolutions."""
+    """Batch norm, ReLU and quantizer before each of two 3x3 convolutions."""
 
     def __init__(self, make: LayerFactory, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -73,15 +73,15 @@ class PreactBlock(nn.Module):
         """Residual stream (N, inputs, H, W) -> stream (N, outputs, H / stride, W / stride)."""
         a = self.act1(self.norm1(r))
         y = self.conv2(self.act2(self.norm2(self.conv1(a))))
-        kept = r if self.shortcut is None else stream(self.shortcut(a))
-        z: torch.Tensor = stream(kept + stream(y))
+        skip = r if self.shortcut is None else stream(self.shortcut(a))
+        z: torch.Tensor = stream(skip + stream(y))
         return z
 
 
 def projection(
     make: LayerFactory, inputs: int, outputs: int, stride: int, bare: bool = False
 ) -> Projection | None:
-    """The shortcut `shortcut` of a block; None where the shape stays."""
+    """The module `shortcut` of a block; None where the shape does not change."""
     if inputs == outputs and stride == 1:
         return None
     return Projection(make.at("shortcut"), inputs, outputs, stride, bare)

@@ -13,7 +13,7 @@ EXPANSION = 4
 
 
 class Bottleneck(nn.Module):
-    """The sum passes ReLU and activation quantizer."""
+    """The sum goes through ReLU and an activation quantizer."""
 
     def __init__(self, make: LayerFactory, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -35,13 +35,13 @@ class Bottleneck(nn.Module):
         y = self.act1(self.norm1(self.conv1(x)))
         y = self.act2(self.norm2(self.conv2(y)))
         y = self.norm3(self.conv3(y))
-        kept = x if self.shortcut is None else self.shortcut(x)
-        z: torch.Tensor = self.act(self.join(kept) + self.join(y))
+        skip = x if self.shortcut is None else self.shortcut(x)
+        z: torch.Tensor = self.act(self.join(skip) + self.join(y))
         return z
 
 
 class PreactBottleneck(nn.Module):
-    """Batch norm, ReLU and quantizer in front of each convolution."""
+    """Batch norm, ReLU and quantizer before each convolution."""
 
     def __init__(self, make: LayerFactory, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -62,6 +62,6 @@ class PreactBottleneck(nn.Module):
         a = self.act1(self.norm1(r))
         y = self.conv2(self.act2(self.norm2(self.conv1(a))))
         y = self.conv3(self.act3(self.norm3(y)))
-        kept = r if self.shortcut is None else stream(self.shortcut(a))
-        z: torch.Tensor = stream(kept + stream(y))
+        skip = r if self.shortcut is None else stream(self.shortcut(a))
+        z: torch.Tensor = stream(skip + stream(y))
         return z

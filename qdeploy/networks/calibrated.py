@@ -1,9 +1,9 @@
-"""Untrained networks whose codes are spread: for tests, benches and checks before any training.
+"""Untrained networks with well-distributed codes: for tests, benchmarks and checks before training.
 
-A network with drawn weights mostly carries constants: signals fade, a residual stream saturates,
-and one class wins for every frame. Here batch norms get drawn gains (some negative) and offsets,
-their statistics and every scale come from frames, and the head is drawn orthogonal to the mean of
-what reaches it, so that frames decide the class.
+A network with random weights mostly computes constants: signals fade, a residual stream saturates,
+and one class wins for every frame. Here batch norms get random gains (some negative) and offsets,
+their statistics and every scale come from frames, and the head is made orthogonal to the mean of
+its input, so that frames decide the class.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEGATIVE_GAINS = 0.15
 HEAD_ROUNDS = 20
 
 
-def random_frames(
+def pattern_frames(
     shape: tuple[int, int, int], count: int, seed: int, *, blobs: int = 5
 ) -> torch.Tensor:
     """Bytes, uint8 (count, C, H, W): smooth random patterns of varying contrast, and some noise.
@@ -32,8 +32,8 @@ def random_frames(
     Args:
         shape: (C, H, W).
         count: number of frames.
-        seed: of all choices.
-        blobs: about so many bright and dark areas fit across the frame.
+        seed: of all random numbers.
+        blobs: approximate number of bright and dark areas across the frame.
     """
     generator = torch.Generator().manual_seed(seed)
     channels, height, width = shape
@@ -53,7 +53,7 @@ def calibrated_random(
     shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
 ) -> nn.Module:
-    """The recipe's quantized network, untrained, in evaluation mode, calibrated as said above.
+    """The recipe's quantized network, untrained, in evaluation mode, calibrated as described above.
 
     Args:
         recipe: resolved; its own seed is not used.
@@ -65,14 +65,14 @@ def calibrated_random(
     network = build_network(seeded, quantized=True, shape=shape, classes=classes)
     size: tuple[int, int, int] = floating.input_shape  # type: ignore[assignment]
     bits = recipe.quantization.input_bits
-    frames = random_frames(size, CALIBRATION_FRAMES, seed)
+    frames = pattern_frames(size, CALIBRATION_FRAMES, seed)
     images = (frames >> (8 - bits)).float() * 2.0**-bits
     generator = torch.Generator().manual_seed(seed)
     _draw_norms(floating, generator)
     with torch.no_grad():
         _take_statistics(floating, images)
         start_from_float(network, floating, images, recipe.quantization, SAMPLES)
-        # The quantized network's statistics are its own; one pass settles one layer behind another.
+        # The quantized network has statistics of its own; each pass makes more layers consistent.
         for _ in range(STATISTICS_PASSES):
             _take_statistics(network, images)
         shorten_scales(network)
@@ -91,7 +91,7 @@ def _draw_norms(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _take_statistics(network: nn.Module, images: torch.Tensor) -> None:
-    """Mean and variance of every batch norm from these images alone."""
+    """Set mean and variance of every batch norm from these images alone."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:
@@ -104,10 +104,10 @@ def _take_statistics(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def _centre_head(network: nn.Module, images: torch.Tensor, quantization: Quantization) -> None:
-    """Take the mean of the features out of the head's weights, and set the head's scale.
+    """Make the head's weights orthogonal to the mean of the features, and set the head's scale.
 
-    Rounded to a few bits the weights have the mean in them again: what is left of it is taken out
-    of each row until its rounded weights are as free of it as they get.
+    Rounding to a few bits brings a component along the mean back: it is subtracted from each row
+    repeatedly, and the row with the smallest one is kept.
     """
     head: nn.Module = network.head  # type: ignore[assignment]
     seen: list[torch.Tensor] = []

@@ -12,7 +12,7 @@ from qdeploy.quant.layers import LayerFactory, Position
 
 
 class Stage(nn.Module):
-    """Convolution, batch norm, ReLU, max-pooling. Pooling comes last: then it works on codes."""
+    """Convolution, batch norm, ReLU, max-pooling. Pooling comes last, so that it works on codes."""
 
     def __init__(
         self, make: LayerFactory, inputs: int, stage: ConvStage, position: Position
@@ -73,15 +73,15 @@ class Convnet(nn.Module):
 
 
 def _extent(size: int, stage: ConvStage, index: int) -> int:
-    """Height or width behind a stage."""
+    """Height or width after a stage."""
     convolved = (size + 2 * stage.pads - stage.kernel) // stage.stride + 1
     pooled = convolved // stage.pool
     if size + 2 * stage.pads < stage.kernel or pooled < 1:
         raise RecipeError(
-            f"nothing is left of the image behind stage {index + 1}",
+            f"nothing is left of the image after stage {index + 1}",
             where=f"network.stages.{index}",
             why=f"{size} pixels with kernel {stage.kernel}, stride {stage.stride}, "
-            f"padding {stage.pads} and pooling {stage.pool} leave none",
+            f"padding {stage.pads} and pooling {stage.pool} leave no pixel",
             do="use fewer stages, a smaller kernel, stride or pooling, or more padding",
         )
     return pooled

@@ -1,8 +1,8 @@
-"""Segmentation in the manner of DeepLabV3 on MobileNetV2's features, without ASPP.
+"""Segmentation like DeepLabV3 on MobileNetV2's features, without ASPP.
 
-    stem, stage1, ..., top (1x1), head (1x1)      logits per pixel of a map `output_stride` coarser
+    stem, stage1, ..., top (1x1), head (1x1)      logits per pixel, `output_stride` times coarser
 
-With image-level features, as DeepLabV3 for MobileNetV2 was published, one quantizer Q, `join`, puts
+With image-level features, as published for DeepLabV3 on MobileNetV2, one quantizer Q, `join`, puts
 both operands of the concatenation on one grid:
 
     y = fuse([Q(relu(norm(top(x)))), Q(relu(norm(image(mean(x)))))])        mean over the whole map

@@ -1,4 +1,4 @@
-"""Fully connected networks (Boo et al. 2020, section 3.2), named there `width`-`layers`, where the
+"""Fully connected networks (Boo et al. 2020, section 3.2), called `width`-`layers` there, where the
 head counts as a layer: 200-4 has three hidden layers (81 thousand parameters, appendix A).
 
 h_1     = act(norm(W_1 · x))

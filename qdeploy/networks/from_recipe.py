@@ -25,19 +25,20 @@ def build_network(
 ) -> nn.Module:
     """The recipe's network with weights drawn from the recipe's seed.
 
-    It takes float32 (N, C, H, W), codes · 2**-input_bits, and gives logits (N, classes), for
-    segmentation (N, classes, H', W'); the attribute `input_shape` is (C, H, W). The global random
-    state is left as it was.
+    Its input is float32 (N, C, H, W), codes · 2**-input_bits, its output logits (N, classes), for
+    segmentation (N, classes, H', W'); the attribute `input_shape` is (C, H, W), and the last layer
+    is the attribute `head`. The global random state is restored.
 
     Args:
         recipe: resolved.
-        quantized: Brevitas layers, or their float twin with the same names.
-        shape: (channels, height, width); default that of the recipe's data set.
-        classes: default those of the data set.
+        quantized: with Brevitas layers, or in float with the same names.
+        shape: (channels, height, width); default: that of the recipe's data set.
+        classes: number of classes; default: that of the data set.
 
     Raises:
-        RecipeError: when the architecture does not fit the images, or when a pattern of
-            `quantization.layers` fits no layer.
+        RecipeError: when the architecture does not suit the images, or a pattern of
+            `quantization.layers` matches no layer.
+        UserError: when the network is one of another package that cannot be imported.
     """
     spec = data_spec(recipe.data)
     section = recipe.network

@@ -9,8 +9,8 @@ from qdeploy.quant.layers import LayerFactory, Position
 
 
 class Hidden(nn.Module):
-    """Fully connected layer, batch norm, ReLU; quantized here unless `shared` says that the network
-    quantizes all hidden layers on one grid."""
+    """Fully connected layer, batch norm, ReLU; with a quantizer of its own unless `shared`: the
+    network then quantizes all hidden layers on one grid."""
 
     def __init__(
         self,

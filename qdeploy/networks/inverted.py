@@ -1,11 +1,11 @@
 """Inverted residual blocks with linear bottlenecks (Sandler et al. 2018; Boo et al., figure 4 c).
 
     y = R(norm(project(A(norm(depthwise(A(norm(expand(x))))))))))
-    r = R(kept + y)                                 with a residual connection
+    r = R(skip + y)                                 with a residual connection
 
-R is the signed quantizer of the stage or group: all blocks of a stage put out codes on its grid.
-`kept` is x where that lies on the grid already, R(x) where it comes from another quantizer, and
-R(shortcut(x)) where shapes change and the network projects.
+R is the signed quantizer of the stage or group: the outputs of all blocks of a stage are codes on
+its grid. `skip` is x where x is on the grid already, R(x) where it comes from another quantizer,
+and R(shortcut(x)) where shapes change and the network projects.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class InvertedBlock(nn.Module):
         y = stream(self.norm3(self.project(y)))
         if self.residual == "none":
             return y
-        kept = x if self.shortcut is None else self.shortcut(x)
+        skip = x if self.shortcut is None else self.shortcut(x)
         if self.residual != "same":
-            kept = stream(kept)
-        z: torch.Tensor = stream(kept + y)
+            skip = stream(skip)
+        z: torch.Tensor = stream(skip + y)
         return z

@@ -2,8 +2,8 @@
 
     stem, stage1, stage2, ..., top, average, flatten, head
 
-Linear bottlenecks are signed; one quantizer `stageN.stream` serves all of a stage. ReLU stands for
-ReLU6: the activation quantizers clip at a learned value anyway.
+Linear bottlenecks are signed; one quantizer `stageN.stream` serves a whole stage. ReLU replaces
+ReLU6, because the activation quantizers clip at a learned value anyway.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from qdeploy.quant.layers import LayerFactory, Position
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, batch norm, ReLU; quantized here unless `shared` says that the network quantizes
-    this one and others on one grid."""
+    """Convolution, batch norm, ReLU; with a quantizer of its own unless `shared`: the network then
+    quantizes this output and others on one grid."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Stage(nn.Module):
         self.stream = make.stream("stream")
         self._order = [f"block{index + 1}" for index in range(stage.blocks)]
         for index, name in enumerate(self._order):
-            # By the stride without dilation: the weights of a strided network stay good.
+            # Decided by the stride without dilation, so that weights of the strided network fit.
             keeps = (stage.stride if index == 0 else 1) == 1 and inputs == outputs
             residual: Residual = "same" if index else "requantized"
             block = InvertedBlock(
@@ -81,10 +81,10 @@ class Stage(nn.Module):
 
 
 class Features(nn.Module):
-    """Base of the networks on MobileNetV2's features: stem and stages, as modules of its own.
+    """Base of the networks on MobileNetV2's features: stem and stages.
 
-    A stage that would make the map coarser than `output_stride` keeps its size; the blocks behind
-    its first one then dilate their kernels by the stride that is missing.
+    A stage that would exceed `output_stride` keeps the size of the map; the blocks after its first
+    one then dilate their kernels by the missing stride.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Residual networks: CIFAR's of three groups and ImageNet's of four, with five kinds of blocks.
+"""Residual networks: three groups for CIFAR, four for ImageNet, with five kinds of blocks.
 
     stem, group1, group2, ..., [norm, act,] average, flatten, head
 
-Blocks either put out activations (basic, bottleneck) or a signed residual stream, which one
-quantizer `groupN.stream` keeps on one grid inside each group; a stream ends in batch norm, ReLU and
-activation quantizer. The average is one sum per channel: its 1/N belongs to the scale.
+The output of a block is either activations (basic, bottleneck) or a signed residual stream, which
+one quantizer `groupN.stream` keeps on one grid within each group; a stream ends in batch norm, ReLU
+and an activation quantizer. The average is one sum per channel; its 1/N becomes part of the scale.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ STREAMS = frozenset({"preact", "preact-bottleneck", "depthwise"})
 
 
 class Stem(nn.Module):
-    """First layer with batch norm, quantizer and, on request, max-pooling.
+    """First layer with batch norm, quantizer and optional max-pooling.
 
-    Activations are rectified and quantized here. A stream is quantized by that of the first group:
-    in front of depthwise blocks behind a ReLU, in front of pre-activation blocks, which bring their
-    own, without. Pooling comes last: then it works on codes.
+    Activations are rectified and quantized here. A stream is quantized by the quantizer of the
+    first group: before depthwise blocks after a ReLU; before pre-activation blocks, which have
+    their own ReLU, without one. Pooling comes last, so that it works on codes.
     """
 
     def __init__(self, make: LayerFactory, inputs: int, network: ResnetNetwork) -> None:

@@ -1,4 +1,4 @@
-"""The built-in networks: the recipe's section of each, and what builds it.
+"""The built-in networks: the recipe's section of each, and the class that builds it.
 
 Widths, depths and block structures follow Boo, Shin & Sung 2020 (figure 4, tables 1, 4 and 5) and
 Sandler et al. 2018 for MobileNetV2.
@@ -37,19 +37,19 @@ class FcdnnNetwork(NetworkSection):
 
 
 class ConvStage(Section):
-    """Convolution, batch norm, ReLU and, on request, max-pooling."""
+    """Convolution, batch norm, ReLU and optional max-pooling."""
 
     channels: int = Field(ge=1, le=65536, description="output channels")
     kernel: int = Field(default=3, ge=1, le=31, description="height and width of the kernel")
     stride: int = Field(default=1, ge=1, le=31, description="vertical and horizontal stride")
     padding: int | None = Field(
-        default=None, ge=0, le=30, description="zeros on each side; default kernel // 2"
+        default=None, ge=0, le=30, description="zeros on each side; default: kernel // 2"
     )
     pool: int = Field(
         default=1,
         ge=1,
         le=31,
-        description="window and stride of the max-pooling behind it; 1 is none",
+        description="window and stride of the max-pooling after it; 1 is none",
     )
 
     @property
@@ -59,10 +59,10 @@ class ConvStage(Section):
 
 
 class ConvnetNetwork(NetworkSection):
-    """Stack of convolution stages, hidden fully connected layers and a linear head."""
+    """Convolution stages, hidden fully connected layers and a linear head."""
 
     type: Literal["convnet"]
-    stages: list[ConvStage] = Field(min_length=1, description="convolution stages in order")
+    stages: list[ConvStage] = Field(min_length=1, description="convolution stages, in order")
     hidden: list[Channels] = Field(
         default_factory=list, description="widths of the fully connected layers before the head"
     )
@@ -70,7 +70,8 @@ class ConvnetNetwork(NetworkSection):
 
 class ResnetNetwork(NetworkSection):
     """Residual network: stem, groups of blocks, average pooling, head. Channels double and the
-    stride is 2 at the start of every group but the first; 1x1 projections where shapes change."""
+    stride is 2 at the start of every group but the first; shortcuts are 1x1 projections where
+    shapes change."""
 
     type: Literal["resnet"]
     block: Literal["basic", "preact", "depthwise", "bottleneck", "preact-bottleneck"] = Field(
@@ -80,11 +81,11 @@ class ResnetNetwork(NetworkSection):
         default=None,
         ge=5,
         le=2000,
-        description="layers of a network of three equal groups: 6n+2 with blocks of two layers, "
+        description="number of layers, for three equal groups: 6n+2 with blocks of two layers, "
         "9n+2 with blocks of three; give this or `blocks`",
     )
     blocks: list[Annotated[int, Field(ge=1, le=500)]] | None = Field(
-        default=None, min_length=1, max_length=8, description="blocks in each group"
+        default=None, min_length=1, max_length=8, description="number of blocks in each group"
     )
     width: int = Field(default=16, ge=1, le=8192, description="channels of the first group")
     multiplier: float = Field(default=1.0, gt=0, le=64, description="factor of all widths")
@@ -96,13 +97,13 @@ class ResnetNetwork(NetworkSection):
         default=6,
         ge=1,
         le=64,
-        description="hidden channels of a depthwise block for each output channel",
+        description="hidden channels of a depthwise block per output channel",
     )
 
     @model_validator(mode="after")
     def _one_depth(self) -> ResnetNetwork:
         if (self.depth is None) == (self.blocks is None):
-            raise ValueError("a resnet takes either `depth` or `blocks`, and not both")
+            raise ValueError("a resnet takes either `depth` or `blocks`, not both")
         layers = 3 * LAYERS_PER_BLOCK[self.block]
         if self.depth is not None and (self.depth < layers + 2 or (self.depth - 2) % layers):
             raise ValueError(
@@ -121,7 +122,7 @@ class ResnetNetwork(NetworkSection):
 
     @property
     def widths(self) -> list[int]:
-        """Channels of each group; bottleneck blocks put out four times as many."""
+        """Channels of each group; the outputs of bottleneck blocks have four times as many."""
         first = max(1, round(self.width * self.multiplier))
         return [first << index for index in range(len(self.groups))]
 
@@ -129,7 +130,7 @@ class ResnetNetwork(NetworkSection):
 class InvertedStage(Section):
     """Inverted residual blocks of one width: 1x1 expansion, 3x3 depthwise, linear 1x1."""
 
-    expansion: int = Field(ge=1, le=64, description="hidden channels for each input channel")
+    expansion: int = Field(ge=1, le=64, description="hidden channels per input channel")
     channels: int = Field(ge=1, le=8192, description="output channels before the multiplier")
     blocks: int = Field(ge=1, le=256, description="number of blocks")
     stride: int = Field(default=1, ge=1, le=4, description="stride of the first block")
@@ -150,7 +151,7 @@ def _mobilenet_stages() -> list[InvertedStage]:
 
 
 class InvertedFeatures(Section):
-    """What MobileNetV2 and the networks on its features have in common."""
+    """Settings of MobileNetV2 that networks on its features share."""
 
     multiplier: float = Field(default=1.0, gt=0, le=16, description="factor of all widths")
     divisor: int = Field(
@@ -160,18 +161,18 @@ class InvertedFeatures(Section):
         default=32, ge=1, le=8192, description="channels of the first layer before the multiplier"
     )
     stages: list[InvertedStage] = Field(
-        default_factory=_mobilenet_stages, min_length=1, description="stages in order"
+        default_factory=_mobilenet_stages, min_length=1, description="stages, in order"
     )
 
     def scaled(self, channels: int) -> int:
-        """`channels` times the multiplier, to a multiple of the divisor, less than 10 % smaller."""
+        """`channels` times the multiplier, as a multiple of the divisor, less than 10 % smaller."""
         wanted = channels * self.multiplier
         rounded = max(self.divisor, int(wanted + self.divisor / 2) // self.divisor * self.divisor)
         return rounded + self.divisor if rounded < 0.9 * wanted else rounded
 
 
 class MobilenetV2Network(NetworkSection, InvertedFeatures):
-    """MobileNetV2 with ReLU; for images of 32 pixels the stem keeps the size."""
+    """MobileNetV2 with ReLU; by default the stem has stride 1, for images of 32x32 pixels."""
 
     type: Literal["mobilenetv2"]
     stem_stride: int = Field(default=1, ge=1, le=2, description="stride of the first layer")
@@ -179,26 +180,24 @@ class MobilenetV2Network(NetworkSection, InvertedFeatures):
         default=1280,
         ge=1,
         le=65536,
-        description="channels in front of the pooling; grow with a multiplier above 1 only",
+        description="channels before the pooling; scaled by a multiplier above 1 only",
     )
 
 
 class DeeplabNetwork(NetworkSection, InvertedFeatures):
-    """Segmentation: MobileNetV2's features, a 1x1 convolution, and logits per pixel. Where a stage
-    would make the map coarser than `output_stride`, it dilates its kernels instead."""
+    """Segmentation: MobileNetV2's features, a 1x1 convolution, and logits per pixel. A stage that
+    would exceed `output_stride` dilates its kernels instead of striding."""
 
     type: Literal["deeplab"]
     stem_stride: int = Field(default=2, ge=1, le=2, description="stride of the first layer")
     output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
-        default=16, description="pixels of the image for each pixel of the logits"
+        default=16, description="image pixels per pixel of the logits, in each direction"
     )
-    top_channels: int = Field(
-        default=256, ge=1, le=65536, description="channels in front of the head"
-    )
+    top_channels: int = Field(default=256, ge=1, le=65536, description="channels before the head")
     image_pooling: bool = Field(
         default=False,
-        description="join the mean of the whole map to every pixel, as published for MobileNetV2; "
-        "not for hardware, which would have to keep the map until its last pixel",
+        description="concatenate the mean of the whole map to every pixel, as published for "
+        "MobileNetV2; not for hardware, which would have to store the map until its last pixel",
     )
 
 

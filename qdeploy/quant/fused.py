@@ -7,14 +7,14 @@
     dy/dx = 1                                      weights: eq. (4) of Boo et al. 2020 applies the
                                                    quantized weight's gradient to the float weight
 
-PACT (Choi et al. 2018, eq. 3) lets only clipped values move the clip α = hi·Δ and stops at α
-itself, not half a step beyond:
+In PACT (Choi et al. 2018, eq. 3) only clipped values contribute to the gradient of the clipping
+value α = hi·Δ, and clipping starts at α itself, not half a step beyond:
 
-    dy/dα = sign of the clip where t >= hi or t <= lo, else 0       (t <= lo with a sign only)
+    dy/dα = sign of the clip where t >= hi or t <= lo, else 0       (t <= lo if signed only)
     dy/dx = 1     where lo < t < hi, else 0
 
-The forward pass is the same four operations as Brevitas', so the values are the same bits. Outside
-of training, and on export, Brevitas' own code runs.
+The forward pass is the same four operations as in Brevitas, so the values are bit-identical.
+Outside of training, and on export, Brevitas' own code runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Quantize(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, through: bool
     ) -> torch.Tensor:
-        # Under autocast x may have 8 significant bits: codes and gradients are float32's.
+        # Under autocast x may have 8 significant bits; codes and gradients are computed in float32.
         ctx.given = x.dtype
         t = _full(x) / step
         ctx.save_for_backward(t, step)
@@ -74,7 +74,7 @@ class _Pact(torch.autograd.Function):
 
 
 def _full(values: torch.Tensor) -> torch.Tensor:
-    """float32 where mixed precision gave less; anything else as it is."""
+    """As float32 where mixed precision gave less; anything else unchanged."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
@@ -90,7 +90,7 @@ class FusedIntQuant(IntQuant):
         bit_width: torch.Tensor,
         x: torch.Tensor,
     ) -> torch.Tensor:
-        """Quantized `x` in its own units."""
+        """`x` quantized, in the units of `x`."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(scale, zero_point, bit_width, x)
         return self._quantized(x, scale, int(self.min_int(bit_width)), int(self.max_int(bit_width)))
@@ -103,15 +103,14 @@ class FusedIntQuant(IntQuant):
 
 
 class FusedClippedQuant(FusedIntQuant):
-    """The same for signed activations: their clip stops the gradient, as for unsigned ones."""
+    """For signed activations: clipping stops the gradient, as for unsigned ones."""
 
     clips_gradient = True
 
 
 class FusedPactQuant(FusedIntQuant):
-    """Activations whose clip has PACT's gradient."""
+    """For activations whose clipping value has PACT's gradient."""
 
     def _quantized(self, x: torch.Tensor, scale: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-        """See the base class."""
         quantized: torch.Tensor = _Pact.apply(x, scale, lo, hi)
         return quantized

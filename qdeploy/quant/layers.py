@@ -1,10 +1,10 @@
-"""The layers networks are built from, once in float and once quantized, with the same names.
+"""The layers that networks are built from, in float and quantized, with the same names.
 
-A factory makes one kind or the other, so that a network is written once and the state of its float
-version loads into its quantized version. Layers return plain tensors.
+A factory makes either kind, so that a network is written once and the state of its float version
+loads into its quantized version. Layers return plain tensors.
 
-Every layer is made under the name it gets in the network: bit widths may be given by name. `at`
-goes into a module:
+Every layer is made with its name in the network, because bit widths may be given by name. `at`
+enters a module:
 
     make.conv("conv", 3, 16, 3, 1, 1, "first")     conv
     make.at("group1").relu("act")                  group1.act
@@ -37,9 +37,9 @@ class LayerFactory:
 
     Args:
         quantization: bit widths and scales.
-        quantized: Brevitas layers when true, torch's own otherwise and where the width is `float`.
-        prefix: the module the layers are made for, with a dot behind it.
-        used: name patterns of the recipe, with the key, that some layer has taken; shared by all
+        quantized: make Brevitas layers; torch's own if false, or where the width is `float`.
+        prefix: the module that the layers are made for, with a dot at the end.
+        used: name patterns of the recipe, with the key, that matched a layer; shared by all
             factories of a network.
     """
 
@@ -99,7 +99,7 @@ class LayerFactory:
         return linear
 
     def relu(self, name: str) -> nn.Module:
-        """ReLU with an unsigned quantizer behind it."""
+        """ReLU followed by an unsigned quantizer."""
         quantizer = self._unsigned(name)
         if quantizer is None:
             return nn.ReLU()
@@ -116,7 +116,7 @@ class LayerFactory:
         """Signed quantizer of residual branches and linear bottlenecks; the identity in float.
 
         Raises:
-            RecipeError: for one bit, which leaves no code for either sign.
+            RecipeError: for one bit, which has no codes of both signs.
         """
         q = self.quantization
         default: Width = "float" if q.activation_bits == "float" else q.residual_bits
@@ -125,7 +125,7 @@ class LayerFactory:
             raise RecipeError(
                 f"the signed quantizer `{self.prefix}{name}` cannot have 1 bit",
                 where="quantization.layers",
-                why="one bit of two's complement holds 0 and -1",
+                why="one bit of two's complement is 0 or -1",
                 do="give it 2 bits or more",
             )
         if not self.quantized or bits == "float":
@@ -136,7 +136,7 @@ class LayerFactory:
         return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
 
     def check_patterns(self) -> None:
-        """Refuse patterns of the recipe that no layer has taken.
+        """Reject patterns of the recipe that matched no layer.
 
         Raises:
             RecipeError: names the pattern.
@@ -145,15 +145,15 @@ class LayerFactory:
             for kind in settings.model_dump(exclude_none=True):
                 if (pattern, kind) not in self.used:
                     raise RecipeError(
-                        f"no layer that takes `{kind}` has a name that fits `{pattern}`",
+                        f"no layer that takes `{kind}` has a name that matches `{pattern}`",
                         where="quantization.layers",
-                        why="its width would silently stay as it is",
-                        do="name layers in full, such as group1.block1.conv1, "
-                        "or with wildcards, such as group1.*",
+                        why="the width would silently have no effect",
+                        do="give full names, such as group1.block1.conv1, or use wildcards, "
+                        "such as group1.*",
                     )
 
     def _weights(self, name: str, position: Position) -> dict[str, Any]:
-        """Keywords of a layer with quantized weights; none for float weights."""
+        """Keyword arguments for a layer with quantized weights; none for float weights."""
         q = self.quantization
         widths: dict[Position, Width] = {
             "first": q.first_layer_bits,
@@ -167,7 +167,7 @@ class LayerFactory:
         quantizer = weight_quantizer(
             bits,
             power_of_two=q.scale == "power_of_two",
-            # The head's logits keep one scale: integer logits are then comparable.
+            # All logits have one scale, so that integer logits are comparable.
             per_channel=q.weight_scaling == "per_channel" and position != "last",
             all_levels=q.weight_levels == "all",
         )
@@ -185,7 +185,7 @@ class LayerFactory:
     def _bits(
         self, name: str, kind: Literal["weight_bits", "activation_bits"], default: Width
     ) -> Width:
-        """The width of the last pattern that fits the name and gives one."""
+        """The width of the last pattern that matches the name and gives one."""
         for pattern, settings in self.quantization.layers.items():
             given: Width | None = getattr(settings, kind)
             if given is not None and fnmatchcase(self.prefix + name, pattern):

@@ -1,8 +1,8 @@
-"""One-bit unsigned activations, exported as what they are.
+"""Export of one-bit unsigned activations.
 
-Brevitas 0.13 exports every one-bit quantizer as QONNX `BipolarQuant`, whose values are -Δ and +Δ;
-unsigned codes are 0 and 1. A proxy class of our own lets Brevitas' exporter find the handler below,
-which writes an ordinary unsigned `Quant` node.
+Brevitas 0.13 exports every one-bit quantizer as QONNX `BipolarQuant`, whose values are -Δ and +Δ,
+but unsigned codes are 0 and 1. With a proxy class of our own, Brevitas' exporter finds the handler
+below, which writes an ordinary unsigned `Quant` node.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from brevitas.proxy import ActQuantProxyFromInjector
 
 
 class OneBitActProxy(ActQuantProxyFromInjector):
-    """Brevitas' proxy under another name; give it to an injector as `proxy_class`."""
+    """Brevitas' proxy under another name; passed to an injector as `proxy_class`."""
 
 
 class OneBitActHandler(BrevitasActQuantProxyHandler):
-    """Exports an `OneBitActProxy` as an unsigned `Quant`."""
+    """Exports a `OneBitActProxy` as an unsigned `Quant`."""
 
     handled_layer = OneBitActProxy
 
     def prepare_for_export(self, module: Any) -> None:
-        """Collect what the node needs; called by Brevitas."""
+        """Collect the attributes of the node; called by Brevitas."""
         super().prepare_for_export(module)
         self.quant_op = BrevitasQuantOp
 
 
-# Ahead of the handler of the base class, in case Brevitas looks for subclasses.
+# Before the handler of the base class, in case Brevitas also accepts subclasses.
 if OneBitActHandler not in QONNXManager.handlers:
     QONNXManager.handlers.insert(0, OneBitActHandler)

@@ -1,18 +1,18 @@
 """Brevitas quantizers with explicit scales.
 
-Every scale is a plain parameter whose start is set from outside (`set_step`), not from statistics
-gathered on the first batches: a network loads from its state alone, and the start is the one that
-`step_size` computed from the float network.
+Every scale is a plain parameter whose initial value is set explicitly (`set_step`), not from
+statistics of the first batches: a network loads from its state alone, and the initial value is the
+one that `step_size` computed from the float network.
 
     weights      signed, narrow range: codes -(2**(b-1) - 1) .. 2**(b-1) - 1
                  or all levels:        codes -2**(b-1) .. 2**(b-1) - 1
                  1 bit:                codes -1 and +1
-    activations  unsigned: codes 0 .. 2**b - 1, learned clip (PACT: the parameter is the clip value)
+    activations  unsigned: codes 0 .. 2**b - 1, learned clipping value (the parameter, as in PACT)
                  signed, narrow range: residual streams and linear bottlenecks
     input        unsigned, constant scale 2**-b
 
-Brevitas keeps a threshold: Δ = threshold / n with n the number of codes above 0 for float scales (2
-to the power of b-1 with all levels) and the next power of two for power-of-two scales, where the
+Brevitas stores a threshold: Δ = threshold / n, where n is the number of codes above 0 for float
+scales (2**(b-1) with all levels), and the next power of two for power-of-two scales, where the
 parameter is log2(threshold). Binary weights have n = 1.
 """
 
@@ -42,7 +42,7 @@ SMALLEST_THRESHOLD = 1e-8
 
 
 class LearnedScale(ExtendedInjector):
-    """One scale a tensor, a parameter whose start is set later."""
+    """One scale per tensor, a parameter whose initial value is set later."""
 
     scaling_impl_type = ScalingImplType.PARAMETER
     restrict_scaling_type = RestrictValueType.FP
@@ -59,7 +59,7 @@ class LearnedWeight(LearnedScale, NarrowIntQuant, WeightQuantSolver):
 
 
 class LearnedBinaryWeight(LearnedScale, WeightQuantSolver):
-    """Weights ±Δ with a learned scale; zero counts as positive. The gradient passes the sign."""
+    """Weights ±Δ with a learned scale; zero counts as positive. Straight-through gradient."""
 
     quant_type = QuantType.BINARY
     signed = True
@@ -67,14 +67,14 @@ class LearnedBinaryWeight(LearnedScale, WeightQuantSolver):
 
 
 class LearnedActivation(LearnedScale, UintQuant, ActQuantSolver):
-    """Unsigned activations with a learned clip."""
+    """Unsigned activations with a learned clipping value."""
 
     int_quant = FusedIntQuant
     bit_width = 8
 
 
 class LearnedSignedActivation(LearnedScale, NarrowIntQuant, ActQuantSolver):
-    """Signed narrow-range activations with a learned clip."""
+    """Signed narrow-range activations with a learned clipping value."""
 
     int_quant = FusedClippedQuant
     bit_width = 8
@@ -106,7 +106,7 @@ def weight_quantizer(
 
 
 def activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -> type:
-    """Quantizer class for `act_quant=`; `bits` 1..8, `pact` gives the clip PACT's gradient."""
+    """Quantizer class for `act_quant=`; `bits` 1..8, `pact`: with PACT's gradient for clipping."""
     return LearnedActivation.let(
         bit_width=bits, **_proxy(bits), **_restriction(power_of_two), **_clip(pact)
     )
@@ -143,7 +143,7 @@ def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
         scaling.value.copy_(threshold.reshape(scaling.value.shape))
 
 
-def codes_of(proxy: nn.Module) -> tuple[int, int]:
+def code_range(proxy: nn.Module) -> tuple[int, int]:
     """Lowest and highest code of a quantizer; binary weights have only these two."""
     quantizer = tensor_quantizer(proxy)
     if isinstance(quantizer, BinaryQuant):
@@ -162,7 +162,7 @@ def is_quantized(layer: nn.Module) -> bool:
 
 
 def fix_weight_steps(network: nn.Module) -> None:
-    """Take the scales of all weights out of training."""
+    """Exclude the scales of all weights from training."""
     for layer in network.modules():
         if is_quantized(layer):
             proxy: Any = layer.weight_quant
@@ -183,7 +183,7 @@ def tensor_quantizer(proxy: nn.Module) -> Any:
     inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
     quantizer = getattr(inner, "tensor_quant", None)
     if quantizer is None:
-        raise InternalError(f"a {type(proxy).__name__} without a quantizer was asked for its scale")
+        raise InternalError(f"a {type(proxy).__name__} without a quantizer has no scale")
     return quantizer
 
 
@@ -204,6 +204,6 @@ def _restriction(power_of_two: bool) -> dict[str, Any]:
         return {}
     return {
         "restrict_scaling_type": RestrictValueType.POWER_OF_TWO,
-        # The nearest power: Brevitas' default rounds up and would double a start computed here.
+        # Nearest power: Brevitas' default rounds up and would double an initial value set here.
         "restrict_value_float_to_int_impl": RoundSte,
     }

@@ -1,4 +1,4 @@
-"""Activation scales with few significant bits, so that float levels compute codes exactly.
+"""Activation scales with few significant bits, so that float computations give exact codes.
 
 Where codes are quantized again without a layer in between (a shortcut, a residual sum, its half),
 the value is n·s for an integer n, and its code is that of n·s/t. With the significands of s and t
@@ -7,8 +7,8 @@ division then gives exactly, or is at least 2^-(b + 1) away from one, far more t
 torch and the QONNX executor agree with the integers. With 24 bits in s they do not: half of an odd
 sum on the sum's own grid is always a tie, and n·s is rounded to one of its sides.
 
-A scale moves by 2^-b of its value at most; powers of two stay as they are. Training ends with
-this, before the last evaluation, so that what is exported is what was measured.
+A scale changes by at most 2^-b of its value; powers of two do not change. This is the last step of
+training before the final evaluation, so that the exported network is the one that was measured.
 """
 
 from __future__ import annotations

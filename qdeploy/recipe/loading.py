@@ -1,5 +1,5 @@
 """Reading recipes: files with their bases, `--set` overrides, and messages that name the line and
-the cure."""
+the fix."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from qdeploy.errors import RecipeError
 from qdeploy.recipe.explain import explain
 from qdeploy.recipe.inherit import BASE, read_with_bases
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.source import Location, construct, places
+from qdeploy.recipe.yaml_tree import KeyPath, construct, lines_by_key
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe on top of its base, and apply overrides such as `training.epochs=3` or
+    """Read a recipe with its bases, and apply overrides such as `training.epochs=3` or
     `phases.0.epochs=3`.
 
-    Lists take an index, and `phases` also the name of a phase. Values are YAML.
+    List items are addressed by index, named ones such as `phases` also by name. Values are YAML.
 
     Raises:
-        RecipeError: for a file that cannot be read, broken YAML, an unknown key, a value out of
-            range or an override that fits nowhere, with file and line where there is one.
+        RecipeError: for a file that cannot be read, invalid YAML, an unknown key, a value out of
+            range or an override that matches nothing, with file and line where there is one.
     """
     path = Path(path)
     root = read_with_bases(path)
-    data, found = construct(root, path), places(root)
-    set_here: dict[Location, str] = {}
+    data, found = construct(root, path), lines_by_key(root)
+    set_here: dict[KeyPath, str] = {}
     for override in overrides:
         set_here[_apply(data, override)] = override
     try:
@@ -43,7 +43,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, all defaults written out; `load_recipe` reads it back equal."""
+    """The resolved recipe as YAML with all defaults; `load_recipe` reads back an equal recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -52,8 +52,8 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_text(path, dump_recipe(recipe))
 
 
-def _apply(data: dict[str, Any], override: str) -> Location:
-    """Put one `a.b.c=value` into `data`; the location it went to."""
+def _apply(data: dict[str, Any], override: str) -> KeyPath:
+    """Put one `a.b.c=value` into `data`; returns its keys."""
     dotted, equals, text = override.partition("=")
     parts = [part.strip() for part in dotted.split(".")]
     if not equals or not all(parts):
@@ -64,10 +64,10 @@ def _apply(data: dict[str, Any], override: str) -> Location:
         )
     if parts == [BASE]:
         raise RecipeError(
-            "`base` cannot be set from outside",
+            "`base` cannot be set by an override",
             where=f"--set {override}",
-            why="the recipe's own lines are changes to its base",
-            do="write a recipe of two lines that names the base",
+            why="the rest of the recipe is written as changes to its base",
+            do="write a recipe of two lines, `name` and `base`",
         )
     try:
         value = yaml.safe_load(text)
@@ -75,7 +75,7 @@ def _apply(data: dict[str, Any], override: str) -> Location:
         raise RecipeError(
             f"the value of `{dotted}` is not valid YAML",
             where=f"--set {override}",
-            do="put quotes around the value",
+            do="put the value in quotes",
         ) from error
     here: Any = data
     keys: list[str | int] = []
@@ -91,12 +91,12 @@ def _apply(data: dict[str, Any], override: str) -> Location:
 
 
 def _key(here: Any, part: str, override: str) -> str | int:
-    """`part` as a key of `here`: a list's index, or the position of the item with that name."""
+    """`part` as a key of `here`: of a list the index, also of the item with that name."""
     if isinstance(here, dict):
         return part
     if not isinstance(here, list):
         raise RecipeError(
-            f"`{part}` lies inside a plain value, which has no keys",
+            f"`{part}` is inside a plain value, which has no keys",
             where=f"--set {override}",
             do="check the dotted path against the recipe",
         )
@@ -114,9 +114,9 @@ def _key(here: Any, part: str, override: str) -> str | int:
 
 
 def _where(
-    keys: Location, path: Path, found: dict[Location, str], set_here: dict[Location, str]
+    keys: KeyPath, path: Path, found: dict[KeyPath, str], set_here: dict[KeyPath, str]
 ) -> str:
-    """The override or the file and line behind a location; the nearest enclosing one there is."""
+    """The override, or the file and line, that gave the keys or the nearest section around them."""
     for end in range(len(keys), -1, -1):
         for location, override in set_here.items():
             if location == keys[:end] and end:

@@ -1,7 +1,7 @@
 """The recipe's sections, their defaults and ranges.
 
 Defaults follow Boo, Shin & Sung 2020 where the paper states a value (sections 5.2 and 5.4,
-appendix B); `docs` are the field descriptions.
+appendix B). docs/recipes.md is generated from the field descriptions.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ WITHOUT_EPOCHS = ("direct", "recalibrate")
 
 
 class LayerBits(Section):
-    """Bit widths of the layers whose names fit a pattern; what is not given stays."""
+    """Bit widths of the layers whose names match a pattern; a width that is not given is kept."""
 
     weight_bits: Width | None = Field(default=None, description="weights")
     activation_bits: Width | None = Field(
         default=None,
-        description="the activation quantizer of that name; from 2 where it has a sign",
+        description="the activation quantizer of that name; 2 or more where it is signed",
     )
 
 
 class Quantization(Section):
-    """Bit widths and scales. Weights are signed, activations behind a ReLU unsigned, residual
+    """Bit widths and scales. Weights are signed, activations after a ReLU unsigned, residual
     streams and linear bottlenecks signed."""
 
     weight_bits: Width = Field(
         default=2,
-        description="weights of the layers inside; 1 is binary, ±Δ; `float` leaves all weights of "
+        description="weights of the inner layers; 1 is binary, ±Δ; `float` keeps all weights of "
         "the network in float",
     )
     activation_bits: Width = Field(
         default=2,
-        description="activations behind each ReLU; `float` leaves them, residual additions and "
+        description="activations after each ReLU; `float` keeps them, residual additions and "
         "linear bottlenecks in float",
     )
     residual_bits: int = Field(
@@ -53,38 +53,39 @@ class Quantization(Section):
     first_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the first layer")
     last_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the last layer")
     input_bits: int = Field(
-        default=8, ge=1, le=8, description="upper bits of the raw bytes that are used"
+        default=8, ge=1, le=8, description="most significant bits of the raw bytes that are used"
     )
     layers: dict[str, LayerBits] = Field(
         default_factory=dict,
-        description="bit widths of single layers by name pattern, such as `group2.*`; "
-        "where several fit, the last one counts",
+        description="bit widths of individual layers by name pattern, such as `group2.*`; where "
+        "several match, the last one wins",
     )
     scale: Literal["float", "power_of_two"] = Field(
-        default="float", description="kind of every learned scale"
+        default="float", description="values allowed for every learned scale"
     )
     weight_scaling: Literal["per_layer", "per_channel"] = Field(
         default="per_layer",
-        description="one weight scale a layer or an output channel; the last layer always has one",
+        description="one weight scale per layer or per output channel; the last layer always has "
+        "one",
     )
     weight_levels: Literal["symmetric", "all"] = Field(
         default="symmetric",
-        description="codes of b bits: 2**b - 1, symmetric (ternary with 2 bits), or all 2**b "
-        "(4 levels with 2 bits: -2 to 1)",
+        description="number of codes with b bits: 2**b - 1, symmetric (ternary with 2 bits), or "
+        "all 2**b (4 levels with 2 bits: -2 to 1)",
     )
     weight_init: Literal["mse", "statistics"] = Field(
         default="mse",
-        description="starting scale of the weights: least squared error, or the largest magnitude",
+        description="initial scale of the weights: least squared error, or the largest magnitude",
     )
     weight_step: Literal["learned", "fixed"] = Field(
         default="learned",
-        description="scales of the weights are trained with them, or stay as `weight_init` set "
-        "them",
+        description="weight scales are trained together with the weights, or stay as set by "
+        "`weight_init`",
     )
     clip_gradient: Literal["step", "pact"] = Field(
         default="step",
-        description="gradient of an activation's clip: `step` counts rounding errors too (LSQ), "
-        "`pact` only what is clipped (PACT, eq. 3)",
+        description="gradient of an activation's clipping value: `step` includes rounding errors "
+        "(LSQ), `pact` clipped values only (PACT, eq. 3)",
     )
 
 
@@ -92,7 +93,7 @@ class Optimizer(Section):
     """Stochastic gradient descent with momentum."""
 
     type: Literal["sgd"] = Field(default="sgd", description="the optimizer")
-    lr: float = Field(default=0.1, gt=0, le=100, description="learning rate at the start")
+    lr: float = Field(default=0.1, gt=0, le=100, description="initial learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum")
     weight_decay: float = Field(
         default=0.0,
@@ -103,7 +104,7 @@ class Optimizer(Section):
 
 
 class ConstantSchedule(Section):
-    """The learning rate stays."""
+    """The learning rate stays constant."""
 
     type: Literal["constant"]
 
@@ -128,19 +129,19 @@ class PolynomialSchedule(Section):
 
 
 class CyclicalSchedule(Section):
-    """Eight discrete rates a cycle, falling and rising exponentially (appendix B). Its bounds are
+    """Eight discrete rates per cycle, falling and rising exponentially (appendix B). The bounds are
     `base_lr` and a hundredth of it, or `max_lr` and `min_lr`."""
 
     type: Literal["cyclical"]
-    period_epochs: int = Field(default=8, ge=1, description="epochs in a cycle of eight rates")
+    period_epochs: int = Field(default=8, ge=1, description="epochs per cycle of eight rates")
     period_steps: int | None = Field(
-        default=None, ge=8, description="steps in a cycle; replaces `period_epochs`"
+        default=None, ge=8, description="steps per cycle; replaces `period_epochs`"
     )
     base_lr: float | None = Field(
         default=None,
         gt=0,
         le=100,
-        description="largest rate of a cycle; default the optimizer's lr",
+        description="largest rate of a cycle; default: the optimizer's lr",
     )
     max_lr: float | None = Field(
         default=None, gt=0, le=100, description="largest rate; together with `min_lr`"
@@ -169,25 +170,25 @@ Schedule = Annotated[
 
 
 class Phase(Section):
-    """One stretch of training with one optimizer, or a step without training."""
+    """A part of the training with one optimizer, or a step without training."""
 
     name: str = Field(pattern=NAME_PATTERN, description="unique; names checkpoints and metrics")
     kind: Literal["pretrain", "direct", "retrain", "recalibrate", "finetune"] = Field(
-        description="pretrain: in float; direct: quantizes the float network and trains nothing; "
-        "retrain: quantized, starts from the float network; recalibrate: takes batch norm's "
-        "statistics anew; finetune: goes on with the quantized network"
+        description="pretrain: in float; direct: quantizes the float network without training; "
+        "retrain: quantized, starts from the float network; recalibrate: recomputes the statistics "
+        "of batch norm; finetune: continues with the quantized network"
     )
     epochs: int = Field(
         default=0,
         ge=0,
         le=100000,
-        description="passes over the training set; `direct` and `recalibrate` have none, the "
-        "others need 1 or more",
+        description="passes over the training set; none for `direct` and `recalibrate`, 1 or more "
+        "for the others",
     )
     images: int | None = Field(
         default=None,
         ge=1,
-        description="training images of a `recalibrate` phase, in whole batches; default all",
+        description="training images used by a `recalibrate` phase, in whole batches; default: all",
     )
     optimizer: Optimizer = Field(default_factory=Optimizer, description="optimizer")
     schedule: Schedule = Field(
@@ -197,59 +198,59 @@ class Phase(Section):
         default=0.0,
         ge=0,
         le=1e3,
-        description="factor of the term L_Lip, eq. (8); the paper uses 1e-4",
+        description="weight of the loss term L_Lip, eq. (8); the paper uses 1e-4",
     )
     ema: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="decay of a moving average over the phase's steps, which is what is tested and "
-        "what the phase ends with; 0 is none",
+        description="decay of a moving average of the weights over the phase's steps; the average "
+        "is tested and is the result of the phase; 0 is none",
     )
 
     @model_validator(mode="after")
     def _trains_or_not(self) -> Phase:
         if self.kind in WITHOUT_EPOCHS and self.epochs:
             raise ValueError(
-                f"the phase `{self.name}` is of the kind {self.kind}, which trains nothing: "
-                "leave its `epochs` out"
+                f"the phase `{self.name}` is of kind {self.kind}, which does not train: remove its "
+                "`epochs`"
             )
         if self.kind not in WITHOUT_EPOCHS and not self.epochs:
             raise ValueError(f"the phase `{self.name}` needs `epochs`, 1 or more")
         if self.images is not None and self.kind != "recalibrate":
             raise ValueError(
-                f"only a recalibrate phase takes `images`; `{self.name}` is of the kind {self.kind}"
+                f"only a recalibrate phase takes `images`; `{self.name}` is of kind {self.kind}"
             )
         return self
 
 
 class Training(Section):
-    """What holds for all phases."""
+    """Settings for all phases."""
 
     epochs: int | None = Field(
-        default=None, ge=1, le=100000, description="when given, replaces the epochs of every phase"
+        default=None, ge=1, le=100000, description="when given, overrides the epochs of every phase"
     )
     threads: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description="threads of torch; small networks are fastest with one, and weights are equal "
-        "bit for bit only between runs with equal numbers; default: what torch finds",
+        description="threads of torch; small networks are fastest with one, and weights are "
+        "bit-identical only between runs with the same number; default: torch's own choice",
     )
     device: Literal["cpu", "cuda", "auto"] = Field(
-        default="cpu", description="what computes; `auto` takes a GPU where there is one"
+        default="cpu", description="device that trains; `auto` uses a GPU if there is one"
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
-        description="of products in training; quantizers, batch norm's statistics, weights and "
-        "evaluation keep float32",
+        description="of products in training; quantizers, the statistics of batch norm, weights "
+        "and evaluation stay in float32",
     )
     accumulate: int = Field(
         default=1,
         ge=1,
         le=65536,
-        description="parts that a batch goes through the network in; gradients add up, so a step "
-        "is still that of `data.batch_size` images, but batch norm sees one part at a time",
+        description="number of parts into which a batch is split; their gradients add up, so a "
+        "step is still one of `data.batch_size` images, but batch norm sees one part at a time",
     )
     worker_timeout: int = Field(
         default=600,
@@ -259,24 +260,24 @@ class Training(Section):
 
 
 class Recipe(Section):
-    """Everything that decides the trained weights."""
+    """Everything that determines the trained weights."""
 
-    name: str = Field(pattern=NAME_PATTERN, description="names the run and build folders")
+    name: str = Field(pattern=NAME_PATTERN, description="name of the run and build folders")
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of every random choice")
     network: Network = Field(description="the architecture")
     quantization: Quantization = Field(
         default_factory=Quantization, description="bit widths and scales"
     )
     data: AnyData = Field(default_factory=Data, description="data set")
-    training: Training = Field(default_factory=Training, description="for all phases")
-    phases: list[Phase] = Field(min_length=1, description="training phases in order")
+    training: Training = Field(default_factory=Training, description="settings for all phases")
+    phases: list[Phase] = Field(min_length=1, description="training phases, in order")
 
     @model_validator(mode="after")
     def _phases_make_sense(self) -> Recipe:
         names = [phase.name for phase in self.phases]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two phases are named `{twice[0]}`; give each its own name")
+            raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         _check_order([phase.kind for phase in self.phases])
         return self
 
@@ -288,12 +289,12 @@ class Recipe(Section):
 
 
 def _check_order(kinds: list[str]) -> None:
-    """Refuse phases in an order that makes no sense.
+    """Reject an invalid order of phases.
 
     Raises:
-        ValueError: a sentence with the order there is.
+        ValueError: a sentence with the given order.
     """
-    here = f"here they are: {', '.join(kinds)}"
+    given = f"the given order is: {', '.join(kinds)}"
     if kinds[0] != "pretrain":
         raise ValueError(
             f"a {kinds[0]} phase needs a float network; put a pretrain phase before it"
@@ -302,14 +303,14 @@ def _check_order(kinds: list[str]) -> None:
     trained = [kind for kind in kinds if kind != "recalibrate"]
     if trained != sorted(trained, key=order.__getitem__) or trained.count("direct") > 1:
         raise ValueError(
-            "phases go pretrain, then one direct, retrain or both, then finetune or retrain anew, "
-            f"but {here}"
+            "the order of phases is pretrain, then one direct, retrain or both, then finetune or "
+            f"retrain again; {given}"
         )
     if not set(kinds) & set(QUANTIZED_FROM_FLOAT):
-        raise ValueError(f"no phase quantizes the network: add a retrain or direct one; {here}")
-    behind = trained[trained.index("finetune") - 1] if "finetune" in trained else "retrain"
-    if behind != "retrain":
-        raise ValueError(f"a finetune phase goes on behind a retrain phase, but {here}")
+        raise ValueError(f"no phase quantizes the network: add a retrain or direct one; {given}")
+    before = trained[trained.index("finetune") - 1] if "finetune" in trained else "retrain"
+    if before != "retrain":
+        raise ValueError(f"a finetune phase needs a retrain phase before it; {given}")
     first = min(kinds.index(kind) for kind in QUANTIZED_FROM_FLOAT if kind in kinds)
     if "recalibrate" in kinds[:first]:
-        raise ValueError(f"a recalibrate phase needs the quantized network, but {here}")
+        raise ValueError(f"a recalibrate phase needs the quantized network; {given}")

@@ -1,7 +1,7 @@
-"""The papers' tables: which recipe makes which row, and what the paper measured.
+"""The papers' tables: which recipe belongs to which row, and what the paper measured.
 
 `models/PAPER/tables.yaml` names every row. A row is a recipe with overrides; a column adds
-overrides and says behind which training phase its figure is read:
+overrides and names the training phase after which its figure is read:
 
     for cell in cells("boo2020"):
         recipe = load_recipe(cell.recipe, cell.overrides)     train it up to cell.phase
@@ -19,14 +19,14 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.section import Section
-from qdeploy.recipe.source import construct, places, read_nodes
+from qdeploy.recipe.yaml_tree import construct, lines_by_key, read_nodes
 from qdeploy.resources import resource
 
 TABLES = "tables.yaml"
 
 
 class Column(Section):
-    """How the figures of a column come about."""
+    """How the figures of a column are obtained."""
 
     set: list[str] = Field(default_factory=list, description="overrides of the recipe")
     phase: str = Field(description="training phase whose result it is")
@@ -35,12 +35,12 @@ class Column(Section):
 class Row(Section):
     """One network, trained in one way."""
 
-    recipe: str = Field(description="file beside this one")
+    recipe: str = Field(description="recipe file in the same folder")
     set: list[str] = Field(default_factory=list, description="overrides of the recipe")
     phase: str | None = Field(default=None, description="in place of the column's")
     parameters: float | None = Field(default=None, gt=0, description="stated number of parameters")
     operations: float | None = Field(
-        default=None, gt=0, description="stated multiplications of an image"
+        default=None, gt=0, description="stated multiplications per image"
     )
     results: dict[str, float] = Field(
         default_factory=dict, description="stated figures by column, in percent"
@@ -65,7 +65,9 @@ class Table(Section):
         for name, row in self.rows.items():
             other = sorted(set(row.results) - set(self.columns))
             if other:
-                raise ValueError(f"row `{name}` has a result for `{other[0]}`, which is no column")
+                raise ValueError(
+                    f"row `{name}` has a result for `{other[0]}`, which is not a column"
+                )
         return self
 
 
@@ -76,10 +78,10 @@ class Cell:
     Args:
         table, row, column: their names.
         recipe: absolute path.
-        overrides: for `load_recipe`; with a name of its own where there are any, so that runs do
-            not collide.
-        phase: the training phase whose result it is; later ones are not needed for it.
-        published: the paper's figure in percent; None where the text states none.
+        overrides: for `load_recipe`; where there are any, they include a unique `name`, so that run
+            folders do not collide.
+        phase: the training phase whose result it is; later phases are not needed.
+        published: the paper's figure in percent; None where the paper states none.
     """
 
     table: str
@@ -95,12 +97,11 @@ def read_tables(paper: str) -> dict[str, Table]:
     """The tables of `models/<paper>` by name.
 
     Raises:
-        RecipeError: for a file that does not make sense, with file and line, or a row whose recipe
-            is missing.
+        RecipeError: for an invalid file, with file and line, or a row whose recipe is missing.
     """
     path = resource(f"models/{paper}/{TABLES}")
     root = read_nodes(path)
-    data, found = construct(root, path), places(root)
+    data, found = construct(root, path), lines_by_key(root)
     try:
         tables = TypeAdapter(dict[str, Table]).validate_python(data)
     except ValidationError as error:
@@ -116,7 +117,7 @@ def read_tables(paper: str) -> dict[str, Table]:
         for row_name, row in table.rows.items():
             if not (path.parent / row.recipe).is_file():
                 raise RecipeError(
-                    f"the recipe `{row.recipe}` of a row is not there",
+                    f"the recipe `{row.recipe}` of row `{row_name}` does not exist",
                     where=found[(name, "rows", row_name)],
                     do=f"name a file in {path.parent}",
                 )
@@ -148,5 +149,5 @@ def cells(paper: str) -> Iterator[Cell]:
 
 
 def recipes() -> list[Path]:
-    """Every recipe below `models/`, sorted; tables and what recipes have in common are none."""
+    """Every recipe in `models/`, sorted, without the tables and the shared bases."""
     return sorted(path for path in resource("models").glob("*/*.yaml") if path.name != TABLES)

@@ -65,10 +65,10 @@ def test_damage_ends_in_one_kind_of_error_and_leaves_numpy_alone(protocol):
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"\x80\x02]r\xff\xff\xff\x7f.", "puts an object in place 2,147,483,647"),
+        (b"\x80\x02]r\xff\xff\xff\x7f.", "stores an object at memo index 2,147,483,647"),
         (pickle.dumps({"data": np.array([None])}), "elements of type 'O8'"),
-        (pickle.dumps([1]), "holds a list and no dictionary"),
-        (pickle.dumps({"data": print}), r"wants to run `builtins\.print`, which is not allowed"),
+        (pickle.dumps([1]), "contains a list, not a dictionary"),
+        (pickle.dumps({"data": print}), r"asks to run `builtins\.print`, which is not allowed"),
     ],
 )
 def test_what_is_no_dictionary_of_arrays_is_refused_with_the_reason(raw, reason):

@@ -220,7 +220,7 @@ def test_cifar_labels_that_are_no_integers_are_damage(cifar, label):
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS.builtin) - {"imagenet", "voc2012"}))
 def test_only_sets_read_from_files_may_be_partial(name):
-    with pytest.raises(ValidationError, match=f"`{name}` has to be complete; drop data.partial"):
+    with pytest.raises(ValidationError, match=f"`{name}` must be complete; remove data.partial"):
         Data.model_validate({"name": name, "partial": True})
 
 

@@ -68,7 +68,7 @@ def test_other_recordings_than_those_of_the_results_are_noted_and_used(written, 
         monkeypatch.setattr(files, "_noted", set())
         notes: list[str] = []
         assert len(load_dataset("fsdd", written, Observer(note=notes.append)).train) == 40
-        return any("compare no accuracies with docs/results.md" in note for note in notes)
+        return any("do not compare accuracies with docs/results.md" in note for note in notes)
 
     assert noted()
     names = [f"{digit}_{speaker}_0.wav" for digit in range(10) for speaker in SPEAKERS]
@@ -136,7 +136,7 @@ def test_a_folder_that_is_not_there_is_incomplete(tmp_path):
 def test_a_label_that_is_no_digit_names_file_and_value(written):
     root = written / "fsdd" / "recordings"
     os.link(root / "1_theo_0.wav", root / "12_theo_0.wav")
-    with pytest.raises(DataError, match=r"`12_theo_0\.wav` has the label 12, which is no digit"):
+    with pytest.raises(DataError, match=r"`12_theo_0\.wav` has the label 12, which is not a"):
         load_dataset("fsdd", written)
 
 

@@ -189,7 +189,7 @@ def test_validation_images_all_in_one_folder_are_explained(root):
         for path in folder.iterdir():
             path.rename(val / path.name)
         folder.rmdir()
-    with pytest.raises(DataError, match="holds files and no class folders"):
+    with pytest.raises(DataError, match="contains files, not class folders"):
         opened(root)
 
 

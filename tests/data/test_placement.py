@@ -22,16 +22,16 @@ def test_a_data_set_moves_when_it_takes_at_most_a_quarter_of_what_is_free():
     assert place(data, CPU, "auto", free=100 * size) is data
 
 
-def test_a_wish_that_cannot_be_had_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"`digits` takes 0 MiB, and 0 MiB are free on meta"):
+def test_a_placement_that_is_not_possible_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"`digits` needs 0 MiB, but only 0 MiB are free on"):
         place(load_dataset("digits"), OTHER, "yes", free=10)
     write_voc(tmp_path)
     settings = Data.model_validate({"name": "voc2012", "partial": True})
     streamed = load_dataset(settings, tmp_path)
     assert place(streamed, OTHER, "auto", free=2**40) is streamed
-    with pytest.raises(DataError, match="`voc2012` cannot lie on the device"):
+    with pytest.raises(DataError, match="`voc2012` cannot be moved to the device"):
         place(streamed, OTHER, "yes", free=2**40)
-    with pytest.raises(InternalError, match="asked for as a whole"):
+    with pytest.raises(InternalError, match="requested as a whole"):
         _ = streamed.train_images
 
 

@@ -18,7 +18,7 @@ from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.networks.calibrated import random_frames
+from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.sim.design import simulate_design
 from qdeploy.verify.rungs.torch import torch_codes
 
@@ -30,7 +30,7 @@ def exported(network: nn.Module, path: Path, argmax: bool) -> tuple[IntegerGraph
     shape: tuple[int, int, int] = network.input_shape  # type: ignore[assignment]
     export_qonnx_file(network, shape, path)
     graph = lower(path, argmax=argmax)
-    codes = random_frames(shape, FRAMES, seed=1).numpy().astype(np.int64)
+    codes = pattern_frames(shape, FRAMES, seed=1).numpy().astype(np.int64)
     expected = run_reference(graph, codes)
     actual = torch_codes(deployed_network(network, path), graph, codes)
     for name in graph.boundaries():

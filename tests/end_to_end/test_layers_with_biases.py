@@ -22,7 +22,7 @@ from qdeploy.build.source import NetworkSource
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.ir.integer_graph import Bias
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.networks.calibrated import random_frames
+from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.quant.quantizers import input_quantizer
 
 SHAPE = (2, 6, 5)
@@ -95,7 +95,7 @@ def test_biases_of_every_layer_reach_rtl_exactly(
 ) -> None:
     torch.manual_seed(1)
     network = calibrated(Biased(scale, bias_quant, pixels=pixels))
-    source = NetworkSource("biased", network, random_frames(SHAPE, 20, seed=1).numpy())
+    source = NetworkSource("biased", network, pattern_frames(SHAPE, 20, seed=1).numpy())
     options = Options(
         Path("biased"), fps=20_000.0, frames=20, rtl_frames=10, synthesis=False, cache=models
     )

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from qdeploy.networks.calibrated import calibrated_random, random_frames
-from qdeploy.quant.quantizers import codes_of
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
+from qdeploy.quant.quantizers import code_range
 from qdeploy.recipe.models import Recipe
 
 PHASES = [
@@ -76,11 +76,11 @@ def test_every_layer_uses_its_codes_and_frames_decide_the_class(network, quantiz
     for name, module in net.named_modules():
         if hasattr(module, "act_quant"):
             module.register_forward_hook(keep(name, module))
-    images = random_frames((3, 16, 16), 40, seed=99).float() / 256
+    images = pattern_frames((3, 16, 16), 40, seed=99).float() / 256
     with torch.no_grad():
         logits = net(images)
     for name, codes in found.items():
-        lo, hi = codes_of(net.get_submodule(name).act_quant)
+        lo, hi = code_range(net.get_submodule(name).act_quant)
         values, counts = codes.unique(return_counts=True)
         assert len(values) >= min(hi - lo + 1, 4), f"{name} has the codes {values.tolist()}"
         assert counts.max() < 0.9 * len(codes), f"{name} is mostly {values[counts.argmax()]}"
@@ -97,7 +97,7 @@ def test_the_seed_decides_everything():
 
 
 def test_frames_are_bytes_that_use_the_whole_range():
-    frames = random_frames((1, 8, 8), 50, seed=0)
+    frames = pattern_frames((1, 8, 8), 50, seed=0)
     assert frames.dtype == torch.uint8 and frames.shape == (50, 1, 8, 8)
     assert frames.min() < 8 and frames.max() > 247
     assert frames.float().flatten(1).std(0).min() > 20

@@ -6,7 +6,7 @@ import pytest
 from one_step import one_step
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, is_quantized
+from qdeploy.quant.quantizers import code_range, is_quantized
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.papers import Cell, cells
 
@@ -66,7 +66,7 @@ def test_one_step_of_a_column_reaches_every_weight_at_the_stated_widths(cell: Ce
     if weights is None:
         assert not any(is_quantized(layer) for layer in layers)
     else:
-        first, *inside, last = (codes_of(layer.weight_quant)[1] for layer in layers)
+        first, *inside, last = (code_range(layer.weight_quant)[1] for layer in layers)
         assert set(inside) <= {2 ** (weights - 1) - 1}
         assert first == (3 if weights == 3 and activations == 8 else 127)
         assert last == 127
@@ -76,5 +76,5 @@ def test_one_step_of_a_column_reaches_every_weight_at_the_stated_widths(cell: Ce
         if name != "input_quant" and hasattr(module, "act_quant")
     ]
     # Residual streams are signed and have bits of their own.
-    unsigned = {codes_of(proxy)[1] for proxy in proxies if codes_of(proxy)[0] == 0}
+    unsigned = {code_range(proxy)[1] for proxy in proxies if code_range(proxy)[0] == 0}
     assert unsigned == (set() if activations is None else {2**activations - 1})

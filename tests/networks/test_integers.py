@@ -9,7 +9,7 @@ import torch
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.networks.calibrated import calibrated_random, random_frames
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
 from qdeploy.recipe.models import Recipe
 
 PHASES = [
@@ -63,7 +63,7 @@ def test_integer_logits_are_those_of_the_network(network, quantization, tmp_path
     path = tmp_path / "net.qonnx.onnx"
     export_qonnx_file(net, SHAPE, path)
     graph = lower(path)
-    frames = random_frames(SHAPE, 6, seed=8)
+    frames = pattern_frames(SHAPE, 6, seed=8)
     with torch.no_grad():
         wanted = deployed_network(net, path)(frames.float() / 256).numpy()
     found = run_reference(graph, frames.numpy().astype(np.int64))["logits"]

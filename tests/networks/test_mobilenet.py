@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.networks.calibrated import calibrated_random, random_frames
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.models import Recipe
 
@@ -90,7 +90,7 @@ def test_each_stage_has_one_grid_and_blocks_of_one_shape_are_residual():
     assert residual == ["requantized", "none", "same"]
     steps = set()
     with torch.no_grad():
-        x = net.stem(net.input_quant(random_frames((1, 8, 8), 4, seed=5).float() / 256))
+        x = net.stem(net.input_quant(pattern_frames((1, 8, 8), 4, seed=5).float() / 256))
         for stage in (net.stage1, net.stage2, net.stage3):
             x = stage(x)
             step = stage.stream.act_quant.scale()
@@ -109,7 +109,7 @@ def test_image_level_features_are_the_mean_of_the_map_on_the_grid_of_its_pixels(
     seen = []
     net.fuse.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
     with torch.no_grad():
-        x = random_frames((1, 8, 8), 4, seed=5).float() / 256
+        x = pattern_frames((1, 8, 8), 4, seed=5).float() / 256
         assert net(x).shape == (4, 10, 4, 4)
         codes = seen[0] / net.join.act_quant.scale()
         pixels, image = codes[:, :6], codes[:, 6:]

@@ -8,7 +8,7 @@ from qdeploy.data.dataset import network_input
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import RecipeError
 from qdeploy.networks.from_recipe import build_network
-from qdeploy.quant.quantizers import codes_of
+from qdeploy.quant.quantizers import code_range
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
 
@@ -68,7 +68,7 @@ def test_first_and_last_layers_have_bits_of_their_own():
         recipe(CONV, weight_bits=2, first_layer_bits=8, last_layer_bits=6), quantized=True
     )
     layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    highest = {name: codes_of(layer.weight_quant)[1] for name, layer in layers.items()}
+    highest = {name: code_range(layer.weight_quant)[1] for name, layer in layers.items()}
     assert highest == {
         "stage1.conv": 127,
         "stage2.conv": 1,

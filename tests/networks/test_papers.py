@@ -68,7 +68,7 @@ def test_runs_of_one_name_are_one_run(paper: str):
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_every_recipe_of_a_paper_stands_in_a_table(paper: str):
+def test_every_recipe_of_a_paper_is_in_a_table(paper: str):
     named = {cell.recipe for cell in cells(paper)}
     ours = {path for path in recipes() if path.parent.name == paper}
     assert ours - named <= {resource("models/boo2020/deeplab_mobilenetv2_pooled_w4a4.yaml")}
@@ -110,11 +110,11 @@ def test_a_table_that_names_no_column_or_no_recipe_is_refused(tmp_path, monkeypa
         "t:\n  title: x\n  columns: {float: {phase: float}}\n  rows:\n    a: {recipe: r.yaml%s}\n"
     )
     (tmp_path / "tables.yaml").write_text(text % "")
-    with pytest.raises(RecipeError, match=r"`r\.yaml` of a row is not there") as caught:
+    with pytest.raises(RecipeError, match=r"`r\.yaml` of row `\w+` does not exist") as caught:
         read_tables("x")
     assert caught.value.where == f"{tmp_path / 'tables.yaml'}:5"
     (tmp_path / "tables.yaml").write_text(text % ", results: {w2a2: 90}")
-    with pytest.raises(RecipeError, match="a result for `w2a2`, which is no column"):
+    with pytest.raises(RecipeError, match="a result for the unknown column `w2a2`"):
         read_tables("x")
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from qdeploy.errors import RecipeError
 from qdeploy.networks.from_recipe import build_network
-from qdeploy.quant.quantizers import codes_of
+from qdeploy.quant.quantizers import code_range
 from qdeploy.recipe.models import Recipe
 
 PHASES = [
@@ -41,9 +41,9 @@ def highest_codes(network: nn.Module) -> dict[str, int]:
     found = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            found[name] = codes_of(module.weight_quant)[1]
+            found[name] = code_range(module.weight_quant)[1]
         elif hasattr(module, "act_quant") and name != "input_quant":
-            found[name] = codes_of(module.act_quant)[1]
+            found[name] = code_range(module.act_quant)[1]
     return found
 
 
@@ -82,7 +82,7 @@ def test_the_last_pattern_that_fits_counts():
 )
 def test_a_pattern_that_nothing_takes_is_refused(layers):
     (pattern,) = layers
-    with pytest.raises(RecipeError, match=f"takes `weight_bits` has a name that fits `{pattern}`"):
+    with pytest.raises(RecipeError, match=f"`weight_bits` has a name that matches `{pattern}`"):
         build(NETWORKS["basic"], layers=layers)
 
 
@@ -102,7 +102,7 @@ def test_a_signed_quantizer_of_one_bit_is_refused():
 )
 def test_weights_have_the_levels_the_recipe_says(settings, values):
     conv = build(NETWORKS["basic"], **settings).group1.block1.conv1
-    assert codes_of(conv.weight_quant) == (values[0], values[-1])
+    assert code_range(conv.weight_quant) == (values[0], values[-1])
     with torch.no_grad():
         conv.weight.copy_(torch.linspace(-1, 1, conv.weight.numel()).reshape(conv.weight.shape))
         scale = conv.weight_quant.scale()
@@ -117,14 +117,14 @@ def test_float_weights_and_float_activations_leave_the_other_side_quantized(netw
     activations = build(NETWORKS[network], weight_bits="float")
     layers = {name for name, m in weights.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     only_weights = {
-        name: codes_of(m.weight_quant)[1] for name, m in weights.named_modules() if name in layers
+        name: code_range(m.weight_quant)[1] for name, m in weights.named_modules() if name in layers
     }
     assert only_weights == {name: top for name, top in widths.items() if name in layers}
     left = [name for name, m in weights.named_modules() if hasattr(m, "act_quant")]
     assert left == ["input_quant"]
     assert not any(hasattr(m, "weight_quant") for m in activations.modules())
     only_activations = {
-        name: codes_of(m.act_quant)[1]
+        name: code_range(m.act_quant)[1]
         for name, m in activations.named_modules()
         if hasattr(m, "act_quant") and name != "input_quant"
     }
@@ -135,4 +135,4 @@ def test_a_pattern_quantizes_single_layers_of_a_float_network():
     network = build(NETWORKS["convnet"], weight_bits="float", layers={"head": {"weight_bits": 3}})
     quantized = [name for name, m in network.named_modules() if hasattr(m, "weight_quant")]
     assert quantized == ["head"]
-    assert codes_of(network.head.weight_quant) == (-3, 3)
+    assert code_range(network.head.weight_quant) == (-3, 3)

@@ -15,7 +15,7 @@ from torch import nn
 from qdeploy.errors import InternalError
 from qdeploy.quant.quantizers import (
     activation_quantizer,
-    codes_of,
+    code_range,
     input_quantizer,
     set_step,
     signed_activation_quantizer,
@@ -37,7 +37,7 @@ def test_weights_lie_on_a_narrow_symmetric_grid_of_the_step_that_was_set(
 ):
     layer = conv(bits, power_of_two, per_channel)
     hi = 2 ** (bits - 1) - 1
-    assert codes_of(layer.weight_quant) == (-hi, hi)
+    assert code_range(layer.weight_quant) == (-hi, hi)
     count = 5 if per_channel else 1
     step = (
         2.0 ** -torch.arange(2.0, 2 + count) if power_of_two else torch.linspace(0.02, 0.1, count)
@@ -54,7 +54,7 @@ def test_weights_lie_on_a_narrow_symmetric_grid_of_the_step_that_was_set(
 def test_activations_lie_on_an_unsigned_grid_up_to_the_clip(bits, power_of_two):
     act = qnn.QuantReLU(act_quant=activation_quantizer(bits, power_of_two=power_of_two)).eval()
     set_step(act.act_quant, torch.tensor(0.25))
-    assert codes_of(act.act_quant) == (0, 2**bits - 1)
+    assert code_range(act.act_quant) == (0, 2**bits - 1)
     out = act(torch.linspace(-1, 100, 4001))
     assert (out / 0.25).unique().tolist() == list(range(2**bits))
 
@@ -116,7 +116,7 @@ def test_signed_activations_lie_on_a_symmetric_grid_and_their_clip_stops_the_gra
     act = qnn.QuantIdentity(act_quant=signed_activation_quantizer(bits, power_of_two=False))
     set_step(act.act_quant, torch.tensor(0.25))
     hi = 2 ** (bits - 1) - 1
-    assert codes_of(act.act_quant) == (-hi, hi)
+    assert code_range(act.act_quant) == (-hi, hi)
     x = torch.linspace(-50, 50, 2001).requires_grad_()
     out = act.train()(x)
     assert (out / 0.25).unique().tolist() == list(range(-hi, hi + 1))
@@ -128,7 +128,7 @@ def test_signed_activations_lie_on_a_symmetric_grid_and_their_clip_stops_the_gra
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_binary_weights_are_signs_times_a_scale_that_learns(per_channel):
     layer = conv(1, False, per_channel)
-    assert codes_of(layer.weight_quant) == (-1, 1)
+    assert code_range(layer.weight_quant) == (-1, 1)
     count = 5 if per_channel else 1
     set_step(layer.weight_quant, torch.linspace(0.1, 0.5, count))
     weight = layer.quant_weight()

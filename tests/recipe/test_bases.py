@@ -122,19 +122,19 @@ def test_a_phase_the_base_does_not_have_is_refused_with_its_names(tmp_path):
     error = refusal(tmp_path, "base: family.yaml\nphases:\n  retrian: {epochs: 1}\n")
     assert error.what == "the base has no item named `retrian`; did you mean `retrain`?"
     assert error.where == f"{tmp_path / 'own.yaml'}:3"
-    assert error.why == "it has: float, retrain, finetune"
+    assert error.why == "its items are: float, retrain, finetune"
 
 
 def test_a_missing_base_is_reported_where_it_is_named(tmp_path):
     error = refusal(tmp_path, "name: own\nbase: nowhere.yaml\n")
-    assert error.what == "the base `nowhere.yaml` is not there"
+    assert error.what == "the base `nowhere.yaml` does not exist"
     assert error.where == f"{tmp_path / 'own.yaml'}:2"
-    assert "not the name of a file" in refusal(tmp_path, "base: [family.yaml]\n").what
+    assert "not a file name" in refusal(tmp_path, "base: [family.yaml]\n").what
 
 
 def test_bases_in_a_circle_are_refused_with_the_way_round(tmp_path):
     error = refusal(tmp_path, "base: one.yaml\n", one="base: two.yaml\n", two="base: one.yaml\n")
-    assert error.what == "recipes are each other's base"
+    assert error.what == "recipes inherit from each other in a circle"
     assert error.why == "one.yaml -> two.yaml -> one.yaml"
     assert error.where == f"{tmp_path / 'two.yaml'}:1"
     assert refusal(tmp_path, "base: own.yaml\n").why == "own.yaml -> own.yaml"

@@ -137,7 +137,7 @@ def test_values_of_such_sections_survive_a_dump(recipe: Path, tmp_path: Path) ->
         ("network.units=0", "`network.units` is 0, which is not in the range 1 to 64"),
         ("data.frame=3", "unknown key `data.frame`; did you mean `frames`?"),
         ("data.augment=crop-flip", "does not work on `stripes`; choose shift or none"),
-        ("data.partial=true", "`stripes` has to be complete; drop data.partial"),
+        ("data.partial=true", "`stripes` must be complete; remove data.partial"),
         ("network.type=two-layer", "`network.type` is `two-layer`; did you mean `two-layers`?"),
         ("data.name=stripe", "`data.name` is `stripe`; did you mean `stripes`?"),
     ],

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qdeploy.data.load import data_spec
-from qdeploy.networks.calibrated import random_frames
+from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.quant.starting_scales import start_from_float
@@ -41,7 +41,7 @@ def one_step(recipe: Recipe) -> nn.Module:
     shape = small_shape(recipe)
     network = build_network(recipe, quantized=True, shape=shape)
     floating = build_network(recipe, quantized=False, shape=shape)
-    images = random_frames(shape, FRAMES, seed=0).float() / 256
+    images = pattern_frames(shape, FRAMES, seed=0).float() / 256
     for module in floating.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = 1.0  # statistics of these frames alone

@@ -98,10 +98,10 @@ def test_methods_are_compared_in_one_run_each_from_the_same_float_network(
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        (["pretrain", "retrain", "pretrain"], "phases go pretrain, then one direct"),
-        (["pretrain", "direct", "direct"], "phases go pretrain, then one direct"),
-        (["pretrain", "retrain", "direct"], "phases go pretrain, then one direct"),
-        (["pretrain", "direct", "finetune", "retrain"], "goes on behind a retrain phase"),
+        (["pretrain", "retrain", "pretrain"], "order of phases is pretrain, then one direct"),
+        (["pretrain", "direct", "direct"], "order of phases is pretrain, then one direct"),
+        (["pretrain", "retrain", "direct"], "order of phases is pretrain, then one direct"),
+        (["pretrain", "direct", "finetune", "retrain"], "needs a retrain phase before it"),
         (["retrain"], "needs a float network"),
         (["pretrain"], "no phase quantizes the network"),
         (["pretrain", "recalibrate", "direct"], "needs the quantized network"),

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, tensor_quantizer
+from qdeploy.quant.quantizers import code_range, tensor_quantizer
 from qdeploy.training.analysis.trace import (
     WeightLayer,
     activation_quantizers,
@@ -142,7 +142,7 @@ def _rounding(
     """Only the quantizers named in `rounded` round, all clip; fill the `sums` there are."""
 
     def hook(name: str, proxy: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        lo, hi = codes_of(proxy)
+        lo, hi = code_range(proxy)
 
         def replace(
             _module: nn.Module, inputs: tuple[torch.Tensor], output: tuple[torch.Tensor, ...]

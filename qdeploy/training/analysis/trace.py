@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import codes_of, is_quantized, tensor_quantizer
+from qdeploy.quant.quantizers import code_range, is_quantized, tensor_quantizer
 
 FLOAT_BITS = 32
 # Per pass through a network: 256 images of 64x64; all activations of a pass are held at once.
@@ -114,7 +114,7 @@ def activation_quantizers(network: nn.Module) -> dict[str, nn.Module]:
 
 def width(proxy: Any) -> int:
     """Bit width of a quantizer."""
-    if codes_of(proxy) == (-1, 1) and not hasattr(tensor_quantizer(proxy), "int_quant"):
+    if code_range(proxy) == (-1, 1) and not hasattr(tensor_quantizer(proxy), "int_quant"):
         return 1
     return int(tensor_quantizer(proxy).msb_clamp_bit_width_impl().item())
 

@@ -17,7 +17,7 @@ from qdeploy.devices.boards import load_board
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import export_qonnx_file
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.networks.calibrated import calibrated_random, random_frames
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
 from qdeploy.sim.design import simulate_design
@@ -56,7 +56,7 @@ def test_a_network_keeps_its_interval_with_sized_fifos(recipe: str, tmp_path: Pa
     network = calibrated_random(loaded)
     export_qonnx_file(network, network.input_shape, tmp_path / "network.onnx")
     graph = lower(tmp_path / "network.onnx")
-    pixels = random_frames(network.input_shape, 4, seed=1).numpy()
+    pixels = pattern_frames(network.input_shape, 4, seed=1).numpy()
     codes = (pixels >> (8 - loaded.quantization.input_bits)).astype(np.int64)
     compiled = compile_graph(graph, load_board("pynq-z2"), tmp_path / "rtl")
     analytic = simulate_design(tmp_path / "rtl", compiled.design, tmp_path / SIM_FOLDER)

@@ -16,7 +16,7 @@ from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.build.source import NetworkSource
 from qdeploy.codegen.onnx.session import IntSimulator
-from qdeploy.networks.calibrated import random_frames
+from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.verify.frames import load_frames
 
 
@@ -57,7 +57,7 @@ def test_a_segmentation_networks_package_gives_maps(
     argmax: bool, tmp_path: Path, load_driver: Callable[..., ModuleType]
 ) -> None:
     network = tiny_deeplab()
-    images = random_frames((3, 12, 16), 12, seed=3).numpy()
+    images = pattern_frames((3, 12, 16), 12, seed=3).numpy()
     source = NetworkSource("maps", network, images)
     skip = ("torch", "qonnx", "dataflow", "rtl")
     options = Options(

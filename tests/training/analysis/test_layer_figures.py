@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from qdeploy.networks.calibrated import calibrated_random, random_frames
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.analysis.flatness import flatness
 from qdeploy.training.analysis.report import compare_family
@@ -100,7 +100,7 @@ def test_a_family_is_compared_by_what_counts():
 
 
 def test_losses_along_directions_are_those_of_the_shifted_weights(network):
-    images = random_frames((1, 8, 8), 30, 1).float() / 256
+    images = pattern_frames((1, 8, 8), 30, 1).float() / 256
     labels = torch.randint(0, 10, (30,), generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     found = flatness(network, images, labels, directions=2, radius=0.4, points=5, seed=7)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.networks.calibrated import calibrated_random, random_frames
+from qdeploy.networks.calibrated import calibrated_random, pattern_frames
 from qdeploy.quant.quantizers import tensor_quantizer
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.analysis import trace
@@ -29,7 +29,7 @@ def network_of(kind: dict, **quantization: object) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    return random_frames((1, 8, 8), 40, 5).float() / 256
+    return pattern_frames((1, 8, 8), 40, 5).float() / 256
 
 
 @pytest.fixture(scope="module")

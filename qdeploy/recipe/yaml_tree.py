@@ -1,4 +1,4 @@
-"""One recipe file as it stands: a tree of YAML nodes that know their file and line."""
+"""One recipe file as written: a tree of YAML nodes that know their file and line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import yaml
 
 from qdeploy.errors import RecipeError
 
-Location = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def read_nodes(path: Path) -> yaml.MappingNode:
     """The file's sections; every node's mark carries the file's path and the line.
 
     Raises:
-        RecipeError: for a file that cannot be read, broken YAML, a file without sections, an alias
-            that leads back to where it stands or a key that stands twice, with file and line.
+        RecipeError: for a file that cannot be read, invalid YAML, a file without sections, an alias
+            that contains itself or a duplicate key, with file and line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -31,12 +31,12 @@ def read_nodes(path: Path) -> yaml.MappingNode:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise RecipeError(
-                f"the recipe `{path}` holds no sections",
+                f"the recipe `{path}` has no sections",
                 where=f"{path}:1",
                 do="start from one of the recipes in models/quickstart",
             )
         _refuse_loops(root, ())
-        places(root)
+        lines_by_key(root)
         _flatten(root, loader)
     except yaml.YAMLError as error:
         raise _broken(error, path) from error
@@ -47,7 +47,7 @@ def construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
     """The data of a tree, of one file or of several.
 
     Raises:
-        RecipeError: for values that YAML does not take, naming `path` and the line.
+        RecipeError: for values that are not valid YAML, naming `path` and the line.
     """
     try:
         data: dict[str, Any] = yaml.SafeLoader("").construct_document(root)
@@ -55,36 +55,36 @@ def construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
         raise _broken(error, path) from error
     except ValueError as error:  # such as the thirteenth month of a date
         raise RecipeError(
-            f"the recipe `{path}` holds a value that YAML does not take: {error}",
-            do="put quotes around it, or correct it",
+            f"the recipe `{path}` has a value that is not valid YAML: {error}",
+            do="put it in quotes, or correct it",
         ) from error
     return data
 
 
-def places(root: yaml.Node) -> dict[Location, str]:
-    """For each key and list item `file:line`.
+def lines_by_key(root: yaml.Node) -> dict[KeyPath, str]:
+    """`file:line` of each key and list item.
 
     Raises:
-        RecipeError: for a key that stands twice in one section.
+        RecipeError: for a duplicate key.
     """
-    found: dict[Location, str] = {}
+    found: dict[KeyPath, str] = {}
     _collect(root, (), found)
     return found
 
 
-def place(node: yaml.Node) -> str:
+def line_of(node: yaml.Node) -> str:
     """`file:line` of a node."""
     return f"{node.start_mark.name}:{node.start_mark.line + 1}"
 
 
 def _refuse_loops(node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
-    """An alias may stand for anything but what it stands in."""
+    """Reject an alias that refers to a section it is part of."""
     if any(node is one for one in above):
         raise RecipeError(
-            "an alias stands inside what it stands for",
-            where=place(node),
-            why="a recipe would have no end",
-            do="write out what is meant in place of the alias",
+            "an alias contains itself",
+            where=line_of(node),
+            why="expanding it would never end",
+            do="write out the intended content in place of the alias",
         )
     if isinstance(node, yaml.CollectionNode):
         for child in node.value:
@@ -92,8 +92,8 @@ def _refuse_loops(node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
                 _refuse_loops(one, (*above, node))
 
 
-def _collect(node: yaml.Node, keys: Location, found: dict[Location, str]) -> None:
-    found.setdefault(keys, place(node))
+def _collect(node: yaml.Node, keys: KeyPath, found: dict[KeyPath, str]) -> None:
+    found.setdefault(keys, line_of(node))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _collect(item, (*keys, index), found)
@@ -102,20 +102,20 @@ def _collect(node: yaml.Node, keys: Location, found: dict[Location, str]) -> Non
             inner = (*keys, str(key_node.value))
             if inner in found:
                 raise RecipeError(
-                    f"the key `{key_node.value}` stands twice in one section",
-                    where=place(key_node),
-                    why=f"it was already given in line {found[inner].rpartition(':')[2]}",
+                    f"duplicate key `{key_node.value}` in one section",
+                    where=line_of(key_node),
+                    why=f"it is already given on line {found[inner].rpartition(':')[2]}",
                     do="remove one of them",
                 )
-            found[inner] = place(key_node)
+            found[inner] = line_of(key_node)
             _collect(value, inner, found)
 
 
 def _flatten(node: yaml.Node, loader: yaml.SafeLoader) -> None:
-    """Put YAML's merge keys (`<<`) into effect: what follows sees plain keys only."""
+    """Apply YAML's merge keys (`<<`), so that later steps see plain keys only."""
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
-        # Explicit keys come behind merged ones, and the last one counts.
+        # Explicit keys come after merged ones, and the last one wins.
         node.value = list({str(key.value): (key, value) for key, value in node.value}.values())
         for _, value in node.value:
             _flatten(value, loader)
@@ -130,5 +130,5 @@ def _broken(error: yaml.YAMLError, path: Path) -> RecipeError:
     return RecipeError(
         f"the recipe `{path}` is not valid YAML: {problem}",
         where=f"{mark.name}:{mark.line + 1}" if mark else str(path),
-        do="check indentation, colons and quotes around that line",
+        do="check indentation, colons and quotes near that line",
     )
