@@ -71,10 +71,10 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[st
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to write `path` into an error for people.
+    """Turn system errors from writing `path` into an error for people.
 
     Raises:
-        CheckpointError: names the file, the system's reason and how to go on.
+        CheckpointError: names the file, the system's reason and how to resume.
     """
     try:
         yield
@@ -87,7 +87,7 @@ def writing(path: Path) -> Iterator[None]:
             f"`{path.name}` cannot be written",
             where=str(path),
             why=f"{error} ({free / 2**20:,.1f} MiB are free there)",
-            do="make room, then go on with --resume; checkpoints that were complete still are",
+            do="free some space, then go on with --resume; complete checkpoints are intact",
         ) from error
 
 

@@ -2,8 +2,8 @@
 
     mean <- d_t · mean + (1 - d_t) · value,    d_t = min(decay, (1 + t) / (10 + t))
 
-d_t rises from 0.1, so that a phase's first weights do not stay in the mean. Learned scales, and
-batch norm's statistics are averaged like weights; counters are taken as they are.
+d_t rises from 0.1, so that a phase's first weights do not stay in the mean. Learned scales and
+batch norm's statistics are averaged like weights; counters are not averaged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Ema:
     """The mean of a network's state.
 
     Args:
-        network: its parameters and buffers are followed in place: load no state into it after.
+        network: its parameters and buffers are followed in place; do not load a state into it
+            afterwards.
         decay: above 0, below 1.
     """
 
@@ -32,7 +33,7 @@ class Ema:
         self._floats = [name for name, value in self._live.items() if value.is_floating_point()]
 
     def update(self, step: int) -> None:
-        """Take in the state after `step`, counted from 0 at the start of the phase."""
+        """Average in the state after `step`, counted from 0 at the start of the phase."""
         share = 1.0 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(
             [self._mean[name] for name in self._floats],
@@ -42,7 +43,7 @@ class Ema:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The network has the mean inside, its own state afterwards."""
+        """Inside, the network has the mean as its state; afterwards, its own again."""
         kept = {name: value.clone() for name, value in self._live.items()}
         self.give()
         try:

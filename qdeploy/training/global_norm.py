@@ -9,7 +9,8 @@ and the gradient of x needs the sums of dy and dy·x̂ over all shares:
 
     dx = γ / √(var + ε) · (dy - mean(dy) - x̂ · mean(dy · x̂))
 
-The gradients of γ and β are those of this process's share: they are averaged with all others.
+The gradients of γ and β are those of this process's share; they are averaged over all processes
+with the other gradients.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             return super().forward(input)
         assert self.weight is not None and self.bias is not None
-        # Statistics of 8 significant bits would be none.
+        # bfloat16 has 8 significant bits, too few for statistics.
         full = input.float() if input.dtype == torch.bfloat16 else input
         y, mean, var = _Normalize.apply(full, self.weight, self.bias, self.eps)
         with torch.no_grad():

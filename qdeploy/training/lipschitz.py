@@ -2,16 +2,17 @@
 
     L_Lip = 1/2 · Σ_l ||W_lᵀ W_l - I||²
 
-over all convolution and fully connected layers; the norm is Frobenius', kernels are reshaped to
-(k·k·c_in, c_out), so that I has c_out rows. W_l is the float weight that retraining updates: the
-paper tells it apart from its quantized version W^q (eq. (2) to (4)), and eq. (8) names W.
+over all convolution and fully connected layers; the norm is the Frobenius norm, and kernels are
+reshaped to (k·k·c_in, c_out), so that I has c_out rows. W_l is the float weight that retraining
+updates: the paper distinguishes it from its quantized version W^q (eq. (2) to (4)), and eq. (8)
+has W.
 
-A convolution in groups, depthwise ones included, counts as the convolution without groups that
-does the same: W_l has zeros where a group does not look, WᵀW is zero between groups, and the term
-is the sum of the groups' own.
+A grouped convolution, depthwise ones included, counts as the equivalent convolution without groups:
+W_l has zeros where a group does not look, WᵀW is zero between groups, and the term is the sum over
+the groups.
 
 The non-zero eigenvalues of WᵀW and WWᵀ are the same. Where c_out is larger than the fan-in n, the
-smaller matrix gives the same value up to a constant, one for each missing zero eigenvalue:
+smaller matrix gives the same value up to a constant, 1 per missing zero eigenvalue:
 
     ||WᵀW - I||² = ||WWᵀ - I||² + (c_out - n)
 """

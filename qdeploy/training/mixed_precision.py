@@ -1,8 +1,8 @@
 """Products in bfloat16, except where torch computes them wrong.
 
-On CPUs torch 2.12 with oneDNN gives the weights of a dilated convolution in groups a gradient of
-memory that was never written, when it is computed in bfloat16 (stride 1; seen with AVX-512). Those
-layers, the depthwise ones of DeepLab, stay in float32.
+On CPUs, torch 2.12 with oneDNN returns uninitialized memory as the weight gradient of a dilated
+grouped convolution that is computed in bfloat16 (stride 1; seen with AVX-512). Those layers, the
+depthwise ones of DeepLab, stay in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 
 @contextmanager
 def mixed_precision(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Layers of `network` that run inside multiply in bfloat16 on `device`."""
+    """Inside, layers of `network` multiply in bfloat16 on `device`."""
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
         if device.type == "cpu":

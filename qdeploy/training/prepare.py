@@ -120,7 +120,7 @@ def _check_other(warm_start: Path, folder: Path) -> None:
         raise CheckpointError(
             f"a run cannot start from itself: `{folder}`",
             where="--start-from",
-            do="give --out another folder, or go on with --resume",
+            do="choose another folder with --out, or go on with --resume",
         )
 
 

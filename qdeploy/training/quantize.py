@@ -40,7 +40,7 @@ def calibration_images(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Some training images as network input, and their labels: a function of the seed alone."""
     generator = epoch_generator(seed, -1, 0)
-    # Fewer where images are large: what counts is the number of activations.
+    # Fewer if images are large: what counts is the number of activations.
     _, height, width = dataset.shape
     count = min(CALIBRATION_IMAGES, max(16, CALIBRATION_IMAGES * 4096 // (height * width)))
     return sample(dataset.train, input_bits, count, generator)

@@ -1,4 +1,4 @@
-"""Batch norm's statistics taken anew: quantization moves what a norm sees.
+"""Recalibration of batch norm's statistics, since quantization changes the input of a norm.
 
 Means and variances become the averages over batches, each batch with the same weight, of the
 network as it is; nothing else changes. Directly quantized networks gain most.
@@ -20,7 +20,7 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> int:
         batches: network inputs (N, C, H, W).
 
     Returns:
-        The number of images; with 0 the statistics stay.
+        The number of images; with 0 the statistics stay as they were.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [norm.momentum for norm in norms]

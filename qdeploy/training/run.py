@@ -122,7 +122,7 @@ def recipe_of(folder: Path) -> Recipe:
             f"`{folder}` is not a run folder",
             where=str(folder / RECIPE),
             why=error.what,
-            do="make one with `qdeploy train RECIPE --out FOLDER`",
+            do="create one with `qdeploy train RECIPE --out FOLDER`",
         ) from error
 
 

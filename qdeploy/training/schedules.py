@@ -6,11 +6,11 @@
     cyclical   base_lr · CYCLE[k],   k = floor(8 · progress in the cycle)      appendix B
                max_lr · (min_lr / max_lr)**SHARES[k]                           sections 4.2 and 5.4
 
-The factors of appendix B are those of bounds a hundred apart: section 5.4's 1e-3 to 1e-5 is
+The factors of appendix B are for bounds a factor of 100 apart: section 5.4's 1e-3 to 1e-5 is
 `base_lr: 1e-3`; section 4.2's 100 and 0.1 times the last rate are a `max_lr` and a `min_lr`.
 
 A cycle of the cyclical schedule has eight discrete factors; with a period of eight epochs, as for
-CIFAR-10 in the paper, the factor changes at every epoch. Shorter periods change it inside epochs.
+CIFAR-10 in the paper, the factor changes at every epoch. Shorter periods change it within epochs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25)
 def learning_rate(
     phase: Phase, step: int, steps_per_epoch: int, epochs: int | None = None
 ) -> float:
-    """The rate of a phase's `step`, counted from 0 at the start of the phase.
+    """The rate at a `step`, counted from 0 at the start of the phase.
 
-    `epochs` is the length of the phase where it is not the one that the phase itself gives.
+    `epochs` is the length of the phase, where it differs from what the phase itself says.
     """
     schedule = phase.schedule
     if isinstance(schedule, CyclicalSchedule):

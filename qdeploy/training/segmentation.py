@@ -1,8 +1,8 @@
-"""Loss and metric of networks that decide for every pixel.
+"""Loss and metrics of segmentation.
 
 A network's logits may be coarser than the masks. They are then interpolated bilinearly to the
 masks' size, as Chen et al. 2017 (DeepLabV3, section 4.1) do in training and in testing, so that no
-label is lost. Corners lie on corners: with strided convolutions logit i looks at pixel
+label is lost. Corners are aligned: with strided convolutions logit i looks at pixel
 `output_stride`·i.
 """
 
@@ -25,16 +25,16 @@ def full_size(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def pixel_loss(
     logits: torch.Tensor, masks: torch.Tensor, void: int | None, *, reduction: str = "mean"
 ) -> torch.Tensor:
-    """Cross entropy over all pixels that are not void; 0 where all are.
+    """Cross entropy over all pixels that are not void; 0 if all are.
 
     Args:
         logits: (N, classes, h, w), of any size.
         masks: int64 (N, H, W).
-        void: label that does not count.
+        void: label of pixels that do not count.
         reduction: `mean` over the pixels that count, or their `sum`.
     """
     height, width = masks.shape[1:]
-    # One row for each pixel: the two-dimensional loss has no deterministic kernel on a GPU.
+    # One row per pixel: the two-dimensional loss has no deterministic kernel on a GPU.
     rows = full_size(logits, (height, width)).permute(0, 2, 3, 1).flatten(0, 2)
     ignored = -100 if void is None else void
     labels = masks.flatten()
@@ -89,14 +89,14 @@ class Confusion:
             )
 
     def iou(self) -> torch.Tensor:
-        """Intersection over union of each class, float64 (classes,); not a number for a class that
-        is neither in a mask nor predicted."""
+        """Intersection over union of each class, float64 (classes,); NaN for a class that is in no
+        mask and never predicted."""
         hit = self.counts.diagonal().double()
         union = self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal()
         return hit / union.double()
 
     def miou(self) -> float:
-        """Mean of `iou` over the classes that have one, in [0, 1]; 0 where none has."""
+        """Mean of `iou` over the classes that have one, in [0, 1]; 0 if none has."""
         mean = self.iou().nanmean()
         return float(mean) if bool(torch.isfinite(mean)) else 0.0
 

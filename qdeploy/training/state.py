@@ -1,4 +1,4 @@
-"""Everything a training carries from step to step, as named tensors.
+"""All state that a training carries from step to step, as named tensors.
 
     network/<name>      parameters and buffers
     momentum/<name>     SGD's momentum of a parameter; absent before its first step
@@ -50,7 +50,7 @@ def restore_network(network: nn.Module, tensors: dict[str, torch.Tensor]) -> Non
 def restore_training(
     network: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Load momentum and the random state, for going on inside a phase."""
+    """Load momentum and the random state, for resuming inside a phase."""
     momentum = _part(tensors, MOMENTUM)
     for name, parameter in network.named_parameters():
         if name in momentum:
@@ -73,7 +73,7 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
 
 
 def _is_scale(parameter: nn.Parameter, network: nn.Module) -> bool:
-    # A scale for each output channel has the weight's number of axes.
+    # Scales per output channel have as many axes as the weight.
     return any(
         parameter is other
         for name, other in network.named_parameters()

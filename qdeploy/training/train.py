@@ -102,7 +102,7 @@ def train(
             )
         )
         if start is Start.FINISHED:
-            observer.note(f"{out} holds the finished run of this very recipe: nothing to do")
+            observer.note(f"{out} holds the finished run of this recipe: nothing to do")
             return out
         journal = Journal(out, digest, workers.world, workers.is_first)
         with _deterministic(recipe.seed, settings.threads):
@@ -191,8 +191,8 @@ def _note_other_sums(checkpoint: Checkpoint, workers: Workers, observer: Observe
     now = (workers.world, torch.get_num_threads())
     if before != now:
         observer.note(
-            f"note: before, there were {before[0]} processes of {before[1]} threads, now {now[0]} "
-            f"of {now[1]}: sums round differently, weights will not be equal bit for bit"
+            f"note: so far, {before[0]} processes with {before[1]} threads each, now {now[0]} with "
+            f"{now[1]}: sums round differently, so weights will not be equal bit for bit"
         )
 
 

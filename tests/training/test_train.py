@@ -113,7 +113,7 @@ def test_what_a_killed_process_left_half_written_goes_and_other_sums_are_said(
     kept.write_text(json.dumps({**sidecar, "processes": 2}))
     train(recipe, folder, resume=True, observer=Observer(note=notes.append))
     assert not part.exists()
-    assert "2 processes of 1 threads, now 1 of 1: sums round differently" in notes[1]
+    assert "2 processes with 1 threads each, now 1 with 1: sums round differently" in notes[1]
 
 
 def test_the_loaded_network_has_the_accuracy_of_the_summary(unbroken):

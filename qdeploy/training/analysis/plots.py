@@ -1,4 +1,4 @@
-"""Pictures of the figures, PNG; several runs share the axes."""
+"""Plots of the figures, as PNG; several runs share the axes."""
 
 from __future__ import annotations
 
