@@ -30,6 +30,7 @@ from qdeploy.dataflow.stitching.rendering import Renderer
 from qdeploy.dataflow.stitching.stitch import stitch
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
+from qdeploy.devices.families import find_family
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.rules import check_graph
 
@@ -120,7 +121,7 @@ def compile_graph(
         fps: frames per second to reach; None folds as fast as the board holds.
         constraints: per-layer constraints of a folding file.
         reserved: how much of the board the folding leaves free, see `Budget.without`.
-        costs: measured costs of blocks; those of Series 7 when None.
+        costs: measured costs of blocks; those that the board's family uses when None.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -131,7 +132,7 @@ def compile_graph(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
-    costs = load_costs() if costs is None else costs
+    costs = costs or load_costs(find_family(board.family).costs)
     hardware, folding = fold_multi_pixel(
         hardware_layers(graph),
         Budget.of(board).without(reserved or {}),

@@ -1,7 +1,7 @@
 """The boards: what `hw/boards/*.yaml` says about each, checked when it is read.
 
-A board is a part with its resources, the processing system around it, and how alive it is. Targets
-and boards are separate: a package is made for any board, whatever its life-cycle state.
+A board is a part with its resources, the processing system around it, and its life-cycle state.
+Targets and boards are separate: a package can be made for any board, whatever its state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FOLDER = "hw/boards"
 
 
 class LifeCycleState(enum.StrEnum):
-    """How much support a board still has from those who make its software."""
+    """How much support a board still gets from the makers of its software."""
 
     ACTIVE = "active"
     COMMUNITY = "community"
@@ -74,7 +74,7 @@ class Board(_Model):
             newest installed version is taken. None leaves the PS at Vivado's defaults.
         board_files: where the board files come from.
         dma_bits: width of the PS memory port the DMA uses.
-        life_cycle: how alive the board is.
+        life_cycle: how well the board is still supported.
         pynq: which image the board runs.
     """
 

@@ -1,7 +1,7 @@
 """Families of parts: everything that depends on one, in one object found by its name.
 
-A new family is one entry here: its Yosys script and what its cells are worth make designs possible
-on its parts, the rest refines estimates and proofs.
+A new family is one entry here: its Yosys script and what its cells use make designs possible on its
+parts, the rest refines estimates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from qdeploy.devices import ecp5, xc7_memories, xilinx_cells
+from qdeploy.devices import ecp5, xc7_dsps, xc7_memories, xilinx_cells
 from qdeploy.devices.capacity import Counts
 from qdeploy.devices.xilinx_synthesis import XilinxScript
 from qdeploy.errors import InternalError
@@ -72,11 +72,17 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True)
-class Memories:
-    """What becomes of memories that are only read, and of those that are written as well."""
+class BlockMapping:
+    """What Yosys makes of the memories and products in blocks of `hw/rtl`, exactly and as numbers.
+
+    Args:
+        rom, ram: of memories that are only read, and of those that are written as well.
+        dsps: bits of both operands -> DSP blocks of a signed product.
+    """
 
     rom: Memory
     ram: Memory
+    dsps: Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -87,17 +93,17 @@ class Family:
         name: as boards and Yosys call it.
         title: as messages call it.
         synthesis: None where designs as a whole cannot be synthesized for it: no board has it.
-        memories: how Yosys maps memories, None where nobody looked.
-        costs: table of measured block costs (`hw/costs/<costs>.json`) that estimates use, None
-            where there is none.
+        costs: family whose measured block costs (`hw/costs/<costs>.json`) estimates use; another
+            one's where its own blocks have not been measured.
+        mapping: what estimates count exactly, None where `costs` is another family's.
         routing: None where there is no open place and route.
     """
 
     name: str
     title: str
     synthesis: Synthesis | None = None
-    memories: Memories | None = None
-    costs: str | None = None
+    costs: str = "xc7"
+    mapping: BlockMapping | None = None
     routing: Routing | None = None
 
     def synthesized(self) -> Synthesis:
@@ -110,21 +116,33 @@ class Family:
             raise InternalError(f"designs cannot be synthesized for {self.title}")
         return self.synthesis
 
+    def measured(self) -> BlockMapping:
+        """`mapping`, for those who need it.
 
-def _xilinx(name: str, title: str, *, block_ram_map: bool) -> Family:
+        Raises:
+            InternalError: blocks have not been measured for this family.
+        """
+        if self.mapping is None:
+            raise InternalError(f"blocks have not been measured for {self.title}")
+        return self.mapping
+
+
+def _xilinx(name: str, *, block_ram_map: bool) -> Synthesis:
     script = XilinxScript(name, block_ram_map)
-    return Family(
-        name=name,
-        title=title,
-        synthesis=Synthesis(script, xilinx_cells.worth, xilinx_cells.is_latch),
-        memories=Memories(xc7_memories.rom, xc7_memories.ram),
-        # UltraScale+ has the same LUTs; its own blocks have not been measured.
-        costs="xc7",
-    )
+    return Synthesis(script, xilinx_cells.worth, xilinx_cells.is_latch)
 
 
-XC7 = _xilinx("xc7", "Xilinx 7 series", block_ram_map=True)
-XCUP = _xilinx("xcup", "Xilinx UltraScale+", block_ram_map=False)
+XC7 = Family(
+    name="xc7",
+    title="Xilinx 7 series",
+    synthesis=_xilinx("xc7", block_ram_map=True),
+    mapping=BlockMapping(xc7_memories.rom, xc7_memories.ram, xc7_dsps.product),
+)
+XCUP = Family(
+    name="xcup",
+    title="Xilinx UltraScale+",
+    synthesis=_xilinx("xcup", block_ram_map=False),
+)
 ECP5 = Family(
     name="ecp5",
     title="Lattice ECP5",

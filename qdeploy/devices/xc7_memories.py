@@ -1,16 +1,16 @@
-"""Which Xilinx memories Yosys 0.23 makes of a memory of `width` x `depth` bits, as numbers.
+"""What Yosys 0.23 makes of a memory of `width` x `depth` bits on Xilinx parts, as numbers.
 
-`memory_libmap` compares costs, in LUTs or what it takes for them, and the least one wins. For one
+`memory_libmap` compares costs, in LUTs or their equivalent, and the smallest wins. For one
 read and one write port of one width, or a read port alone, with m = ceil(depth / words of a cell):
 
-    block     129 a RAMB18 (257 a RAMB36, 513 a pair in cascade), every width a cell can have
-    LUT RAM   8 a group of four LUTs, scaled with the width in use (RAM32M 6 bits, RAM64M 3 bits)
-    logic     1/64 a bit of a ROM, 1 a bit of what is written
+    block     129 per RAMB18 (257 per RAMB36, 513 per pair in cascade), every width of a cell
+    LUT RAM   8 per group of four LUTs, scaled with the width in use (RAM32M 6 bits, RAM64M 3 bits)
+    logic     1/64 per bit of a ROM, 1 per bit that is written
     and       0.5 for each of (m - 1)·width multiplexers and, where it is written, m enables
 
-A style other than "auto" leaves its kind only. ROMs have no LUT RAM: "registers" puts one into
-tables of logic. What is always the same number in every word is dropped before: the figures are
-exact where no column is constant (hw/costs/README.md says how that was checked).
+A style other than "auto" leaves its kind only. ROMs have no LUT RAM: "registers" puts one into LUTs
+as logic. Columns with the same bit in every word are dropped before: the figures are exact where no
+column is constant (hw/costs/README.md says how that was checked).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Mapped:
         kind: "block", "lutram" or "logic".
         bram18: RAMB18s, a RAMB36 being two.
         lutram: LUTs as memory.
-        banks: words of how many cells follow one another; above 1 there are multiplexers.
+        banks: cells that follow one another in depth; above 1 there are multiplexers.
     """
 
     kind: str

@@ -2,7 +2,7 @@
 
 A module depends on the file that defines it, on the files that define any module whose name occurs
 there, and so on, and on each memory file whose name occurs in one of them. Names are looked for as
-plain words, comments included: that may take a file too many, never one too few.
+plain words, comments included: that may find a file too many, never one too few.
 """
 
 from __future__ import annotations

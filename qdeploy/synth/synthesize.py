@@ -1,12 +1,12 @@
-"""Synthesis of a whole design: each layer's module for itself, then what lies around them.
+"""Synthesis of a whole design: each layer's module by itself, then everything around them.
 
 Each layer is flattened inside and kept as a module, so its figures are its own. The top is
-synthesized with the layers as black boxes; what it holds beside them (FIFOs, width converters) is
+synthesized with the layers as black boxes; what it holds besides them (FIFOs, width converters) is
 `outside`, and the total is outside + Σ instances · layer. Modules come from a store keyed by their
 content: a design in which one layer changed costs that layer and the top, an unchanged one nothing.
 
-Where memory is short, a layer that lacked it runs again alone, then with its dot products mapped
-one by one; `notes` of the result say so.
+A layer that runs out of memory is synthesized again alone, then with its dot products mapped one by
+one; `notes` of the result say so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def synthesize(
     on_module: Callable[[str], None] = ignore,
     note: Callable[[str], None] = ignore,
 ) -> Resources:
-    """Synthesize the design in `folder` for `board` and count what it takes.
+    """Synthesize the design in `folder` for `board` and count what it uses.
 
     Args:
         folder: design folder; Yosys runs in it.
@@ -151,7 +151,7 @@ def _notes(netlists: dict[str, Netlist]) -> tuple[str, ...]:
     return (
         "memory was short: the dot products of "
         + ", ".join(f"`{module}`" for module in rows)
-        + " were mapped one by one and their figures added up, which takes some LUTs more",
+        + " were mapped one by one and their figures added up, which takes a few more LUTs",
     )
 
 
@@ -189,11 +189,11 @@ def _refuse_parameters(folder: Path, design: Design, modules: list[str]) -> None
             if pattern.search(text):
                 raise InternalError(
                     f"`{name}` instantiates the layer module `{module}` with parameters",
-                    why="each layer's module is synthesized for itself, with its own defaults",
+                    why="each layer's module is synthesized by itself, with its own defaults",
                     do="report it",
                 )
 
 
 def _log_text(path: Path) -> str:
-    """A module's log; one that was cleared away from a shared store is no loss."""
+    """A module's log; empty where somebody removed it from a shared store."""
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -1,9 +1,9 @@
 """A module between registers, so that place and route times it from register to register.
 
 Each input bit comes from a shift register that one pin feeds; each output bit goes into a register
-of its own, and these are folded into one pin by a chain of exclusive ors with a register behind
-each. So no pin limits the clock, nothing is constant, and nothing is left unused and swept away.
-The chains cost one look-up table at most between two registers: they never limit either.
+of its own, and these are folded into one pin by a chain of exclusive ors with a register after
+each. So no pin limits the clock, nothing is constant, and nothing is unused and optimized away.
+The chains have at most one LUT between two registers: they do not limit the clock either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TOP = "timed"
 
 @dataclass(frozen=True)
 class Port:
-    """A port of the module that is timed; `into` the module or out of it."""
+    """A port of the module under test; `into` the module or out of it."""
 
     name: str
     width: int

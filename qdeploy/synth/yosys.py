@@ -24,7 +24,7 @@ from qdeploy.tools import find_tool, run_tool, tool_version
 _RECIPE = "5"
 # The name under which every module is stored, so that two that differ in their name only are one.
 STORED_AS = "qd_module"
-# Modules mapped one by one where memory is short: a row's dot product holds most of a layer.
+# Modules mapped one by one where memory is short: dot products are most of a layer.
 _ROWS = "*qd_dot_*"
 _KEEP = "keep_hierarchy"
 _PORTS = re.compile(r"\s*(module|input|output|endmodule)\b")
@@ -112,12 +112,12 @@ class Yosys:
             sources: Verilog files relative to `folder`, which is the working directory so that
                 memory files with relative names are found.
             stubs: module -> netlist of those that are taken as black boxes.
-            by_rows: map each dot product for itself and put them together at the end: takes a
-                fraction of the memory, and a few LUTs more.
+            by_rows: map each dot product by itself and put them together at the end: takes a
+                fraction of the memory, and a few more LUTs.
 
         Raises:
             ToolMissingError: when there is no Yosys.
-            OutOfMemoryError: when its memory did not suffice.
+            OutOfMemoryError: when it ran out of memory.
             ToolFailedError: when it fails, or ends well without a netlist or figures.
         """
         done = self.stored(key)

@@ -16,7 +16,7 @@ from qdeploy.dataflow.folding.fold import fold
 from qdeploy.ir.integer_graph import IntType, Threshold
 from qdeploy.ir.reference import run_reference
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 def assert_same_codes(maker: GraphMaker, frames: int = 3) -> None:
@@ -94,7 +94,7 @@ def test_the_border_of_a_signed_max_pool_never_wins() -> None:
 
 def test_the_branch_that_is_ahead_gets_the_deep_fifo() -> None:
     model = hardware_layers(small_resnet().graph())
-    fold(model, ROOM, 5000)
+    fold(model, BUDGET, 5000)
     joined = connect(model)
     depths = {
         node.name: int(getCustomOp(node).get_nodeattr("depth"))

@@ -1,4 +1,4 @@
-"""Boards: every file is complete, unknown names are mended, broken files are refused."""
+"""Boards: every file is complete, unknown names get a suggestion, broken files are refused."""
 
 from __future__ import annotations
 

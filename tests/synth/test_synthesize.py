@@ -226,7 +226,7 @@ def test_an_ultrascale_board_is_synthesized_for_its_family(small: Small, tmp_pat
     assert found.available["uram"] == 96
 
 
-# 64 rows of logic that shares nothing, one behind the other.
+# 64 rows of logic that shares nothing, one after the other.
 _MANY_ROWS = """
 module qd_dot_toy (input wire clk, input wire [31:0] a, input wire [31:0] b, output wire [31:0] y);
   wire [31:0] m = (a + (b ^ {a[15:0], a[31:16]})) ^ (b + {a[7:0], a[31:8]});

@@ -11,6 +11,7 @@ from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.devices.boards import Board
+from qdeploy.devices.families import find_family
 from qdeploy.errors import FoldingError, UserError
 
 # What the clock generators of the boards can make, with margin above the fastest fabric there is.
@@ -46,7 +47,9 @@ class Compile(Step):
 
 
 def _compiled(state: BuildState) -> Compiled:
-    costs = load_costs(note=state.observer.note) if state.compiled is None else state.compiled.costs
+    family = find_family(made(state.board, "board").family)
+    earlier = state.compiled  # of an earlier try
+    costs = earlier.costs if earlier else load_costs(family.costs, note=state.observer.note)
     with state.observer.during("FINN: hardware layers, folding, RTL") as say:
         compiled = compile_graph(
             made(state.graph, "lower"),

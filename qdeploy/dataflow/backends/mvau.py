@@ -25,10 +25,10 @@ from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_acti
 from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.unrolled import unrolled_block
+from qdeploy.dataflow.cost.features import MEASURED
 from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
-from qdeploy.devices.xc7_memories import rom
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -231,8 +231,8 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         found.append({"ram_style": "block", TABLES: 0})
         bits = 1 if self._is_binary() else bits_of(self.get_input_datatype(1))
         width = int(self.attribute("PE") * self.attribute("SIMD")) * bits
-        whole = rom(width, depth, "block").bram18
+        whole = MEASURED.rom(width, depth, "block").bram18
         for rest in range(1, min(MAX_TABLE_COLUMNS + 1, width)):
-            if rom(width - rest, depth, "block").bram18 < whole:
+            if MEASURED.rom(width - rest, depth, "block").bram18 < whole:
                 return [*found, {"ram_style": "block", TABLES: rest}]
         return found

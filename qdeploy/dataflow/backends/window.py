@@ -9,10 +9,10 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of, pair
+from qdeploy.dataflow.cost.features import MEASURED
 from qdeploy.dataflow.finn.nodes import AHEAD
 from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
-from qdeploy.devices.xc7_memories import ram
 from qdeploy.errors import InternalError
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
 
     def _memories(self, ahead: int) -> list[str]:
         """Kinds of memory for the rows: the usual one, and the other where that is sensible."""
-        usual = ram(*self._size(ahead))
+        usual = MEASURED.ram(*self._size(ahead))
         if usual.kind == "block":
-            other = ram(*self._size(ahead), "distributed")
+            other = MEASURED.ram(*self._size(ahead), "distributed")
             return ["auto", "distributed"] if other.lutram <= MOST_LUTS else ["auto"]
         return ["auto", "block"] if usual.lutram >= FEWEST_LUTS else ["auto"]
 

@@ -8,11 +8,12 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from qdeploy.devices.xc7_memories import Mapped
+from qdeploy.devices.families import XC7
+from qdeploy.devices.xc7_memories import Mapped
 
+# The blocks of this family are measured: its memories and DSP blocks are counted.
+MEASURED = XC7.measured()
 
 Parameters = Mapping[str, int | str]
 

@@ -81,7 +81,7 @@ class BranchSkews:
 
 
 def waiting_rows(window: Window, top: int, bottom: int) -> int:
-    """Rows of pixels that come in while a window pauses and that it has no room for.
+    """Rows of pixels that come in while a window pauses and that it cannot store.
 
     A window with a stride takes the rows it only skips in one go, once a row of windows is done: as
     they come evenly, they wait until then. So do, at the end of a frame, the next one's first rows

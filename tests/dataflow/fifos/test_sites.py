@@ -16,13 +16,13 @@ from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.sim.design import simulate_design
 
-# Lanes of the matrix units by the length of their rows. Those of the two 3x3 kernels behind the
+# Lanes of the matrix units by the length of their rows. Those of the two 3x3 kernels after the
 # fork take as long as the layer before it: none may ever wait for another.
 SIMD = {27: 27, 72: 18, 8: 8}
 
 
 def strided_block() -> tuple[IntegerGraph, GraphMaker]:
-    """A residual block with stride 2 behind a layer that takes as long."""
+    """A residual block with stride 2 after a layer that takes as long."""
     maker = GraphMaker(5, (3, 12, 12)).conv(8).threshold()
     start = maker.mark()
     shortcut = maker.conv(8, (1, 1), (2, 2), (0, 0, 0, 0)).threshold(bits=4, base=-8).mark()
@@ -32,7 +32,7 @@ def strided_block() -> tuple[IntegerGraph, GraphMaker]:
 
 
 def folded(graph: IntegerGraph, *, whole: bool = True, ahead: int = 0):
-    """Its hardware layers, with windows that are whole or one kernel position a beat."""
+    """Its hardware layers, with windows that are whole or one kernel position per beat."""
     model = hardware_layers(graph)
     for node in model.graph.node:
         if not node.op_type.startswith("MVAU"):
@@ -52,7 +52,7 @@ def folded(graph: IntegerGraph, *, whole: bool = True, ahead: int = 0):
     return with_converters(model)
 
 
-def test_a_strided_block_behind_a_fork_takes_the_cycles_that_are_predicted(tmp_path: Path) -> None:
+def test_a_strided_block_after_a_fork_takes_the_cycles_that_are_predicted(tmp_path: Path) -> None:
     graph, maker = strided_block()
     model = with_fifos(folded(graph))
     design = stitch(model, graph, tmp_path / "rtl", load_board("pynq-z2"), 100.0)
@@ -84,7 +84,7 @@ def test_a_fifo_holds_the_rows_that_its_window_has_no_room_for(
         for site in fifo_sites(folded(graph, whole=whole, ahead=ahead))
         if "add" not in site.stream
     }
-    # The fork has no FIFO behind it where nothing waits.
+    # There is no FIFO after the fork where nothing waits.
     assert found.pop("conv2_conv_window") == 0
     assert found.pop("conv0_conv_pad") == found.pop("conv0_conv_fork") == SHALLOW
     words = {"conv4_conv_pad": 12, "conv6_conv_pad": 6}  # a row of pixels

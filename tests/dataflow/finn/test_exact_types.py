@@ -21,7 +21,7 @@ from qdeploy.ir.integer_graph import Add, Conv, Dense, GlobalSum, IntegerGraph, 
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.integers.lower import lower_with_affine
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 def attained(graph: IntegerGraph, node: Conv | Dense) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def test_a_sum_of_codes_that_are_never_negative_has_no_sign() -> None:
 def test_streams_and_fifos_are_as_wide_as_the_codes_in_a_beat(maker: Any) -> None:
     graph = maker().graph()
     model = hardware_layers(graph)
-    fold(model, ROOM, 3000)
+    fold(model, BUDGET, 3000)
     made = boundary_nodes(model, graph)
     for name, node in made.items():
         tensor, found = graph.tensors[name], model.get_tensor_datatype(node.output[0])

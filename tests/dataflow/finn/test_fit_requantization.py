@@ -26,7 +26,7 @@ from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
 from qdeploy.sim.design import simulate_design
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 class AffineMaker(GraphMaker):
@@ -98,7 +98,7 @@ def test_every_affine_layer_is_multiplied_and_still_executes_its_thresholds() ->
     maker = small_network()
     graph, codes = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
-    fold(model, ROOM, constraints=multiplied(model))
+    fold(model, BUDGET, constraints=multiplied(model))
     blocks = blocks_of(model)
     assert len(blocks) == 7
     assert {block.module for block in blocks.values()} == {"qd_requant"}
@@ -113,7 +113,7 @@ def test_every_affine_layer_is_multiplied_and_still_executes_its_thresholds() ->
 def test_thresholds_of_no_line_are_searched() -> None:
     maker = AffineMaker(1, (3, 5, 5)).conv(4).threshold(bits=6)
     model = hardware_layers(maker.graph())
-    fold(model, ROOM)
+    fold(model, BUDGET)
     assert [block.module for block in blocks_of(model).values()] == ["qd_threshold"]
 
 

@@ -16,7 +16,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Conv
 from qdeploy.ir.reference import run_reference
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 def assert_same_codes(maker: GraphMaker, frames: int = 4) -> None:
@@ -72,7 +72,7 @@ def test_random_chains_compute_the_integer_graph(data: st.DataObject) -> None:
 
 def test_names_carry_the_layer_down_to_every_hardware_layer() -> None:
     model = hardware_layers(small_convnet().graph())
-    fold(model, ROOM)
+    fold(model, BUDGET)
     names = [node.name for node in connect(model).graph.node]
     assert len(set(names)) == len(names)
     assert "conv0_conv_mvau" in names

@@ -21,7 +21,7 @@ from qdeploy.dataflow.folding.solver import solve
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.errors import DoesNotFitError, FoldingError
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_every_option_divides_its_dimensions(model) -> None:
 
 @pytest.mark.parametrize("cycles", [700, 1500, 5000])
 def test_a_target_is_met_by_every_layer(model, cycles: int) -> None:
-    fold(model, ROOM, cycles)
+    fold(model, BUDGET, cycles)
     assert slowest(model) <= cycles
 
 
@@ -56,22 +56,22 @@ def test_a_slower_target_takes_fewer_lanes(model) -> None:
             getCustomOp(n).get_nodeattr("PE") * getCustomOp(n).get_nodeattr("SIMD") for n in units
         )
 
-    fold(model, ROOM, 700)
+    fold(model, BUDGET, 700)
     fast = lanes()
-    fold(model, ROOM, 7000)
+    fold(model, BUDGET, 7000)
     assert lanes() < fast
 
 
 def test_as_fast_as_fits_uses_a_larger_board_for_speed(model) -> None:
     fold(model, Budget(lut=3500, bram36=10, dsp=4))
     small = slowest(model)
-    fold(model, ROOM)
+    fold(model, BUDGET)
     assert slowest(model) < small
 
 
 def test_a_pool_and_its_window_move_the_same_channels_a_beat(model) -> None:
     for cycles in (700, 2000, 9000):
-        fold(model, ROOM, cycles)
+        fold(model, BUDGET, cycles)
         by_kind = {
             node.name.rsplit("_", 1)[1]: node for node in model.graph.node if "pool2" in node.name
         }
@@ -81,7 +81,7 @@ def test_a_pool_and_its_window_move_the_same_channels_a_beat(model) -> None:
 
 def test_an_impossible_rate_names_the_layer_and_its_best(model) -> None:
     with pytest.raises(FoldingError, match=r"cannot finish a frame within 3 cycles"):
-        fold(model, ROOM, 3)
+        fold(model, BUDGET, 3)
 
 
 def test_a_board_too_small_says_what_is_needed(model) -> None:
@@ -93,7 +93,7 @@ def test_a_board_too_small_says_what_is_needed(model) -> None:
     assert "estimated to fit on: aup-zu3" in text
 
 
-def test_a_board_a_little_too_small_is_told_the_smallest_overshoot(model) -> None:
+def test_a_board_a_little_too_small_is_told_the_smallest_excess(model) -> None:
     """Just below the least board that holds some folding, the message is about that folding."""
     low, high = 100, 20_000
     while high - low > 200:
@@ -127,7 +127,7 @@ def test_a_folding_file_that_asks_for_too_much_is_named(model) -> None:
     )
     slow = [FoldingConstraint(name, {"PE": 1, "SIMD": 1}, "mine.yaml:3")]
     with pytest.raises(FoldingError, match="cannot finish a frame within 700 cycles") as caught:
-        fold(model, ROOM, 700, constraints=slow)
+        fold(model, BUDGET, 700, constraints=slow)
     assert caught.value.do is not None and "ask for more of it in `mine.yaml`" in caught.value.do
 
 

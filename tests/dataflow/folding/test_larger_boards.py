@@ -1,4 +1,4 @@
-"""What larger boards would give: faster where there is more limit, bound by what the DMA brings."""
+"""What larger boards would give: a faster folding, bounded by the bandwidth of the DMA."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_next_two_sizes_are_looked_at_smallest_first() -> None:
     assert "pynq-z1" in list_boards()
 
 
-def test_a_larger_board_is_faster_and_within_its_room(folding) -> None:
+def test_a_larger_board_is_faster_and_within_its_limit(folding) -> None:
     found = estimate_larger_boards(folding, 2048, load_board("pynq-z2"))
     assert found
     for one in found:
@@ -50,7 +50,7 @@ def test_a_larger_board_is_faster_and_within_its_room(folding) -> None:
         assert not one.dma_bound
 
 
-def test_what_the_dma_brings_bounds_the_rate(folding) -> None:
+def test_the_bandwidth_of_the_dma_bounds_the_rate(folding) -> None:
     for one in estimate_larger_boards(folding, 10**6, load_board("pynq-z2")):
         assert one.dma_bound
         assert one.cycles_per_frame == -(-(10**6) // load_board(one.board).dma_bits)

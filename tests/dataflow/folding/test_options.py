@@ -16,7 +16,7 @@ from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
 
-ROOM = Budget(lut=53200, bram36=140, dsp=220)
+BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
 
 def walked(
@@ -26,7 +26,7 @@ def walked(
     interval: int,
     ahead: bool,
 ) -> int:
-    """Cycles of a frame in the long run, pixel by pixel."""
+    """Cycles per frame at steady state, pixel by pixel."""
     now, ends = 0, []
     for _ in range(4):
         for y in range(shape[0]):
@@ -36,7 +36,7 @@ def walked(
                 if min(down, across) < 0 or down % strides[0] or across % strides[1]:
                     continue
                 begun = max(now, ends[-1] + interval) if ends else now
-                # Taken when the work on it begins, or already a cycle after that on the last did.
+                # Taken when work on it begins, or already a cycle after work on the last began.
                 now = max(now, ends[-1] + 1) if ahead and ends else begun
                 ends.append(begun)
     windows = len(ends) // 4
@@ -71,20 +71,20 @@ def test_a_rate_above_the_inputs_bandwidth_is_refused_with_the_highest_there_is(
     assert f"{int(100e6 / arriving):,}" in str(caught.value.do)
 
 
-def test_as_fast_as_fits_takes_no_more_room_than_the_input_can_feed() -> None:
+def test_as_fast_as_fits_uses_no_more_of_the_board_than_the_input_can_feed() -> None:
     slow, fast = (hardware_layers(small_convnet().graph()) for _ in range(2))
-    fed = fold(slow, ROOM, min_cycles=500).solution
+    fed = fold(slow, BUDGET, min_cycles=500).solution
     assert fed.cycles <= 500
-    assert fed.usage.lut < fold(fast, ROOM).solution.usage.lut
+    assert fed.usage.lut < fold(fast, BUDGET).solution.usage.lut
 
 
-def test_a_wish_is_granted_and_the_rest_follows() -> None:
+def test_a_constraint_is_met_and_the_rest_follows() -> None:
     model = hardware_layers(small_convnet().graph())
     name = next(n.name for n in model.graph.node if n.op_type.startswith("MVAU"))
-    free = fold(model, ROOM, 5000).attributes[name]
+    free = fold(model, BUDGET, 5000).attributes[name]
     lanes = {"PE": 2 if free["PE"] != 2 else 1}
     assert (
-        fold(model, ROOM, 5000, constraints=[FoldingConstraint(name, lanes, "test")]).attributes[
+        fold(model, BUDGET, 5000, constraints=[FoldingConstraint(name, lanes, "test")]).attributes[
             name
         ]["PE"]
         == lanes["PE"]

@@ -1,4 +1,4 @@
-"""Several pixels a beat: the same codes, fewer cycles."""
+"""Several pixels per beat: the same codes, fewer cycles."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from qdeploy.errors import FoldingError
 from qdeploy.sim.design import simulate_design
 
 BOARD = load_board("pynq-z2")
-ROOM = Budget.of(BOARD)
+BUDGET = Budget.of(BOARD)
 
 
 def assert_same(maker: GraphMaker, pixels: int) -> int:
-    """Every layer that can take `pixels` a beat does; returns how many did."""
+    """Every layer that can take `pixels` per beat does; returns how many did."""
     graph, frames = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
     chosen = {name: pixels for name, known in multi_pixel_choices(model).items() if pixels in known}
@@ -120,15 +120,15 @@ def test_an_illegal_number_of_pixels_is_told_the_nearest() -> None:
     model = hardware_layers(strided().graph())
     constraint = FoldingConstraint("conv0_conv_mvau", {"M": 5}, "folding.yaml:3")
     with pytest.raises(FoldingError, match="`conv0_conv_mvau` cannot have M 5") as caught:
-        fold_multi_pixel(model, ROOM, constraints=[constraint])
+        fold_multi_pixel(model, BUDGET, constraints=[constraint])
     assert caught.value.where == "folding.yaml:3"
     assert caught.value.do in ("the nearest is M 4", "the nearest is M 6")
 
 
 def test_one_pixel_stays_where_it_is_enough_or_more_would_not_fit() -> None:
-    slow = fold_multi_pixel(hardware_layers(strided().graph()), ROOM, 400)[1]
+    slow = fold_multi_pixel(hardware_layers(strided().graph()), BUDGET, 400)[1]
     maker = GraphMaker(5, (8, 6, 6), bits=2).conv(16).threshold().conv(16).threshold()
     tight = fold_multi_pixel(hardware_layers(maker.graph()), Budget(lut=2500, bram36=2, dsp=0))[1]
-    assert tight.solution.cycles > 8 * 8  # fewer lanes than a pixel a cycle would take
+    assert tight.solution.cycles > 8 * 8  # fewer lanes than a pixel per cycle would take
     for folding in (slow, tight):
         assert not any("M" in values for values in folding.attributes.values())

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from qdeploy.dataflow.cost.features import Features, Parameters, clog2, features_of, ints, rom_luts
-from qdeploy.devices.xc7_memories import rom
+from qdeploy.dataflow.cost.features import (
+    MEASURED,
+    Features,
+    Parameters,
+    clog2,
+    features_of,
+    ints,
+    rom_luts,
+)
 
 
 @features_of("qd_add")
@@ -18,7 +25,7 @@ def bias(p: Parameters) -> Features:
     """`qd_bias`."""
     channels, pe, bits, out = ints(p, "C", "PE", "BB", "OB")
     folds = channels // pe
-    table = rom(pe * bits, folds)
+    table = MEASURED.rom(pe * bits, folds)
     tables = rom_luts(pe * bits, folds) if table.kind == "logic" else 0.0
     return Features(
         "", (1, clog2(folds), pe * out, tables), (1, clog2(folds), pe * out), 0, table.bram18

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 from qdeploy.dataflow.cost.features import (
+    MEASURED,
     Features,
     Parameters,
     clog2,
@@ -13,13 +12,11 @@ from qdeploy.dataflow.cost.features import (
     rom_columns,
     rom_luts,
 )
-from qdeploy.devices.xc7_memories import ram, rom
 
 # Beyond, thresholds are searched (hw/rtl/qd_threshold.v).
 _PARALLEL_LEVELS = 15
 # Folds beyond which a register follows the memory of thresholds (qd_threshold.v).
 _DEEP = 16
-_DSP_A, _DSP_B, _DSP_PART = 25, 18, 17
 
 
 @features_of("qd_threshold")
@@ -30,7 +27,7 @@ def threshold(p: Parameters) -> Features:
     style = str(p.get("RAM_STYLE", "auto"))
     if levels <= _PARALLEL_LEVELS and not p.get("SEARCH"):
         width = pe * levels * acc
-        table = rom(width, folds, style)
+        table = MEASURED.rom(width, folds, style)
         tables = rom_luts(width, folds) if table.kind == "logic" else 0.0
         constant = width if folds == 1 else 0
         varying = width - constant
@@ -48,7 +45,7 @@ def threshold(p: Parameters) -> Features:
     stages = clog2(levels + 1)
     blocks, tables, flops = 0, 0.0, 0.0
     for stage in range(stages):
-        table = rom(acc, folds << stage, style)
+        table = MEASURED.rom(acc, folds << stage, style)
         blocks += pe * table.bram18
         if table.kind == "logic":
             tables += pe * rom_luts(acc, folds << stage)
@@ -71,8 +68,8 @@ def requant(p: Parameters) -> Features:
     quotient = max(total - shift, out) + 1
     uses_dsp = p["USE_DSP"] == "yes"
     latency = 1 if uses_dsp else factor
-    queue = ram(pe * out, latency + 6)
-    memories = rom(pe * factor, folds), rom(pe * offset, folds)
+    queue = MEASURED.ram(pe * out, latency + 6)
+    memories = MEASURED.rom(pe * factor, folds), MEASURED.rom(pe * offset, folds)
     tables = sum(
         rom_luts(pe * bits, folds)
         for bits, mapped in zip((factor, offset), memories, strict=True)
@@ -111,13 +108,5 @@ def requant(p: Parameters) -> Features:
         ff,
         queue.lutram,
         queue.bram18 + sum(mapped.bram18 for mapped in memories),
-        pe * dsp_blocks(acc, factor + 1) if uses_dsp else 0,
+        pe * MEASURED.dsps(acc, factor + 1) if uses_dsp else 0,
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def dsp_blocks(first: int, second: int) -> int:
-    """DSP48E1s of a signed product: 25 x 18 bits each, longer operands in parts of 17 bits."""
-    long, short = max(first, second), min(first, second)
-    blocks = 1 if long <= _DSP_A else -(-long // _DSP_PART)
-    return blocks * (1 if short <= _DSP_B else -(-short // _DSP_PART))

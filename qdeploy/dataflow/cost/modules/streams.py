@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from qdeploy.dataflow.cost.features import Features, Parameters, clog2, features_of, ints, switches
-from qdeploy.devices.xc7_memories import ram
+from qdeploy.dataflow.cost.features import (
+    MEASURED,
+    Features,
+    Parameters,
+    clog2,
+    features_of,
+    ints,
+    switches,
+)
 
 
 @features_of("qd_dwc")
@@ -22,7 +29,7 @@ def fifo(p: Parameters) -> Features:
     width, depth = ints(p, "WIDTH", "DEPTH")
     if depth <= 2:
         return Features("registers", (1, width * (depth - 1)), (1, width * depth))
-    mapped = ram(width, depth, str(p.get("RAM_STYLE", "auto")))
+    mapped = MEASURED.ram(width, depth, str(p.get("RAM_STYLE", "auto")))
     address = clog2(depth)
     # Addresses of another depth than a power of two are compared with the last one.
     compared = address if depth != 1 << address else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from qdeploy.dataflow.cost.features import (
+    MEASURED,
     Features,
     Parameters,
     clog2,
@@ -15,7 +16,7 @@ from qdeploy.dataflow.cost.features import (
     rom_luts,
     switches,
 )
-from qdeploy.devices.xc7_memories import Mapped, ram, rom
+from qdeploy.devices.xc7_memories import Mapped
 
 # Folds beyond which a register follows the memory of thresholds (qd_results.v).
 _DEEP = 16
@@ -69,12 +70,12 @@ def results(
 ) -> tuple[tuple[float, ...], tuple[float, ...], Mapped, Mapped]:
     """`qd_results`: (LUT counts, FF counts, memory of thresholds, memory of the queue)."""
     lanes, acc, levels, out = ints(p, "PE", "ACC", "NT", "OB")
-    queue = ram(lanes * out, 4)
+    queue = MEASURED.ram(lanes * out, 4)
     table = Mapped("logic")
     tables = 0.0
     if levels:
         width = lanes * levels * acc
-        table = rom(width, folds, str(p.get("TRAM_STYLE", "auto")))
+        table = MEASURED.rom(width, folds, str(p.get("TRAM_STYLE", "auto")))
         if table.kind == "logic":
             tables = rom_luts(width, folds)
     compared = lanes * levels * acc
@@ -93,7 +94,7 @@ def mvu(p: Parameters) -> Features:
     columns, rows, pe, simd = ints(p, "MW", "MH", "PE", "SIMD")
     (bits,) = ints(p, "AB")
     sf, nf = columns // simd, rows // pe
-    ring = ram(simd * bits, 2 * sf) if nf > 1 else Mapped("logic")
+    ring = MEASURED.ram(simd * bits, 2 * sf) if nf > 1 else Mapped("logic")
     control = cycle_bits(sf) + cycle_bits(nf) + clog2(sf * nf)
     if nf > 1:
         control += 4 * clog2(2 * sf + 1)
@@ -169,7 +170,7 @@ def _unit(
             flops += simd * width
     constant = "constant" if words == 1 else kind
     rest = int(p.get("WREST", 0))
-    weights = rom(lanes * weight_bits - rest, words, str(p.get("WRAM_STYLE", "auto")))
+    weights = MEASURED.rom(lanes * weight_bits - rest, words, str(p.get("WRAM_STYLE", "auto")))
     columns = lanes * weight_bits if weights.kind == "logic" else rest
     tables = rom_luts(columns, words)
     # Beyond what one slice's multiplexers join there is more than the tables.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qdeploy.dataflow.cost.features import (
+    MEASURED,
     Features,
     Parameters,
     clog2,
@@ -11,7 +12,7 @@ from qdeploy.dataflow.cost.features import (
     ints,
     switches,
 )
-from qdeploy.devices.xc7_memories import Mapped, ram
+from qdeploy.devices.xc7_memories import Mapped
 
 
 @features_of("qd_window")
@@ -22,7 +23,7 @@ def window(p: Parameters) -> Features:
     span = dh * (tall - 1) + 1
     ahead = int(p.get("AHEAD", 0)) or span
     depth = (span + ahead) * columns * fold
-    mapped = ram(width, depth, str(p.get("RAM_STYLE", "auto")))
+    mapped = MEASURED.ram(width, depth, str(p.get("RAM_STYLE", "auto")))
     out_rows = (height - span) // down + 1
     out_columns = (columns - dw * (wide - 1) - 1) // right + 1
     address = clog2(depth)
@@ -45,7 +46,7 @@ def window_parallel(p: Parameters) -> Features:
     above = dh * (tall - 1)
     mapped = Mapped("logic")
     if above and columns > 1:
-        mapped = ram(above * width, columns, str(p.get("RAM_STYLE", "auto")))
+        mapped = MEASURED.ram(above * width, columns, str(p.get("RAM_STYLE", "auto")))
     counters = cycle_bits(height) + cycle_bits(columns)
     lut = (1, counters, clog2(columns), switches(above * width, mapped))
     word = above * width if mapped.kind != "block" else 0
