@@ -2,10 +2,10 @@
 
     python scripts/measure_costs.py [--only qd_mvu,qd_window] [--jobs 2] [--store FOLDER] [--fit]
 
-Each block is synthesized as it would be inside a design, in a store keyed by its Verilog and its
-memories: a second run, or one that was interrupted, costs what is new. With --only the other
-modules' rows are kept as they are; with --fit nothing is measured, the rows there are get fitted
-again. The file is written when all is done.
+Each block is synthesized as it would be inside a design. Results are stored under the hash of their
+Verilog and memories, so that a second run, or one that was interrupted, only measures what is new.
+With --only the rows of the other modules are kept; with --fit nothing is measured, and the existing
+rows are fitted again. The file is written at the end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BATCH_BLOCKS = 20
 
 
 def measure(batch: Sequence[Sample], yosys: Yosys) -> list[dict[str, Any]]:
-    """The rows of some blocks, synthesized in one run, each in a module that is kept for itself."""
+    """The rows of some blocks, synthesized in one run, each in a module kept apart."""
     names = [f"part{index}" for index in range(len(batch))]
     files: dict[str, str] = {}
     for name, sample in zip(names, batch, strict=True):
@@ -80,7 +80,7 @@ def _library(name: str) -> str:
 
 
 def _unit(sample: Sample, name: str) -> Unit:
-    """The block as a unit; its memory files have names of their own in the batch."""
+    """The block as a unit; its memory files have unique names in the batch."""
     block = sample.block
     renamed: dict[str, int | str] = {
         key: f"{name}_{value}" if key in MEMORY_PARAMETERS else value
@@ -118,7 +118,7 @@ def _around(names: Sequence[str], batch: Sequence[Sample]) -> str:
 
 
 def batches(module: str) -> list[list[Sample]]:
-    """A module's samples in groups of about one size, so that a run takes seconds."""
+    """A module's samples in groups of about equal size, so that a run takes seconds."""
     found: list[list[Sample]] = [[]]
     size = 0.0
     for sample in samples(module):
@@ -138,8 +138,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="Yosys processes at a time")
     parser.add_argument("--family", default="xc7")
     store = ROOT / "build/.cache/costs"
-    parser.add_argument("--store", type=Path, default=store, help="kept results [build/.cache]")
-    parser.add_argument("--fit", action="store_true", help="only fit the rows there are")
+    parser.add_argument(
+        "--store", type=Path, default=store, help="folder of stored results [build/.cache]"
+    )
+    parser.add_argument("--fit", action="store_true", help="only fit the existing rows")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else list(MODULES)
     unknown = set(chosen) - set(MODULES)
@@ -157,9 +159,9 @@ def main() -> None:
                 total = sum(len(group) for group in groups)
                 print(f"{module} {len(rows)}/{total}", flush=True)
         if rtl_hash(module) != digest:
-            sys.exit(f"the Verilog of `{module}` changed meanwhile: run {COMMAND} again")
+            sys.exit(f"the Verilog of `{module}` changed during the run: run {COMMAND} again")
         measured[module] = {"rtl_sha256": digest, "rows": rows}
-    # Read now: another run may have written other modules meanwhile.
+    # Read now: another run may have written other modules since.
     known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     modules: dict[str, Any] = {**known.get("modules", {}), **measured}
     for module, entry in modules.items():

@@ -246,7 +246,7 @@ def _check(design: Design) -> None:
         if not stream.shape or min(sizes) < 1 or stream.bits > MAX_BITS:
             raise ValueError(f"stream `{stream.name}`: invalid shape, width or number per beat")
         if stream.elements % stream.per_beat:
-            raise ValueError(f"stream `{stream.name}`: a frame does not end with a beat")
+            raise ValueError(f"stream `{stream.name}`: the last beat of a frame is not full")
     if any(fifo.depth < 1 or fifo.width < 1 for fifo in design.fifos):
         raise ValueError("a FIFO has no words, or words of no bits")
     if design.streams:

@@ -22,7 +22,7 @@ def pack(codes: npt.ArrayLike, bits: int, per_beat: int) -> npt.NDArray[np.uint8
     Args:
         codes: integers, each in -2^(bits-1) … 2^bits - 1; their number divisible by `per_beat`.
         bits: width of a code, 1 to 32.
-        per_beat: codes in a beat.
+        per_beat: codes per beat.
 
     Returns:
         uint8 (beats, ceil(bits · per_beat / 8)).
@@ -98,7 +98,9 @@ def unpack(
 
 def _check(bits: int, per_beat: int) -> None:
     if not 1 <= bits <= MAX_BITS or per_beat < 1:
-        raise ValueError(f"{per_beat} codes of {bits} bits a beat: bits are 1 to {MAX_BITS}")
+        raise ValueError(
+            f"{per_beat} codes of {bits} bits per beat: bits are 1 to {MAX_BITS}, codes at least 1"
+        )
 
 
 def _unsigned(bits: int) -> np.dtype[Any]:

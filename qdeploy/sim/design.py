@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 
 TAPS_MACRO = "QD_TAPS"
 FILL_BITS = 16
-# A design may be silent while its slowest layer works on a frame; four of those are a deadlock.
+# No port may shake hands while the slowest layer works on a frame; four times that is a deadlock.
 IDLE_FRAMES = 4
 IDLE_CYCLES = 10_000
 DRAIN_CYCLES = 32
@@ -99,7 +99,7 @@ class DesignSimulator:
             max_cycles: most cycles to run; without end when None.
 
         Raises:
-            DeadlockError: the design stands still, or is not done after `max_cycles`; names every
+            DeadlockError: the design is deadlocked, or not done after `max_cycles`; names every
                 FIFO's fill.
             ProtocolError: a stream broke a rule of AXI-Stream, or too many beats came.
             VerificationError: TLAST is not exactly at the ends of frames, or a tap did not carry

@@ -8,8 +8,8 @@ to back:
     3  depths from the marks                   T again? If not, they are deepened
     4  smaller depths, several FIFOs at once   kept where T stays, with stalls too
 
-The pace is what makes the marks of use: a source that is always ready fills whatever stands before
-the bottleneck, at any depth, while beat i offered from cycle i·T/beats on never runs ahead. Designs
+The pace makes the marks useful: a source that is always ready fills everything before the
+bottleneck, at any depth, while beat i offered from cycle i·T/beats on never runs ahead. Designs
 of this kind (streams, units that wait for input and for room) are monotone: a word that comes
 earlier, or room that is free earlier, never delays a unit. The paced run is one schedule of
 interval T in which no FIFO holds more than its mark; so with these depths, and a source that is
@@ -115,7 +115,7 @@ class FifoSizer:
         codes: (frames, *shape) input codes; repeated where more frames are needed.
         bounds: stream -> bounds of its FIFO.
         stall, seed: chance of a stall on either side, in the runs that compare with stalls.
-        hear: is told after each run how many there were.
+        on_run: called after each run with the number of runs so far.
     """
 
     simulator: DesignSimulator
@@ -123,14 +123,14 @@ class FifoSizer:
     bounds: Mapping[str, Bounds]
     stall: float = 0.2
     seed: int = 0
-    hear: Callable[[int], None] = lambda runs: None
+    on_run: Callable[[int], None] = lambda runs: None
     runs: int = field(default=0, init=False)
 
     def size(self) -> Sizing:
         """Find depths.
 
         Raises:
-            DeadlockError: the design stands still even with deep FIFOs.
+            DeadlockError: the design is deadlocked even with deep FIFOs.
         """
         deep = {stream: bound.deep for stream, bound in self.bounds.items()}
         first = self.run(deep, 2 + _LAST_FRAMES)
@@ -181,7 +181,7 @@ class FifoSizer:
         result = self.simulator.run(
             codes, stall, stall, seed, pace=pace, limits=limits, max_cycles=max_cycles
         )
-        self.hear(self.runs)
+        self.on_run(self.runs)
         return result
 
 
@@ -220,7 +220,7 @@ class _Search:
         return self._held(depths) is not None
 
     def _held(self, depths: Mapping[str, int]) -> dict[str, int] | None:
-        """The most each FIFO held, None when the interval is longer or the design stands still."""
+        """The most each FIFO held, None when the interval is longer or the design is deadlocked."""
         try:
             result = self.sizer.run(depths, self.frames, max_cycles=self.max_cycles)
         except DeadlockError:
@@ -275,7 +275,7 @@ class _Search:
     def _halve(self, depths: dict[str, int], stream: str) -> None:
         """The least whole number of cells for a large FIFO, to a sixteenth of what it has."""
         low, step = 0, max(1, depths[stream] // CELL // 16)
-        # Most are as deep as they have to be: one look says so.
+        # Most are as deep as needed: one run shows it.
         middle = depths[stream] // CELL - step
         while middle > low and not self._spent():
             if not self._accept(depths, depths | {stream: middle * CELL}):

@@ -3,7 +3,7 @@
     whole   netlist.v with the models of its cells (hw/sim/xc7), watched at every boundary
     blocks  the netlist of the top around the layers' RTL, which records every stream between the
             layers; then groups of layers, each layer from its netlist, fed with the beats recorded
-            at its inputs, random stalls on every port: the outputs have to be the recorded ones
+            at its inputs, random stalls on every port: the outputs must be the recorded ones
 
 Both use the netlist exactly as synthesis wrote it. A vector of a netlist often runs in circles when
 taken as a whole (a carry chain, say), so Verilator is told to split all of them.
@@ -199,7 +199,7 @@ def replay(
     """Send a group what was recorded at its inputs; what each of its output ports gave.
 
     Raises:
-        VerificationError: a layer stands still, gives too much, or breaks a rule of AXI-Stream.
+        VerificationError: a layer is deadlocked, gives too much, or breaks a rule of AXI-Stream.
     """
     at = {
         f"{module}_{port}": recorded.beats[stream.number]

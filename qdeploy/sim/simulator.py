@@ -136,7 +136,7 @@ class Simulator:
         cycle = lib.qd_cycle(handle)
         if status == IDLE:
             raise DeadlockError(
-                f"`{self.spec.top}` stands still in cycle {cycle}",
+                f"`{self.spec.top}` is deadlocked in cycle {cycle}",
                 where=self._progress(handle),
                 why="no port shook hands for longer than the idle limit",
                 do="a full FIFO before an empty one names the layer; deepen the FIFO or see why "

@@ -44,7 +44,7 @@ class SimSpec:
 
     Args:
         top: the module.
-        sources: Verilog files; their content decides whether a model is built anew.
+        sources: Verilog files; a model is rebuilt when their content changes.
         folder: working directory at build and at run time, against which the names of memory files
             resolve. Memory files are read when a run starts: changing them needs no new build.
         parameters: of the top module.
@@ -54,7 +54,7 @@ class SimSpec:
         taps: ports of which data, valid and ready are all outputs of the module: only watched.
         probes: (output port, bits) of unsigned values up to 64 bits, such as the fill of a FIFO.
         controls: (input port, bits) of control inputs: unsigned values up to 64 bits that each run
-            sets once, such as the depth a FIFO has to behave like.
+            sets once, such as the depth a FIFO behaves like.
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).

@@ -1,4 +1,4 @@
-"""qd_depthwise against numpy: alone, and behind a qd_window as in a network."""
+"""qd_depthwise against numpy: alone, and after a qd_window as in a network."""
 
 from __future__ import annotations
 

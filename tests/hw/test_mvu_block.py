@@ -189,7 +189,7 @@ def test_thresholds_split_the_results(case):
 def test_a_slow_sender_costs_nothing_while_it_keeps_the_average_pace(block_sim):
     unit = CASES["144x16, 2 bits"]
     sim = simulator_of(unit, block_sim)
-    # 18 beats a vector, 72 cycles a vector: with 60 % stalls they take 45 cycles on average.
+    # 18 beats and 72 cycles per vector: with 60 % stalls they take 45 cycles on average.
     _, result = run(unit, sim, unit.vectors(40, seed=1), stall_in=0.6, seed=9)
     ends = result.output_cycles[0].reshape(40, -1)[:, -1]
     assert (ends[-1] - ends[5]) / 34 == pytest.approx(unit.cycles, abs=0.5)

@@ -1,4 +1,4 @@
-"""qd_window_parallel against slices of a numpy array: a whole window a beat."""
+"""qd_window_parallel against slices of a numpy array: a whole window per beat."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from qdeploy.errors import InternalError, VerificationError
 from qdeploy.resources import resource
 from qdeploy.sim.design import simulate_design
 
-# Two 3-bit channels a beat: a FIFO, then complemented (the tap), one channel a beat at the output.
+# Two 3-bit channels per beat: a FIFO, then complemented (the tap), one channel per beat at the
+# output.
 TOP = """
 module tiny_top (
   input wire clk, input wire rst_n,

@@ -30,13 +30,13 @@ class Rendered:
 class Renderer:
     """Renders the layers of one folded network, however often it is stitched.
 
-    Layers are told apart by the names of their nodes: a network folded anew needs a new renderer.
+    Layers are identified by the names of their nodes: a network folded again needs a new renderer.
     """
 
     _kept: dict[str, Rendered] = field(default_factory=dict)
 
     def render(self, model: ModelWrapper, node: NodeProto, instance: Any) -> Rendered:
-        """The files of a node; those of a FIFO are made anew, since its depth changes.
+        """The files of a node; those of a FIFO are rendered each time, since its depth changes.
 
         Args:
             instance: FINN's operator of the node.

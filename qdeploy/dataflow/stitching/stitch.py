@@ -225,7 +225,7 @@ def _folding(inst: Any) -> dict[str, int]:
 
 
 def _limit(node: NodeProto, inst: Any) -> str:
-    """The top's port for the depth a FIFO has to behave like; empty where its depth is fixed."""
+    """The top's port for the depth a FIFO behaves like; empty where its depth is fixed."""
     if "limited" not in inst.get_nodeattr_types() or not inst.get_nodeattr("limited"):
         return ""
     return f"{node.name}_limit"
