@@ -31,7 +31,7 @@ from qdeploy.ir.structure import FormatError, array_name, array_of, from_structu
 VERSION = 1
 METADATA_KEY = "qdeploy.integer_graph"
 MAX_FILE_BYTES = 1 << 30
-MAX_HEADER_BYTES = 1 << 24
+MAX_HEADER_BYTES = 1 << 22
 MAX_ELEMENTS = 1 << 27  # of all arrays: 1 GiB as int64
 MAX_AXES = 4
 _LENGTH_BYTES = 8

@@ -47,7 +47,7 @@ _TUPLES = {"stride": 2, "dilation": 2, "kernel": 2, "pads": 4}
 _INTEGERS = ("base", "groups")
 _COMMON = ("name", "layer", "inputs", "output")
 
-MAX_ITEMS = 100_000
+MAX_ITEMS = 10_000
 MAX_NAME = 1000
 MAX_WIRE_BITS = 64
 MAX_MAGNITUDE = 1 << 63

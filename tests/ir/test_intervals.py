@@ -111,18 +111,6 @@ def test_a_convolution_without_windows_is_a_broken_promise() -> None:
         convolution_intervals(np.ones((1, 1, 3, 3), np.int64), 0, 1, (2, 2))
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.integers(-(2**33), 2**33), st.integers(0, 2**33))
-def test_a_type_holds_its_interval_and_one_bit_less_does_not(lo: int, more: int) -> None:
-    hi = lo + more
-    found = IntType.holding(lo, hi)
-    assert found.signed is (lo < 0)
-    assert found.lo <= lo <= hi <= found.hi
-    if found.bits > 1:
-        narrower = IntType(found.bits - 1, found.signed)
-        assert lo < narrower.lo or hi > narrower.hi
-
-
 def test_every_channel_has_its_own_interval() -> None:
     found = accumulator_intervals(np.array([[1, -2], [3, 3]]), 0, 10)
     assert (found.lo, found.hi) == ((-20, 0), (10, 60))
@@ -165,3 +153,19 @@ def test_a_graph_with_an_interval_that_is_too_small_is_found() -> None:
     narrow = Tensor("acc", (1,), IntType(good.dtype.bits - 1, True), *found.bounds)
     with pytest.raises(PassError, match=r"codes \[-9, 9\] do not fit 4 bits"):
         check_graph(IntegerGraph("g", "x", "acc", (node,), {"x": x, "acc": narrow}))
+
+
+sum_ends = st.integers(-3, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sum_ends, sum_ends, sum_ends, sum_ends, st.integers(1, 4))
+def test_intervals_of_sums_are_exactly_what_brute_force_finds(
+    a: int, b: int, c: int, d: int, pixels: int
+) -> None:
+    left, right = sorted((a, b)), sorted((c, d))
+    found = Intervals((left[0],), (left[1],)).plus(Intervals((right[0],), (right[1],)))
+    sums = [x + y for x in range(left[0], left[1] + 1) for y in range(right[0], right[1] + 1)]
+    assert found.bounds == (min(sums), max(sums))
+    means = [sum(p) for p in itertools.product(range(left[0], left[1] + 1), repeat=pixels)]
+    assert Intervals((left[0],), (left[1],)).times(pixels).bounds == (min(means), max(means))

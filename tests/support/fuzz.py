@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from random_qonnx import QonnxMaker
+from same_graph import assert_same_graph
 
+from qdeploy.build_folder import GRAPH_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.dataflow.compile import Compiled, compile_graph
@@ -15,6 +17,7 @@ from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
+from qdeploy.ir.file import read_graph, write_graph
 from qdeploy.ir.integer_graph import IntegerGraph, Threshold
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.builder import Lowered
@@ -62,7 +65,7 @@ def check(
     path = network.save(work / "network.onnx")
     argmax = "argmax" in network.features
     lowered = lower_with_affine(path, argmax=argmax)
-    graph = lowered.graph
+    graph = _through_a_file(lowered.graph, work / GRAPH_FILE)
     source = graph.tensors[graph.input]
     random = np.random.default_rng(seed)
     codes = random.integers(source.dtype.lo, source.dtype.hi + 1, (frames, *source.shape))
@@ -84,6 +87,16 @@ def check(
         assert rtl.first is None, rtl.first
     features = network.features | _of_thresholds(lowered) | _of_units(compiled.design, work / "rtl")
     return Outcome(len(names), rtl.codes, run.cycles_per_frame, frozenset(features))
+
+
+def _through_a_file(graph: IntegerGraph, path: Path) -> IntegerGraph:
+    """The graph as it comes back from its file; writing it again gives the same bytes."""
+    write_graph(graph, path)
+    found, first = read_graph(path), path.read_bytes()
+    assert_same_graph(found, graph)
+    write_graph(found, path)
+    assert path.read_bytes() == first
+    return found
 
 
 def _is_rounding(difference: Difference, lowered: Lowered) -> bool:
