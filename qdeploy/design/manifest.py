@@ -137,6 +137,8 @@ class Layer:
         folding: PE, SIMD and the like.
         macs: multiplications per frame that the network asks of this layer; 0 where it has no
             weights.
+        part: of the design that it is counted as in reports; empty in the file of a design made
+            before there were parts.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Layer:
     cycles: int
     folding: dict[str, int] = field(default_factory=dict)
     macs: int = 0
+    part: str = ""
 
 
 @dataclass(frozen=True)

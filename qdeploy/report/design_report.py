@@ -39,22 +39,6 @@ from qdeploy.report.fifos import FifoRow, fifo_rows
 # Measured for a lane of 2 by 2 bits with its share of the adder tree; 85 % of an xc7z020 (45,000
 # LUTs) hold 3,900 of them.
 LUT_PER_LANE = 11.6
-UNITS = ("MVAU", "VVAU")
-# Operator -> the part of a design it is counted as.
-PARTS = {
-    "MVAU": "matrix units",
-    "VVAU": "matrix units",
-    "ConvolutionInputGenerator": "windows and padding",
-    "FMPadding": "windows and padding",
-    "StreamingFIFO": "FIFOs",
-    "StreamingDataWidthConverter": "width converters",
-    "Thresholding": "thresholds",
-    "DuplicateStreams": "forks and additions",
-    "ElementwiseAdd": "forks and additions",
-    "Pool": "pools",
-    "GlobalAccPool": "pools",
-    "LabelSelect": "argmax",
-}
 OUTSIDE = "wiring and TLAST"
 FIGURES = ("lut", "ff", "bram36", "dsp")
 
@@ -185,7 +169,7 @@ def _layers(
                 name=layer.name,
                 layer=layer.layer,
                 op=layer.op,
-                part=PARTS.get(layer.op, "other"),
+                part=layer.part or layer.op,
                 folding=layer.folding,
                 cycles=layer.cycles,
                 lanes=lanes,
@@ -201,7 +185,7 @@ def _layers(
 
 
 def _lanes(layer: Layer) -> int:
-    return layer.folding["PE"] * layer.folding["SIMD"] if layer.op in UNITS else 0
+    return layer.folding["PE"] * layer.folding["SIMD"] if layer.macs else 0
 
 
 def _parts(layers: list[LayerRow], resources: ResourcesRecord) -> dict[str, float]:

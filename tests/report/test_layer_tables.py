@@ -20,10 +20,14 @@ from qdeploy.report.html import render, write_report
 from qdeploy.report.layers import print_full, print_short
 
 LAYERS = [
-    Layer("conv_pad", "conv", "FMPadding", "conv_pad", 100, {"SIMD": 2}),
-    Layer("conv_mvau", "conv", "MVAU", "conv_mvau", 400, {"PE": 4, "SIMD": 8}, 12_800),
-    Layer("head_fifo", "head", "StreamingFIFO", "head_fifo", 0),
-    Layer("head_mvau", "head", "MVAU", "head_mvau", 200, {"PE": 1, "SIMD": 2}, 400),
+    Layer(
+        "conv_pad", "conv", "FMPadding", "conv_pad", 100, {"SIMD": 2}, part="windows and padding"
+    ),
+    Layer(
+        "conv_mvau", "conv", "MVAU", "conv_mvau", 400, {"PE": 4, "SIMD": 8}, 12_800, "matrix units"
+    ),
+    Layer("head_fifo", "head", "StreamingFIFO", "head_fifo", 0, part="FIFOs"),
+    Layer("head_mvau", "head", "MVAU", "head_mvau", 200, {"PE": 1, "SIMD": 2}, 400, "matrix units"),
 ]
 FILES: dict[str, dict[str, Any]] = {
     "resources": {

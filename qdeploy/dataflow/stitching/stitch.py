@@ -158,6 +158,7 @@ class _Stitcher:
                     cycles=frame_cycles(self.model, node),
                     macs=macs_of(owner, self.graph) if facts.has_weights else 0,
                     folding=_folding(inst),
+                    part=facts.operator.part,
                 )
             )
         return layers
