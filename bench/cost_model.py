@@ -105,7 +105,7 @@ def predicted(model: Any, beats: int, costs: Any) -> tuple[Any, dict[str, Any]]:
 
 def finn_estimate(model: Any, part: str) -> dict[str, float]:
     """FINN's figures for its own hardware of the same layers and foldings, RTL before HLS."""
-    from qdeploy.dataflow.estimates import finn_estimates
+    from qdeploy.dataflow.finn.resource_models import finn_estimates
 
     found = finn_estimates(model, part).values()
     known = [one for one in found if one is not None]

@@ -20,6 +20,7 @@ from qdeploy.dataflow.finn.exact_types import set_exact_types
 from qdeploy.dataflow.finn.fit_requantization import fit_requantization
 from qdeploy.dataflow.finn.graph import to_finn
 from qdeploy.dataflow.finn.hw_layers import name_nodes, to_hw_layers
+from qdeploy.dataflow.finn.models import copy_of, with_inferred_types, with_width_converters
 from qdeploy.dataflow.finn.specialize import despecialize, specialize
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, write_folding
@@ -96,11 +97,9 @@ def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
     Raises:
         UnsupportedLayerError: a layer has no hardware unit.
     """
-    from qonnx.transformation.infer_datatypes import InferDataTypes
-
     model = set_exact_types(specialize(to_hw_layers(to_finn(graph))), graph)
     model = fit_requantization(mark_binary_units(model), graph)
-    return model.transform(InferDataTypes())  # FINN's own operators know no exact sums
+    return with_inferred_types(model)  # FINN's own operators know no exact sums
 
 
 def compile_graph(
@@ -158,13 +157,7 @@ def connect(hardware: ModelWrapper) -> ModelWrapper:
 
 def with_converters(hardware: ModelWrapper) -> ModelWrapper:
     """A copy with width converters between the layers, all specialized and named."""
-    from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
-    from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.transformation.general import SortGraph
-
-    model = ModelWrapper(hardware.model, make_deepcopy=True)
-    model = specialize(model.transform(InsertDWC()))
-    model = model.transform(SortGraph())
+    model = specialize(with_width_converters(hardware))
     name_nodes(model)
     return model
 
@@ -173,8 +166,6 @@ def with_fifos(
     joined: ModelWrapper, depths: Mapping[str, int] | None = None, *, limited: bool = False
 ) -> ModelWrapper:
     """A copy with FIFOs, as `insert_fifos` takes depths and `limited`, specialized and named."""
-    from qonnx.core.modelwrapper import ModelWrapper
-
-    model = ModelWrapper(joined.model, make_deepcopy=True)
+    model = copy_of(joined)
     insert_fifos(model, depths, limited=limited)
     return specialize(model)

@@ -17,36 +17,37 @@ if TYPE_CHECKING:
 
     from qdeploy.ir.integer_graph import IntArray
 
-# From this sum of operand widths on a DSP block beats LUTs; from the other a tool may take one.
+# From this sum of operand widths on, a DSP block costs less than LUTs; from the other on, a folding
+# may choose one.
 MIN_DSP_BITS = 12
 FIRST_DSP_BITS = 10
 
 
 @dataclass(frozen=True)
-class Activation:
+class OutputStage:
     """How a unit's accumulators become its output.
 
     Args:
         parameters: of the unit's own block: ACC, NT, OB, BASE, TFILE.
-        bits: width of a lane behind the unit's own block.
-        behind: what makes the codes where there are too many levels to compare at once.
+        bits: width per lane after the unit's own block.
+        after: blocks that make the codes where there are too many levels to compare at once.
         memories: files of the thresholds.
     """
 
     parameters: dict[str, int | str]
     bits: int
-    behind: tuple[Block, ...]
+    after: tuple[Block, ...]
     memories: Memories
 
 
 class AccumulatingBackend(RequantizingBackend):
     """A matrix or depthwise unit; thresholds are its third input where it has any."""
 
-    def activation(self, model: ModelWrapper, lanes: int) -> Activation:
-        """Thresholds inside the block where all are compared, codes made behind it, or none."""
+    def output_stage(self, model: ModelWrapper, lanes: int) -> OutputStage:
+        """Thresholds inside the block where all are compared, codes made after it, or none."""
         out_bits = bits_of(self.get_output_datatype())
         if not self.makes_codes():
-            return Activation(_raw(out_bits), out_bits, (), dict)
+            return OutputStage(_raw(out_bits), out_bits, (), dict)
         table = self.table(model)
         accumulator = self.accumulator_bits(model)
         if table.shape[1] <= MAX_PARALLEL_LEVELS and not self.searches():
@@ -58,17 +59,16 @@ class AccumulatingBackend(RequantizingBackend):
                 "BASE": int(self.attribute("ActVal")),
                 "TFILE": f"{name}.hex",
             }
-            return Activation(
+            return OutputStage(
                 parameters,
                 out_bits,
                 (),
                 lambda: threshold_files(name, table, lanes, accumulator),
             )
         block, memories = self.codes_block(model, lanes, out_bits)
-        return Activation(_raw(accumulator), accumulator, (block,), memories)
+        return OutputStage(_raw(accumulator), accumulator, (block,), memories)
 
     def table(self, model: ModelWrapper) -> IntArray:
-        """See the base class."""
         table: IntArray = model.get_initializer(self.onnx_node.input[2]).astype(np.int64)
         return table
 
@@ -95,12 +95,10 @@ class AccumulatingBackend(RequantizingBackend):
         return [{"resType": "lut"}, {"resType": "dsp"}]
 
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
-        """See the base class."""
         kind = self.get_accumulator_datatype()
         return int(kind.min()), int(kind.max())
 
     def makes_codes(self) -> bool:
-        """See the base class."""
         return not self.attribute("noActivation")
 
     def dot(self) -> str:

@@ -60,7 +60,6 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's na
         self.set_nodeattr(key, [batch, height, width // many, channels * many])
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         constant = model.get_initializer(self.onnx_node.input[1])
         return self._join() if constant is None else self._bias(constant)
 

@@ -38,12 +38,11 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
     )
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         node = self.onnx_node
         channels, pe = int(self.attribute("Channels")), int(self.attribute("PE"))
         positions = prod(int(size) for size in self.attribute("Kernel"))
         inputs, weights = self.get_input_datatype(0), self.get_input_datatype(1)
-        activation = self.activation(model, pe)
+        stage = self.output_stage(model, pe)
         w_file = f"{node.name}_w.hex"
         block = Block(
             "qd_depthwise",
@@ -58,19 +57,19 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
                 "DOT": self.dot(),
                 "USE_DSP": "yes" if self.uses_dsp() else "no",
                 "WFILE": w_file,
-                **activation.parameters,
+                **stage.parameters,
             },
             (pe * bits_of(inputs),),
-            (pe * activation.bits,),
+            (pe * stage.bits,),
         )
 
         def memories() -> dict[str, list[str]]:
             # FINN keeps (channels, 1, height, width); a word is one position of PE channels.
             kernel = model.get_initializer(node.input[1]).astype(np.int64)
             words = kernel.reshape(channels // pe, pe, positions).transpose(0, 2, 1)
-            return {w_file: hex_lines(words, bits_of(weights), pe), **activation.memories()}
+            return {w_file: hex_lines(words, bits_of(weights), pe), **stage.memories()}
 
-        return chain([block, *activation.behind], memories)
+        return chain([block, *stage.after], memories)
 
     def styles(self) -> list[dict[str, int | str]]:
         """See the base class: also where products are made."""

@@ -35,7 +35,6 @@ class DuplicateStreams_qd_rtl(QdBackend, DuplicateStreams):  # noqa: N801 (FINN'
         self._widen_vectors(many)
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         bits = int(self.get_instream_width())
         copies = int(self.attribute("NumOutputStreams"))
         block = Block("qd_fork", {"WIDTH": bits}, (bits,), (bits, bits))

@@ -50,7 +50,6 @@ class GlobalAccPool_qd_rtl(QdBackend, GlobalAccPool):  # noqa: N801 (FINN's nami
         return int(fold * prod(int(size) for size in self.attribute("numInputVectors")))
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         lanes, dtype = int(self.attribute("PE")), self.get_input_datatype()
         out_bits = bits_of(self.get_output_datatype())
         block = Block(

@@ -72,7 +72,6 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         return int(rows * columns * np.prod(self.attribute("numInputVectors")))
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         if self._is_constant():
             return self._constant_unit(model)
         node = self.onnx_node
@@ -82,7 +81,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             self.weight_bits(model),
             self.dot(),
         )
-        activation = self.activation(model, pe)
+        stage = self.output_stage(model, pe)
         w_file, rest = f"{node.name}_w.hex", int(self.attribute(TABLES))
         rest_file = f"{node.name}_r.hex" if rest else ""
         block = Block(
@@ -101,10 +100,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
                 "WRAM_STYLE": self.ram_style(),
                 "WREST": rest,
                 "WRESTFILE": rest_file,
-                **activation.parameters,
+                **stage.parameters,
             },
             (simd * bits_of(inputs),),
-            (pe * activation.bits,),
+            (pe * stage.bits,),
         )
 
         def memories() -> dict[str, list[str]]:
@@ -112,26 +111,26 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             words = (matrix + 1) // 2 if dot == "xnor" else matrix
             lines = weight_lines(words, pe, simd, weight_bits)
             if not rest:
-                return {w_file: lines, **activation.memories()}
+                return {w_file: lines, **stage.memories()}
             low, high = split_lines(lines, pe * simd * weight_bits - rest)
-            return {w_file: low, rest_file: high, **activation.memories()}
+            return {w_file: low, rest_file: high, **stage.memories()}
 
-        return chain([block, *activation.behind], memories)
+        return chain([block, *stage.after], memories)
 
     def _constant_unit(self, model: ModelWrapper) -> Unit:
         """Every weight in the logic."""
-        inputs, activation = (
+        inputs, stage = (
             self.get_input_datatype(0),
-            self.activation(model, self.attribute("PE")),
+            self.output_stage(model, self.attribute("PE")),
         )
         block = unrolled_block(
             self._matrix(model),
             bits_of(inputs),
             inputs.signed(),
-            activation.parameters,
-            activation.bits,
+            stage.parameters,
+            stage.bits,
         )
-        return chain([block, *activation.behind], activation.memories)
+        return chain([block, *stage.after], stage.memories)
 
     def _matrix(self, model: ModelWrapper) -> IntArray:
         """Weights (MH, MW)."""
@@ -150,7 +149,6 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         self.set_nodeattr(_ROW_SUMS, sums.tolist())
 
     def dot(self) -> str:
-        """See the base class."""
         if self._is_binary():
             return "xnor"
         return "mult" if self._is_wide() else "planes"
@@ -170,22 +168,18 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         return bool(size * digits * bits_of(self.get_input_datatype(0)) <= MAX_CONSTANT_BITS)
 
     def weight_bits(self, model: ModelWrapper) -> int:
-        """See the base class."""
         return 1 if self._is_binary() else super().weight_bits(model)
 
     def table(self, model: ModelWrapper) -> IntArray:
-        """See the base class."""
         table = super().table(model)
         return 2 * table - self._row_sums()[:, None] if self._is_binary() else table
 
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
-        """See the base class."""
         if not self._is_binary():
             return super().sums(model)
         return -int(self.attribute("MW")), int(self.attribute("MW"))
 
     def fixed_point(self, model: ModelWrapper) -> FixedPoint | None:
-        """See the base class."""
         found = super().fixed_point(model)
         if found is None or not self._is_binary():
             return found

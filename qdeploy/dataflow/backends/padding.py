@@ -45,7 +45,6 @@ class FMPadding_qd_rtl(QdBackend, FMPadding):  # noqa: N801 (FINN's naming)
         return {**super().get_nodeattr_types(), PAD_VALUE: ("i", False, 0)}
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         simd = int(self.attribute("SIMD"))
         bits = simd * bits_of(self.get_input_datatype())
         height, width = pair(self.attribute("ImgDim"))

@@ -39,7 +39,6 @@ class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
         return super().get_nodeattr_types() | {"limited": ("i", False, 0, {0, 1})}
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         bits = int(self.get_instream_width())
         parameters: dict[str, int | str] = {"WIDTH": bits, "DEPTH": int(self.attribute("depth"))}
         fill = {"fill": FILL_BITS}
@@ -71,7 +70,6 @@ class StreamingDataWidthConverter_qd_rtl(  # noqa: N801 (FINN's naming)
         return total // min(int(self.attribute("inWidth")), int(self.attribute("outWidth")))
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         narrow, wide = int(self.attribute("inWidth")), int(self.attribute("outWidth"))
         common = lcm(narrow, wide)
         widths = [narrow, wide] if common in (narrow, wide) else [narrow, common, wide]

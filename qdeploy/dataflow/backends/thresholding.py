@@ -38,7 +38,6 @@ class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FIN
         self.repeat_channels(model, many)
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         inputs, out_bits = self.get_input_datatype(0), bits_of(self.get_output_datatype())
         lanes, bits = int(self.attribute("PE")), self.accumulator_bits(model)
         widen = Block(
@@ -51,11 +50,9 @@ class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FIN
         return chain([codes] if bits == bits_of(inputs) else [widen, codes], memories)
 
     def table(self, model: ModelWrapper) -> IntArray:
-        """See the base class."""
         table = model.get_initializer(self.onnx_node.input[1]).astype(np.int64)
         return np.broadcast_to(table, (int(self.attribute("NumChannels")), table.shape[1]))
 
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
-        """See the base class."""
         inputs = self.get_input_datatype(0)
         return int(inputs.min()), int(inputs.max())

@@ -93,7 +93,6 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
         return bits, (span + 1 + (ahead or span + 1)) * width * fold
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class."""
         simd = int(self.attribute("SIMD"))
         bits = simd * bits_of(self.get_input_datatype())
         height, width = pair(self.attribute("IFMDim"))

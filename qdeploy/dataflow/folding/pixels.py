@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qdeploy.dataflow.finn.models import copy_of
 from qdeploy.dataflow.finn.nodes import HwNode, Kind, Padding, divisors, layer_groups
 from qdeploy.design.manifest import PIXELS
 
@@ -47,9 +48,7 @@ def with_multi_pixel(model: ModelWrapper, pixels: Mapping[str, int]) -> ModelWra
     Args:
         pixels: layer -> M, one of `multi_pixel_choices`; layers left out take one.
     """
-    from qonnx.core.modelwrapper import ModelWrapper
-
-    wide = ModelWrapper(model.model, make_deepcopy=True)
+    wide = copy_of(model)
     for nodes in layer_groups(wide):
         many = pixels.get(nodes[-1].name, 1)
         if many > 1:

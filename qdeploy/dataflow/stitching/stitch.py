@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from qdeploy.artifacts import atomic_folder
 from qdeploy.dataflow.finn.boundaries import boundary_of, owner_of
 from qdeploy.dataflow.finn.names import identifier
-from qdeploy.dataflow.finn.nodes import HwNode, Kind, stream_name
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, hw_nodes, stream_name
 from qdeploy.dataflow.finn.timing import frame_cycles, macs_of
 from qdeploy.dataflow.rtl.library import closure, library_file
 from qdeploy.dataflow.stitching.rendering import Renderer
@@ -71,11 +71,9 @@ class _Stitcher:
     def __init__(
         self, model: ModelWrapper, graph: IntegerGraph, taps: bool, renderer: Renderer
     ) -> None:
-        from qonnx.custom_op.registry import getCustomOp
-
         self.model, self.graph = model, graph
         self.nodes = list(model.graph.node)
-        self.instances: list[Any] = [getCustomOp(node) for node in self.nodes]
+        self.instances: list[Any] = [node.instance for node in hw_nodes(model)]
         self.rendered = [
             renderer.render(model, node, inst)
             for node, inst in zip(self.nodes, self.instances, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qdeploy.build_folder import HARDWARE_FILE
 from qdeploy.dataflow.finn.execute import DataflowExecutor
-from qdeploy.dataflow.finn.operators import register
+from qdeploy.dataflow.finn.models import read_model
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
@@ -18,9 +18,6 @@ class DataflowRung(Rung):
     needs = (HARDWARE_FILE,)
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        register()
-        from qonnx.core.modelwrapper import ModelWrapper
-
-        hardware = ModelWrapper(str(inputs.folder / HARDWARE_FILE))
+        hardware = read_model(inputs.folder / HARDWARE_FILE)
         actual = DataflowExecutor(hardware, inputs.graph).run(inputs.frames)
         return exact_result(self.name, compare(inputs.graph.boundaries(), reference, actual))
