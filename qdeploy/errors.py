@@ -1,6 +1,6 @@
 """The one hierarchy of errors.
 
-A `UserError` is a mistake a person can mend: the command line prints it without a traceback and
+A `UserError` is a mistake a person can fix: the command line prints it without a traceback and
 exits with code 2. An `InternalError` is a broken promise inside qdeploy: it keeps its traceback.
 Each message says what is wrong, where, why, and what to do.
 """
@@ -58,7 +58,7 @@ class QDeployError(Exception):
 
 
 class UserError(QDeployError):
-    """Something the caller can mend; exit code 2, no traceback."""
+    """Something the caller can fix; exit code 2, no traceback."""
 
     exit_code = 2
 

@@ -4,7 +4,7 @@ Commands are imported when they are called, not before: `qdeploy --help` answers
 the pipeline behind it takes seconds to load.
 
 Exit codes: 0 done; 1 failed (a check that must hold does not, a tool broke, a fault in qdeploy);
-2 something the user can mend; 130 interrupted.
+2 something the user can fix; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`qdeploy doctor`: each verdict, the exit code, and that it says how to mend things."""
+"""`qdeploy doctor`: each verdict, the exit code, and that it says how to fix things."""
 
 from __future__ import annotations
 

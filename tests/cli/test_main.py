@@ -116,7 +116,7 @@ def test_unforeseen_error_is_not_swallowed() -> None:
         (OSError(errno.ENOSPC, ""), "a file cannot be written: No space left on device"),
     ],
 )
-def test_what_the_system_refuses_on_a_users_path_is_the_users_to_mend(
+def test_what_the_system_refuses_on_a_users_path_is_the_users_to_fix(
     error: OSError, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(_failing(error), ["fail"]) == 2
@@ -128,7 +128,7 @@ def test_what_the_system_refuses_on_a_users_path_is_the_users_to_mend(
 
 
 @pytest.mark.parametrize("out", ["file", "file/run"])
-def test_training_into_a_file_is_the_users_to_mend(
+def test_training_into_a_file_is_the_users_to_fix(
     out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

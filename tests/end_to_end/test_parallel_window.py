@@ -1,4 +1,4 @@
-"""Windows a beat inside a whole design: the same codes, in fewer cycles."""
+"""Whole windows per beat in a whole design: the same codes, in fewer cycles."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def test_a_design_with_parallel_windows_takes_a_cycle_a_pixel(tmp_path: Path) ->
         for name in graph.boundaries():
             found = run.outputs if name == graph.output else run.taps[name]
             np.testing.assert_array_equal(found, expected[name], err_msg=name)
-    # One kernel position a cycle would take 8 * 9 * 9; a pixel of the padded map is one cycle.
+    # One kernel position per cycle would take 8 * 9 * 9; a pixel of the padded map is one cycle.
     assert run.cycles_per_frame <= 10 * 11 + 8

@@ -42,7 +42,7 @@ def tensor(name: str, shape: tuple[int, ...], lo: int, hi: int) -> Tensor:
 
 
 def with_sums(node: Conv | Dense, source: Tensor, shape: tuple[int, ...]) -> IntegerGraph:
-    """The raw sums of one layer: nothing behind them hides a bit that is missing."""
+    """The raw sums of one layer: nothing after them hides a bit that is missing."""
     tensors = {"x": source, "acc": tensor("acc", shape, *node_intervals(node, source).bounds)}
     return IntegerGraph("worst", "x", "acc", (node,), tensors)
 

@@ -23,7 +23,7 @@ def cycles_between_frames(result: SimResult, beats: int, frames: int) -> float:
 
 @dataclass(frozen=True)
 class Window:
-    """A sliding window; the names are `qd_window`'s parameters, C = CF x channels a beat."""
+    """A sliding window; the names are `qd_window`'s parameters, C = CF x channels per beat."""
 
     CF: int
     H: int
@@ -45,12 +45,12 @@ class Window:
 
     @property
     def beats_in(self) -> int:
-        """Beats of a frame."""
+        """Beats per frame."""
         return self.H * self.W * self.CF
 
     @property
     def beats_out(self) -> int:
-        """Beats of a frame's windows."""
+        """Beats of the windows of a frame."""
         rows, columns = self.out_shape
         return rows * columns * self.KH * self.KW * self.CF
 

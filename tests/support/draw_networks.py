@@ -1,6 +1,6 @@
 """Which network: random choices from everything the compiler supports, put together by a maker.
 
-A network is one to three steps (a convolution, a residual block of some shape, a pool behind it)
+A network is one to three steps (a convolution, a residual block of some shape, a pool after it)
 and a head, or fully connected layers with residual sums. What it holds stands in its `features`.
 """
 
@@ -168,7 +168,7 @@ def _residual(draw: Draw, maker: QonnxMaker) -> None:
     if bits == 8:
         maker.features.add("shortcut of 8 bits")
     maker.back_to(long).join(short)
-    _behind_join(draw, maker)
+    _after_join(draw, maker)
 
 
 def _shrinking(draw: Draw, maker: QonnxMaker, channels: int, stride: int) -> None:
@@ -187,7 +187,7 @@ def _shortcut(draw: Draw, maker: QonnxMaker, long: Value) -> None:
     maker.norm()
 
 
-def _behind_join(draw: Draw, maker: QonnxMaker) -> None:
+def _after_join(draw: Draw, maker: QonnxMaker) -> None:
     if _chance(draw, 3):
         maker.times(0.5).features.add("scaled join")
     _activate(draw, maker)
@@ -235,7 +235,7 @@ def _three_ways(draw: Draw, maker: QonnxMaker) -> None:
     second = maker.norm().act(bits=bits, signed=True, scale=first.scale).mark()
     short = maker.back_to(start).act(bits=bits, signed=True, scale=first.scale).mark()
     maker.back_to(first).join(second).join(short).features.add("fork to three")
-    _behind_join(draw, maker)
+    _after_join(draw, maker)
 
 
 def _head(draw: Draw, maker: QonnxMaker) -> None:

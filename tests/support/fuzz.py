@@ -28,7 +28,7 @@ from qdeploy.verify.float_levels import Difference, differences, qonnx_codes
 
 # A float level may only part from the integers this near to the edge between two codes.
 ROUNDING_LSB = 1e-3
-# Frames per second at 100 MHz, from units that do one thing a cycle to unrolled ones.
+# Frames per second at 100 MHz, from units that do one thing per cycle to unrolled ones.
 RATES = (3e3, 2e4, 1.5e5)
 # What the wrapper of a layer says where it holds one of these.
 UNITS = {

@@ -32,7 +32,7 @@ def small_shape(recipe: Recipe) -> tuple[int, int, int]:
 
 
 def one_step(recipe: Recipe) -> nn.Module:
-    """The recipe's quantized network behind a step that has reached all of it.
+    """The recipe's quantized network after a step that has reached all of it.
 
     Raises:
         AssertionError: names the layer whose weights have no gradient, one that is not finite, or

@@ -32,7 +32,7 @@ def tiny_deeplab(shape: tuple[int, int, int] = (3, 12, 16), classes: int = 5) ->
 def tiny_bottleneck(
     block: str = "bottleneck", shape: tuple[int, int, int] = (1, 17, 20), classes: int = 5
 ) -> nn.Module:
-    """Four groups of one bottleneck block behind a 7x7 stem with padded max-pool."""
+    """Four groups of one bottleneck block after a 7x7 stem with padded max-pool."""
     changes = (
         f"network.block={block}",
         "network.depth=null",

@@ -38,10 +38,10 @@ def test_a_design_stitched_too_shallow_is_deepened(tmp_path: Path) -> None:
     ahead = max(compiled.fifo_sites(), key=lambda site: site.analytic).stream
     assert sized.sizing.depths[ahead] > least[ahead]
     shallow = dataclasses.replace(sized.sizing, depths=least)
-    mended = confirm(compiled, tmp_path / "rtl", codes, tmp_path, shallow, stall=0.2, seed=1)
-    assert interval(mended.free) <= sized.sizing.interval
-    assert mended.sizing.depths[ahead] > least[ahead]
-    for run in (sized.free, sized.stalled, mended.free, mended.stalled):
+    repaired = confirm(compiled, tmp_path / "rtl", codes, tmp_path, shallow, stall=0.2, seed=1)
+    assert interval(repaired.free) <= sized.sizing.interval
+    assert repaired.sizing.depths[ahead] > least[ahead]
+    for run in (sized.free, sized.stalled, repaired.free, repaired.stalled):
         count = len(run.outputs)
         expected = run_reference(graph, np.resize(codes, (count, *codes.shape[1:])))
         np.testing.assert_array_equal(run.outputs, expected[graph.output])
