@@ -2,8 +2,8 @@
 
     out[k] = Σ_i w[k, i] · x[i],  x in (H, W, C) order, w in -8 … 7
 
-Three 8-bit codes per beat are 3 bytes in, one 12-bit sum per beat 2 bytes out: neither stream's input
-is a power of two. The weights lie in a memory file.
+Three 8-bit codes per beat are 3 bytes in, one 12-bit sum per beat 2 bytes out: the width of neither
+stream is a power of two. The weights lie in a memory file.
 """
 
 from __future__ import annotations
