@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdeploy.ir.layout import to_stream_order
+
 if TYPE_CHECKING:
     from onnx import NodeProto
     from qonnx.core.modelwrapper import ModelWrapper
@@ -144,7 +146,8 @@ class _Walk:
     def _flatten(self, node: NodeProto) -> None:
         name = node.input[0]
         shape = self.model.get_tensor_shape(name)[1:]
-        order = np.arange(prod(shape)).reshape(shape).transpose(1, 2, 0).reshape(-1)
+        maps = np.arange(prod(shape)).reshape(shape)
+        order = to_stream_order(maps, frames=False).reshape(-1)
         node.input[0] = self.nhwc_of[name]
         self.orders[node.output[0]] = order
         self.nodes.append(node)

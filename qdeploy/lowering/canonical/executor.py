@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ def with_batch(model: ModelProto, frames: int) -> ModelProto:
 
 def infer_shapes(model: ModelProto) -> ModelProto:
     """The model with the shape of every tensor, Quant nodes included."""
-    logging.getLogger("qonnx").setLevel(logging.ERROR)
     return ModelWrapper(model).transform(InferShapes()).model
 
 

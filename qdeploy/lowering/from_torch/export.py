@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +94,6 @@ def export_qonnx_file(
     frame = torch.zeros(1, *input_shape)
     with atomic_path(path) as temporary:
         with torch.no_grad():
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             export_qonnx(
                 frozen,
                 frame,
