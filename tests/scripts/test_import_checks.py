@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +12,8 @@ import pytest
 
 import qdeploy
 
-SCRIPTS = Path(qdeploy.__file__).resolve().parent.parent / "scripts"
+ROOT = Path(qdeploy.__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
 
 
 @pytest.fixture
@@ -134,3 +137,16 @@ def test_command_line_may_import_late_what_one_command_needs(
 ) -> None:
     write(package, cli__main=LATE, target="x = 1\n")
     assert scripts[1].main(package) == 0
+
+
+def test_exceptions_of_the_contracts_are_imports_for_types_only(
+    scripts: tuple[ModuleType, ModuleType],
+) -> None:
+    found = scripts[1].read(ROOT / "qdeploy")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for contract in contracts["tool"]["importlinter"]["contracts"]:
+        for exception in contract.get("ignore_imports", []):
+            importer, package = exception.split(" -> ")
+            for module in fnmatch.filter(found, importer):
+                loaded = {line.module.partition(".")[0] for line in found[module]}
+                assert package not in loaded, f"{module} loads {package}"
