@@ -15,9 +15,12 @@ import numpy as np
 
 from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
 from qdeploy.dataflow.rtl.unit import Block
 
 Parameters = dict[str, int | str]
+
+_NAMES = {DotKind.PLANES: "planes", DotKind.MULTIPLIERS: "mult", DotKind.XNOR: "xnor"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Timed:
     @property
     def dsp(self) -> bool:
         """Whether multiplications may become DSP blocks."""
-        return self.block.parameters.get("USE_DSP") == "yes"
+        return self.block.parameters.get("USE_DSP") == 1
 
 
 def timed_blocks() -> Iterator[Timed]:
@@ -59,7 +62,7 @@ def _levels(rng: np.random.Generator, channels: int, levels: int, bits: int) -> 
 
 
 def _mvu(
-    dot: str,
+    dot: DotKind,
     matrix: tuple[int, int],
     fold: tuple[int, int],
     bits: tuple[int, int],
@@ -75,30 +78,31 @@ def _mvu(
     out = levels.bit_length() or acc
     parameters: Parameters = {"MW": columns, "MH": rows, "PE": pe, "SIMD": simd}
     parameters |= {"WB": weight_bits, "AB": code_bits, "ASIGNED": 0, "DOT": dot}
-    parameters |= {"USE_DSP": "yes" if dsp else "no", "WFILE": "w.hex", "WRAM_STYLE": style}
+    parameters |= {"USE_DSP": int(dsp), "WFILE": "w.hex", "WRAM_STYLE": style}
+    parameters |= {"READ": READ_TABLES if style == "registers" else READ_MEMORY}
     parameters |= {"ACC": acc, "NT": levels, "OB": out, "BASE": 0, "TFILE": "t.hex"}
     weights = _codes(rng, (rows, columns), weight_bits)
     memories = {"w.hex": weight_lines(weights, pe, simd, weight_bits)}
     if levels:
         memories |= threshold_files("t", _levels(rng, rows, levels, acc), pe, acc)
-    kind = "DSP" if dsp else dot
+    kind = "DSP" if dsp else _NAMES[dot]
     name = f"qd_mvu {kind} W{weight_bits}A{code_bits} SIMD {simd} PE {pe} {levels} levels {style}"
     return Timed(name, Block("qd_mvu", parameters, (simd * code_bits,), (pe * out,)), memories)
 
 
 def _matrices() -> Iterator[Timed]:
-    yield _mvu("planes", (27, 16), (27, 4), (2, 2), 3)
-    yield _mvu("planes", (144, 16), (144, 1), (2, 2), 3)
-    yield _mvu("planes", (144, 16), (48, 2), (2, 2), 3, "registers")
-    yield _mvu("planes", (288, 64), (32, 2), (2, 2), 3, "block")
-    yield _mvu("planes", (64, 64), (16, 1), (2, 2), 3, "registers")
-    yield _mvu("planes", (48, 48), (12, 1), (4, 4), 15, "block")
-    yield _mvu("xnor", (144, 16), (144, 2), (1, 1), 1)
-    yield _mvu("mult", (27, 16), (9, 1), (8, 8), 3, "registers")
-    yield _mvu("mult", (64, 10), (1, 1), (8, 8), 0, "registers")
-    yield _mvu("mult", (12, 288), (6, 1), (4, 4), 15, "block")
-    yield _mvu("mult", (27, 16), (9, 2), (8, 8), 3, "registers", dsp=True)
-    yield _mvu("mult", (64, 10), (16, 1), (8, 8), 0, "block", dsp=True)
+    yield _mvu(DotKind.PLANES, (27, 16), (27, 4), (2, 2), 3)
+    yield _mvu(DotKind.PLANES, (144, 16), (144, 1), (2, 2), 3)
+    yield _mvu(DotKind.PLANES, (144, 16), (48, 2), (2, 2), 3, "registers")
+    yield _mvu(DotKind.PLANES, (288, 64), (32, 2), (2, 2), 3, "block")
+    yield _mvu(DotKind.PLANES, (64, 64), (16, 1), (2, 2), 3, "registers")
+    yield _mvu(DotKind.PLANES, (48, 48), (12, 1), (4, 4), 15, "block")
+    yield _mvu(DotKind.XNOR, (144, 16), (144, 2), (1, 1), 1)
+    yield _mvu(DotKind.MULTIPLIERS, (27, 16), (9, 1), (8, 8), 3, "registers")
+    yield _mvu(DotKind.MULTIPLIERS, (64, 10), (1, 1), (8, 8), 0, "registers")
+    yield _mvu(DotKind.MULTIPLIERS, (12, 288), (6, 1), (4, 4), 15, "block")
+    yield _mvu(DotKind.MULTIPLIERS, (27, 16), (9, 2), (8, 8), 3, "registers", dsp=True)
+    yield _mvu(DotKind.MULTIPLIERS, (64, 10), (16, 1), (8, 8), 0, "block", dsp=True)
 
 
 def _unrolled() -> Iterator[Timed]:
@@ -117,22 +121,22 @@ def _unrolled() -> Iterator[Timed]:
 
 def _depthwise() -> Iterator[Timed]:
     for dot, channels, pe, bits, levels, dsp in (
-        ("planes", 48, 4, 2, 3, False),
-        ("mult", 48, 3, 4, 15, False),
-        ("mult", 96, 4, 8, 0, True),
+        (DotKind.PLANES, 48, 4, 2, 3, False),
+        (DotKind.MULTIPLIERS, 48, 3, 4, 15, False),
+        (DotKind.MULTIPLIERS, 96, 4, 8, 0, True),
     ):
         rng = np.random.default_rng(channels + bits)
         acc = (9 * ((1 << (bits - 1)) - 1) * ((1 << bits) - 1)).bit_length() + 1
         out = levels.bit_length() or acc
         parameters: Parameters = {"C": channels, "K": 9, "PE": pe, "WB": bits, "AB": bits}
         parameters |= {"ASIGNED": 0, "ACC": acc, "NT": levels, "OB": out, "BASE": 0, "DOT": dot}
-        parameters |= {"USE_DSP": "yes" if dsp else "no", "WFILE": "w.hex", "TFILE": "t.hex"}
+        parameters |= {"USE_DSP": int(dsp), "WFILE": "w.hex", "TFILE": "t.hex"}
         words = _codes(rng, (channels // pe, 9, pe), bits)
         memories = {"w.hex": hex_lines(words, bits, pe)}
         if levels:
             memories |= threshold_files("t", _levels(rng, channels, levels, acc), pe, acc)
         block = Block("qd_depthwise", parameters, (pe * bits,), (pe * out,))
-        kind = "DSP" if dsp else dot
+        kind = "DSP" if dsp else _NAMES[dot]
         yield Timed(f"qd_depthwise {kind} W{bits}A{bits} PE {pe} {levels} levels", block, memories)
 
 
@@ -141,24 +145,24 @@ def _after_sums() -> Iterator[Timed]:
         yield _threshold(channels, pe, acc, levels)
     yield _threshold(96, 2, 14, 15, search=True)
     yield _threshold(64, 2, 18, 255)
-    for kind, pe, acc, factor, out in (
-        ("no", 4, 16, 8, 8),
-        ("no", 2, 20, 12, 8),
-        ("yes", 4, 16, 8, 8),
-        ("yes", 2, 20, 20, 8),
-        ("yes", 4, 11, 24, 5),
+    for dsp, pe, acc, factor, out in (
+        (0, 4, 16, 8, 8),
+        (0, 2, 20, 12, 8),
+        (1, 4, 16, 8, 8),
+        (1, 2, 20, 20, 8),
+        (1, 4, 11, 24, 5),
     ):
         channels, shift = 64, acc + factor - out - 1
         rng = np.random.default_rng(acc + factor)
         bias = shift + out - 1
         parameters: Parameters = {"C": channels, "PE": pe, "ACC": acc, "MB": factor, "BB": bias}
-        parameters |= {"SHIFT": shift, "EVEN": int(kind == "yes"), "OB": out, "LO": 0}
-        parameters |= {"HI": (1 << out) - 1, "USE_DSP": kind, "MFILE": "m.hex", "BFILE": "b.hex"}
+        parameters |= {"SHIFT": shift, "EVEN": dsp, "OB": out, "LO": 0}
+        parameters |= {"HI": (1 << out) - 1, "USE_DSP": dsp, "MFILE": "m.hex", "BFILE": "b.hex"}
         factors = rng.integers(1 << (factor - 2), 1 << factor, channels)
         biases = rng.integers(-(1 << (bias - 1)), 1 << (bias - 1), channels)
         memories = {"m.hex": wide_lines(factors, pe, factor), "b.hex": wide_lines(biases, pe, bias)}
         block = Block("qd_requant", parameters, (pe * acc,), (pe * out,))
-        where = "DSP" if kind == "yes" else "tables"
+        where = "DSP" if dsp else "tables"
         yield Timed(f"qd_requant {where} {acc} x {factor} bits PE {pe}", block, memories)
     biases = np.random.default_rng(3).integers(-(1 << 15), 1 << 15, 64)
     parameters = {"C": 64, "PE": 4, "IB": 18, "BB": 16, "OB": 19, "BFILE": "b.hex"}

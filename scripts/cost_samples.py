@@ -15,7 +15,10 @@ from cost_samples_streams import Memories, Sample, divisor
 
 from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_files, weight_lines, wide_lines
+from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
 from qdeploy.dataflow.rtl.unit import Block
+
+_DOTS = {"planes": DotKind.PLANES, "xnor": DotKind.XNOR}
 
 
 def _weights(rng: np.random.Generator, rows: int, columns: int, bits: int) -> np.ndarray:
@@ -85,9 +88,9 @@ def _requant(rng: random.Random, *, shared: bool = False) -> Sample:
     """With `shared`, all channels have one multiplier and one bias: constants."""
     channels = rng.choice([8, 16, 32, 64, 96])
     lanes, acc, out = divisor(rng, channels, 6), rng.randint(9, 19), rng.choice([5, 6, 8])
-    factor, dsp = rng.randint(4, 12), rng.choice(["yes", "no"])
+    factor, dsp = rng.randint(4, 12), rng.choice([1, 0])
     if shared:
-        channels, dsp = lanes, "no"
+        channels, dsp = lanes, 0
     shift = acc + factor - out - rng.randint(0, 2)
     offset = shift + out - 1
     p: dict[str, int | str] = {
@@ -154,8 +157,9 @@ def _matrix(rng: random.Random, dot: str, most: int, *, deep: bool = False) -> S
         "WB": weight_bits,
         "AB": bits,
         "ASIGNED": 0,
-        "DOT": "mult" if dot in ("tables", "dsp") else dot,
-        "USE_DSP": "yes" if dot == "dsp" else "no",
+        "DOT": _DOTS.get(dot, DotKind.MULTIPLIERS),
+        "USE_DSP": int(dot == "dsp"),
+        "READ": READ_TABLES if deep else READ_MEMORY,
         "WFILE": "w.hex",
         "WRAM_STYLE": "registers" if deep else "auto" if words <= 128 else "block",
         "ACC": acc,
@@ -213,8 +217,8 @@ def _depthwise(rng: random.Random) -> Sample:
         "WB": weight_bits,
         "AB": bits,
         "ASIGNED": 0,
-        "DOT": "mult",
-        "USE_DSP": "yes" if dsp else "no",
+        "DOT": DotKind.MULTIPLIERS,
+        "USE_DSP": int(dsp),
         "WFILE": "w.hex",
         "ACC": acc,
         "NT": levels,

@@ -21,6 +21,16 @@ module qd_argmax #(
   output wire               m_tvalid,
   input  wire               m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (N % PE != 0) begin : g_refused0
+      PE_does_not_divide_N refused ();
+    end
+    if (IDX < $clog2(N)) begin : g_refused1
+      IDX_is_too_narrow_for_N refused ();
+    end
+  endgenerate
+
   localparam BEATS  = N / PE;
   localparam LEVELS = $clog2(PE);
   localparam CB     = (BEATS > 1) ? $clog2(BEATS) : 1;

@@ -22,6 +22,16 @@ module qd_bias #(
   output reg               m_tvalid,
   input  wire              m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (C % PE != 0) begin : g_refused0
+      PE_does_not_divide_C refused ();
+    end
+    if (OB < IB || OB < BB) begin : g_refused1
+      OB_is_narrower_than_an_operand refused ();
+    end
+  endgenerate
+
   localparam NF  = C / PE;
   localparam NFB = (NF > 1) ? $clog2(NF) : 1;
   localparam [31:0] LAST = NF - 1;

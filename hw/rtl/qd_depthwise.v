@@ -14,8 +14,8 @@
 //   mem  WFILE: CF*K words, bits [p*WB +: WB] of word cf*K + k are W[cf*PE + p][k];
 //        TFILE: as qd_results says. All two's complement.
 //
-// DOT is "planes" (bit planes) or "mult" (multipliers, in DSP blocks if USE_DSP says "yes" and the
-// tool follows).
+// DOT is 0 for bit planes, 1 for multipliers (in DSP blocks where USE_DSP is 1 and the tool
+// follows).
 `default_nettype none
 module qd_depthwise #(
   parameter C          = 8,
@@ -28,8 +28,8 @@ module qd_depthwise #(
   parameter NT         = 3,
   parameter OB         = 2,
   parameter BASE       = 0,
-  parameter DOT        = "planes",
-  parameter USE_DSP    = "no",
+  parameter DOT        = 0,
+  parameter USE_DSP    = 0,
   parameter WFILE      = "weights.hex",
   parameter TFILE      = "thresholds.hex",
   parameter WRAM_STYLE = "auto"
@@ -43,14 +43,23 @@ module qd_depthwise #(
   output wire             m_tvalid,
   input  wire             m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (C % PE != 0) begin : g_refused0
+      PE_does_not_divide_C refused ();
+    end
+    if (DOT != 0 && DOT != 1) begin : g_refused1
+      DOT_is_not_0_or_1 refused ();
+    end
+  endgenerate
+
   localparam CF      = C/PE;
-  // By the last letter: linters mind strings of different lengths being compared.
-  localparam PLANES  = DOT[7:0] == "s";
+  localparam PLANES  = DOT == 0;
   localparam DB      = WB + AB;
   // Cycles from an accepted beat to its products: two registers of activation and weight, so that
   // nothing else lies in the cycle of a slow memory, and the product's own.
   localparam LATENCY = 2 + (PLANES ? WB + AB - 1 : 1);
-  localparam unused_names = {WRAM_STYLE, USE_DSP};  // not every variant reads them
+  localparam unused_names = {WRAM_STYLE, USE_DSP[0]};  // not every variant reads them
 
   wire room, k_last;
   wire issue = s_tvalid & s_tready;

@@ -5,8 +5,8 @@
 //   dot  WB + AB + $clog2(SIMD) bits, two's complement; a new one every cycle,
 //        1 + $clog2(SIMD) cycles later
 //
-// With USE_DSP "yes" a product is one multiplication, which tools put into a DSP block where it is
-// wide enough; with "no" it is written as shifted additions, which they leave in tables. The
+// With USE_DSP 1 a product is one multiplication, which tools put into a DSP block where it is wide
+// enough; with 0 it is written as shifted additions, which they leave in tables. The
 // simulator sums at once and delays the result, unless QD_STRUCTURAL is defined.
 `default_nettype none
 module qd_dot_mult #(
@@ -14,7 +14,7 @@ module qd_dot_mult #(
   parameter WB      = 8,
   parameter AB      = 8,
   parameter ASIGNED = 0,
-  parameter USE_DSP = "yes"
+  parameter USE_DSP = 1
 ) (
   input  wire                          clk,
   input  wire [SIMD*WB-1:0]            w,
@@ -55,7 +55,6 @@ module qd_dot_mult #(
   assign dot = delay[LATENCY*DB-1 -: DB];
 `else
   localparam PB  = WB + AB;
-  localparam DSP = USE_DSP[7:0] == "s";  // the last letter: "yes" and "no" differ in length
   wire [SIMD*PB-1:0] products;
   genvar s;
   generate
@@ -64,7 +63,7 @@ module qd_dot_mult #(
       wire signed [PB-1:0] y = {{WB{(ASIGNED != 0) & a[s*AB + AB - 1]}}, a[s*AB +: AB]};
       reg signed [PB-1:0] product;
       assign products[s*PB +: PB] = product;
-      if (DSP) begin : g_dsp
+      if (USE_DSP != 0) begin : g_dsp
         always @(posedge clk) product <= x*y;
       end else begin : g_tables
         reg [PB-1:0] shifted;

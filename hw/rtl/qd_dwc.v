@@ -21,6 +21,13 @@ module qd_dwc #(
   output wire                 m_tvalid,
   input  wire                 m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (IN_WIDTH % OUT_WIDTH != 0 && OUT_WIDTH % IN_WIDTH != 0) begin : g_refused0
+      one_width_does_not_divide_the_other refused ();
+    end
+  endgenerate
+
   localparam WIDE  = (IN_WIDTH > OUT_WIDTH) ? IN_WIDTH : OUT_WIDTH;
   localparam SMALL = (IN_WIDTH > OUT_WIDTH) ? OUT_WIDTH : IN_WIDTH;
   localparam RATIO = WIDE / SMALL;

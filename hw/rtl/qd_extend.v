@@ -21,6 +21,13 @@ module qd_extend #(
   output wire             m_tvalid,
   input  wire             m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (OB <= IB) begin : g_refused0
+      OB_is_not_wider_than_IB refused ();
+    end
+  endgenerate
+
   assign m_tvalid = s_tvalid;
   assign s_tready = m_tready;
   genvar p;

@@ -28,6 +28,13 @@ module qd_fifo #(
   input  wire             m_tready,
   output wire [15:0]      fill
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (DEPTH < 1 || DEPTH > 65535) begin : g_refused0
+      DEPTH_is_not_1_to_65535 refused ();
+    end
+  endgenerate
+
   wire push = s_tvalid & s_tready;
 
   generate

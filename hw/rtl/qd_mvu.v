@@ -6,7 +6,7 @@
 //        BASE + the number of thresholds the accumulator reaches, or for NT = 0 the accumulator
 //   rate SF*NF cycles a vector, vectors back to back; the next vector is taken meanwhile, at any
 //        pace. A stalled output stops the unit only when its queue of results is full.
-//   time INSIDE + READ + 3 cycles (below), one more with thresholds, from a vector's last beat to
+//   time LATENCY + 3 cycles (below), one more with thresholds, from a vector's last beat to
 //        its first output for NF = 1; one more for NF > 1, when the outputs of further row groups
 //        follow SF cycles apart
 //   mem  WFILE: SF*NF words, bits [(p*SIMD + s)*WB +: WB] of word nf*SF + sf are
@@ -14,10 +14,11 @@
 //        With WREST > 0 the upper WREST bits of each word are in WRESTFILE, which becomes tables
 //        of logic: what would start one more block RAM for a few columns
 //
-// DOT is "planes" (bit planes and counting), "mult" (multipliers, in DSP blocks if USE_DSP says
-// "yes" and the tool follows) or "xnor" (WB = AB = 1, bits 0 and 1 meaning -1 and +1 in weights and
-// activations). Nothing in the pipeline can be stopped: a row group is begun only when the queue
-// has a place for its result.
+// DOT is 0 for bit planes and counting, 1 for multipliers (in DSP blocks where USE_DSP is 1 and
+// the tool follows), 2 for XNOR (WB = AB = 1, bits 0 and 1 meaning -1 and +1 in weights and
+// activations). READ is the number of cycles the weights take to be read: 2 where their memory may
+// be a block RAM, so that nothing else lies in its slow cycle, 1 for tables of logic. Nothing in
+// the pipeline can be stopped: a row group is begun only when the queue has a place for its result.
 `default_nettype none
 module qd_mvu #(
   parameter MW         = 16,
@@ -31,8 +32,9 @@ module qd_mvu #(
   parameter NT         = 3,
   parameter OB         = 2,
   parameter BASE       = 0,
-  parameter DOT        = "planes",
-  parameter USE_DSP    = "no",
+  parameter DOT        = 0,
+  parameter USE_DSP    = 0,
+  parameter READ       = 2,
   parameter WFILE      = "weights.hex",
   parameter TFILE      = "thresholds.hex",
   parameter WRAM_STYLE = "auto",
@@ -48,19 +50,40 @@ module qd_mvu #(
   output wire               m_tvalid,
   input  wire               m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (MW % SIMD != 0) begin : g_refused0
+      SIMD_does_not_divide_MW refused ();
+    end
+    if (MH % PE != 0) begin : g_refused1
+      PE_does_not_divide_MH refused ();
+    end
+    if (DOT < 0 || DOT > 2) begin : g_refused2
+      DOT_is_not_0_to_2 refused ();
+    end
+    if (DOT == 2 && (WB != 1 || AB != 1)) begin : g_refused3
+      XNOR_needs_WB_and_AB_of_1 refused ();
+    end
+    if (READ != 1 && READ != 2) begin : g_refused4
+      READ_is_not_1_or_2 refused ();
+    end
+    if (WREST < 0 || WREST >= PE*SIMD*WB) begin : g_refused5
+      WREST_leaves_no_weights refused ();
+    end
+  endgenerate
+
   localparam SF     = MW/SIMD;
   localparam NF     = MH/PE;
-  // By the last letter: linters mind strings of different lengths being compared.
-  localparam PLANES = DOT[7:0] == "s";
-  localparam XNOR   = DOT[7:0] == "r";
+  localparam PLANES = DOT == 0;
+  localparam XNOR   = DOT == 2;
   localparam DB     = WB + AB + $clog2(SIMD);
   // Cycles in the dot product.
   localparam INSIDE = PLANES ? WB + AB - 1 + $clog2((SIMD + 8)/9)
                     : XNOR ? 2 + $clog2((SIMD + 8)/9) : 1 + $clog2(SIMD);
-  // Cycles in the weights: a memory that may be a block has a second register, so that nothing else
-  // lies in its slow cycle; tables of logic ("registers") do not need it.
-  localparam READ   = (SF*NF > 1 && WRAM_STYLE[7:0] != "s") ? 2 : 1;
-  localparam unused_names = {WRAM_STYLE, USE_DSP, WRESTFILE};  // not every variant reads them
+  // A single word of weights is constant: it needs no second register.
+  localparam LATE   = READ == 2 && SF*NF > 1;
+  localparam LATENCY = INSIDE + (LATE ? 2 : 1);
+  localparam unused_names = {WRAM_STYLE, USE_DSP[0], WRESTFILE};  // not every variant reads them
 
   // ---- what is due: activations and weights ----
   wire issue, room, sf_last, nf_last;
@@ -99,7 +122,7 @@ module qd_mvu #(
   wire [PE*DB-1:0] dots;
   genvar p, s, j;
   generate
-    if (READ == 1) begin : g_tables
+    if (!LATE) begin : g_tables
       assign w = w_read;
       assign a = a_read;
     end else begin : g_memory
@@ -134,7 +157,7 @@ module qd_mvu #(
     end
   endgenerate
 
-  qd_results #(.K(SF), .NF(NF), .PE(PE), .DB(DB), .LATENCY(INSIDE + READ), .ACC(ACC), .NT(NT),
+  qd_results #(.K(SF), .NF(NF), .PE(PE), .DB(DB), .LATENCY(LATENCY), .ACC(ACC), .NT(NT),
     .OB(OB), .BASE(BASE), .TFILE(TFILE)) results (.clk(clk), .rst_n(rst_n),
     .issue(issue), .done(done), .room(room), .dots(dots),
     .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready));

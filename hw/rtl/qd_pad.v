@@ -27,6 +27,13 @@ module qd_pad #(
   output wire             m_tvalid,
   input  wire             m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (WIDTH % BITS != 0) begin : g_refused0
+      BITS_does_not_divide_WIDTH refused ();
+    end
+  endgenerate
+
   wire room, fold_last, column_last, in_column, in_row, row_last;
   wire interior = in_column & in_row;
   // A frame's border waits for the frame, so that nothing follows the last frame.

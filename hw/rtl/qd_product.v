@@ -3,17 +3,17 @@
 //   x        XB bits, two's complement
 //   y        YB bits, unsigned
 //   product  XB + YB bits, two's complement; a new one every cycle, YB cycles later, or with USE_DSP
-//            "yes" 1 cycle later, 2 where YB > CHUNK (below)
+//            1 cycle later, 2 where YB > CHUNK (below)
 //
-// With USE_DSP "yes" it is one multiplication, which tools put into DSP blocks where it is wide
-// enough. A DSP block multiplies 25 by 18 signed bits: what of y is too wide beside x is multiplied
-// by a second one, where tools left alone may take four. With "no" each bit of y, lowest first, has a stage of its own, which adds x or nothing to
-// the upper half of what came before and shifts it down by one.
+// With USE_DSP 1 it is one multiplication, which tools put into DSP blocks where it is wide enough.
+// A DSP block multiplies 25 by 18 signed bits: what of y is too wide beside x is multiplied by a
+// second one, where tools left alone may take four. With 0 each bit of y, lowest first, has a stage
+// of its own, which adds x or nothing to the upper half of the sum so far and shifts it down by one.
 `default_nettype none
 module qd_product #(
   parameter XB      = 16,
   parameter YB      = 8,
-  parameter USE_DSP = "yes"
+  parameter USE_DSP = 1
 ) (
   input  wire             clk,
   input  wire [XB-1:0]    x,
@@ -23,7 +23,7 @@ module qd_product #(
   localparam B     = XB + YB;
   localparam CHUNK = (XB <= 18) ? 24 : 17;
   generate
-    if (USE_DSP[7:0] == "s" && YB > CHUNK) begin : g_two
+    if (USE_DSP != 0 && YB > CHUNK) begin : g_two
       localparam LB = XB + CHUNK, HB = B - CHUNK;
       wire signed [LB-1:0] low_x  = {{CHUNK{x[XB-1]}}, x};
       wire signed [LB-1:0] low_y  = {{XB{1'b0}}, y[CHUNK-1:0]};
@@ -38,7 +38,7 @@ module qd_product #(
         result <= {high + {{(HB-XB){low[LB-1]}}, low[LB-1:CHUNK]}, low[CHUNK-1:0]};
       end
       assign product = result;
-    end else if (USE_DSP[7:0] == "s") begin : g_one
+    end else if (USE_DSP != 0) begin : g_one
       wire signed [B-1:0] wide_x = {{YB{x[XB-1]}}, x};
       wire signed [B-1:0] wide_y = {{XB{1'b0}}, y};
       reg signed [B-1:0]  result;

@@ -24,7 +24,7 @@ module qd_requant #(
   parameter OB      = 8,
   parameter LO      = 0,
   parameter HI      = 255,
-  parameter USE_DSP = "yes",
+  parameter USE_DSP = 1,
   parameter MFILE   = "multipliers.hex",
   parameter BFILE   = "biases.hex"
 ) (
@@ -37,6 +37,19 @@ module qd_requant #(
   output wire              m_tvalid,
   input  wire              m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (C % PE != 0) begin : g_refused0
+      PE_does_not_divide_C refused ();
+    end
+    if (LO > HI) begin : g_refused1
+      LO_exceeds_HI refused ();
+    end
+    if (SHIFT < 0 || SHIFT > ((ACC + MB > BB) ? ACC + MB : BB)) begin : g_refused2
+      SHIFT_exceeds_the_sum refused ();
+    end
+  endgenerate
+
   localparam NF = C/PE;
   localparam FA = (NF > 1) ? $clog2(NF) : 1;
   localparam PB = ACC + MB;
@@ -45,7 +58,7 @@ module qd_requant #(
   localparam QB = ((SB - SHIFT > OB) ? SB - SHIFT : OB) + 1;
   localparam [31:0] LAST = NF - 1;
   // Cycles in the multiplier; then one each for the sum and the saturation.
-  localparam LATENCY = (USE_DSP[7:0] != "s") ? MB : (MB > ((ACC <= 18) ? 24 : 17)) ? 2 : 1;
+  localparam LATENCY = (USE_DSP == 0) ? MB : (MB > ((ACC <= 18) ? 24 : 17)) ? 2 : 1;
 
   wire take = s_tvalid & s_tready;
   reg  [LATENCY+2:0] busy;  // a beat lies in the registers behind stage i

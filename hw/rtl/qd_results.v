@@ -36,6 +36,19 @@ module qd_results #(
   output wire             m_tvalid,
   input  wire             m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (LATENCY < 2) begin : g_refused0
+      LATENCY_is_below_2 refused ();
+    end
+    if (NT == 0 && OB != ACC) begin : g_refused1
+      OB_is_not_ACC_without_thresholds refused ();
+    end
+    if (NT < 0 || (OB < 31 && NT >= (1 << OB))) begin : g_refused2
+      NT_does_not_fit_OB refused ();
+    end
+  endgenerate
+
   // Cycles from `done` to the push, and as many places as results are begun until the first one's
   // place is free again.
   localparam BEHIND = LATENCY + 1 + ((NT > 0) ? 1 : 0);

@@ -32,6 +32,16 @@ module qd_threshold #(
   output wire              m_tvalid,
   input  wire              m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (C % PE != 0) begin : g_refused0
+      PE_does_not_divide_C refused ();
+    end
+    if (NT < 1 || (OB < 31 && NT >= (1 << OB))) begin : g_refused1
+      NT_does_not_fit_OB refused ();
+    end
+  endgenerate
+
   localparam FOLDS  = C / PE;
   localparam FB     = (FOLDS > 1) ? $clog2(FOLDS) : 1;
   localparam CB     = $clog2(NT + 1);

@@ -40,6 +40,13 @@ module qd_window #(
   output reg              m_tvalid,
   input  wire             m_tready
 );
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (H < DH*(KH - 1) + 1 || W < DW*(KW - 1) + 1) begin : g_refused0
+      the_window_exceeds_the_map refused ();
+    end
+  endgenerate
+
   localparam SPANH = DH*(KH - 1) + 1;
   localparam SPANW = DW*(KW - 1) + 1;
   localparam OH    = (H - SPANH)/SH + 1;

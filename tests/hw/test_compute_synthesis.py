@@ -10,6 +10,7 @@ import pytest
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
 
@@ -28,19 +29,20 @@ LINT = [
     ("qd_stride", "-GN=9 -GSTRIDE=5"),
     ("qd_mvu", "-GNT=0 -GOB=9"),
     ("qd_mvu", "-GMH=2 -GMW=4"),
-    ("qd_mvu", '-GDOT="mult" -GUSE_DSP="yes" -GWB=8 -GAB=8 -GACC=20'),
-    ("qd_mvu", '-GDOT="mult" -GMH=1 -GPE=1 -GSIMD=1 -GMW=1'),
+    ("qd_mvu", "-GDOT=1 -GUSE_DSP=1 -GWB=8 -GAB=8 -GACC=20"),
+    ("qd_mvu", "-GDOT=1 -GMH=1 -GPE=1 -GSIMD=1 -GMW=1"),
     ("qd_mvu", "-GPE=1 -GSIMD=1 -GNT=1 -GOB=1"),
     ("qd_mvu", "-GACC=5 -GBASE=-2"),
     ("qd_mvu", STRUCTURAL),
     ("qd_dot_planes", f"-GSIMD=20 -GAB=3 -GASIGNED=1 -GWB=3 {STRUCTURAL}"),
     ("qd_dot_planes", f"-GSIMD=1 -GAB=1 -GASIGNED=1 {STRUCTURAL}"),
     ("qd_dot_mult", f"-GSIMD=5 {STRUCTURAL}"),
-    ("qd_dot_mult", f'-GSIMD=1 -GUSE_DSP="no" {STRUCTURAL}'),
+    ("qd_dot_mult", f"-GSIMD=1 -GUSE_DSP=0 {STRUCTURAL}"),
     ("qd_adder_tree", "-GN=7 -GSIGNED=1"),
     ("qd_plane_sum", "-GN=1"),
     ("qd_plane_sum", "-GN=4 -GSIGNED=1"),
 ]
+MULTIPLIERS = {"DOT": DotKind.MULTIPLIERS, "WB": 8, "AB": 8}
 MVU = {"MW": 36, "MH": 8, "PE": 2, "SIMD": 4, "ACC": 9, "WFILE": "w.hex", "TFILE": "t.hex"}
 # block, parameters, cells that have to be there, cells that must not
 NETLISTS = [
@@ -50,8 +52,8 @@ NETLISTS = [
     ("qd_window", {"WIDTH": 16, "CF": 4, "W": 30, "RAM_STYLE": "block"}, "RAMB", "RAM64M"),
     ("qd_mvu", MVU, "CARRY4", "RAMB|DSP48"),
     ("qd_mvu", {**MVU, "WRAM_STYLE": "block"}, "RAMB", "DSP48"),
-    ("qd_mvu", {**MVU, "DOT": "mult", "WB": 8, "AB": 8, "USE_DSP": "yes"}, "DSP48E1", "RAMB"),
-    ("qd_mvu", {**MVU, "DOT": "mult", "WB": 8, "AB": 8, "USE_DSP": "no"}, "CARRY4", "DSP48"),
+    ("qd_mvu", {**MVU, **MULTIPLIERS, "USE_DSP": 1}, "DSP48E1", "RAMB"),
+    ("qd_mvu", {**MVU, **MULTIPLIERS, "USE_DSP": 0}, "CARRY4", "DSP48"),
 ]
 
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.design.packing import pack, unpack
 from qdeploy.ir.integer_graph import IntType
 
@@ -32,8 +33,8 @@ class Unit:
     ASIGNED: int = 0
     NT: int = 3
     BASE: int = 0
-    DOT: str = "planes"
-    USE_DSP: str = "no"
+    DOT: DotKind = DotKind.PLANES
+    USE_DSP: int = 0
 
     @property
     def inputs(self):
@@ -99,9 +100,11 @@ CASES = {
     "1x1, all at once, raw sums": Unit(3, 1, 3, WB=2, AB=4, NT=0),
     "kernel of two": Unit(6, 2, 2, WB=4, AB=1, NT=1),
     "signed activations": Unit(6, 9, 2, AB=3, ASIGNED=1, NT=6, BASE=-3),
-    "8 x 8 bits, raw sums": Unit(8, 9, 2, AB=8, WB=8, NT=0, DOT="mult", USE_DSP="yes"),
-    "8 x 8 bits, signed": Unit(4, 9, 2, AB=8, ASIGNED=1, WB=8, NT=15, BASE=-8, DOT="mult"),
-    "1x1, multipliers": Unit(4, 1, 1, AB=5, WB=6, NT=3, DOT="mult"),
+    "8 x 8 bits, raw sums": Unit(8, 9, 2, AB=8, WB=8, NT=0, DOT=DotKind.MULTIPLIERS, USE_DSP=1),
+    "8 x 8 bits, signed": Unit(
+        4, 9, 2, AB=8, ASIGNED=1, WB=8, NT=15, BASE=-8, DOT=DotKind.MULTIPLIERS
+    ),
+    "1x1, multipliers": Unit(4, 1, 1, AB=5, WB=6, NT=3, DOT=DotKind.MULTIPLIERS),
 }
 STRUCTURAL = ["16 channels, 3x3, 2 bits", "signed activations", "8 x 8 bits, signed"]
 
@@ -149,7 +152,7 @@ def test_takes_a_beat_every_cycle(case):
     _, result = run(unit, sim, unit.beats(unit.windows(seed=1)), PIXELS)
     assert_array_equal(np.diff(result.input_cycles[0]), 1)
     assert_array_equal(np.diff(result.output_cycles[0]), unit.K)
-    inside = unit.WB + unit.AB - 1 if unit.DOT == "planes" else 1
+    inside = unit.WB + unit.AB - 1 if unit.DOT == DotKind.PLANES else 1
     latency = result.output_cycles[0][0] - result.input_cycles[0][unit.K - 1]
     assert latency == 2 + inside + 3 + bool(unit.NT)
 

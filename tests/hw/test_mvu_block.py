@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
+from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
 from qdeploy.design.packing import pack, unpack
 from qdeploy.ir.integer_graph import IntType
 
@@ -31,8 +32,9 @@ class Unit:
     ASIGNED: int = 0
     NT: int = 3
     BASE: int = 0
-    DOT: str = "planes"
-    USE_DSP: str = "no"
+    DOT: DotKind = DotKind.PLANES
+    USE_DSP: int = 0
+    READ: int = READ_MEMORY
     WRAM_STYLE: str = "auto"
 
     @property
@@ -84,7 +86,7 @@ class Unit:
 
 CASES = {
     "144x16, 2 bits": Unit(144, 16, 4, 8),
-    "144x16, weights in tables": Unit(144, 16, 4, 8, WRAM_STYLE="registers"),
+    "144x16, weights in tables": Unit(144, 16, 4, 8, READ=READ_TABLES, WRAM_STYLE="registers"),
     "one multiplier": Unit(7, 5, 1, 1),
     "all at once, primes": Unit(13, 11, 11, 13, AB=3, WB=3, NT=7),
     "one fold of inputs, raw sums": Unit(20, 6, 2, 20, NT=0),
@@ -93,9 +95,9 @@ CASES = {
     "one fold of rows": Unit(24, 3, 3, 4, AB=1, NT=1),
     "signed activations": Unit(22, 4, 2, 11, AB=3, ASIGNED=1, WB=2, NT=6, BASE=-3),
     "signed bits": Unit(30, 4, 1, 10, AB=1, ASIGNED=1, WB=3, NT=15, BASE=-8),
-    "8 x 8 bits, raw sums": Unit(27, 8, 2, 9, AB=8, WB=8, NT=0, DOT="mult", USE_DSP="yes"),
-    "8 x 8 bits, signed": Unit(10, 4, 2, 1, AB=8, ASIGNED=1, WB=8, NT=3, DOT="mult"),
-    "9 x 4 bits, all at once": Unit(6, 2, 2, 6, AB=4, WB=9, NT=0, DOT="mult"),
+    "8 x 8 bits, raw sums": Unit(27, 8, 2, 9, AB=8, WB=8, NT=0, DOT=DotKind.MULTIPLIERS, USE_DSP=1),
+    "8 x 8 bits, signed": Unit(10, 4, 2, 1, AB=8, ASIGNED=1, WB=8, NT=3, DOT=DotKind.MULTIPLIERS),
+    "9 x 4 bits, all at once": Unit(6, 2, 2, 6, AB=4, WB=9, NT=0, DOT=DotKind.MULTIPLIERS),
 }
 
 # The simulator's short cuts are replaced by what synthesis reads in these.
@@ -160,10 +162,10 @@ def test_takes_exactly_its_cycles_a_vector(case):
     # The header's latency: one more cycle where the weights may lie in a block memory.
     groups, last_beat = math.ceil(unit.SIMD / 9), unit.MW // unit.SIMD - 1
     inside = {
-        "planes": unit.WB + unit.AB - 1 + math.ceil(math.log2(groups)),
-        "mult": 1 + math.ceil(math.log2(unit.SIMD)),
+        DotKind.PLANES: unit.WB + unit.AB - 1 + math.ceil(math.log2(groups)),
+        DotKind.MULTIPLIERS: 1 + math.ceil(math.log2(unit.SIMD)),
     }[unit.DOT]
-    read = 2 if unit.cycles > 1 and unit.WRAM_STYLE != "registers" else 1
+    read = unit.READ if unit.cycles > 1 else 1
     latency = result.output_cycles[0][0] - result.input_cycles[0][last_beat]
     assert latency == inside + read + 3 + bool(unit.NT) + (unit.MH > unit.PE)
 

@@ -15,6 +15,7 @@ import pytest
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
 from qdeploy.devices.families import XC7
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.tools import find_tool, run_tool
@@ -30,26 +31,26 @@ LINT = [
     ("qd_global_sum", "-GCF=5 -GBITS=8 -GOB=6"),
     ("qd_depthwise", "-GNT=0 -GOB=7"),
     ("qd_depthwise", "-GC=2 -GPE=2 -GK=1"),
-    ("qd_depthwise", '-GDOT="mult" -GWB=8 -GAB=8 -GACC=20 -GUSE_DSP="yes"'),
-    ("qd_depthwise", f'-GDOT="mult" -GASIGNED=1 -GBASE=-2 {STRUCTURAL}'),
+    ("qd_depthwise", "-GDOT=1 -GWB=8 -GAB=8 -GACC=20 -GUSE_DSP=1"),
+    ("qd_depthwise", f"-GDOT=1 -GASIGNED=1 -GBASE=-2 {STRUCTURAL}"),
     ("qd_depthwise", f"-GASIGNED=1 -GAB=3 {STRUCTURAL}"),
     ("qd_results", "-GK=1 -GNF=1 -GNT=1 -GOB=1"),
     ("qd_results", "-GLATENCY=2 -GDB=12 -GNT=0 -GOB=9"),
-    ("qd_requant", '-GUSE_DSP="no"'),
+    ("qd_requant", "-GUSE_DSP=0"),
     ("qd_requant", "-GC=2 -GLO=-128 -GHI=127 -GSHIFT=0 -GMB=1"),
     ("qd_requant", "-GC=6 -GPE=1 -GACC=31 -GMB=30 -GBB=60 -GSHIFT=45"),
     ("qd_requant", "-GACC=4 -GMB=2 -GBB=4 -GSHIFT=1 -GOB=16 -GHI=30000"),
     ("qd_requant", "-GEVEN=1"),
     ("qd_requant", "-GEVEN=1 -GSHIFT=0 -GMB=1 -GACC=4 -GBB=5"),
-    ("qd_product", '-GXB=5 -GYB=1 -GUSE_DSP="no"'),
+    ("qd_product", "-GXB=5 -GYB=1 -GUSE_DSP=0"),
     ("qd_product", "-GXB=21 -GYB=18"),
     ("qd_product", "-GXB=18 -GYB=30"),
-    ("qd_mvu", '-GDOT="xnor" -GWB=1 -GAB=1'),
-    ("qd_mvu", f'-GDOT="xnor" -GWB=1 -GAB=1 -GSIMD=1 -GNT=0 -GOB=9 {STRUCTURAL}'),
+    ("qd_mvu", "-GDOT=2 -GWB=1 -GAB=1"),
+    ("qd_mvu", f"-GDOT=2 -GWB=1 -GAB=1 -GSIMD=1 -GNT=0 -GOB=9 {STRUCTURAL}"),
     *(("qd_dot_xnor", f"-GSIMD={simd} {STRUCTURAL}") for simd in (1, 8, 9, 18, 19, 64)),
 ]
 DEPTHWISE = {"C": 32, "K": 9, "PE": 2, "ACC": 7, "WFILE": "w.hex", "TFILE": "t.hex"}
-WIDE = {**DEPTHWISE, "WB": 8, "AB": 8, "ACC": 20, "NT": 0, "OB": 20, "DOT": "mult"}
+WIDE = {**DEPTHWISE, "WB": 8, "AB": 8, "ACC": 20, "NT": 0, "OB": 20, "DOT": DotKind.MULTIPLIERS}
 REQUANT = {"C": 32, "PE": 2, "MFILE": "m.hex", "BFILE": "b.hex"}
 XNOR = {"MW": 144, "MH": 8, "PE": 2, "SIMD": 16, "WB": 1, "AB": 1, "NT": 1, "OB": 1}
 # block, parameters, most LUTs, DSP blocks, blocks of memory
@@ -59,13 +60,13 @@ NETLISTS = [
     ("qd_global_sum", {"PE": 4, "BITS": 4, "CF": 16, "PIXELS": 64, "OB": 10}, 175, 0, 0.0),
     ("qd_global_sum", {"PE": 2, "BITS": 8, "CF": 512, "PIXELS": 49, "OB": 14}, 130, 0, 0.5),
     ("qd_depthwise", DEPTHWISE, 240, 0, 0.0),
-    ("qd_depthwise", {**WIDE, "USE_DSP": "yes"}, 255, 2, 0.0),
-    ("qd_depthwise", {**WIDE, "USE_DSP": "no"}, 590, 0, 0.0),
-    ("qd_requant", {**REQUANT, "USE_DSP": "yes"}, 155, 2, 0.0),
-    ("qd_requant", {**REQUANT, "USE_DSP": "no"}, 660, 0, 0.0),
+    ("qd_depthwise", {**WIDE, "USE_DSP": 1}, 255, 2, 0.0),
+    ("qd_depthwise", {**WIDE, "USE_DSP": 0}, 590, 0, 0.0),
+    ("qd_requant", {**REQUANT, "USE_DSP": 1}, 155, 2, 0.0),
+    ("qd_requant", {**REQUANT, "USE_DSP": 0}, 660, 0, 0.0),
     ("qd_requant", {**REQUANT, "EVEN": 1}, 165, 2, 0.0),
     ("qd_product", {"XB": 21, "YB": 26}, 40, 2, 0.0),
-    ("qd_mvu", {**XNOR, "DOT": "xnor", "WFILE": "x.hex", "TFILE": "s.hex"}, 310, 0, 0.0),
+    ("qd_mvu", {**XNOR, "DOT": DotKind.XNOR, "WFILE": "x.hex", "TFILE": "s.hex"}, 310, 0, 0.0),
 ]
 
 

@@ -30,14 +30,14 @@ class Unit:
     OB: int = 8
     LO: int = 0
     HI: int = 255
-    USE_DSP: str = "yes"
+    USE_DSP: int = 1
     EVEN: int = 0
 
     @property
     def latency(self):
         """Cycles from a beat to its codes."""
         two_products = (24 if self.ACC <= 18 else 17) < self.MB
-        return (1 + two_products if self.USE_DSP == "yes" else self.MB) + 5
+        return (1 + two_products if self.USE_DSP else self.MB) + 5
 
     def multipliers(self):
         """C Python integers; the ends of the range are among them."""
@@ -90,19 +90,19 @@ class Unit:
 
 CASES = {
     "8 bits from 16": Unit(8, 2, 16, 8, 24, 14),
-    "in tables": Unit(8, 2, 16, 8, 24, 14, USE_DSP="no"),
+    "in tables": Unit(8, 2, 16, 8, 24, 14, USE_DSP=0),
     "signed codes": Unit(6, 3, 12, 10, 20, 11, LO=-128, HI=127),
-    "narrow range, 5 bits": Unit(9, 1, 14, 6, 18, 10, OB=5, LO=-15, HI=15, USE_DSP="no"),
+    "narrow range, 5 bits": Unit(9, 1, 14, 6, 18, 10, OB=5, LO=-15, HI=15, USE_DSP=0),
     "wider than a machine word": Unit(5, 5, 31, 30, 60, 45),
-    "wider than a machine word, in tables": Unit(4, 1, 31, 24, 60, 40, USE_DSP="no"),
+    "wider than a machine word, in tables": Unit(4, 1, 31, 24, 60, 40, USE_DSP=0),
     "two products of a narrow accumulator": Unit(4, 2, 18, 25, 44, 34),
     "just one product": Unit(4, 2, 25, 17, 44, 33),
-    "no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, USE_DSP="no"),
+    "no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, USE_DSP=0),
     "one channel": Unit(1, 1, 10, 5, 15, 6, OB=7, HI=99),
     "bias wider than product": Unit(8, 4, 6, 3, 40, 4, LO=-100, HI=100),
     "half to even": Unit(6, 2, 8, 3, 9, 3, OB=6, HI=63, EVEN=1),
-    "half to even, signed": Unit(6, 3, 8, 2, 8, 2, OB=6, LO=-32, HI=31, EVEN=1, USE_DSP="no"),
-    "half to even, no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, EVEN=1, USE_DSP="no"),
+    "half to even, signed": Unit(6, 3, 8, 2, 8, 2, OB=6, LO=-32, HI=31, EVEN=1, USE_DSP=0),
+    "half to even, no shift": Unit(4, 4, 8, 1, 9, 0, OB=6, HI=63, EVEN=1, USE_DSP=0),
     "product far smaller than the code": Unit(4, 2, 4, 2, 4, 1, OB=16, LO=-30000, HI=30000),
 }
 

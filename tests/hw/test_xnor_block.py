@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.design.packing import pack, unpack
 from qdeploy.ir.integer_graph import IntType
 
@@ -72,7 +73,7 @@ def simulator_of(unit, block_sim, defines=None):
     derived = dict(ACC=unit.acc_bits, OB=unit.out_bits, WFILE="w.hex", TFILE="t.hex")
     return block_sim(
         "qd_mvu",
-        {**vars(unit), **derived, "WB": 1, "AB": 1, "DOT": "xnor"},
+        {**vars(unit), **derived, "WB": 1, "AB": 1, "DOT": DotKind.XNOR},
         unit.SIMD,
         unit.PE * unit.out_bits,
         memories=memories,

@@ -10,6 +10,7 @@ import numpy as np
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
 from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.dataflow.rtl.unit import Block, Memories
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ class AccumulatingBackend(RequantizingBackend):
     def _operand_bits(self) -> int:
         return bits_of(self.get_input_datatype(0)) + bits_of(self.get_input_datatype(1))
 
-    def product_styles(self, dot: str) -> list[dict[str, int | str]]:
+    def product_styles(self, dot: DotKind) -> list[dict[str, int | str]]:
         """Where products may be made; bit planes and XNORs know only LUTs."""
-        if dot != "mult" or self._operand_bits() < FIRST_DSP_BITS:
+        if dot != DotKind.MULTIPLIERS or self._operand_bits() < FIRST_DSP_BITS:
             return [{}]
         return [{"resType": "lut"}, {"resType": "dsp"}]
 
@@ -101,9 +102,9 @@ class AccumulatingBackend(RequantizingBackend):
     def makes_codes(self) -> bool:
         return not self.attribute("noActivation")
 
-    def dot(self) -> str:
+    def dot(self) -> DotKind:
         """How products are summed: the block's parameter DOT."""
-        return "mult"
+        return DotKind.MULTIPLIERS
 
     def weight_bits(self, model: ModelWrapper) -> int:
         """Width of a weight in its memory."""

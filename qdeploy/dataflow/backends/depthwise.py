@@ -55,7 +55,7 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
                 "ASIGNED": int(inputs.signed()),
                 # One product a lane: a multiplier is smaller than planes at every width.
                 "DOT": self.dot(),
-                "USE_DSP": "yes" if self.uses_dsp() else "no",
+                "USE_DSP": int(self.uses_dsp()),
                 "WFILE": w_file,
                 **stage.parameters,
             },

@@ -28,6 +28,7 @@ from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.cost.features import MEASURED
 from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
+from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             self.dot(),
         )
         stage = self.output_stage(model, pe)
+        style = self.ram_style()
         w_file, rest = f"{node.name}_w.hex", int(self.attribute(TABLES))
         rest_file = f"{node.name}_r.hex" if rest else ""
         block = Block(
@@ -95,9 +97,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
                 "AB": bits_of(inputs),
                 "ASIGNED": int(inputs.signed()),
                 "DOT": dot,
-                "USE_DSP": "yes" if self.uses_dsp() else "no",
+                "USE_DSP": int(self.uses_dsp()),
+                "READ": READ_TABLES if style == "registers" else READ_MEMORY,
                 "WFILE": w_file,
-                "WRAM_STYLE": self.ram_style(),
+                "WRAM_STYLE": style,
                 "WREST": rest,
                 "WRESTFILE": rest_file,
                 **stage.parameters,
@@ -108,7 +111,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
 
         def memories() -> dict[str, list[str]]:
             matrix = self._matrix(model)
-            words = (matrix + 1) // 2 if dot == "xnor" else matrix
+            words = (matrix + 1) // 2 if dot == DotKind.XNOR else matrix
             lines = weight_lines(words, pe, simd, weight_bits)
             if not rest:
                 return {w_file: lines, **stage.memories()}
@@ -148,10 +151,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         """Make it an XNOR unit: Σ w of each row, all w -1 or +1, the inputs' codes 0 and 1."""
         self.set_nodeattr(_ROW_SUMS, sums.tolist())
 
-    def dot(self) -> str:
+    def dot(self) -> DotKind:
         if self._is_binary():
-            return "xnor"
-        return "mult" if self._is_wide() else "planes"
+            return DotKind.XNOR
+        return DotKind.MULTIPLIERS if self._is_wide() else DotKind.PLANES
 
     def _is_wide(self) -> bool:
         """Whether operands are too wide for bit planes."""

@@ -160,7 +160,7 @@ class RequantizingBackend(QdBackend):
                 "OB": out_bits,
                 "LO": fixed.base,
                 "HI": fixed.base + fixed.levels,
-                "USE_DSP": "yes" if in_dsp else "no",
+                "USE_DSP": int(in_dsp),
                 "MFILE": m_file,
                 "BFILE": b_file,
             }

@@ -13,6 +13,7 @@ import pytest
 from qdeploy.dataflow.cost.blocks import FEATURES, BlockCosts, load_costs, rtl_hash
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.memories import weight_lines
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.dataflow.rtl.unit import Block, single
 from qdeploy.devices.families import XC7
 from qdeploy.errors import InternalError, UserError
@@ -28,8 +29,8 @@ MATRIX: dict[str, int | str] = {
     "WB": 2,
     "AB": 2,
     "ASIGNED": 0,
-    "DOT": "planes",
-    "USE_DSP": "no",
+    "DOT": DotKind.PLANES,
+    "USE_DSP": 0,
     "WFILE": "w.hex",
     "WRAM_STYLE": "auto",
     "ACC": 11,
@@ -146,9 +147,9 @@ def test_weights_in_block_ram_take_block_rams_instead_of_tables(costs: BlockCost
 
 
 def test_multipliers_in_dsp_blocks_are_counted(costs: BlockCosts) -> None:
-    wide = MATRIX | {"WB": 8, "AB": 8, "DOT": "mult", "ACC": 24}
-    assert costs.of("qd_mvu", wide | {"USE_DSP": "yes"}).dsp == 64
-    assert costs.of("qd_mvu", wide | {"USE_DSP": "no"}).dsp == 0
+    wide = MATRIX | {"WB": 8, "AB": 8, "DOT": DotKind.MULTIPLIERS, "ACC": 24}
+    assert costs.of("qd_mvu", wide | {"USE_DSP": 1}).dsp == 64
+    assert costs.of("qd_mvu", wide | {"USE_DSP": 0}).dsp == 0
 
 
 def test_a_unit_costs_the_sum_of_its_blocks(costs: BlockCosts) -> None:

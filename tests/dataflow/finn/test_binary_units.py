@@ -14,6 +14,7 @@ from random_graphs import GraphMaker
 
 from qdeploy.dataflow.compile import compile_graph, hardware_layers
 from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.fixed_point import FixedPoint
 from qdeploy.ir.integer_graph import Conv, Dense, IntType
@@ -55,7 +56,7 @@ def test_binary_units_count_equal_bits_and_the_raw_head_does_not() -> None:
     graph, codes = maker.graph(), maker.frames(3)
     model = hardware_layers(graph)
     dots = [parameters["DOT"] for parameters in units(model).values()]
-    assert dots == ["xnor"] * 4 + ["planes"]
+    assert dots == [DotKind.XNOR] * 4 + [DotKind.PLANES]
     assert [parameters["WB"] for parameters in units(model).values()] == [1, 1, 1, 1, 2]
     expected, actual = run_reference(graph, codes), DataflowExecutor(model, graph).run(codes)
     for name in graph.boundaries():
@@ -75,7 +76,7 @@ def test_anything_else_is_no_binary_unit(change: str) -> None:
         node.weights[1, 2] = 0
     graph = maker.threshold(bits=2).graph()
     assert [parameters["DOT"] for parameters in units(hardware_layers(graph)).values()] == [
-        "planes"
+        DotKind.PLANES
     ]
 
 

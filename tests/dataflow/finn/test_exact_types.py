@@ -17,6 +17,7 @@ from qdeploy.dataflow.compile import connect, hardware_layers
 from qdeploy.dataflow.finn.boundaries import boundary_nodes, owner_of
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.fold import fold
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.ir.integer_graph import Add, Conv, Dense, GlobalSum, IntegerGraph, IntType, Threshold
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.integers.lower import lower_with_affine
@@ -59,7 +60,8 @@ def assert_widths_are_exact(graph: IntegerGraph) -> int:
             inside = isinstance(users[0], Threshold) if len(users) == 1 else False
             table = users[0].thresholds if inside else np.array([lo])
             needed = signed_bits(min(lo, int(table.min())), max(hi, int(table.max())))
-            if parameters.get("DOT") == "xnor":  # sums of MW times -1 or +1, whatever the codes
+            if parameters.get("DOT") == DotKind.XNOR:
+                # Sums of MW times -1 or +1, whatever the codes.
                 ends = [-int(parameters["MW"]), int(parameters["MW"])]
                 ends += inst.table(model).flatten().tolist() if inside else []
                 needed = max(needed, signed_bits(min(ends), max(ends)))

@@ -122,7 +122,7 @@ def test_thresholds_are_searched_where_dsp_blocks_run_out(dsp: int) -> None:
     model = hardware_layers(small_network().graph())
     fold(model, Budget(lut=53200, bram36=140, dsp=dsp))
     blocks = blocks_of(model).values()
-    in_dsp = [b for b in blocks if b.parameters.get("USE_DSP") == "yes"]
+    in_dsp = [b for b in blocks if b.parameters.get("USE_DSP") == 1]
     assert sum(int(b.parameters["PE"]) for b in in_dsp) <= dsp
     assert dsp > 100 or any(b.module == "qd_threshold" for b in blocks)
 

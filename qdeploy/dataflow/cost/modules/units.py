@@ -16,6 +16,7 @@ from qdeploy.dataflow.cost.features import (
     rom_luts,
     switches,
 )
+from qdeploy.dataflow.rtl.products import READ_MEMORY, DotKind
 from qdeploy.devices.xc7_memories import Mapped
 
 # Folds beyond which a register follows the memory of thresholds (qd_results.v).
@@ -99,7 +100,7 @@ def mvu(p: Parameters) -> Features:
     if nf > 1:
         control += 4 * clog2(2 * sf + 1)
     words = sf * nf
-    twice = words > 1 and str(p.get("WRAM_STYLE", "auto")) != "registers"
+    twice = words > 1 and p.get("READ", READ_MEMORY) == READ_MEMORY
     return _unit(p, pe, simd, sf, nf, words, control, ring, simd * bits, twice)
 
 
@@ -208,7 +209,6 @@ def _unit(
 
 def _kind(p: Parameters) -> str:
     """How a unit multiplies."""
-    dot = str(p["DOT"])
-    if dot in ("planes", "xnor"):
-        return dot
-    return "dsp" if p["USE_DSP"] == "yes" else "tables"
+    if p["DOT"] == DotKind.MULTIPLIERS:
+        return "dsp" if p["USE_DSP"] else "tables"
+    return "planes" if p["DOT"] == DotKind.PLANES else "xnor"
