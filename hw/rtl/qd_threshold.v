@@ -37,8 +37,8 @@ module qd_threshold #(
     if (C % PE != 0) begin : g_refused0
       PE_does_not_divide_C refused ();
     end
-    if (NT < 1 || (OB < 31 && NT >= (1 << OB))) begin : g_refused1
-      NT_does_not_fit_OB refused ();
+    if (NT < 1) begin : g_refused1
+      NT_is_below_1 refused ();
     end
   endgenerate
 

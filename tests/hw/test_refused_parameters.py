@@ -31,7 +31,7 @@ REFUSED = [
     ("qd_results", {"NT": 0}, "OB_is_not_ACC_without_thresholds"),
     ("qd_results", {"NT": 4}, "NT_does_not_fit_OB"),
     ("qd_threshold", {"C": 18}, "PE_does_not_divide_C"),
-    ("qd_threshold", {"NT": 4}, "NT_does_not_fit_OB"),
+    ("qd_threshold", {"NT": 0}, "NT_is_below_1"),
     ("qd_requant", {"C": 9}, "PE_does_not_divide_C"),
     ("qd_requant", {"LO": 300}, "LO_exceeds_HI"),
     ("qd_requant", {"SHIFT": 25}, "SHIFT_exceeds_the_sum"),
