@@ -14,8 +14,8 @@ import pytest
 
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
-from qdeploy.devices.families import XC7
 from qdeploy.dataflow.rtl.products import DotKind
+from qdeploy.devices.families import XC7
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
 from qdeploy.tools import find_tool, run_tool
