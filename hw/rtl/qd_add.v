@@ -2,8 +2,8 @@
 //
 //   s0, s1  PE lanes of B0 and B1 bits, two's complement where S0, S1 are set
 //   out     PE lanes of OB bits: the low bits of lane0 + lane1, two's complement
-//   rate    one beat a cycle, one cycle from the later of the two beats to their sum; two words of
-//           buffer behind the adder, so that m_tready reaches neither input within a cycle
+//   rate    one beat per cycle, one cycle from the later of the two beats to their sum; two words
+//           of buffer after the adder, so that m_tready reaches neither input within a cycle
 //   ready   each input's ready waits for the other's valid: beats leave together
 `default_nettype none
 module qd_add #(

@@ -1,4 +1,4 @@
-// Sum of N numbers in a tree of two-input adders with a register behind each.
+// Sum of N numbers in a tree of two-input adders with a register after each.
 //
 //   x    N numbers of IB bits, number n at bits [n*IB +: IB], two's complement when SIGNED
 //   sum  IB + $clog2(N) bits, $clog2(N) cycles later (at once for N = 1); a new sum every cycle
@@ -14,7 +14,7 @@ module qd_adder_tree #(
 );
   localparam LEVELS = $clog2(N);
 
-  // Level l has ceil(N / 2^l) numbers of IB + l bits; they lie behind those of the levels before.
+  // Level l has ceil(N / 2^l) numbers of IB + l bits; they follow those of the levels before.
   function integer numbers(input integer level);
     integer l;
     begin

@@ -1,8 +1,8 @@
 // Index of the largest of N signed numbers; the lowest index wins a tie.
 //
-//   in    N/PE beats a frame, PE lanes of BITS bits, lane p of beat n is element n*PE + p
-//   out   one beat a frame, the index in IDX bits
-//   rate  one beat a cycle, frames back to back; a stalled pipeline still closes its gaps
+//   in    N/PE beats per frame, PE lanes of BITS bits, lane p of beat n is element n*PE + p
+//   out   one beat per frame, the index in IDX bits
+//   rate  one beat per cycle, frames back to back; a stalled pipeline still closes its gaps
 //   time  $clog2(PE) + 3 cycles from the frame's last beat to the index
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 `default_nettype none
@@ -118,7 +118,7 @@ module qd_argmax #(
   end
 
   /* verilator lint_off UNUSEDSIGNAL */
-  wire [15:0] fill;  // nobody asks
+  wire [15:0] fill;  // unused
   /* verilator lint_on UNUSEDSIGNAL */
   qd_fifo #(.WIDTH(IDX), .DEPTH(2)) out (
     .clk(clk), .rst_n(rst_n),

@@ -1,8 +1,8 @@
 // Integer added per channel.
 //
-//   in   C/PE beats a vector, PE signed lanes of IB bits, lane p of beat n is channel n*PE + p
+//   in   C/PE beats per vector, PE signed lanes of IB bits, lane p of beat n is channel n*PE + p
 //   out  the same beats, lanes of OB bits: in + bias[channel], two's complement
-//   rate one beat a cycle; one cycle from an accepted beat to its output
+//   rate one beat per cycle; one cycle from an accepted beat to its output
 //   mem  BFILE: C/PE words, lane p at bits [p*BB +: BB]
 `default_nettype none
 module qd_bias #(

@@ -1,7 +1,7 @@
 // Position in a repeating sequence of N steps.
 //
 //   step  one step is taken at this clock edge
-//   last  the step now due is the N-th; a register (constant 1 for N = 1)
+//   last  the present step is the N-th; a register (constant 1 for N = 1)
 `default_nettype none
 module qd_cycle #(
   parameter N = 4

@@ -6,7 +6,7 @@
 //        cf*PE + p; CF = C/PE folds
 //   out  for each output pixel CF beats, PE results of OB bits: BASE + the number of thresholds the
 //        accumulator reaches, or for NT = 0 the accumulator
-//   rate one input beat a cycle: K*CF cycles an output pixel, without a pause between pixels or
+//   rate one input beat per cycle: K*CF cycles per output pixel, without a pause between pixels or
 //        frames, which the unit does not tell apart. A stalled output stops the unit only when its
 //        queue of results is full.
 //   time LATENCY + 3 cycles (below) from a result's last input beat to its output, one more with
@@ -57,7 +57,7 @@ module qd_depthwise #(
   localparam PLANES  = DOT == 0;
   localparam DB      = WB + AB;
   // Cycles from an accepted beat to its products: two registers of activation and weight, so that
-  // nothing else lies in the cycle of a slow memory, and the product's own.
+  // nothing else shares the cycle of a slow memory, and the product's own.
   localparam LATENCY = 2 + (PLANES ? WB + AB - 1 : 1);
   localparam unused_names = {WRAM_STYLE, USE_DSP[0]};  // not every variant reads them
 

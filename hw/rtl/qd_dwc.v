@@ -1,7 +1,7 @@
 // Stream width converter; one width is a whole multiple of the other, element 0 first.
 //
-//   in    IN_WIDTH bits a beat
-//   out   OUT_WIDTH bits a beat; the beat that came first lies in the least significant bits
+//   in    IN_WIDTH bits per beat
+//   out   OUT_WIDTH bits per beat; the beat that came first takes the least significant bits
 //   rate  the wider side's every beat costs as many cycles as the narrow side has beats; none lost
 //   time  a narrow beat is out one cycle after its wide beat came in; a wide beat is out one cycle
 //         after its last narrow beat
@@ -47,7 +47,7 @@ module qd_dwc #(
         else        full <= take | (full & ~give);
       always @(posedge clk) if (take) word <= s_tdata;
     end else begin : g_convert
-      wire last;  // the narrow beat now due is the last of its word
+      wire last;  // the present narrow beat is the last of its word
       wire step = (IN_WIDTH < OUT_WIDTH) ? take : give;
       qd_cycle #(.N(RATIO)) position (.clk(clk), .rst_n(rst_n), .step(step), .last(last));
       if (IN_WIDTH < OUT_WIDTH) begin : g_up

@@ -1,9 +1,9 @@
 // Stream FIFO, first word falls through.
 //
-//   in    WIDTH bits a beat
+//   in    WIDTH bits per beat
 //   out   the same beats in order
 //   fill  words held now, output register included, at most DEPTH (up to 65535)
-//   rate  one beat a cycle in and out, at every DEPTH
+//   rate  one beat per cycle in and out, at every DEPTH
 //   time  a beat into the empty FIFO is at the output one cycle later (DEPTH 1 and 2) or two
 //   ready a register, except DEPTH 1: there s_tready follows m_tready
 //   size  DEPTH 1 and 2: registers; else a memory of DEPTH words (RAM_STYLE: "auto",
@@ -28,13 +28,6 @@ module qd_fifo #(
   input  wire             m_tready,
   output wire [15:0]      fill
 );
-  // Wrong parameters end elaboration: there is no module of these names.
-  generate
-    if (DEPTH < 1 || DEPTH > 65535) begin : g_refused0
-      DEPTH_is_not_1_to_65535 refused ();
-    end
-  endgenerate
-
   wire push = s_tvalid & s_tready;
 
   generate
@@ -109,6 +102,13 @@ module qd_fifo #(
         end
       always @(posedge clk) if (push) words[write_at] <= s_tdata;
       always @(posedge clk) if (fetch) head <= words[read_at];
+    end
+  endgenerate
+
+  // Wrong parameters end elaboration: there is no module of these names.
+  generate
+    if (DEPTH < 1 || DEPTH > 65535) begin : g_refused0
+      DEPTH_is_not_1_to_65535 refused ();
     end
   endgenerate
 endmodule

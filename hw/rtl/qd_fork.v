@@ -1,8 +1,9 @@
 // One stream to two readers; wider forks are trees of these.
 //
-//   in       WIDTH bits a beat
-//   m0, m1   each takes every beat once, in order, in its own time: a beat is done when both have it
-//   rate     one beat a cycle; no register in the way, an output gives its beat in the cycle in
+//   in       WIDTH bits per beat
+//   m0, m1   each takes every beat once, in order, at its own pace; a beat is done when both took
+//            it
+//   rate     one beat per cycle; no register in the way, an output gives its beat in the cycle in
 //            which it comes in
 //   ready    s_tready follows m0_tready and m1_tready; valid follows only s_tvalid
 //   size     two flip-flops
@@ -25,7 +26,7 @@ module qd_fork #(
   output wire             m1_tvalid,
   input  wire             m1_tready
 );
-  reg  has0, has1;  // this output has the beat that still lies at the input
+  reg  has0, has1;  // this output has the beat that still waits at the input
   wire done0 = has0 | m0_tready;
   wire done1 = has1 | m1_tready;
   assign s_tready  = done0 & done1;

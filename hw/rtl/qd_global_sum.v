@@ -1,12 +1,13 @@
 // Sums over all pixels of a frame, channel by channel (global average pooling before its division).
 //
-//   in    PIXELS pixels a frame, CF beats each, PE lanes of BITS bits (two's complement when SIGNED)
-//   out   CF beats a frame, PE sums of OB bits (their low OB bits if they have more)
-//   rate  one input beat a cycle, PIXELS*CF cycles a frame, frames back to back. A sum comes out one
-//         cycle after the frame's last beat of its channels; a stalled output stops the input only
-//         in a frame's last pixel.
-//   mem   CF words of PE*OB bits (a register for CF = 1). The word of the next beat is read one beat
-//         ahead; it was written CF - 1 beats before, so no word is read and written at once.
+//   in    PIXELS pixels per frame, CF beats each, PE lanes of BITS bits (two's complement when
+//         SIGNED)
+//   out   CF beats per frame, PE sums of OB bits (their low OB bits if they have more)
+//   rate  one input beat per cycle, PIXELS*CF cycles per frame, frames back to back. A sum is out
+//         one cycle after the frame's last beat of its channels; a stalled output stops the input
+//         only in a frame's last pixel.
+//   mem   CF words of PE*OB bits (a register for CF = 1). The word of the next beat is read one
+//         beat ahead; it was written CF - 1 beats before, so no word is read and written at once.
 `default_nettype none
 module qd_global_sum #(
   parameter PE        = 2,

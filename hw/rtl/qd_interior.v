@@ -1,8 +1,8 @@
 // Position in a repeating sequence of BEFORE + N + AFTER steps.
 //
 //   step    one step is taken at this clock edge
-//   interior  the step now due is one of the N in the middle; a register
-//   last    the step now due is the sequence's last; a register
+//   interior  the present step is one of the N in the middle; a register
+//   last    the present step is the sequence's last; a register
 `default_nettype none
 module qd_interior #(
   parameter BEFORE = 1,

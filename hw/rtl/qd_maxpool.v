@@ -1,8 +1,8 @@
 // Maximum over groups of K consecutive beats, lane by lane.
 //
-//   in   K beats a group, PE lanes of BITS bits (two's complement when SIGNED)
-//   out  one beat a group
-//   rate one input beat a cycle; the result comes out one cycle after the group's last beat
+//   in   K beats per group, PE lanes of BITS bits (two's complement when SIGNED)
+//   out  one beat per group
+//   rate one input beat per cycle; the result comes out one cycle after the group's last beat
 `default_nettype none
 module qd_maxpool #(
   parameter K      = 4,

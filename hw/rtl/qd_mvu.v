@@ -1,11 +1,11 @@
 // Matrix-vector unit: MH x MW weights of its own, thresholds included where there are few.
 //
-//   in   MW/SIMD = SF beats a vector, SIMD activations of AB bits (two's complement when ASIGNED),
-//        lane s of beat sf is element sf*SIMD + s
-//   out  MH/PE = NF beats a vector, PE results of OB bits, lane p of beat nf is row nf*PE + p:
+//   in   MW/SIMD = SF beats per vector, SIMD activations of AB bits (two's complement when
+//        ASIGNED), lane s of beat sf is element sf*SIMD + s
+//   out  MH/PE = NF beats per vector, PE results of OB bits, lane p of beat nf is row nf*PE + p:
 //        BASE + the number of thresholds the accumulator reaches, or for NT = 0 the accumulator
-//   rate SF*NF cycles a vector, vectors back to back; the next vector is taken meanwhile, at any
-//        pace. A stalled output stops the unit only when its queue of results is full.
+//   rate SF*NF cycles per vector, vectors back to back; the next vector is accepted meanwhile, at
+//        any pace. A stalled output stops the unit only when its queue of results is full.
 //   time LATENCY + 3 cycles (below), one more with thresholds, from a vector's last beat to
 //        its first output for NF = 1; one more for NF > 1, when the outputs of further row groups
 //        follow SF cycles apart
@@ -17,7 +17,7 @@
 // DOT is 0 for bit planes and counting, 1 for multipliers (in DSP blocks where USE_DSP is 1 and
 // the tool follows), 2 for XNOR (WB = AB = 1, bits 0 and 1 meaning -1 and +1 in weights and
 // activations). READ is the number of cycles the weights take to be read: 2 where their memory may
-// be a block RAM, so that nothing else lies in its slow cycle, 1 for tables of logic. Nothing in
+// be a block RAM, so that nothing else shares its slow cycle, 1 for tables of logic. Nothing in
 // the pipeline can be stopped: a row group is begun only when the queue has a place for its result.
 `default_nettype none
 module qd_mvu #(
@@ -85,7 +85,7 @@ module qd_mvu #(
   localparam LATENCY = INSIDE + (LATE ? 2 : 1);
   localparam unused_names = {WRAM_STYLE, USE_DSP[0], WRESTFILE};  // not every variant reads them
 
-  // ---- what is due: activations and weights ----
+  // ---- operands: activations and weights ----
   wire issue, room, sf_last, nf_last;
   wire done = issue & sf_last;
   wire [SIMD*AB-1:0] a_read, a;

@@ -1,9 +1,9 @@
 // Activations of a matrix-vector unit: each vector is used once for each of NF row groups.
 //
-//   in     SF beats a vector
-//   issue  the beat now due is used at this clock edge: it is there and `allow` is high
+//   in     SF beats per vector
+//   issue  the present beat is used at this clock edge: it is there and `allow` is high
 //   data   that beat, one cycle after `issue`
-//   sf_last, nf_last  the beat now due is the vector's last, the row group is the last
+//   sf_last, nf_last  the present beat is the vector's last, the row group is the last
 //   rate   for NF = 1 beats go straight through; else a beat can be used the cycle after it came,
 //          and up to a whole vector is taken while the one before is in use
 //   size   for NF > 1, 2*SF words
@@ -48,7 +48,7 @@ module qd_mvu_input #(
       qd_level #(.MAX(2*SF)) unused_yet (.clk(clk), .rst_n(rst_n), .up(take),
         .down(issue & first_use), .some(fresh), .full(unused_full));
 
-      // `upper`: the vector in use lies in the ring's upper half.
+      // `upper`: the vector in use is in the ring's upper half.
       always @(posedge clk)
         if (!rst_n) begin
           write_at  <= {B{1'b0}};

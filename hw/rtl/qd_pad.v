@@ -1,10 +1,10 @@
 // Padding around a raster-scanned feature map.
 //
-//   in   H*W pixels a frame, row-major, CF beats of WIDTH bits a pixel
-//   out  (PT+H+PB)*(PL+W+PR) pixels a frame, same order. A beat holds WIDTH/BITS codes;
+//   in   H*W pixels per frame, row-major, CF beats of WIDTH bits per pixel
+//   out  (PT+H+PB)*(PL+W+PR) pixels per frame, same order. A beat holds WIDTH/BITS codes;
 //        those of the border are VALUE, the low BITS of it.
-//   rate one output beat a cycle, frames back to back; a beat comes out one cycle after it went in.
-//        A frame's leading border comes out once its first beat is there.
+//   rate one output beat per cycle, frames back to back; a beat comes out one cycle after it went
+//        in. A frame's leading border comes out once its first beat is there.
 `default_nettype none
 module qd_pad #(
   parameter WIDTH = 8,

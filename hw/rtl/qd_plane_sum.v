@@ -13,7 +13,7 @@ module qd_plane_sum #(
   input  wire [N*IB-1:0] x,
   output wire [IB+N-1:0] sum
 );
-  // Sum k of planes 0 to k has IB + k + 1 bits; it lies behind those before.
+  // Sum k of planes 0 to k has IB + k + 1 bits; it follows those before.
   localparam LAST = (N - 1)*(IB + 1) + (N - 1)*(N - 2)/2;
   wire [LAST+IB+N-1:0] sums;
   wire [IB:0]          first = {(SIGNED != 0) & x[IB-1], x[IB-1:0]};

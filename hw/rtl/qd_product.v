@@ -2,13 +2,14 @@
 //
 //   x        XB bits, two's complement
 //   y        YB bits, unsigned
-//   product  XB + YB bits, two's complement; a new one every cycle, YB cycles later, or with USE_DSP
-//            1 cycle later, 2 where YB > CHUNK (below)
+//   product  XB + YB bits, two's complement; a new one every cycle, YB cycles later, or with
+//            USE_DSP 1 cycle later, 2 where YB > CHUNK (below)
 //
 // With USE_DSP 1 it is one multiplication, which tools put into DSP blocks where it is wide enough.
 // A DSP block multiplies 25 by 18 signed bits: what of y is too wide beside x is multiplied by a
 // second one, where tools left alone may take four. With 0 each bit of y, lowest first, has a stage
-// of its own, which adds x or nothing to the upper half of the sum so far and shifts it down by one.
+// of its own, which adds x or nothing to the upper half of the sum so far and shifts it down by
+// one.
 `default_nettype none
 module qd_product #(
   parameter XB      = 16,

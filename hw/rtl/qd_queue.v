@@ -4,7 +4,7 @@
 //   reserve    takes one place (only while `room`); its beat is pushed any number of cycles later
 //   push       stores push_data; at most once for each reserved place, in the same order
 //   out        WIDTH bits, AXI-Stream, from registers, two cycles after the push when empty
-//   rate       one beat a cycle when DEPTH covers the cycles from `reserve` to `push` plus three
+//   rate       one beat per cycle when DEPTH covers the cycles from `reserve` to `push` plus three
 `default_nettype none
 module qd_queue #(
   parameter WIDTH = 8,

@@ -1,17 +1,17 @@
 // Fixed-point requantization, exact: code = min(max(floor((acc*M + B) / 2^SHIFT), LO), HI).
 //
-//   in    C/PE beats a vector, PE lanes of ACC bits, two's complement; lane p of beat n is channel
-//         n*PE + p
+//   in    C/PE beats per vector, PE lanes of ACC bits, two's complement; lane p of beat n is
+//         channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where LO is negative
-//   rate  one beat a cycle; a stalled output stops the unit only when its queue is full
+//   rate  one beat per cycle; a stalled output stops the unit only when its queue is full
 //   time  LATENCY + 5 cycles (below) from a beat to its codes
 //   mem   MFILE: C/PE words, M[n*PE + p] at bits [p*MB +: MB] of word n, unsigned;
 //         BFILE: C/PE words, B[n*PE + p] at bits [p*BB +: BB] of word n, two's complement
 //
-// Inside everything is as wide as acc*M + B can be; SHIFT is less than that width. Rounding lies in
-// B: half of 2^SHIFT added there rounds half up. With EVEN it rounds half to even: where acc*M + B
-// is a multiple of 2^SHIFT, the low bit of the quotient is cleared. The compiler chooses M, B and
-// SHIFT so that every accumulator of the layer's range gets the quantizer's own code.
+// Inside everything is as wide as acc*M + B can be; SHIFT is less than that width. Rounding is part
+// of B: half of 2^SHIFT added there rounds half up. With EVEN it rounds half to even: where acc*M
+// + B is a multiple of 2^SHIFT, the low bit of the quotient is cleared. The compiler chooses M, B
+// and SHIFT so that every accumulator of the layer's range gets the quantizer's own code.
 `default_nettype none
 module qd_requant #(
   parameter C       = 8,
@@ -61,7 +61,7 @@ module qd_requant #(
   localparam LATENCY = (USE_DSP == 0) ? MB : (MB > ((ACC <= 18) ? 24 : 17)) ? 2 : 1;
 
   wire take = s_tvalid & s_tready;
-  reg  [LATENCY+2:0] busy;  // a beat lies in the registers behind stage i
+  reg  [LATENCY+2:0] busy;  // a beat is in the registers after stage i
   always @(posedge clk)
     if (!rst_n) busy <= {(LATENCY+3){1'b0}};
     else busy <= {busy[LATENCY+1:0], take};

@@ -11,7 +11,7 @@
 //   mem     TFILE: NF words, bits [(p*NT + t)*ACC +: ACC] of word nf are threshold t, ascending, of
 //           lane p in results nf, nf + NF, ...; two's complement
 //
-// Nothing in front of the queue can be stopped; it has a place for every result under way. Sums
+// Nothing before the queue can be stopped; it has a place for every result under way. Sums
 // wrap around in ACC bits, so only the result has to fit.
 `default_nettype none
 module qd_results #(

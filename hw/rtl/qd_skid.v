@@ -1,7 +1,7 @@
 // Register between two streams: no path from m_tready to s_tready.
 //
 //   in, out  WIDTH bits, AXI-Stream
-//   rate     one beat a cycle; a beat comes out one cycle after it went in
+//   rate     one beat per cycle; a beat comes out one cycle after it went in
 //   size     two beats, in registers
 `default_nettype none
 module qd_skid #(

@@ -2,7 +2,7 @@
 //
 //   N, SPAN, STRIDE  steps along the axis, steps a window spans, steps from window to window
 //   step       one step is taken at this clock edge
-//   kept       the step now due lies in some window
+//   kept       the present step belongs to some window
 //   completes  it is some window's last
 //   last       it is the axis' last
 `default_nettype none
@@ -25,7 +25,7 @@ module qd_stride #(
   localparam [31:0] FIRST = SPAN - 1, AGAIN = STRIDE - 1;
   qd_cycle #(.N(N)) whole (.clk(clk), .rst_n(rst_n), .step(step), .last(last));
 
-  // Steps left until a window's last one; the tail behind the last window is shorter than STRIDE.
+  // Steps left until a window's last one; the tail after the last window is shorter than STRIDE.
   reg [B-1:0] left;
   assign completes = left == {B{1'b0}};
   always @(posedge clk)
@@ -33,7 +33,7 @@ module qd_stride #(
     else if (step)
       left <= last ? FIRST[B-1:0] : completes ? AGAIN[B-1:0] : left - 1'b1;
 
-  // Behind the last window `left` counts on as before: only the position tells.
+  // After the last window `left` counts on as before: only the position tells.
   generate
     if (TAIL == 0) begin : g_exact
       assign kept = left <= FIRST[B-1:0];

@@ -1,8 +1,8 @@
 // Thresholds: accumulators to activation codes, code = BASE + #{t : acc >= T[channel, t]}.
 //
-//   in    C/PE beats a vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
+//   in    C/PE beats per vector, PE signed lanes of ACC bits, lane p of beat n is channel n*PE + p
 //   out   the same beats, lanes of OB bits, two's complement where BASE is negative
-//   rate  one beat a cycle; a stalled pipeline still closes its gaps
+//   rate  one beat per cycle; a stalled pipeline still closes its gaps
 //   time  NT <= 15: 3 cycles, 4 where C/PE > 16; else, or with SEARCH, 2*$clog2(NT+1) + 2
 //   ready registered at the output (two words of buffer); s_tready follows the stages' fill
 //   mem   NT <= 15: {TFILE, ".hex"}, C/PE words, T[n*PE+p, t] at bits [(p*NT + t)*ACC +: ACC],
@@ -51,7 +51,7 @@ module qd_threshold #(
   localparam STAGES = AT_ONCE ? 2 + LATE : 2*CB + 1;
   localparam [31:0] LAST = FOLDS - 1;
 
-  // Stage i takes a beat when it or one behind it is free, or the output takes one.
+  // Stage i takes a beat when it or a later one is free, or the output takes one.
   reg  [STAGES-1:0] full;
   wire [STAGES-1:0] enable;
   wire              out_ready;
@@ -117,7 +117,7 @@ module qd_threshold #(
         assign count[p*CB +: CB] = ones;
       end
     end else begin : g_search
-      // What stage s is given: accumulators, folds, and heap indices of s+1 bits a lane.
+      // What stage s is given: accumulators, folds, and heap indices of s+1 bits per lane.
       wire [(CB+1)*PE*ACC-1:0]         accs;
       wire [(CB+1)*FB-1:0]             folds;
       wire [PE*(CB+1)*(CB+2)/2-1:0]    heaps;
@@ -173,7 +173,7 @@ module qd_threshold #(
   endgenerate
 
   /* verilator lint_off UNUSEDSIGNAL */
-  wire [15:0] fill;  // nobody asks
+  wire [15:0] fill;  // unused
   /* verilator lint_on UNUSEDSIGNAL */
   qd_fifo #(.WIDTH(PE*OB), .DEPTH(2)) out (
     .clk(clk), .rst_n(rst_n),

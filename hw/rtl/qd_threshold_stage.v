@@ -1,8 +1,9 @@
 // One step of qd_threshold's binary search, PE lanes side by side.
 //
-//   in    an accumulator and a heap index a lane, and the beat's channel fold, taken with `enable[0]`
+//   in    an accumulator and a heap index per lane, and the beat's channel fold, taken with
+//         `enable[0]`
 //   out   two cycles later, the second with `enable[1]`: the accumulator, the fold, and the heap
-//         index one decision longer. The first cycle is the memory's alone, which may be a slow one.
+//         index one decision longer. The first cycle is the memory's alone, which may be slow.
 //   heap  index 1 is the root; a decision appends a bit, 1 where acc >= threshold
 //   mem   {TFILE, "_s<STAGE>_p<lane, 3 digits>.hex"}: FOLDS * 2^STAGE words of ACC bits; word
 //         {fold, decisions so far}, first decision most significant
@@ -53,7 +54,7 @@ module qd_threshold_stage #(
       localparam [7:0] ONES     = 8'd48 + p % 10;
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
       initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
-      // The heap index without its leading one behind the fold is the address.
+      // The heap index without its leading one, after the fold, is the address.
       reg [ACC-1:0]        read;
       reg signed [ACC-1:0] threshold;
       always @(posedge clk) if (enable[1]) threshold <= read;

@@ -1,8 +1,8 @@
 // Marks the last beat of each frame.
 //
-//   in    WIDTH bits a beat
+//   in    WIDTH bits per beat
 //   out   the same beats in the same cycle, m_tlast with every BEATS-th
-//   rate  one beat a cycle; no register in the way of data, valid or ready
+//   rate  one beat per cycle; no register in the way of data, valid or ready
 //   size  a counter
 `default_nettype none
 module qd_tlast #(

@@ -1,12 +1,12 @@
 // Matrix-vector unit that multiplies all MW x MH weights at once: control, thresholds and output.
 // The sums are made outside, by a module that has the weights in its logic.
 //
-//   in     one beat a vector, MW activations of AB bits
-//   out    one beat a vector, MH results of OB bits: BASE + the number of thresholds the sum of
+//   in     one beat per vector, MW activations of AB bits
+//   out    one beat per vector, MH results of OB bits: BASE + the number of thresholds the sum of
 //          that row reaches, or for NT = 0 the sum
 //   codes  the activations of the vector begun a cycle ago
 //   sums   their MH sums of ACC bits, two's complement, LATENCY - 1 cycles later
-//   rate   a vector a cycle; a stalled output stops the unit only when its queue is full
+//   rate   a vector per cycle; a stalled output stops the unit only when its queue is full
 //   time   LATENCY + 3 cycles from a vector to its results, one more with thresholds
 //   mem    TFILE: one word, as qd_results says
 `default_nettype none

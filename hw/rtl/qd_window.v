@@ -1,17 +1,18 @@
 // Sliding window over raster-scanned feature maps.
 //
-//   in   H*W pixels a frame, row-major, CF beats of WIDTH bits a pixel
-//   out  OH*OW windows a frame, row-major, OH = (H - DH*(KH-1) - 1) / SH + 1, OW likewise;
+//   in   H*W pixels per frame, row-major, CF beats of WIDTH bits per pixel
+//   out  OH*OW windows per frame, row-major, OH = (H - DH*(KH-1) - 1) / SH + 1, OW likewise;
 //        KH*KW*CF beats each: kernel row, kernel column, channel fold innermost,
 //        or, when DEPTHWISE, channel fold, kernel row, kernel column innermost
-//   rate one beat a cycle on either side: a frame takes the larger of its input and output beats,
-//        and a cycle more when one window is the whole frame.
+//   rate one beat per cycle on either side: a frame takes the larger of its input and output beats,
+//        plus one cycle when one window is the whole frame.
 //        A window starts three cycles after its last beat was written at the earliest. The
 //        next rows, of the next frame too, are written while the present ones are read.
 //        Rows and columns that no window needs are taken and dropped.
 //   size (SPANH + AHEAD)*W*CF words of WIDTH bits, SPANH = DH*(KH - 1) + 1. AHEAD is how many rows
-//        may be written ahead of the window; 0 stands for SPANH, which starts the next frame
-//        without a gap. Less saves memory and costs up to (SPANH - AHEAD + 1)*W*CF cycles a frame.
+//        may be written ahead of the window; 0 means SPANH, which starts the next frame
+//        without a gap. Less saves memory and costs up to (SPANH - AHEAD + 1)*W*CF cycles per
+//        frame.
 //
 // The memory is a ring of ROWS rows. The writer tells of each window it completes (`windows`), the
 // reader of the rows it is done with (`held`): neither looks at the other's position.
@@ -83,7 +84,7 @@ module qd_window #(
     else if (take & kept) write_at <= (write_at == END[AB-1:0]) ? {AB{1'b0}} : write_at + 1'b1;
   always @(posedge clk) if (take & kept) lines[write_at] <= s_tdata;
 
-  // ---- reader: where the window's parts begin, and the beat now due ----
+  // ---- reader: where the window's parts begin, and the present beat ----
   wire ready;
   reg  in_window;
   wire go   = m_tready | ~m_tvalid;
@@ -146,7 +147,7 @@ module qd_window #(
   always @(posedge clk) if (go) m_tdata <= lines[at];
 
   // ---- what they tell each other ----
-  // Each window completed is begun once; those waiting lie in ROWS rows.
+  // Each window completed is begun once; those waiting are within ROWS rows.
   reg  completed;
   wire unused_many;
   always @(posedge clk)
@@ -160,7 +161,7 @@ module qd_window #(
   qd_level #(.MAX(OW*ROWS)) windows (.clk(clk), .rst_n(rst_n), .up(completed),
     .down(step & ~in_window), .some(ready), .full(unused_many));
 
-  // Finished rows in the ring. It is -1 while the columns behind the last window are still being
+  // Finished rows in the ring. It is -1 while the columns after the last window are still being
   // written into a row that the reader is done with, so one code more than ROWS + 1 is needed.
   localparam LB = $clog2(ROWS + 2);
   localparam [31:0] ALL = ROWS, GONE_ROW = MOVE, GONE_FRAME = SPANH;

@@ -1,11 +1,11 @@
-// Sliding window over raster-scanned feature maps, a whole window a beat.
+// Sliding window over raster-scanned feature maps, a whole window per beat.
 //
-//   in   H*W pixels a frame, row-major, one beat of WIDTH bits a pixel
-//   out  OH*OW windows a frame, row-major, OH = (H - DH*(KH-1) - 1) / SH + 1, OW likewise; one beat
-//        of KH*KW*WIDTH bits each: kernel row, kernel column, pixel innermost, the first in the
-//        least significant bits
-//   rate one pixel and one window a cycle: a frame takes H*W cycles where the output never stalls.
-//        A window that waits stops the pixels behind it.
+//   in   H*W pixels per frame, row-major, one beat of WIDTH bits per pixel
+//   out  OH*OW windows per frame, row-major, OH = (H - DH*(KH-1) - 1) / SH + 1, OW likewise; one
+//        beat of KH*KW*WIDTH bits each: kernel row, kernel column, pixel innermost, the first in
+//        the least significant bits
+//   rate one pixel and one window per cycle: a frame takes H*W cycles if the output never stalls.
+//        A window that waits stops the pixels after it.
 //   time a window is out two cycles after its last pixel came
 //   size DH*(KH - 1) rows of W*WIDTH bits in memory; (KW - 1)*DW + 1 columns of KH pixels in
 //        registers, from which the output is taken

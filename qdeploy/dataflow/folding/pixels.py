@@ -26,6 +26,7 @@ import numpy as np
 
 from qdeploy.dataflow.finn.models import copy_of
 from qdeploy.dataflow.finn.nodes import HwNode, Kind, Padding, divisors, layer_groups
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.design.manifest import PIXELS
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class _Group:
         if self.unit.kind is not Kind.MATRIX or (self.padding and not self.window):
             return False
         unit = self.unit.instance
-        return bool(unit.get_input_datatype(1).allowed(0)) and unit.dot() != "xnor"
+        return bool(unit.get_input_datatype(1).allowed(0)) and unit.dot() is not DotKind.XNOR
 
     def least_cycles(self, many: int) -> int:
         """Cycles per frame with `many` pixels per beat, each beat handled in one cycle."""
