@@ -66,7 +66,7 @@ def requant(p: Parameters) -> Features:
     product = acc + factor
     total = max(product, offset) + 1
     quotient = max(total - shift, out) + 1
-    uses_dsp = p["USE_DSP"] == "yes"
+    uses_dsp = bool(p["USE_DSP"])
     latency = 1 if uses_dsp else factor
     queue = MEASURED.ram(pe * out, latency + 6)
     memories = MEASURED.rom(pe * factor, folds), MEASURED.rom(pe * offset, folds)
