@@ -14,6 +14,7 @@ from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.dataflow.compile import Compiled, compile_graph
 from qdeploy.dataflow.finn.execute import DataflowExecutor
+from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
@@ -34,7 +35,7 @@ RATES = (3e3, 2e4, 1.5e5)
 UNITS = {
     "requantization": "qd_requant #",
     "search of thresholds": "qd_threshold #",
-    "binary units": '"xnor"',
+    "binary units": f".DOT({DotKind.XNOR})",
     "windows a beat": "qd_window_parallel #",
 }
 
