@@ -36,7 +36,7 @@ def verify(
     """Run the ladder again on an existing build and rewrite its `verify.json`.
 
     Args:
-        frames, rtl_frames: as built when None; never more than the build keeps.
+        frames, rtl_frames: as built when None; never more than the build has.
         require, skip: rungs that must run or are left out.
         seed: of the stalls.
         observer: is told about every step; nothing is printed.
@@ -58,11 +58,13 @@ def verify(
         with observer.during("read the build") as say:
             graph = _graph(folder, options)
             network = _network(options.source)
-            kept = load_frames(folder)
-            verified = kept.first(frames or options.frames)
+            stored = load_frames(folder)
+            verified = stored.first(frames or options.frames)
             most = max(frames or 0, rtl_frames or 0)
-            if most > len(kept.codes):
-                say(f"{most:,} frames requested, using the {len(kept.codes):,} that the build has")
+            if most > len(stored.codes):
+                say(
+                    f"{most:,} frames requested, using {len(stored.codes):,}: the build has no more"
+                )
         inputs = LadderInputs(
             folder,
             graph,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.observer import SILENT, Observer
-from qdeploy.verify.frames import Frames, frames_of_dataset, random_frames
+from qdeploy.verify.frames import Frames, frames_of_dataset, frames_of_random_codes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ class Source(ABC):
     """A network to build.
 
     Attributes:
-        name: of the network, which the build is called after.
+        name: of the network, which names the build.
         network: the quantized network in eval mode, None for a file.
         recipe_file: resolved recipe, None for a file.
         classes: names of the classes, empty where unknown.
@@ -48,11 +48,11 @@ class Source(ABC):
 
     @abstractmethod
     def write_qonnx(self, path: Path) -> None:
-        """Write the QONNX file everything below is derived from."""
+        """Write the QONNX file that everything after is derived from."""
 
     @abstractmethod
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        """Frames to prove the build with: at least `count` where the data set has as many."""
+        """Frames to verify the build with: at least `count` where the data set has as many."""
 
 
 class RunSource(Source):
@@ -79,22 +79,18 @@ class RunSource(Source):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """See the base class."""
         return tuple(str(name) for name in self._dataset.classes)
 
     def describe(self) -> str:
-        """See the base class."""
         return f"trained run `{self.name}`"
 
     def write_qonnx(self, path: Path) -> None:
-        """See the base class."""
         from qdeploy.lowering.from_torch.export import export_qonnx_file
 
         assert self.network is not None
         export_qonnx_file(self.network, self._dataset.shape, path)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        """See the base class."""
         return frames_of_dataset(self._dataset, self.input_bits, count, self._dataset.name)
 
 
@@ -112,18 +108,15 @@ class NetworkSource(Source):
         self.images, self.input_bits = images, input_bits
 
     def describe(self) -> str:
-        """See the base class."""
         return f"network `{self.name}`"
 
     def write_qonnx(self, path: Path) -> None:
-        """See the base class."""
         from qdeploy.lowering.from_torch.export import export_qonnx_file
 
         assert self.network is not None
         export_qonnx_file(self.network, tuple(self.images.shape[1:]), path)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        """See the base class."""
         codes = (self.images >> (8 - self.input_bits)).astype(np.int64)
         labels = np.full(len(codes), -1, dtype=np.int64)
         return Frames(codes, self.images, labels, "frames given with the network")
@@ -137,18 +130,15 @@ class FileSource(Source):
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
 
     def describe(self) -> str:
-        """See the base class."""
         return f"QONNX file `{self.path.name}`"
 
     def write_qonnx(self, path: Path) -> None:
-        """See the base class."""
         from qdeploy.lowering.canonical.import_qonnx import import_qonnx
 
         import_qonnx(self.path, path)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        """See the base class."""
-        return random_frames(graph, count, seed)
+        return frames_of_random_codes(graph, count, seed)
 
 
 def open_source(path: Path, data: Path | None, observer: Observer = SILENT) -> Source:

@@ -1,7 +1,7 @@
 """The command line's frame: which commands there are, and how an error is shown.
 
 Commands are imported when they are called, not before: `qdeploy --help` answers at once although
-the pipeline behind it takes seconds to load.
+the pipeline that they start takes seconds to load.
 
 Exit codes: 0 done; 1 failed (a check that must hold does not, a tool broke, a fault in qdeploy);
 2 something the user can fix; 130 interrupted.
@@ -137,7 +137,7 @@ def _show(error: QDeployError, debug: bool) -> int:
 
 
 def _quieten() -> None:
-    """Drop what other packages say about themselves, unless Python was asked for warnings."""
+    """Drop what other packages say about themselves, unless Python was told to show warnings."""
     # With a CUDA compiler but no such device, importing brevitas would say so on every command.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if not sys.warnoptions:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qdeploy.errors import UserError
 
-_IN_THE_WAY = "give another path, or move away the file that stands where a folder is needed"
+_IN_THE_WAY = "give another path, or move the file that is where a folder is needed"
 _FORBIDDEN = "give a path that you may write to, or change its permissions"
 _SHORTER = "give a shorter path"
 _ROOM = "make room on that disk, or give a path on another one"
@@ -33,7 +33,7 @@ _OURS = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 def refusal_of(error: OSError) -> UserError | None:
-    """The error for people behind one of the system's, None where the fault is qdeploy's."""
+    """The error for people that explains one of the system's, None where the fault is qdeploy's."""
     cure = _CURES.get(error.errno or 0)
     if cure is None:
         return None

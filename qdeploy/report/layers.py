@@ -14,7 +14,7 @@ _BOTTLENECK = "slowest"
 
 
 def print_short(report: DesignReport, console: Console) -> None:
-    """A row for each layer with weights, then what all others of a kind take together."""
+    """One row per layer with weights, then one for all others of each kind together."""
     head = ("layer", "PE", "SIMD", "cycles", "lanes", "eff.", "LUT", "BRAM36", "DSP", "")
     units = [row for row in report.layers if row.lanes or row.bottleneck]
     rows: list[Cells] = [_short(row) for row in units]
@@ -74,7 +74,7 @@ def _figure(value: float | None) -> str:
 def _share(report: DesignReport) -> str:
     source = "measured in RTL simulation" if report.measured else "expected, not simulated"
     text = (
-        f"bottleneck: {report.bottleneck.name}; {report.cycles:,} cycles a frame ({source}), "
+        f"bottleneck: {report.bottleneck.name}; {report.cycles:,} cycles per frame ({source}), "
         f"{report.fps:,.0f} frames/s at {report.clock_mhz:g} MHz"
     )
     if report.lane_share is not None and report.lane_limit is not None:
@@ -118,7 +118,7 @@ def _fifos(report: DesignReport, console: Console) -> None:
         for fifo in report.fifos
     ]
     if rows:
-        head = ("FIFO", "bits", "by lags", "mark", "words", "most held", "fill")
+        head = ("FIFO", "bits", "by skew", "mark", "words", "most held", "fill")
         print_table("FIFOs in RTL simulation", head, rows, right=range(1, 7), console=console)
 
 

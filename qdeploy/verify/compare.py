@@ -92,8 +92,8 @@ def class_mismatches(expected: npt.NDArray[np.integer], actual: npt.NDArray[np.i
     """Predicted classes that differ, except where the expected top logits are equal.
 
     Args:
-        expected, actual: logits (frames, classes): one class a frame; or (frames, classes, H, W):
-            one a pixel.
+        expected, actual: logits (frames, classes): one class per frame; or (frames, classes, H,
+            W): one per pixel.
     """
     chosen = np.take_along_axis(expected, actual.argmax(axis=1, keepdims=True), axis=1)
     return int((chosen != expected.max(axis=1, keepdims=True)).sum())

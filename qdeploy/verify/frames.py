@@ -1,4 +1,4 @@
-"""The frames a build is proven with: real test frames of the data set, or random codes."""
+"""The frames a build is verified with: real test frames of the data set, or random codes."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class Frames:
 def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) -> Frames:
     """The test set as codes: the upper `input_bits` bits of each uint8 value.
 
-    A test set smaller than `count` is followed by frames of the training set, which are as good to
-    prove arithmetic with; they do not count for accuracy. Of one that does not lie in memory,
-    `count` frames spread evenly over it are taken. Masks are no labels of a frame, and kept apart.
+    A test set smaller than `count` is followed by frames of the training set, which verify
+    arithmetic as well; they do not count for accuracy. Of a test set that is not in memory, `count`
+    frames spread evenly over it are taken. Masks are not labels of a frame, and stored apart.
     """
     from qdeploy.data.dataset import MemorySplit
 
@@ -87,7 +87,7 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
     return Frames(codes, images, labels.astype(np.int64), source, tested, masks, dataset.void)
 
 
-def random_frames(graph: IntegerGraph, count: int, seed: int) -> Frames:
+def frames_of_random_codes(graph: IntegerGraph, count: int, seed: int) -> Frames:
     """Uniformly random codes over the input's whole range, for a file without a data set."""
     source = graph.tensors[graph.input]
     codes = np.random.default_rng(seed).integers(

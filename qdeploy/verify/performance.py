@@ -19,7 +19,7 @@ class Performance:
     """What the design reaches, without stalls.
 
     Args:
-        clock_mhz: the clock asked for; timing is met only when place and route says so.
+        clock_mhz: the clock requested; timing is met only when place and route says so.
         cycles_per_frame: at steady state, between the ends of consecutive frames.
         latency_cycles: from a frame's first input beat to its last output beat.
         fps: clock over cycles per frame.

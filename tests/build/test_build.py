@@ -1,4 +1,4 @@
-"""The whole road on a tiny network: a run in, a proven package out, and what goes wrong on it."""
+"""The whole pipeline on a tiny network: a run in, a proven package out, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_fifos_are_sized_by_simulation_and_the_rate_stays(built: Path) -> None:
     assert read(built, "build")["fifo_depths"] == "simulated"
 
 
-def test_depths_by_the_lags_alone_may_be_asked_for(run: Path, tmp_path: Path) -> None:
+def test_depths_by_the_skews_alone_may_be_requested(run: Path, tmp_path: Path) -> None:
     said: dict[str, str] = {}
     watch = BuildObserver(done=lambda name, _, result: said.update({name: result}))
     options = Options(run, fifo_depths="analytic", synthesis=False, skip=RUNGS, **SMALL)
@@ -208,7 +208,9 @@ def test_argmax_in_hardware_puts_out_the_class(run: Path, tmp_path: Path) -> Non
     assert Design.load(folder / "rtl").layers[-1].op == "LabelSelect"
 
 
-def test_a_qonnx_file_from_elsewhere_takes_the_same_road(built: Path, tmp_path: Path) -> None:
+def test_a_qonnx_file_from_elsewhere_goes_through_the_same_pipeline(
+    built: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "foreign.onnx"
     shutil.copy(built / "model.qonnx.onnx", file)
     result = build(Options(file, **SMALL), tmp_path / "out")

@@ -102,7 +102,7 @@ def test_more_frames_than_the_build_keeps_are_said_to_be_missing(built: Path) ->
         if rung.skipped is None
     )
     assert rung.frames == 12
-    assert said["read the build"].startswith("500 frames requested, using the 12")
+    assert said["read the build"].startswith("500 frames requested, using 12")
     verify(built, frames=12, skip=ONLY_INT, observer=watch)
     assert said["read the build"] == ""
 

@@ -203,8 +203,8 @@ def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized
     folding.write_text("fc1_dense_mvau: {SIMD: 520}\n", encoding="utf-8")
     assert export(path, "--folding", str(folding), "--skip", "rtl") == 2
     shown = capsys.readouterr()
-    assert "carries 130 bytes a beat, an AXI DMA at most 128" in shown.err
-    assert "less SIMD of the first layer" in shown.err
+    assert "carries 130 bytes per beat, an AXI DMA at most 128" in shown.err
+    assert "give the first layer less SIMD" in shown.err
     assert "FIFO" not in shown.out and "Yosys" not in shown.out
 
 
@@ -258,7 +258,7 @@ def test_a_file_in_the_place_of_the_cache_is_named(
     assert shown.out == ""
 
 
-def test_the_network_behind_these_refusals_is_accepted(tmp_path: Path) -> None:
+def test_the_network_of_these_refusals_is_accepted_unchanged(tmp_path: Path) -> None:
     graph = lower(SmallNetwork().save(tmp_path / "network.onnx"))
     assert [type(node).__name__ for node in graph.nodes] == [
         *("Conv", "Threshold", "Threshold", "Add", "Threshold", "GlobalSum", "Dense")

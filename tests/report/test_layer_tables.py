@@ -149,7 +149,7 @@ def test_the_short_table_names_the_bottleneck_and_fits_100_columns(build: Path) 
     assert max(map(len, table)) <= 100
     conv = next(line for line in table if "conv_mvau" in line)
     assert conv.split() == ["conv_mvau", "4", "8", "400", "32", "80%", "700", "1.5", "0", "slowest"]
-    assert "bottleneck: conv_mvau; 500 cycles a frame (measured in RTL simulation)" in text
+    assert "bottleneck: conv_mvau; 500 cycles per frame (measured in RTL simulation)" in text
     assert "FIFOs (1)" in text
 
 
@@ -180,7 +180,7 @@ def test_what_was_not_measured_is_said(build: Path) -> None:
     for name in FILES:
         (build / f"{name}.json").unlink()
     text = shown(build, full=True)
-    assert "400 cycles a frame (expected, not simulated)" in text
+    assert "400 cycles per frame (expected, not simulated)" in text
     assert "Larger boards: not estimated in this build" in text
     html = render(build, read_report(build))
     assert html.count("Not measured in this build") == 1

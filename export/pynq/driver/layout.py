@@ -53,7 +53,7 @@ class Layout:
         return codes.reshape(len(batch), -1)
 
     def to_beats(self, batch: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a batch."""
+        """Fill `out` (N, bytes per frame; uint8) with the DMA's beats of a batch."""
         beats = pack(self.codes(batch).reshape(-1), self._in["bits"], self._in["per_beat"])
         view = out.reshape(len(batch) * self._in["beats"], self._in["dma_bytes_per_beat"])
         used = beats.shape[1]
@@ -62,7 +62,7 @@ class Layout:
             view[:, used:] = 0
 
     def from_beats(self, data: np.ndarray) -> np.ndarray:
-        """The DMA's beats (N, bytes of a frame; uint8) -> integers (N, *out_shape), int64."""
+        """The DMA's beats (N, bytes per frame; uint8) -> integers (N, *out_shape), int64."""
         count = len(data)
         used = (self._out["bits"] * self._out["per_beat"] + 7) // 8
         beats = data.reshape(count * self._out["beats"], self._out["dma_bytes_per_beat"])

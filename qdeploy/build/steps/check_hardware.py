@@ -8,7 +8,7 @@ from qdeploy.dataflow.compile import hardware_layers
 
 
 class CheckHardware(Step):
-    """Nothing is kept of it: the step `compile` makes the layers again after its own checks."""
+    """Its hardware layers are dropped: the step `compile` makes them again after its own checks."""
 
     name = "check_hardware"
     after = ("lower",)

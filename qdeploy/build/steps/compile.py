@@ -26,7 +26,7 @@ class Compile(Step):
     needs_board = True
 
     def check(self, options: Options, board: Board | None) -> None:
-        """See the base class.
+        """Refuse a clock, a rate or a folding file that is wrong in itself.
 
         Raises:
             UserError: no board can have the clock; the folding file cannot be read.

@@ -75,7 +75,7 @@ class Sized:
         sizing: how they were found.
         sites: where FIFOs may stand.
         free, stalled: runs of the stitched design, without and with random stalls.
-        stall: chance of a stall in a cycle, on both sides.
+        stall: chance per cycle of a stall, on both sides.
     """
 
     design: Design
@@ -160,7 +160,7 @@ def size_fifos(
         compiled: the design as it was stitched with the analytic depths.
         folder: of the design, replaced as a whole.
         codes: (frames, *shape) input codes.
-        cache: folder of compiled models, kept by content.
+        cache: folder of compiled models, stored by content.
         stall, seed: of the runs with stalls.
 
     Raises:

@@ -4,7 +4,7 @@ rtl/        the verified design, unchanged, and the shell around it
 vivado/     project script and settings; `make bitstream`
 driver/     Python driver with a copy of the packing code
 golden/     raw frames, the same packed, and the integers that must come out
-bundle.json everything the driver has to know, with the hash of every file
+bundle.json everything the driver needs to know, with the hash of every file
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _config(design: Design, board: Board) -> str:
 
     return "\n".join(
         [
-            "# What build.tcl has to know about this design and board.",
+            "# Settings of build.tcl for this design and board.",
             f"set qd_name {{{design.name}}}",
             f"set qd_part {{{board.part}}}",
             f"set qd_board_part {{{board.board_part or ''}}}",
@@ -223,7 +223,7 @@ def _write_golden(
     outputs: npt.NDArray[np.int64],
     shift: int,
 ) -> None:
-    """`golden.npz`: inputs (raw), packed (N, bytes of a frame), outputs (N, elements) in the
+    """`golden.npz`: inputs (raw), packed (N, bytes per frame), outputs (N, elements) in the
     order of the stream."""
     folder.mkdir()
     codes = to_stream_order(inputs >> np.uint8(shift), frames=True)

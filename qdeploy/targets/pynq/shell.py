@@ -1,4 +1,4 @@
-"""The shell: what stands between the core and an AXI DMA.
+"""The shell: what is between the core and an AXI DMA.
 
     core beat   any number of bytes B
     DMA beat    the next power of two P >= B, at most 128 bytes (1024 bits)
@@ -32,11 +32,11 @@ def dma_bytes(stream: Stream) -> int:
         size *= 2
     if size > DMA_MAX_BYTES_PER_BEAT:
         raise FoldingError(
-            f"the stream `{stream.name}` carries {stream.bytes_per_beat} bytes a beat, an AXI DMA"
+            f"the stream `{stream.name}` carries {stream.bytes_per_beat} bytes per beat, an AXI DMA"
             f" at most {DMA_MAX_BYTES_PER_BEAT}",
-            where=f"{stream.per_beat} codes of {stream.bits} bits a beat, tensor `{stream.tensor}`",
-            do="ask for a lower frame rate, or in the folding file for less SIMD of the first "
-            "layer and less PE of the last",
+            where=f"tensor `{stream.tensor}`, {stream.per_beat} codes of {stream.bits} bits each",
+            do="request a lower frame rate, or give the first layer less SIMD and the last "
+            "layer less PE in the folding file",
         )
     return size
 

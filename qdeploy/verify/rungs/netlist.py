@@ -55,7 +55,7 @@ _NO_STREAMS = (
 
 class NetlistRung(Rung):
     """Skipped with the reason where there is no netlist, no model of one of its cells, or where it
-    would take long and nobody asked for it by name."""
+    would take long and is not requested by name."""
 
     name = "netlist"
     needs = (RTL_FOLDER,)

@@ -225,7 +225,7 @@ def test_a_beat_is_padded_to_a_power_of_two_of_bytes(
 
 
 def test_a_beat_wider_than_a_dma_is_refused() -> None:
-    with pytest.raises(FoldingError, match="129 bytes a beat, an AXI DMA at most 128"):
+    with pytest.raises(FoldingError, match="129 bytes per beat, an AXI DMA at most 128"):
         dma_bytes(Stream("s_axis", "x", (129,), 8, False, 129))
 
 

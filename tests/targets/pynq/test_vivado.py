@@ -71,7 +71,7 @@ def test_part_board_clock_and_widths_come_from_the_design(
     assert f"set project board_part {board.board_part}:1.2" in text  # the newest
     assert f"set ps_0 CONFIG.{clock}" in text
     assert f"bus memory_0/M00_AXI {memory}\n" in text
-    # Three bytes a beat travel as four; the memory side is as wide as the PS port.
+    # Three bytes per beat travel as four; the memory side is as wide as the PS port.
     assert "set axi_dma_0 CONFIG.c_m_axis_mm2s_tdata_width 32" in text
     assert f"set axi_dma_0 CONFIG.c_m_axi_mm2s_data_width {board.dma_bits}" in text
     assert "set axi_dma_0 CONFIG.c_include_sg 0" in text
