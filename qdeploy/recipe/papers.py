@@ -65,9 +65,7 @@ class Table(Section):
         for name, row in self.rows.items():
             other = sorted(set(row.results) - set(self.columns))
             if other:
-                raise ValueError(
-                    f"row `{name}` has a result for `{other[0]}`, which is not a column"
-                )
+                raise ValueError(f"row `{name}` has a result for the unknown column `{other[0]}`")
         return self
 
 

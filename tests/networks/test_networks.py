@@ -106,7 +106,7 @@ def test_the_seed_decides_the_weights_and_the_global_state_is_left_alone():
 
 def test_an_image_that_is_used_up_names_the_stage():
     stages = [{"channels": 4, "pool": 4}, {"channels": 4, "pool": 4}]
-    with pytest.raises(RecipeError, match="behind stage 2") as caught:
+    with pytest.raises(RecipeError, match="after stage 2") as caught:
         build_network(recipe({"type": "convnet", "stages": stages}), quantized=False)
     assert caught.value.where == "network.stages.1"
 

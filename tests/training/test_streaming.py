@@ -93,12 +93,12 @@ def test_test_images_come_in_order_and_are_not_augmented(recipe, root):
     assert torch.equal(torch.cat([x for x, _ in batches]) * 256, images.float())
 
 
-def test_a_data_set_that_cannot_lie_on_the_device_is_refused(recipe, root, tmp_path):
+def test_a_data_set_that_cannot_be_moved_to_the_device_is_refused(recipe, root, tmp_path):
     wanted = imagenet(recipe, on_device="yes")
     wanted = wanted.model_copy(
         update={"network": ResnetNetwork(type="resnet", depth=8, width=8)},
     )
-    with pytest.raises(DataError, match="`imagenet` cannot lie on the device"):
+    with pytest.raises(DataError, match="`imagenet` cannot be moved to the device"):
         train(wanted, tmp_path / "run", root)
     assert not (tmp_path / "run").exists()
 
