@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Fills are counted in 16 bits.
 DEEPEST = 32_768
-# A FIFO that is meant never to fill holds at least this, or a frame.
+# A FIFO that must never fill holds at least this many words, or a frame.
 DEEP = 512
 
 
@@ -79,7 +79,7 @@ def fifo_sites(model: ModelWrapper) -> list[FifoSite]:
 def insert_fifos(
     model: ModelWrapper, depths: Mapping[str, int] | None = None, *, limited: bool = False
 ) -> None:
-    """Put FIFOs into a model as `fifo_sites` takes it, in site; they still have to be specialized.
+    """Put FIFOs into a model as `fifo_sites` takes it, in place; they still have to be specialized.
 
     Args:
         depths: stream -> depth, 0 for none; the analytic ones when None.

@@ -117,7 +117,7 @@ def _saved(
     inst = node.instance
     for key, value in attributes.items():
         inst.set_nodeattr(key, value)
-    original = inst.get_nodeattr("weightDataType")
+    original = inst.get_input_datatype(1).name
     found = []
     try:
         for kind in (original, f"INT{bits}"):

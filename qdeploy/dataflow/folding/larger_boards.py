@@ -57,8 +57,8 @@ def estimate_larger_boards(folding: Folding, input_bits: int, board: Board) -> l
     """The network on larger boards.
 
     Args:
-        folding: of the network on `board`; its legal choices are solved again.
-        input_bits: of a frame, as the DMA brings it.
+        folding: of the network on `board`; its search space is solved again.
+        input_bits: per frame, as the DMA transfers it.
     """
     found = []
     for one in larger_boards(board):

@@ -81,7 +81,7 @@ class _Group:
     """A layer and the nodes before it that only move its pixels.
 
     Args:
-        shape: (H, W) of the map that comes in, (0, 0) where none does.
+        shape: (H, W) of the input map, (0, 0) where the input is no map.
         window, padding: None where there are none.
     """
 
@@ -111,7 +111,7 @@ class _Group:
         return [1, *found]
 
     def _is_matrix(self) -> bool:
-        """Whether it is a matrix unit that zero weights can be put into."""
+        """Whether it is a matrix unit whose weights may be zero."""
         if self.unit.kind is not Kind.MATRIX or (self.padding and not self.window):
             return False
         unit = self.unit.instance
