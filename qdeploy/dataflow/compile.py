@@ -64,7 +64,7 @@ class Compiled:
     costs: BlockCosts
 
     def fifo_sites(self) -> list[FifoSite]:
-        """Where FIFOs may stand."""
+        """Where FIFOs may be inserted."""
         return fifo_sites(self.joined)
 
     def stitched(self, folder: Path, depths: Mapping[str, int]) -> Design:

@@ -1,4 +1,4 @@
-"""Frame rates and cycles: what a rate asks for, and what the input brings."""
+"""Frame rates and cycles: what a rate requires, and what the input's bandwidth allows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from qdeploy.ir.integer_graph import IntegerGraph
 
 
 def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
-    """Cycles a frame may take at a rate and clock.
+    """Cycles per frame at a rate and clock, at most.
 
     Args:
-        arriving: cycles a frame takes to come in.
+        arriving: cycles in which a frame arrives.
 
     Raises:
-        FoldingError: the rate is not a positive number, above one frame a cycle, or above what the
-            input's bandwidth brings.
+        FoldingError: the rate is not a positive number, above one frame per cycle, or above what
+            the input's bandwidth allows.
     """
     if not (math.isfinite(fps) and 0 < fps <= clock_mhz * 1e6):
         raise FoldingError(
@@ -28,15 +28,15 @@ def cycles_for(fps: float, clock_mhz: float, arriving: int = 1) -> int:
     cycles = int(clock_mhz * 1e6 / fps)
     if cycles < arriving:
         raise FoldingError(
-            f"{fps:g} frames per second are more than the board can bring to the accelerator",
-            why=f"a frame takes {arriving} cycles to come in, of {clock_mhz:g} MHz",
+            f"{fps:g} frames per second are more than the board can send to the accelerator",
+            why=f"a frame arrives in {arriving} cycles of {clock_mhz:g} MHz",
             do=f"ask for at most {math.floor(clock_mhz * 1e6 / arriving):,} frames per second, or "
-            "take fewer bits of each input: `quantization.input_bits`",
+            "use fewer bits per input: `quantization.input_bits`",
         )
     return cycles
 
 
 def cycles_to_arrive(graph: IntegerGraph, board: Board) -> int:
-    """Cycles a frame takes to come in through the board's DMA, packed as tight as it can be."""
+    """Cycles in which a frame arrives through the board's DMA, packed as tightly as possible."""
     source = graph.tensors[graph.input]
     return math.ceil(math.prod(source.shape) * source.dtype.bits / board.dma_bits)

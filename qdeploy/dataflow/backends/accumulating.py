@@ -112,5 +112,5 @@ class AccumulatingBackend(RequantizingBackend):
 
 
 def _raw(bits: int) -> dict[str, int | str]:
-    """Parameters of a block that puts out its accumulators."""
+    """Parameters of a block that outputs its accumulators."""
     return {"ACC": bits, "NT": 0, "OB": bits, "BASE": 0, "TFILE": ""}

@@ -1,4 +1,4 @@
-"""Index of the largest logit: `qd_argmax` behind FINN's LabelSelect."""
+"""Index of the largest logit: `qd_argmax` implements FINN's LabelSelect."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class LabelSelect_qd_rtl(QdBackend, LabelSelect):  # noqa: N801 (FINN's naming)
         plain.execute_node(context, graph)
 
     def get_exp_cycles(self) -> int:
-        """Cycles a frame: the beats of every vector, where FINN counts those of one."""
+        """Cycles per frame: the beats of every vector, where FINN counts those of one."""
         beats = int(self.attribute("Labels")) // int(self.attribute("PE"))
         return beats * prod(int(size) for size in self.attribute("numInputVectors"))
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class.
+        """Blocks at the present folding.
 
         Raises:
             UnsupportedLayerError: for more than the top label, or unsigned logits.

@@ -34,7 +34,7 @@ class QdBackend(RTLBackend):
     _kept: dict[str, Any] | None = None
 
     def get_nodeattr_types(self) -> dict[str, Any]:
-        """FINN's hook: its attributes, and how many pixels a beat of the input has."""
+        """FINN's hook: its attributes, and how many pixels per beat its input has."""
         return {**super().get_nodeattr_types(), PIXELS: ("i", False, 1)}
 
     def keep_attributes(self) -> None:

@@ -1,4 +1,4 @@
-"""Depthwise unit: `qd_depthwise` behind FINN's VVAU, fed channel by channel by a window."""
+"""Depthwise unit: `qd_depthwise` implements FINN's VVAU, fed channel by channel by a window."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @declare
 class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming scheme)
-    """FINN's VVAU, one kernel position a cycle (SIMD 1), thresholds included."""
+    """FINN's VVAU, one kernel position per cycle (SIMD 1), thresholds included."""
 
     operator = Operator(
         name="VVAU",
@@ -53,7 +53,7 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
                 "WB": bits_of(weights),
                 "AB": bits_of(inputs),
                 "ASIGNED": int(inputs.signed()),
-                # One product a lane: a multiplier is smaller than planes at every width.
+                # One product per lane: a multiplier is smaller than planes at every width.
                 "DOT": self.dot(),
                 "USE_DSP": int(self.uses_dsp()),
                 "WFILE": w_file,
@@ -72,6 +72,6 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
         return chain([block, *stage.after], memories)
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: also where products are made."""
+        """Choices: where products are made, and how codes are."""
         products, codes = self.product_styles(self.dot()), super().styles()
         return [product | code for product in products for code in codes]

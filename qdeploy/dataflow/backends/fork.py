@@ -1,4 +1,4 @@
-"""A stream to several consumers: `qd_fork` behind FINN's DuplicateStreams."""
+"""A stream to several consumers: `qd_fork` implements FINN's DuplicateStreams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @declare
 class DuplicateStreams_qd_rtl(QdBackend, DuplicateStreams):  # noqa: N801 (FINN's naming scheme)
-    """FINN's stream duplication; more than two copies are forks one behind the other."""
+    """FINN's stream duplication; more than two copies are forks in a row."""
 
     operator = Operator(
         name="DuplicateStreams",

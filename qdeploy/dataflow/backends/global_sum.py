@@ -1,4 +1,4 @@
-"""Sum over all pixels: `qd_global_sum` behind FINN's GlobalAccPool."""
+"""Sum over all pixels: `qd_global_sum` implements FINN's GlobalAccPool."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GlobalAccPool_qd_rtl(QdBackend, GlobalAccPool):  # noqa: N801 (FINN's nami
         return DataType[self.attribute(SUM_TYPE)]
 
     def get_exp_cycles(self) -> int:
-        """Cycles a frame: the input's beats."""
+        """Cycles per frame: the input's beats."""
         fold = int(self.attribute("NumChannels")) // int(self.attribute("PE"))
         return int(fold * prod(int(size) for size in self.attribute("numInputVectors")))
 

@@ -1,4 +1,4 @@
-"""Matrix-vector unit: `qd_mvu` or `qd_unrolled`, and what makes codes of many levels behind it.
+"""Matrix-vector unit: `qd_mvu` or `qd_unrolled`, followed by what makes codes of many levels.
 
 Bits a in {0, 1} times weights in {-1, +1} are an XNOR: with s = 2·a - 1,
 
@@ -43,7 +43,7 @@ MAX_PLANE_BITS = 3
 MAX_LUT_ROM_DEPTH = 128
 # Bits that constant sums may add at most, about as many LUTs: more takes too long to plan.
 MAX_CONSTANT_BITS = 40_000
-# Columns of weights beside block RAM that may go to tables instead of one more block.
+# Columns of weights that may go to LUTs, where block RAM for them would be one more block.
 MAX_TABLE_COLUMNS = 16
 TABLES = "tables"
 _ROW_SUMS = "binaryRowSums"
@@ -67,7 +67,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     )
 
     def get_exp_cycles(self) -> int:
-        """Cycles a frame: one per weight word and input vector."""
+        """Cycles per frame: one per weight word and input vector."""
         rows = self.attribute("MH") // self.attribute("PE")
         columns = self.attribute("MW") // self.attribute("SIMD")
         return int(rows * columns * np.prod(self.attribute("numInputVectors")))
@@ -210,7 +210,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         return int(size // (self.attribute("PE") * self.attribute("SIMD")))
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: also where weights lie and where products are made."""
+        """Choices: memory of the weights, where products are made, and how codes are."""
         products, codes = self.product_styles(self.dot()), super().styles()
         return [
             {**memory, **product, **code}

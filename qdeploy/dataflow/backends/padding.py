@@ -1,4 +1,4 @@
-"""Padding: `qd_pad` behind FINN's FMPadding."""
+"""Padding: `qd_pad` implements FINN's FMPadding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Max-pool: `qd_maxpool` behind FINN's Pool, fed by a depthwise sliding window."""
+"""Max-pool: `qd_maxpool` implements FINN's Pool, fed by a depthwise sliding window."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pool_qd_rtl(QdBackend, Pool):  # noqa: N801 (FINN's naming scheme)
     )
 
     def unit(self, model: ModelWrapper) -> Unit:
-        """See the base class.
+        """Blocks at the present folding.
 
         Raises:
             UnsupportedLayerError: for another pooling function.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from qdeploy.ir.integer_graph import IntArray
 
-# Multipliers this narrow are smaller in tables than a DSP block is dear.
+# For multipliers this narrow, LUTs cost less than a DSP.
 MAX_TABLE_MULTIPLIER = 2
 # With fewer levels comparing all at once is always smaller.
 FIRST_SEARCHED_LEVELS = 7
@@ -54,7 +54,7 @@ class RequantizingBackend(QdBackend):
         }
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: multiply or search for codes, or compare with all levels."""
+        """Choices: multiply or search for codes, or compare with all levels."""
         if self.has_fixed_point():
             return [{REQUANTIZE: 1}, {REQUANTIZE: 0}]
         levels = (1 << bits_of(self.get_output_datatype())) - 1
@@ -75,7 +75,7 @@ class RequantizingBackend(QdBackend):
 
     def repeat_channels(self, model: ModelWrapper, times: int) -> None:
         """Follow an output whose channels are repeated, one copy for each pixel of a beat: what is
-        per channel stands once more for each further pixel."""
+        per channel is repeated for each further pixel."""
         index = self.operator.thresholds
         if index is not None and index < len(self.onnx_node.input):
             name = self.onnx_node.input[index]

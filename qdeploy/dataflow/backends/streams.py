@@ -24,7 +24,7 @@ class StreamingFIFO_qd_rtl(QdBackend, StreamingFIFO):  # noqa: N801 (FINN's)
     """FINN's FIFO; its wrapper has a further port `fill`, the number of words inside.
 
     With the attribute `limited` it is a stand-in for simulation with a port `limit`: any depth up
-    to its own is tried without compiling anew.
+    to its own is tried without compiling again.
     """
 
     operator = Operator(
@@ -62,7 +62,7 @@ class StreamingDataWidthConverter_qd_rtl(  # noqa: N801 (FINN's naming)
     )
 
     def get_exp_cycles(self) -> int:
-        """Cycles a frame: the beats on the narrower side."""
+        """Cycles per frame: the beats on the narrower side."""
         bits = int(self.get_input_datatype().bitwidth())
         total = bits
         for size in self.get_normal_input_shape():

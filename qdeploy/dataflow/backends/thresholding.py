@@ -1,4 +1,4 @@
-"""Codes of sums and of codes, on their own: behind FINN's Thresholding."""
+"""Codes of sums and of codes, on their own: FINN's Thresholding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @declare
 class Thresholding_qd_rtl(RequantizingBackend, Thresholding):  # noqa: N801 (FINN's naming scheme)
-    """FINN's stand-alone thresholds, as behind a residual sum or on codes."""
+    """FINN's stand-alone thresholds, as after a residual sum or on codes."""
 
     operator = Operator(
         name="Thresholding",

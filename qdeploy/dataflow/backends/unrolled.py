@@ -20,7 +20,7 @@ def unrolled_block(
     activation: Mapping[str, int | str],
     out_bits: int,
 ) -> Block:
-    """A vector a cycle, all products at once.
+    """A vector per cycle, all products at once.
 
     Args:
         weights: (MH, MW).

@@ -1,5 +1,5 @@
-"""Sliding window behind FINN's ConvolutionInputGenerator: `qd_window`, one kernel position a beat,
-or `qd_window_parallel`, the whole window."""
+"""FINN's ConvolutionInputGenerator: `qd_window` outputs one kernel position per beat,
+`qd_window_parallel` the whole window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qdeploy.errors import InternalError
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-# Where the rows lie; another kind than the usual one is a choice within these bounds.
+# Memory of the rows; a kind other than the usual one is a choice within these bounds.
 MEMORY = "memory"
 MOST_LUTS, FEWEST_LUTS = 600, 24
 
@@ -39,11 +39,11 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
     )
 
     def use_parallel_window_output(self) -> bool:
-        """FINN's hook: the whole window in a beat, where the folding asks for it."""
+        """FINN's hook: the whole window in one beat, where the folding chooses it."""
         return bool(self.attribute("parallel_window"))
 
     def get_exp_cycles(self) -> int:
-        """Cycles a frame: the longer of reading the map and writing the windows."""
+        """Cycles per frame: the longer of reading the map and writing the windows."""
         fold = self.attribute("IFMChannels") // self.attribute("SIMD")
         height, width = pair(self.attribute("IFMDim"))
         out_height, out_width = pair(self.attribute("OFMDim"))
@@ -68,7 +68,7 @@ class ConvolutionInputGenerator_qd_rtl(  # noqa: N801 (FINN's naming scheme)
         }
 
     def styles(self) -> list[dict[str, int | str]]:
-        """See the base class: rows for the next frame without a gap, or as few as there can be, in
+        """Choices: rows for the next frame without a gap, or as few as there can be, in
         LUT RAM or block RAM."""
         tall = pair(self.attribute("ConvKernelDim"))[0] > 1
         rows = [0, 1] if tall and not self.use_parallel_window_output() else [0]

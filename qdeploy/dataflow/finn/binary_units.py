@@ -1,11 +1,11 @@
 """Which matrix units multiply bits.
 
     requires   RTL backends
-    transform  a unit with codes {0, 1} in front, weights -1 and +1 and thresholds behind keeps the
+    transform  a unit with input codes {0, 1}, weights -1 and +1, and thresholds keeps the
                sums of its weights' rows in its attributes, which makes it an XNOR-popcount unit
     ensures    every other unit is as it was
 
-A unit without thresholds puts its sums out: those stay sums of the codes themselves.
+A unit without thresholds outputs its sums: those stay sums of the codes themselves.
 """
 
 from __future__ import annotations

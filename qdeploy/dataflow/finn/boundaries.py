@@ -1,4 +1,4 @@
-"""Which hardware layer puts out which boundary of the integer graph."""
+"""Which hardware layer outputs which boundary of the integer graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def owner_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> Node:
 
 
 def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> str | None:
-    """Tensor name of the boundary a hardware layer puts out, None when it puts out none."""
+    """Tensor name of the boundary a hardware layer outputs, None when it outputs none."""
     layer = HwNode.of(model, node)
     # A mover does not change the tensor; the boundary is where it was made.
     if layer.is_mover or layer.layer == INPUT:
@@ -37,7 +37,7 @@ def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> st
 
 
 def boundary_nodes(model: ModelWrapper, graph: IntegerGraph) -> dict[str, NodeProto]:
-    """Boundary name -> hardware layer that puts it out, in order.
+    """Boundary name -> hardware layer that outputs it, in order.
 
     Raises:
         PassError: a boundary of the graph has no hardware layer.
@@ -49,5 +49,5 @@ def boundary_nodes(model: ModelWrapper, graph: IntegerGraph) -> dict[str, NodePr
             found[name] = node
     missing = [name for name in graph.boundaries() if name not in found]
     if missing:
-        raise PassError(f"no hardware layer puts out {', '.join(missing)}")
+        raise PassError(f"no hardware layer outputs {', '.join(missing)}")
     return found

@@ -83,6 +83,6 @@ class DataflowExecutor:
     def _boundary_codes(self, name: str, values: np.ndarray) -> npt.NDArray[np.int64]:
         integers = np.rint(values).astype(np.int64)
         if not np.array_equal(integers, values):
-            raise InternalError(f"FINN's nodes put out fractions at boundary `{name}`")
+            raise InternalError(f"FINN's nodes give fractions at boundary `{name}`")
         shaped = integers.reshape(stream_shape(self.graph.tensors[name]))
         return to_graph_order(shaped, frames=False)

@@ -46,7 +46,7 @@ def fit_requantization(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper
 
 
 def channel_intervals(graph: IntegerGraph, tensor: str) -> Intervals:
-    """Exact interval of each channel of a tensor: of sums for itself, of codes all alike."""
+    """Exact interval of each channel of a tensor: its own for sums, the same one for codes."""
     node, found = graph.producer(tensor), graph.tensors[tensor]
     match node:
         case Conv() | Dense():

@@ -2,7 +2,7 @@
 
 Only integers go in: weights and thresholds are the integer graph's own, annotated with FINN data
 types, so that no FINN pass ever rounds anything. The graph's input is the stream's order (height,
-width, channels); a Transpose behind it gives the (channels, height, width) that ONNX convolutions
+width, channels); a Transpose after it gives the (channels, height, width) that ONNX convolutions
 expect, and FINN's own passes cancel it. A network that flattens its input at once takes a vector in
 stream order, with the columns of its first weights permuted to match.
 
@@ -51,10 +51,10 @@ def weight_type(weights: np.ndarray) -> IntType:
 
 
 def to_finn(graph: IntegerGraph) -> ModelWrapper:
-    """The integer graph as a FINN model, one frame a batch.
+    """The integer graph as a FINN model, one frame per batch.
 
     Raises:
-        UnsupportedLayerError: for a node that has no hardware unit yet.
+        UnsupportedLayerError: a node has no hardware unit.
     """
     return _Emitter(graph).model()
 
@@ -174,7 +174,7 @@ class _Emitter:
                 node,
                 f"a grouped convolution ({node.groups} groups of "
                 f"{channels // node.groups} channels to {node.weights.shape[0]})",
-                why="there are hardware units for one group, and for one channel a group",
+                why="there are hardware units for one group, and for one channel per group",
                 do="use groups: 1, or a depthwise convolution with as many groups as channels",
             )
         self._add(
@@ -307,7 +307,7 @@ class _Emitter:
         )
 
     def _threshold(self, node: Threshold) -> None:
-        # One row a channel even where all rows agree: FINN's units index by channel.
+        # One row per channel even where all rows agree: FINN's units index by channel.
         accumulator = self.graph.tensors[node.inputs[0]]
         rows, base = node.thresholds, node.base
         if base >= 0 and self.graph.tensors[node.output].dtype.signed:

@@ -31,7 +31,7 @@ def identifier(text: str) -> str:
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """The names in order; one that stood before, in whatever case, gets a number behind it."""
+    """The names in order; a repeated one, in whatever case, gets a number at its end."""
     wanted = list(names)
     first = {name.lower() for name in wanted}
     taken: set[str] = set()

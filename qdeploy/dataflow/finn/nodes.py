@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 RTL_DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 HARDWARE_DOMAIN = "finn.custom_op.fpgadataflow"
 
-# Node attribute of a window: rows its memory holds beside those of a window; 0 for as many again.
+# Node attribute of a window: rows its memory holds in addition to those of a window; 0 for as
+# many again.
 AHEAD = "rows_ahead"
 # Node attribute of a padding: the code of the border. FINN's own operator pads with 0.
 PAD_VALUE = "PadValue"
@@ -52,11 +53,11 @@ class Window:
     """Geometry of a sliding window; pairs are (vertical, horizontal).
 
     Args:
-        shape: rows and columns of the map that comes in.
+        shape: rows and columns of the input map.
         out: rows and columns of windows.
         kernel, stride, dilation: of a window.
-        whole: puts out a whole window per beat instead of one kernel position.
-        rows_ahead: rows its memory holds beside those of a window; 0 for as many again.
+        whole: outputs a whole window per beat instead of one kernel position.
+        rows_ahead: rows its memory holds in addition to those of a window; 0 for as many again.
     """
 
     shape: Size

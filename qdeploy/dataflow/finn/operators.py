@@ -55,7 +55,7 @@ class Turn(IntEnum):
     THRESHOLDS = 4
     WINDOWS = 5
     ELEMENTS = 6
-    # After flattening has gone: a layer behind it reads the same stream.
+    # After flattening has gone: the next layer reads the same stream.
     FORKS = 7
 
 
@@ -69,7 +69,7 @@ class Inference:
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """All that is known of one of FINN's operators besides its Verilog.
+    """All that is known about one of FINN's operators, except its Verilog.
 
     Args:
         name: FINN's.
@@ -83,7 +83,7 @@ class Operator:
         weights, thresholds: number of the input that holds them, where a node has that input.
         each_pixel: does the same to every pixel, so that several of them can be seen as one with
             more channels.
-        sums: puts out, or compares, sums whose exact interval the integer graph knows.
+        sums: outputs, or compares, sums whose exact interval the integer graph knows.
         one_pixel: leaves one pixel of a feature map.
         bursts: works in bursts, so that a FIFO follows it.
     """
@@ -109,7 +109,7 @@ class Operator:
 
     @property
     def joins_layers(self) -> bool:
-        """Whether it stands between layers without belonging to a folding."""
+        """Whether it connects layers and has no folding of its own."""
         return self.kind in (Kind.CONVERTER, Kind.FIFO)
 
     @property

@@ -1,4 +1,4 @@
-"""Cycles a frame of a hardware layer, and the multiplications it does in them."""
+"""Cycles per frame of a hardware layer, and the multiplications it does in them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def frame_cycles(model: ModelWrapper, node: NodeProto) -> int:
-    """Cycles a frame takes in a layer at steady state.
+    """Cycles per frame of a layer at steady state.
 
-    A window that is put out whole in one beat holds one only, so the unit behind it also waits for
+    A window that is output whole in one beat holds one only, so the unit after it also waits for
     pixels: at the end of a row, and of a frame (`parallel_cycles`).
     """
     layer = HwNode.of(model, node)
@@ -48,7 +48,7 @@ def _window_before(layer: HwNode) -> Window | None:
 
 
 def macs_of(owner: Node, graph: IntegerGraph) -> int:
-    """Multiplications a frame of the integer graph's node; 0 where it has no weights.
+    """Multiplications per frame of the integer graph's node; 0 where it has no weights.
 
     A group's zeros are none of them: `weights` holds each group's own.
     """
@@ -67,17 +67,17 @@ def parallel_cycles(
     *,
     ahead: bool = False,
 ) -> int:
-    """Cycles a frame of a parallel window whose windows are each taken for `interval` cycles.
+    """Cycles per frame of a parallel window whose windows are each taken for `interval` cycles.
 
-    The next window's pixels come in while a window is worked on, as many as lie between the two:
-    a pixel a cycle. So windows follow each other by the larger of `interval` and that distance.
+    While a window is worked on, the next window's pixels arrive, as many as are between the two,
+    one pixel per cycle. So windows follow each other by the larger of `interval` and that distance.
 
     Args:
         shape: rows and columns of the padded map.
         spans: rows and columns a window covers, dilation included.
         strides: rows and columns from window to window.
-        ahead: whether who takes the windows keeps the next one while it works on one, as a matrix
-            unit of more than one row group does: the time is then used to get over a gap.
+        ahead: whether the unit that takes the windows keeps the next one while it works on one, as
+            a matrix unit of more than one row group does: the time then bridges a gap.
     """
     rows, columns = shape
     across = (columns - spans[1]) // strides[1] + 1
@@ -90,7 +90,7 @@ def parallel_cycles(
         (1, frame),
     ]
     lead, total = 0, 0
-    for counting in (False, True):  # a frame until the lead is what it is in the long run
+    for counting in (False, True):  # one frame until the lead is at steady state
         for number, distance in gaps:
             taken = max(number * interval, number * distance - lead)
             total += taken if counting else 0

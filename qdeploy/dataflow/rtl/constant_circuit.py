@@ -27,7 +27,7 @@ class Circuit:
         latency: cycles from the activations to the sums.
         lut, ff: by construction: a counter of six has three LUTs, an adder one for each column in
             which it adds, a bit that waits for `SHIFT` cycles or more one (a shift register); what
-            several rows make alike is counted once.
+            several rows have in common is counted once.
     """
 
     lines: tuple[str, ...]
@@ -144,7 +144,7 @@ class _Builder:
                 self.lut += 1
 
     def _register(self, bit: str) -> str:
-        """The bit a cycle later; rows that store the same bit share the register."""
+        """The bit one cycle later; rows that store the same bit share the register."""
         if bit.startswith("1'b"):
             return bit
         inverted, plain = bit.startswith("~"), bit.lstrip("~")
@@ -284,7 +284,7 @@ class _Builder:
         return stage, (padded + ["1'b0"] * (width - len(padded)))[:width]
 
     def _add(self, one: _Sum, two: _Sum) -> _Sum:
-        """The sum a cycle later; columns below the overlap pass by."""
+        """The sum one cycle later; columns below the overlap pass by."""
         first, second = sorted((one, two), key=lambda number: number.low)
         passing = second.low - first.low
         if passing >= len(first.bits):

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 
-# Pairs are shared over at most so many additions in a row, each a cycle.
+# Pairs are shared over at most so many additions in a row, each one cycle.
 MAX_LEVELS = 2
 
 

@@ -137,7 +137,7 @@ def _in_range(T: npt.ArrayLike, pe: int, acc_bits: int) -> npt.NDArray[np.int64]
     if table.size and int(table.max()) >= 1 << (acc_bits - 1):
         raise InternalError(
             f"a threshold of {table.max()} does not fit {acc_bits} bits",
-            why="no accumulator meets it, and no word of that width says so",
-            do="make the accumulator a bit wider",
+            why="no accumulator of that width reaches it, so it cannot be stored",
+            do="widen the accumulator",
         )
     return np.maximum(table, -(1 << (acc_bits - 1)))

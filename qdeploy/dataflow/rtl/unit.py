@@ -49,7 +49,7 @@ class Block:
         probes: further output ports of the module that the wrapper passes through, with widths.
         controls: the same for input ports.
         embedded: a module of the layer's own on two of its ports.
-        facts: what the cost of the block depends on besides its parameters.
+        facts: what the cost of the block depends on in addition to its parameters.
     """
 
     module: str

@@ -21,7 +21,7 @@ _DEEP = 16
 
 @features_of("qd_threshold")
 def threshold(p: Parameters) -> Features:
-    """`qd_threshold`: all levels at once, or a stage of a binary search a bit of the count."""
+    """`qd_threshold`: all levels at once, or one stage of a binary search per bit of the count."""
     channels, pe, acc, levels, out = ints(p, "C", "PE", "ACC", "NT", "OB")
     folds = channels // pe
     style = str(p.get("RAM_STYLE", "auto"))
@@ -50,7 +50,7 @@ def threshold(p: Parameters) -> Features:
         if table.kind == "logic":
             tables += pe * rom_luts(acc, folds << stage)
             flops += pe * rom_columns(acc, folds << stage)
-        # The registers behind the memory, and those of the beat beside it, twice.
+        # The registers after the memory, and those of the beat that waits for it, twice.
         flops += pe * acc + 2 * (pe * (acc + stage + 1) + clog2(folds))
     capped = pe * stages if levels + 1 != 1 << stages else 0
     lut = (1, clog2(folds), pe * acc * stages, tables, capped, pe * out)
@@ -59,7 +59,7 @@ def threshold(p: Parameters) -> Features:
 
 @features_of("qd_requant")
 def requant(p: Parameters) -> Features:
-    """`qd_requant`: a multiplier and an addition a lane, then saturation."""
+    """`qd_requant`: a multiplier and an addition per lane, then saturation."""
     channels, pe, acc, factor, offset = ints(p, "C", "PE", "ACC", "MB", "BB")
     shift, even, out = ints(p, "SHIFT", "EVEN", "OB")
     folds = channels // pe

@@ -15,7 +15,7 @@ from qdeploy.dataflow.cost.features import (
 
 @features_of("qd_dwc")
 def dwc(p: Parameters) -> Features:
-    """`qd_dwc`: towards narrow beats the word is shifted behind a multiplexer."""
+    """`qd_dwc`: towards narrow beats the word is shifted through a multiplexer."""
     narrow, wide = sorted(ints(p, "IN_WIDTH", "OUT_WIDTH"))
     ratio = wide // narrow
     down = ints(p, "IN_WIDTH")[0] > narrow

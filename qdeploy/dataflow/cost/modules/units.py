@@ -142,7 +142,7 @@ def _unit(
 ) -> Features:
     """A unit of pe dot products of simd lanes, with weights, results and what feeds it.
 
-    With `twice` there is a second register behind the weights' memory and the beat beside it.
+    With `twice` a second register follows the weights' memory and the beat that waits for it.
 
     The ways to multiply share the coefficients of everything else; weights that never change
     (one word) are folded into the logic and counted for themselves.
