@@ -19,7 +19,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("lowering/canonical/executor.py", "setLevel"): "qonnx logs how it infers shapes",
     ("lowering/from_torch/export.py", "setLevel"): "torch.onnx logs its own plans and doubts",
     ("tools.py", "os.environ"): "handed on to the programs that are started",
-    ("training/workers.py", "os.environ"): "how torchrun tells a process which one it is",
+    ("training/workers.py", "os.environ"): "cuBLAS reads there how to be deterministic",
 }
 _NAMES = ("print", "simplefilter", "filterwarnings", "environ", "getenv")
 

@@ -165,7 +165,7 @@ def _train(
             observer.note(row.sentence())
             continue
         if recipe.quantization.weight_step == "fixed":
-            # Here and not when the network is built: loading a state makes the scales anew.
+            # Here and not when the network is built: loading a state rebuilds the scales.
             fix_weight_steps(network)
         trainer = PhaseTrainer(
             phase,
