@@ -41,7 +41,7 @@ enum Status { DONE = 0, MORE = 1, IDLE = 2, FAULT = 3 };
 constexpr int RESET_CYCLES = 16;
 constexpr int64_t RESERVE = 1 << 20;  // beats to make room for in advance
 
-struct Random {  // xorshift64*, one stream a port
+struct Random {  // xorshift64*, one stream per port
     uint64_t state;
     explicit Random(uint64_t seed) : state(seed * 0x9E3779B97F4A7C15ull + 0xD1B54A32D192ED03ull) {
         if (!state) state = 1;

@@ -1,4 +1,4 @@
-"""FIFO depths from simulation: the interval between frames stays, nothing stands still."""
+"""FIFO depths from simulation: the interval between frames stays, nothing deadlocks."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_each_depth_is_within_its_bounds(case: Case, sizing: Sizing) -> None:
         assert sizing.marks[site.stream] < site.deep
 
 
-def test_a_fifo_too_small_for_a_join_stands_still_and_is_named(case: Case) -> None:
+def test_a_fifo_too_small_for_a_join_deadlocks_and_is_named(case: Case) -> None:
     depths = case.deep() | {case.ahead(): 2}
     port = next(fifo.fill_port for fifo in case.design.fifos if fifo.stream == case.ahead())
     with pytest.raises(DeadlockError) as caught:

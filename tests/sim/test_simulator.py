@@ -98,7 +98,7 @@ def set_mode(simulator: Simulator, mode: int) -> None:
     (Path(simulator.spec.folder) / "mode.hex").write_text(f"{mode}\n", encoding="utf-8")
 
 
-def test_beats_taps_gauges_and_cycles_are_reported(unruly: Simulator) -> None:
+def test_beats_taps_probes_and_cycles_are_reported(unruly: Simulator) -> None:
     data = beats(500)
     result = unruly.run([data], [500])
     assert_array_equal(result.outputs[0], data)
@@ -161,7 +161,7 @@ def test_a_broken_rule_names_the_port_and_the_cycle(
     assert re.search(r"cycle -?\d+", str(caught.value))
 
 
-def test_standing_still_lists_every_port_and_gauge(unruly: Simulator) -> None:
+def test_a_deadlock_lists_every_port_and_probe(unruly: Simulator) -> None:
     set_mode(unruly, 3)
     with pytest.raises(DeadlockError) as caught:
         unruly.run([beats(40)], [40], idle_limit=100)
