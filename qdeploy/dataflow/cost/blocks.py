@@ -2,7 +2,7 @@
 
     LUT = known LUT RAM + Σ coefficient · count      counts from `cost/modules`, per block
     FF  = Σ coefficient · count
-    BRAM18, DSP exactly, as Yosys maps them (`memory_mapping`)
+    BRAM18, DSP exactly, as Yosys maps them (`devices.xc7_memories`)
 
 The coefficients are fitted to blocks synthesized by Yosys; `hw/costs/<family>.json` holds them with
 the measured rows, made by `scripts/measure_costs.py`. It also says which Verilog they were measured
