@@ -265,17 +265,19 @@ def test_a_defect_is_named(
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        '{"version":1,"version":1}',
-        '{"version":NaN}',
-        '{"version":1e999}',
-        '{"version":' + "9" * 5000,
+        ('{"version":1,"version":1}', "there twice"),
+        ('{"version":NaN}', "holds NaN"),
+        ('{"version":-Infinity}', "holds -Infinity"),
+        ('{"version":1e999}', "version inf"),
+        ("9" * 5000, "integer string conversion"),
+        ('{"version":1}{}', "Extra data"),
     ],
 )
-def test_json_that_is_not_strict_is_refused(text: str, sound: bytes, tmp_path: Path) -> None:
+def test_json_that_is_not_strict_is_refused(text: str, message: str, tmp_path: Path) -> None:
     header = json.dumps({"__metadata__": {METADATA_KEY: text}}).encode()
-    refused(struct.pack("<Q", len(header)) + header, tmp_path)
+    refused(struct.pack("<Q", len(header)) + header, tmp_path, message)
 
 
 def test_what_a_file_only_declares_takes_no_memory(tmp_path: Path) -> None:
