@@ -16,8 +16,6 @@ PACKAGE = Path(qdeploy.__file__).resolve().parent
 ALLOWED: dict[tuple[str, str], str] = {
     ("dataflow/finn/env.py", "os.environ"): "FINN reads its settings there when it is imported",
     ("dataflow/finn/env.py", "setLevel"): "on import FINN logs that it finds no vendor tool",
-    ("lowering/canonical/executor.py", "setLevel"): "qonnx logs how it infers shapes",
-    ("lowering/from_torch/export.py", "setLevel"): "torch.onnx logs its own plans and doubts",
     ("tools.py", "os.environ"): "handed on to the programs that are started",
     ("training/workers.py", "os.environ"): "cuBLAS reads there how to be deterministic",
 }

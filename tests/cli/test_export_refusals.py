@@ -139,10 +139,14 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     "an infinite gamma": (constant("gamma", INFINITE), "layer `norm`", "train"),
     "a width that is no number": (constant("two", NAN), "layer `last`", "1 to 8 bits"),
     "a width of no bits": (constant("two", 0), "layer `last`", "1 to 8 bits"),
-    "a stride of zero": (attribute("conv", "strides", [0, 1]), "layer `conv`", "moves"),
-    "a dilation of zero": (attribute("conv", "dilations", [1, 0]), "layer `conv`", "moves"),
-    "a crop": (attribute("conv", "pads", [1, -1, 1, 1]), "layer `conv`", "pad with zeros"),
-    "no groups": (attribute("conv", "group", 0), "layer `conv`", "window"),
+    "a stride of zero": (attribute("conv", "strides", [0, 1]), "layer `conv`", "positive kernels"),
+    "a dilation of zero": (
+        attribute("conv", "dilations", [1, 0]),
+        "layer `conv`",
+        "positive kernels",
+    ),
+    "a crop": (attribute("conv", "pads", [1, -1, 1, 1]), "layer `conv`", "no negative padding"),
+    "no groups": (attribute("conv", "group", 0), "layer `conv`", "positive"),
     "groups of different sizes": (attribute("conv", "group", 3), "layer `conv`", "of one size"),
     "an accumulator beyond 32 bits": (
         wide_accumulator,
