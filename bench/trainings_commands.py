@@ -29,6 +29,7 @@ def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
         key: value
         for key, value in options.items()
         if key not in PLACES
+        and value is not None  # the board of a target without boards
         and (
             key in ALWAYS
             or (tuple(value) if isinstance(value, list) else value) != defaults.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -34,7 +35,9 @@ def test_the_page_has_every_phase_its_methods_and_the_proof(
         "build": {
             "accuracy_int": 0.875,
             "miou_int": 0.25,
-            "options": Options(tmp_path / "run", fps=300_000.0, skip=("netlist",)).record(),
+            "options": Options(
+                tmp_path / "run", board="pynq-z2", fps=300_000.0, skip=("netlist",)
+            ).record(),
             "git": "0123456789ab-dirty",
         },
         "performance": {"cycles_per_frame": 250, "clock_mhz": 100.0},
@@ -88,11 +91,18 @@ def test_an_export_command_has_the_flags_that_differ_from_the_defaults(
     from trainings_commands import export_command, recorded_options
 
     plain = Options(tmp_path / "run", data=tmp_path, cache=tmp_path)
+    assert export_command(recorded_options(plain.record())) == "qdeploy export RUN --target pynq"
+    plain = dataclasses.replace(plain, board="pynq-z2")
     assert export_command(recorded_options(plain.record())) == (
         "qdeploy export RUN --target pynq --board pynq-z2"
     )
     chosen = Options(
-        tmp_path / "run", argmax=True, clock_mhz=62.5, folding=tmp_path / "f", synthesis=False
+        tmp_path / "run",
+        board="pynq-z2",
+        argmax=True,
+        clock_mhz=62.5,
+        folding=tmp_path / "f",
+        synthesis=False,
     )
     assert export_command(recorded_options(json.loads(json.dumps(chosen.record())))) == (
         "qdeploy export RUN --target pynq --board pynq-z2 --folding FILE --clock 62.5 --argmax "
