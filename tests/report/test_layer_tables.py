@@ -142,6 +142,16 @@ def test_every_lut_is_in_one_part_of_the_design(build: Path) -> None:
     assert sum(parts.values()) == FILES["resources"]["lut"]
 
 
+def test_design_of_an_older_build_counts_luts_by_operator(build: Path) -> None:
+    file = build / "rtl" / "design.json"
+    design = json.loads(file.read_text(encoding="utf-8"))
+    for layer in design["layers"]:
+        del layer["part"]
+    file.write_text(json.dumps(design), encoding="utf-8")
+    parts = read_report(build).parts
+    assert parts == {"MVAU": 790, "FMPadding": 100, "StreamingFIFO": 60, "wiring and TLAST": 50}
+
+
 def test_the_short_table_names_the_bottleneck_and_fits_100_columns(build: Path) -> None:
     text = shown(build, full=False)
     lines = text.splitlines()

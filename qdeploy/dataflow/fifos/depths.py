@@ -20,7 +20,8 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import Window, hw_nodes
+from qdeploy.dataflow.finn.geometry import Window
+from qdeploy.dataflow.finn.nodes import hw_nodes
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper

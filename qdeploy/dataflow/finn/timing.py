@@ -6,7 +6,8 @@ import functools
 from math import prod
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import HwNode, Window
+from qdeploy.dataflow.finn.geometry import Window
+from qdeploy.dataflow.finn.nodes import HwNode
 from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph, Node
 
 if TYPE_CHECKING:

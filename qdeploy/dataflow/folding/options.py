@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from qdeploy.dataflow.cost.blocks import BlockCosts
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.fifos.depths import SMALL, BranchSkew, BranchSkews
-from qdeploy.dataflow.finn.nodes import HwNode, Kind, Window, divisors, layer_groups
+from qdeploy.dataflow.finn.geometry import Window
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, divisors, layer_groups
 from qdeploy.dataflow.finn.timing import windowed_cycles
 from qdeploy.dataflow.folding.solver import Edge, LayerGroup, Option
 

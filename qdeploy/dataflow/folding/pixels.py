@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qdeploy.dataflow.finn.geometry import Padding
 from qdeploy.dataflow.finn.models import copy_of
-from qdeploy.dataflow.finn.nodes import HwNode, Kind, Padding, divisors, layer_groups
+from qdeploy.dataflow.finn.nodes import HwNode, Kind, divisors, layer_groups
 from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.design.manifest import PIXELS
 

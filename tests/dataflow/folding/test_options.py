@@ -66,7 +66,7 @@ def test_a_rate_above_the_inputs_bandwidth_is_refused_with_the_highest_there_is(
     assert (arriving - 1) * board.dma_bits < elements * source.dtype.bits
     assert arriving * board.dma_bits >= elements * source.dtype.bits
     assert cycles_for(100e6 / arriving, 100.0, arriving) == arriving
-    with pytest.raises(FoldingError, match="more than the board can bring") as caught:
+    with pytest.raises(FoldingError, match="more than the board can send") as caught:
         cycles_for(100e6 / (arriving - 1), 100.0, arriving)
     assert f"{int(100e6 / arriving):,}" in str(caught.value.do)
 
