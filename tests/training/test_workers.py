@@ -17,10 +17,10 @@ from qdeploy.training.run import load_run
 from qdeploy.training.train import train
 
 KEYS = ("loss", "lipschitz", "train_accuracy", "accuracy")
-# Sums of other order differ in their last bits. Within the first epoch they stay there; after that a
-# max-pool or a quantizer decides the other way for single pixels, and training goes on from there:
-# initial weights changed by a millionth move later losses of these runs by up to 5 % and their
-# accuracies by up to 9 %.
+# Sums of other order differ in their last bits. Within the first epoch they stay there; after that
+# a max-pool or a quantizer decides the other way for single pixels, and training goes on from
+# there: initial weights changed by a millionth move later losses of these runs by up to 5 % and
+# their accuracies by up to 9 %.
 FIRST_EPOCH, LATER = 1e-5, 0.15
 
 
