@@ -140,7 +140,8 @@ def _ensure_hardware_only(model: ModelWrapper) -> None:
 
 
 def name_nodes(model: ModelWrapper) -> None:
-    """Give every hardware layer the name `<layer>_<kind>`, unique, legal in Verilog."""
+    """Give every hardware layer the name `<layer>_<kind>`, unique and legal in Verilog, and every
+    stream the name of the layer that makes it."""
     for node in reversed(model.graph.node):
         node.doc_string = layer_of(model, node)
     wanted = []
@@ -150,3 +151,24 @@ def name_nodes(model: ModelWrapper) -> None:
         wanted.append(f"{identifier(layer_of(model, node))}_{suffix}")
     for node, name in zip(model.graph.node, distinct(wanted), strict=True):
         node.name = name
+    _name_streams(model)
+
+
+def _name_streams(model: ModelWrapper) -> None:
+    """Call every stream after the layer that puts it out: FINN's own names are random, and the same
+    network has to give the same files."""
+    graph = model.graph
+    ends = {item.name for item in graph.output}
+    named = {
+        tensor: f"{node.name}_out{index or ''}"
+        for node in graph.node
+        for index, tensor in enumerate(node.output)
+        if tensor not in ends
+    }
+    for node in graph.node:
+        node.input[:] = [named.get(name, name) for name in node.input]
+        node.output[:] = [named.get(name, name) for name in node.output]
+    for item in graph.value_info:
+        item.name = named.get(item.name, item.name)
+    for note in graph.quantization_annotation:
+        note.tensor_name = named.get(note.tensor_name, note.tensor_name)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qdeploy.dataflow.finn.names import identifier
 from qdeploy.dataflow.rtl.unit import Unit, padded
 from qdeploy.design.manifest import Connection, End, Stream
 from qdeploy.errors import PassError
@@ -125,7 +126,7 @@ def top_module(
     number = wiring.numbers
     source, sink = padded(widths[wiring.source]), padded(widths[wiring.sink])
     fills = [layer.fill for layer in wiring.layers if layer.fill]
-    lines = [f"// {title}: stitched from its layers.", f"module {top} ("]
+    lines = [f"// {identifier(title)}: stitched from its layers.", f"module {top} ("]
     lines += [
         "  input  wire clk,",
         "  input  wire rst_n,",

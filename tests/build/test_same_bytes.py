@@ -1,0 +1,85 @@
+"""Two builds of one network give the same bytes: RTL, memories, netlist, package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from random_qonnx import QonnxMaker, Weights
+
+# What says when and how long something ran, or which folder it ran in.
+OF_ITS_RUN = ("build.json", "verify.json", "report.html", "yosys.log")
+
+
+def export(source: Path, out: Path, hash_seed: int, *options: str) -> None:
+    command = [sys.executable, "-m", "qdeploy", "export", str(source), "--out", str(out)]
+    done = subprocess.run(
+        [*command, "--skip", "netlist", "--frames", "8", "--rtl-frames", "2", *options],
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        cwd=out.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Path -> SHA-256, of all that should not depend on the run."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in OF_ITS_RUN:
+            data = path.read_bytes()
+            if path.name == "bundle.json":  # says what made it, and when
+                bundle = json.loads(data)
+                bundle.pop("provenance")
+                data = json.dumps(bundle).encode()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def branching(path: Path) -> Path:
+    """Convolutions, a fork, a join and a head with a bias."""
+    maker = QonnxMaker(7, (3, 8, 8))
+    fork = maker.conv(4, weights=Weights(2)).norm().relu().act(2, scale=0.5).mark()
+    maker.conv(4, weights=Weights(2)).norm().relu().act(2, scale=0.5).join(fork).act(3)
+    maker.pool_all().act(4).dense(5, Weights(2), gemm=True)
+    return maker.save(path)
+
+
+def flat(path: Path) -> Path:
+    """Fully connected layers only."""
+    maker = QonnxMaker(8, (12,))
+    maker.dense(16, Weights(2)).norm().relu().act(2).dense(4, Weights(3))
+    return maker.save(path)
+
+
+@pytest.mark.parametrize("network", [branching, flat])
+def test_two_exports_from_two_folders_give_the_same_bytes(network, tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 2):
+        folder = tmp_path / f"place {seed}"
+        folder.mkdir()
+        source = network(folder / "net.onnx")
+        export(source, folder / "out", seed, "--no-synthesis")
+        found.append(digests(folder / "out"))
+    first, second = found
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    assert any(name.startswith("rtl/") and name.endswith(".hex") for name in first)
+    assert "package/rtl/qd_shell.v" in first  # with the design's id
+
+
+@pytest.mark.slow
+def test_two_syntheses_give_the_same_netlist(tmp_path: Path) -> None:
+    netlists = []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        export(flat(folder / "net.onnx"), folder / "out", seed, "--fps", "100000")
+        netlists.append((folder / "out" / "synth" / "netlist.v").read_bytes())
+    assert netlists[0] == netlists[1]
