@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qdeploy.bounded import read_json
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -80,7 +82,7 @@ def seal(folder: Path) -> None:
 def sealed(folder: Path) -> bool:
     """Whether `folder` holds just what it did when it was sealed: nothing cut, lost or changed."""
     try:
-        digests: dict[str, str] = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        digests: dict[str, str] = read_json(folder / SEAL)
         return digests == {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
     except (OSError, ValueError):
         return False

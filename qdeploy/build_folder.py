@@ -11,10 +11,10 @@ was left out or could not run. What has a type of its own is read by that:
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from qdeploy.bounded import read_json
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
 
@@ -138,6 +138,7 @@ class RungRecord(TypedDict, total=False):
     codes: int
     mismatches: int
     origins: int
+    wrong: int
     must_be_exact: bool
     class_mismatches: int
     skipped: str
@@ -274,7 +275,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         UserError: it cannot be read, or holds something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import sha256
+from qdeploy.bounded import read_json
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
 from qdeploy.errors import UserError
 from qdeploy.targets.target import Target
@@ -159,7 +159,7 @@ def check_files(folder: Path) -> None:
 
 
 def _build_file(folder: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_json(folder / BUILD_FILE)
     return data
 
 

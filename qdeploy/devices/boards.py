@@ -10,16 +10,23 @@ import difflib
 import enum
 import functools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from qdeploy.bounded import MAX_YAML_BYTES, load_yaml, read_bounded
 from qdeploy.devices.families import FAMILIES
 from qdeploy.errors import BoardError
 from qdeploy.resources import resource
 
 _FOLDER = "hw/boards"
+# No part has more of anything.
+MOST = 100_000_000
+# Names go into file names, Verilog and Tcl; sentences into reports.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
+Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.-]*$", max_length=100)]
+Sentence = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=400)]
 
 
 class LifeCycleState(enum.StrEnum):
@@ -38,7 +45,7 @@ class LifeCycle(_Model):
     """State of a board's support and one sentence about it."""
 
     state: LifeCycleState
-    note: str
+    note: Sentence
 
 
 class Available(_Model):
@@ -48,12 +55,12 @@ class Available(_Model):
     `bram36` blocks of 36 kbit (half a block is an 18 kbit one), `uram` blocks of 288 kbit.
     """
 
-    lut: int = Field(gt=0)
-    lutram: int = Field(gt=0)
-    ff: int = Field(gt=0)
-    bram36: float = Field(ge=0)
-    uram: int = Field(ge=0)
-    dsp: int = Field(ge=0)
+    lut: int = Field(gt=0, le=MOST)
+    lutram: int = Field(gt=0, le=MOST)
+    ff: int = Field(gt=0, le=MOST)
+    bram36: float = Field(ge=0, le=MOST)
+    uram: int = Field(ge=0, le=MOST)
+    dsp: int = Field(ge=0, le=MOST)
 
 
 class Board(_Model):
@@ -78,18 +85,18 @@ class Board(_Model):
         pynq: which image the board runs.
     """
 
-    name: str
-    title: str
-    part: str
+    name: Name
+    title: Sentence
+    part: Part
     family: str
     resources: Available
-    clock_mhz: float = Field(gt=0)
+    clock_mhz: float = Field(gt=0, le=10_000)
     ps: Literal["processing_system7", "zynq_ultra_ps_e"]
-    board_part: str | None
-    board_files: str
+    board_part: Part | None
+    board_files: Sentence
     dma_bits: Literal[32, 64, 128]
     life_cycle: LifeCycle
-    pynq: str
+    pynq: Sentence
 
     @field_validator("family")
     @classmethod
@@ -138,12 +145,8 @@ def _builtin(name: str) -> Board:
 
 def _read(path: Path) -> Board:
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data: Any = load_yaml(read_bounded(path, MAX_YAML_BYTES), str(path))
         return Board.model_validate(data)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BoardError(
-            "a board file cannot be read", where=str(path), why=" ".join(str(error).split())
-        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -152,4 +155,8 @@ def _read(path: Path) -> Board:
             where=str(path),
             why=first["msg"],
             do="compare it with the files in hw/boards",
+        ) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BoardError(
+            "a board file cannot be read", where=str(path), why=" ".join(str(error).split())
         ) from error

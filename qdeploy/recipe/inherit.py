@@ -37,7 +37,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
         return root
     root.value.remove(given)
     key, value = given
-    if not isinstance(value, yaml.ScalarNode) or not value.value:
+    if not isinstance(value, yaml.ScalarNode) or not _is_name(value.value):
         raise RecipeError(
             "`base` is not a file name",
             where=line_of(key),
@@ -63,6 +63,11 @@ def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
     merged = _merge(_read(base, chain), root)
     assert isinstance(merged, yaml.MappingNode)
     return merged
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be the name of a file."""
+    return bool(text) and text.isprintable()
 
 
 def _merge(base: yaml.Node, change: yaml.Node) -> yaml.Node:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from qdeploy.artifacts import write_text
+from qdeploy.bounded import load_yaml
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.explain import explain
 from qdeploy.recipe.inherit import BASE, read_with_bases
@@ -70,7 +71,7 @@ def _apply(data: dict[str, Any], override: str) -> KeyPath:
             do="write a recipe of two lines, `name` and `base`",
         )
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text, "--set")
     except (yaml.YAMLError, ValueError) as error:  # the latter for a date that does not exist
         raise RecipeError(
             f"the value of `{dotted}` is not valid YAML",

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, read_bounded
 from qdeploy.errors import RecipeError
 
 KeyPath = tuple[str | int, ...]
@@ -20,15 +21,13 @@ def read_nodes(path: Path) -> yaml.MappingNode:
             that contains itself or a duplicate key, with file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, MAX_YAML_BYTES)
+    except (OSError, ValueError) as error:
         raise RecipeError(
             f"the recipe `{path}` cannot be read", why=str(error), do="check the path"
         ) from error
     try:
-        loader = yaml.SafeLoader(text)
-        loader.name = str(path)
-        root = loader.get_single_node()
+        root = compose_yaml(text, str(path))
         if not isinstance(root, yaml.MappingNode):
             raise RecipeError(
                 f"the recipe `{path}` has no sections",
@@ -37,7 +36,7 @@ def read_nodes(path: Path) -> yaml.MappingNode:
             )
         _refuse_loops(root, ())
         lines_by_key(root)
-        _flatten(root, loader)
+        _flatten(root, yaml.SafeLoader(""))
     except yaml.YAMLError as error:
         raise _broken(error, path) from error
     return root

@@ -7,7 +7,6 @@ its tensors is complete, anything else is not a checkpoint.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from qdeploy.artifacts import atomic_path, sha256, write_json
+from qdeploy.bounded import read_json
 from qdeploy.errors import CheckpointError
 
 FORMAT = 1
@@ -100,7 +100,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     sidecar_path = path.with_suffix(".json")
     do = "train again, or go on from an earlier checkpoint with --resume"
     try:
-        sidecar = json.loads(sidecar_path.read_text(encoding="utf-8"))
+        sidecar = read_json(sidecar_path)
         raw = path.read_bytes()
         if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
             raise CheckpointError(
@@ -213,6 +213,6 @@ class CheckpointFolder:
 
 def _is_kept(path: Path) -> bool:
     try:
-        return bool(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["keep"])
+        return bool(read_json(path.with_suffix(".json"))["keep"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

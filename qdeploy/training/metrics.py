@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import write_text
+from qdeploy.bounded import parse_json
 from qdeploy.training.checkpoints import Position, writing
 
 METRICS = "metrics.jsonl"
@@ -98,7 +99,7 @@ def read_metrics(folder: Path) -> list[EpochMetrics]:
         return rows
     for line in text.splitlines():
         try:
-            rows.append(EpochMetrics.from_json(json.loads(line)))
+            rows.append(EpochMetrics.from_json(parse_json(line)))
         except (ValueError, TypeError, AttributeError):
             break
     return rows

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import nn
 
+from qdeploy.bounded import read_json
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
@@ -129,7 +130,7 @@ def recipe_of(folder: Path) -> Recipe:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """summary.json, None when there is none that can be read."""
     try:
-        data = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        data = read_json(folder / SUMMARY)
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None
@@ -140,7 +141,7 @@ def started_from(folder: Path) -> dict[str, Any]:
     path = folder / STARTED_FROM
     if not path.exists():
         return {}
-    return {"started_from": json.loads(path.read_text(encoding="utf-8"))}
+    return {"started_from": read_json(path)}
 
 
 def is_finished(folder: Path, digest: str) -> bool:

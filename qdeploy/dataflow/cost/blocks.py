@@ -13,7 +13,6 @@ its units and of the counter that makes TLAST.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from operator import mul
 from pathlib import Path
 from typing import Any
 
+from qdeploy.bounded import read_json
 from qdeploy.dataflow.cost.features import Parameters, all_features
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.library import FOLDER, closure
@@ -129,7 +129,7 @@ def load_costs(
     """
     path = (folder or resource(COSTS)) / f"{family}.json"
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = read_json(path)
         coefficients = {
             module: {
                 variant: Coefficients(tuple(fitted["lut"].values()), tuple(fitted["ff"].values()))

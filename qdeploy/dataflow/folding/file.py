@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from qdeploy.artifacts import write_text
+from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, read_bounded
 from qdeploy.dataflow.folding.solver import LayerGroup, Option
 from qdeploy.errors import FoldingError
 
@@ -40,7 +41,7 @@ def read_folding(path: Path) -> list[FoldingConstraint]:
             has a duplicate key.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = compose_yaml(read_bounded(path, MAX_YAML_BYTES), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise FoldingError(
             f"the folding file `{path}` cannot be read", why=str(error), do="check the path"

@@ -24,10 +24,11 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, helper
-from onnx.reference import ReferenceEvaluator
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import PassError, UnsupportedLayerError
+from qdeploy.lowering.canonical.bounds import check_bounds, check_size
+from qdeploy.lowering.canonical.constants import FoldConstants
 from qdeploy.lowering.canonical.executor import infer_shapes
 from qdeploy.lowering.canonical.passes import (
     Pass,
@@ -41,25 +42,6 @@ from qdeploy.lowering.canonical.passes import (
 )
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.canonical.window_rules import check_channels, check_windows
-
-
-class FoldConstants(Pass):
-    """Standard nodes that read only constants become initializers."""
-
-    def call(self, model: ModelProto) -> PassResult:
-        modified = False
-        known = initializers(model)
-        for node in list(model.graph.node):
-            wanted = [name for name in node.input if name]
-            if node.domain not in ("", "ai.onnx") or any(name not in known for name in wanted):
-                continue
-            values = ReferenceEvaluator(node).run(None, {name: known[name] for name in wanted})
-            for name, value in zip(node.output, values, strict=True):
-                known[name] = np.asarray(value)
-                add_initializer(model, name, known[name])
-            model.graph.node.remove(node)
-            modified = True
-        return PassResult(model, modified)
 
 
 class RemoveIdentities(Pass):
@@ -276,7 +258,9 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     try:
+        check_size(path)
         model = onnx.load(path)
+        check_bounds(model, path.name, str(path))
         onnx.checker.check_model(model)
     except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
         raise UnsupportedLayerError(
@@ -287,9 +271,22 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         ) from error
     one_input_one_output(model, path.name, str(path))
     check_windows(model)
-    model = infer_shapes(model)
+    model = _with_shapes(model, path)
     check_channels(model)
     return run_passes(model, PASSES, probe=probe).model
+
+
+def _with_shapes(model: ModelProto, path: Path) -> ModelProto:
+    """The model with inferred shapes; whatever qonnx says of one it cannot infer is told."""
+    try:
+        return infer_shapes(model)
+    except Exception as error:
+        raise UnsupportedLayerError(
+            f"the shapes of {path.name} cannot be inferred",
+            where=str(path),
+            why=next(iter(str(error).splitlines()), type(error).__name__),
+            do="export the network in evaluation mode, for fixed sizes after the batch axis",
+        ) from error
 
 
 def import_qonnx(source: Path, target: Path) -> None:

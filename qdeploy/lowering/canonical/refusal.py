@@ -18,7 +18,7 @@ AFFINE = (
     "a layer's sums -> one factor and one term for each channel (batch norm) -> ReLU -> quantizer"
 )
 AVERAGE = "quantizer -> average over the whole map -> Flatten -> Linear"
-LOGITS = "codes -> the last Conv2d or Linear, with one scale -> bias -> logits"
+LOGITS = "codes -> the last Conv2d or Linear -> bias or batch norm -> logits"
 VECTOR = "quantizer -> Flatten -> Linear"
 # The pattern that a node of each kind has to be part of.
 PATTERNS: Mapping[str, str] = {

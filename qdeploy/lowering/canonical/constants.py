@@ -1,0 +1,147 @@
+"""Constants that standard nodes compute become initializers, as far as their size is bounded.
+
+A node may turn a few bytes into terabytes (Expand, Range, Tile, a broadcast), or never come to an
+end. So the size of a result follows from the operator and its inputs before it is computed, and
+operators not known here are left in the file, where the lowering refuses them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+import numpy as np
+from onnx import ModelProto, NodeProto
+from onnx.reference import ReferenceEvaluator
+
+from qdeploy.lowering.canonical.bounds import MAX_ELEMENTS, STANDARD_DOMAINS
+from qdeploy.lowering.canonical.passes import Pass, PassResult, add_initializer, initializers
+from qdeploy.lowering.canonical.refusal import refuse
+
+_ANY_SIZE = 0
+
+
+class FoldConstants(Pass):
+    """Standard nodes that read only constants become initializers."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        modified = False
+        known = initializers(model)
+        for node in list(model.graph.node):
+            wanted = [name for name in node.input if name]
+            if node.domain not in STANDARD_DOMAINS or any(name not in known for name in wanted):
+                continue
+            if not foldable(node, known):
+                continue
+            values = _computed(node, {name: known[name] for name in wanted})
+            for name, value in zip(node.output, values, strict=True):
+                known[name] = np.asarray(value)
+                add_initializer(model, name, known[name])
+            model.graph.node.remove(node)
+            modified = True
+        return PassResult(model, modified)
+
+
+def foldable(node: NodeProto, known: Mapping[str, np.ndarray]) -> bool:
+    """Whether a standard node of constants may be computed: a known operator, a bounded result.
+
+    Raises:
+        UnsupportedLayerError: its result would be too large.
+    """
+    values = [known[name] for name in node.input if name]
+    try:
+        size = _result_size(node, values)
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        raise refuse(
+            node,
+            "its constants do not go together",
+            why=" ".join(str(error).split()),
+            do="export the network again",
+        ) from error
+    if size is None:
+        return False
+    if size > MAX_ELEMENTS:
+        raise refuse(
+            node,
+            f"a constant of {size:,} elements is computed here",
+            why=f"at most {MAX_ELEMENTS:,} are",
+            do="store constants in the file, or drop what nobody needs",
+        )
+    return True
+
+
+def _computed(node: NodeProto, values: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The results of a node of constants."""
+    try:
+        results = ReferenceEvaluator(node).run(None, values)
+    except Exception as error:
+        raise refuse(
+            node,
+            "its constants cannot be computed",
+            why=next(iter(str(error).splitlines()), type(error).__name__),
+            do="export the network again",
+        ) from error
+    return [np.asarray(value) for value in results]
+
+
+# Operators of constants that give no more elements than their inputs have.
+_NO_LARGER = frozenset(
+    (
+        *("Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice"),
+        *("Shape", "Size", "Neg", "Abs", "Sqrt", "Reciprocal", "Exp", "Log", "Floor", "Ceil"),
+        *("Round", "Sign", "Clip", "Not", "ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax"),
+        *("ReduceMin", "Concat", "Softmax", "Relu", "Sigmoid", "Tanh"),
+    )
+)
+_BROADCAST = frozenset(
+    (
+        *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mod", "Equal", "Less", "Greater"),
+        *("LessOrEqual", "GreaterOrEqual", "And", "Or", "Where", "PRelu"),
+    )
+)
+
+
+def _result_size(node: NodeProto, values: list[np.ndarray]) -> int | None:
+    """Elements of a node's result, None for an operator that is not computed here."""
+    kind = node.op_type
+    attributes = {item.name: item for item in node.attribute}
+    if kind == "Constant":
+        return _ANY_SIZE  # its tensor was checked with the file
+    if kind in _NO_LARGER:
+        return sum(value.size for value in values) + max((v.ndim for v in values), default=0)
+    if kind in _BROADCAST:
+        return prod(np.broadcast_shapes(*(value.shape for value in values)))
+    if kind == "Expand":
+        sizes = [int(size) for size in values[1].reshape(-1)]
+        _no_negative(sizes)
+        return prod(max(pair) for pair in _aligned(values[0].shape, sizes))
+    if kind == "ConstantOfShape":
+        sizes = [int(size) for size in values[0].reshape(-1)]
+        _no_negative(sizes)
+        return prod(sizes)
+    if kind == "Tile":
+        repeats = [int(size) for size in values[1].reshape(-1)]
+        _no_negative(repeats)
+        return values[0].size * prod(repeats)
+    if kind == "Range":
+        start, limit, delta = (float(value.reshape(-1)[0]) for value in values)
+        if delta == 0 or not np.isfinite([start, limit, delta]).all():
+            raise ValueError(f"a range from {start} to {limit} in steps of {delta}")
+        return max(0, int((limit - start) / delta) + 1)
+    if kind == "Gather":
+        axis = int(attributes["axis"].i) if "axis" in attributes else 0
+        return values[0].size // max(values[0].shape[axis], 1) * values[1].size
+    if kind in ("MatMul", "Gemm"):
+        rows, columns = prod(values[0].shape[:-1]), prod(values[1].shape[1:])
+        return rows * columns + values[0].size + values[1].size
+    return None
+
+
+def _aligned(a: tuple[int, ...], b: list[int]) -> Iterator[tuple[int, int]]:
+    rank = max(len(a), len(b))
+    return zip((1,) * (rank - len(a)) + tuple(a), (1,) * (rank - len(b)) + tuple(b), strict=True)
+
+
+def _no_negative(sizes: list[int]) -> None:
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"a shape of {sizes}")
