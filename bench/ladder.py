@@ -30,7 +30,6 @@ from record import figure, rounded, save, saved
 from spread import Spread, spread_of_build
 
 from qdeploy.build_folder import PERFORMANCE_FILE
-from qdeploy.verify.results import CODES_PER_FLIP
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = " (board's folding)"
@@ -62,7 +61,7 @@ def holds(rung: dict[str, Any]) -> bool:
     """Whether a rung passed."""
     if rung["name"] in EXACT or rung["must_be_exact"]:
         return bool(rung["frames"] and not rung["mismatches"])
-    return bool(rung["frames"] and rung["origins"] * CODES_PER_FLIP <= rung["codes"])
+    return bool(rung["frames"] and not rung["wrong"])
 
 
 def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:

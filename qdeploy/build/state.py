@@ -36,6 +36,7 @@ class BuildState:
 
     Attributes:
         graph: the integer graph, as it is in the folder; by the step `lower`.
+        notes: what the lowering says of the network, in sentences; by `lower`.
         frames: all frames of the source; by `frames`.
         metrics: of the integer network on the test set, by name; by `score`.
         compiled: the design with everything it was made from; by `compile` and `size_fifos`.
@@ -54,6 +55,7 @@ class BuildState:
     cache: Path
     observer: BuildObserver
     graph: IntegerGraph | None = None
+    notes: tuple[str, ...] = ()
     frames: Frames | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     compiled: Compiled | None = None

@@ -174,7 +174,7 @@ class _Status:
             f"{rung.frames:,} frames, {rung.boundaries} boundaries"
         )
         if rung.note:
-            self._line(f"       first difference: {rung.note}")
+            self._line(f"       {'' if rung.passed else 'first difference: '}{rung.note}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

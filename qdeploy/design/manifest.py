@@ -7,13 +7,13 @@ that folder; a simulator or synthesizer runs with the folder as its working dire
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
 from qdeploy.artifacts import write_json
+from qdeploy.bounded import read_json
 from qdeploy.design.read import checked
 from qdeploy.errors import UserError
 
@@ -171,7 +171,7 @@ class Design:
     taps: list[Stream]
     fifos: list[Fifo]
     layers: list[Layer]
-    logit_scale: float = 1.0
+    logit_scale: float | None = 1.0
     streams: list[Connection] = field(default_factory=list)
 
     @property
@@ -221,7 +221,7 @@ class Design:
         """
         path = folder / DESIGN_FILE
         try:
-            design = checked(Design, json.loads(path.read_text(encoding="utf-8")), "design")
+            design = checked(Design, read_json(path), "design")
             _check(design)
         except (OSError, ValueError) as error:
             raise UserError(

@@ -30,6 +30,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.ir.head import Head
+
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -168,14 +170,24 @@ class ArgMax(Node):
 
 @dataclass(frozen=True)
 class IntegerGraph:
-    """Nodes in execution order between one input and one output tensor."""
+    """Nodes in execution order between one input and one output tensor.
+
+    `head` says what the integers of the logits mean, which are the output, or what an ArgMax at the
+    end compares.
+    """
 
     name: str
     input: str
     output: str
     nodes: tuple[Node, ...]
     tensors: dict[str, Tensor]
-    logit_scale: float = 1.0
+    head: Head = field(default_factory=Head)
+
+    @property
+    def logits(self) -> str:
+        """Name of the tensor that `head` is about."""
+        last = self.producer(self.output)
+        return last.inputs[0] if isinstance(last, ArgMax) else self.output
 
     def producer(self, tensor: str) -> Node | None:
         """The node that makes `tensor`, None for the input."""

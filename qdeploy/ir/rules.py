@@ -72,6 +72,10 @@ def check_structure(graph: IntegerGraph) -> None:
         names.add(node.name)
     if graph.output not in known:
         raise PassError(f"nothing makes the output `{graph.output}`")
+    channels = graph.tensors[graph.logits].shape[0]
+    for kind, values in (("gains", graph.head.gain), ("offsets", graph.head.offset)):
+        if len(values) not in (1, channels):
+            raise PassError(f"{len(values)} {kind} for logits of {channels} channels")
 
 
 def _broken(node: Node, problem: str) -> PassError:

@@ -1,6 +1,6 @@
 """An integer graph without its arrays, as JSON data, and back.
 
-    {"name", "input", "output", "logit_scale",
+    {"name", "input", "output", "head": {"gain": ["1/8", …], "offset": […]},
      "tensors": [{"name", "shape", "bits", "signed", "lo", "hi", "scale": "1/8" or null}],
      "nodes":   [{"kind", "name", "layer", "inputs", "output", and what the kind has besides}]}
 
@@ -11,13 +11,13 @@ value must be of its type and in its range.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
@@ -74,7 +74,10 @@ def to_structure(graph: IntegerGraph) -> dict[str, Any]:
         "name": graph.name,
         "input": graph.input,
         "output": graph.output,
-        "logit_scale": float(graph.logit_scale),
+        "head": {
+            "gain": [fraction_text(value) for value in graph.head.gain],
+            "offset": [fraction_text(value) for value in graph.head.offset],
+        },
         "tensors": [_tensor_data(tensor) for tensor in graph.tensors.values()],
         "nodes": [_node_data(node) for node in graph.nodes],
     }
@@ -89,10 +92,8 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
     Raises:
         FormatError: the data is of another form, an array is missing or left over.
     """
-    item = _object(data, ("name", "input", "output", "logit_scale", "tensors", "nodes"), "graph")
-    scale = item["logit_scale"]
-    if type(scale) is not float or not math.isfinite(scale):
-        raise FormatError(f"graph: logit_scale is {scale!r}, not a finite float")
+    item = _object(data, ("name", "input", "output", "head", "tensors", "nodes"), "graph")
+    head = _object(item["head"], ("gain", "offset"), "head")
     tensors: dict[str, Tensor] = {}
     for index, entry in enumerate(_list(item["tensors"], MAX_ITEMS, "tensors")):
         tensor = _tensor(entry, f"tensor {index}")
@@ -109,7 +110,14 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
     name, source, output = (
         _text(item[key], f"graph: {key}") for key in ("name", "input", "output")
     )
-    return IntegerGraph(name, source, output, nodes, tensors, scale)
+    return IntegerGraph(
+        name,
+        source,
+        output,
+        nodes,
+        tensors,
+        Head(_fractions(head["gain"], "head: gain"), _fractions(head["offset"], "head: offset")),
+    )
 
 
 def _tensor_data(tensor: Tensor) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def _tensor_data(tensor: Tensor) -> dict[str, Any]:
         "signed": bool(tensor.dtype.signed),
         "lo": int(tensor.lo),
         "hi": int(tensor.hi),
-        "scale": None if scale is None else f"{scale.numerator}/{scale.denominator}",
+        "scale": None if scale is None else fraction_text(scale),
     }
 
 
@@ -228,9 +236,20 @@ def _integers(data: Any, count: int | None, low: int, high: int, where: str) -> 
     return tuple(_integer(value, low, high, where) for value in items)
 
 
+def fraction_text(value: Fraction) -> str:
+    """A fraction as files have it, such as "1/8"."""
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _fractions(data: Any, where: str) -> tuple[Fraction, ...]:
+    return tuple(_fraction(value, where) for value in _list(data, MAX_ITEMS, where))
+
+
 def _scale(value: Any, where: str) -> Fraction | None:
-    if value is None:
-        return None
+    return None if value is None else _fraction(value, where)
+
+
+def _fraction(value: Any, where: str) -> Fraction:
     found = _SCALE.fullmatch(value) if isinstance(value, str) else None
     if found is None or int(found[2]) == 0:
         raise FormatError(f'{where}: not a fraction such as "1/8"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import (
     Bias,
     Conv,
@@ -46,9 +47,19 @@ def graph_text(graph: IntegerGraph) -> str:
         "",
         *(_aligned(row, widths) for row in rows),
         "",
-        f"output  {_tensor(output)}; logits = {graph.logit_scale!r} x codes",
+        f"output  {_tensor(output)}; logits = {_head(graph.head)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _head(head: Head) -> str:
+    if head.scale is not None:
+        return f"{float(head.scale)!r} x codes"
+    gain = "one gain" if len(head.gain) == 1 else f"{len(head.gain)} gains"
+    return (
+        f"{gain} from {float(min(head.gain)):.6g} to {float(max(head.gain)):.6g} x codes, plus "
+        f"offsets from {float(min(head.offset)):.6g} to {float(max(head.offset)):.6g}"
+    )
 
 
 def _row(graph: IntegerGraph, node: Node) -> tuple[str, ...]:

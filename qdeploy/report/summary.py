@@ -156,7 +156,7 @@ def _ladder(data: VerifyRecord | None, console: Console) -> None:
 
 
 def verdict(rung: RungRecord) -> str:
-    """One word for a rung that ran: exact, tolerated (float rounding at a tie), or DIFFERS."""
+    """One word for a rung that ran: exact, tolerated (ties in float32), or DIFFERS."""
     if rung.get("mismatches", 0) == 0 and rung.get("passed", True):
         return "exact"
     return "tolerated" if rung.get("passed", not rung.get("must_be_exact", True)) else "DIFFERS"

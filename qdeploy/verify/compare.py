@@ -86,14 +86,3 @@ def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
             where = tuple(int(value) for value in position)
             found.append(Mismatch(name, where[0], where[1:], int(left[where]), int(right[where])))
     return Comparison(frames, len(names), codes, mismatches, tuple(found))
-
-
-def class_mismatches(expected: npt.NDArray[np.integer], actual: npt.NDArray[np.integer]) -> int:
-    """Predicted classes that differ, except where the expected top logits are equal.
-
-    Args:
-        expected, actual: logits (frames, classes): one class per frame; or (frames, classes, H,
-            W): one per pixel.
-    """
-    chosen = np.take_along_axis(expected, actual.argmax(axis=1, keepdims=True), axis=1)
-    return int((chosen != expected.max(axis=1, keepdims=True)).sum())

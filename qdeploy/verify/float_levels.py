@@ -1,9 +1,8 @@
-"""The float levels against the integer graph: codes at every boundary, and their distance to a tie.
+"""The float levels against the integer graph: codes at every boundary, logits and classes.
 
 Torch and the qonnx executor compute in float32; where a value lies within float rounding of the
-edge between two codes they may give the other code. `differences` finds each differing code and its
-exact distance from the edge, in steps of the output code. A code that differs because an input of
-its frame differed already is marked as inherited: its distance would say nothing.
+edge between two codes they may give the other code. Exact arithmetic on the file decides who is
+right (`judge.py`): not the number of differences counts, but that each one is a tie.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
-from qdeploy.ir.reference import evaluate, run_reference
+from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import execute
 from qdeploy.lowering.canonical.import_qonnx import canonical
-from qdeploy.lowering.integers.builder import Lowered
-from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
-from qdeploy.lowering.integers.thresholds import tie_distance
-from qdeploy.verify.compare import class_mismatches, compare
+from qdeploy.lowering.integers.lower import lower_model
+from qdeploy.verify.compare import Mismatch, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.judge import Verdict, judge
 from qdeploy.verify.results import RungResult
 
 # Differing codes listed one by one in verify.json.
@@ -34,28 +33,20 @@ LISTED = 1000
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One code that differs.
+class FloatLevel:
+    """What an engine that computes in float gives for a batch of frames.
 
     Args:
-        boundary: the tensor's name.
-        index: (frame, channel, ...) in the tensor.
-        expected, found: codes of the integer graph and of the other level.
-        distance: exact distance of the value from the nearest edge, in output codes; None where
-            there is no edge (logits) or the difference is inherited.
-        inherited: an earlier boundary of the same frame differs already.
+        codes: at every boundary; the logits rounded to the integers they stand for.
+        logits: as they come, None where the engine gives none.
     """
 
-    boundary: str
-    index: tuple[int, ...]
-    expected: int
-    found: int
-    distance: Fraction | None
-    inherited: bool
+    codes: dict[str, IntArray]
+    logits: npt.NDArray[np.floating] | None
 
 
-def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
-    """Codes at every boundary of a QONNX file in the official executor.
+def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
+    """A QONNX file in the official executor.
 
     Args:
         path: the file the graph was lowered from.
@@ -71,122 +62,106 @@ def qonnx_codes(path: Path, graph: IntegerGraph, codes: IntArray) -> dict[str, I
         for name in graph.boundaries()
         if not isinstance(graph.producer(name), ArgMax)
     }
-    return codes_at_boundaries(graph, found, codes)
-
-
-def differences(
-    lowered: Lowered,
-    codes: IntArray,
-    found: Mapping[str, IntArray],
-    expected: Mapping[str, IntArray] | None = None,
-) -> list[Difference]:
-    """Every code of another level that differs from the integer graph.
-
-    Args:
-        lowered: the integer graph with its exact maps.
-        codes: input codes (N, *shape).
-        found: the other level's codes by boundary.
-        expected: the integer graph's, computed by the reference when None.
-    """
-    graph = lowered.graph
-    expected = run_reference(graph, codes) if expected is None else expected
-    result: list[Difference] = []
-    tainted: set[int] = set()
-    for name in graph.boundaries():
-        if name not in found:
-            continue
-        places = np.argwhere(found[name] != expected[name])
-        for place in places:
-            index = tuple(int(i) for i in place)
-            inherited = index[0] in tainted
-            distance = None
-            if not inherited and name in lowered.affine:
-                distance = threshold_distance(lowered, name, codes, index)
-            result.append(
-                Difference(
-                    name,
-                    index,
-                    int(expected[name][index]),
-                    int(found[name][index]),
-                    distance,
-                    inherited,
-                )
-            )
-        tainted |= {int(place[0]) for place in places}
-    return result
+    return float_level(graph, found, codes)
 
 
 def float_result(
-    name: str, inputs: LadderInputs, reference: Reference, actual: Reference
+    name: str, inputs: LadderInputs, reference: Reference, level: FloatLevel
 ) -> RungResult:
-    """The result of a level that computes in float: every differing code with its distance.
+    """The result of a level that computes in float; exact arithmetic decides where it differs.
 
     Args:
         name: of the rung.
-        reference, actual: codes at every boundary; `actual` may have fewer frames.
+        reference: codes at every boundary; `level` may have fewer frames.
     """
-    graph = inputs.graph
+    graph, actual = inputs.graph, dict(level.codes)
     argmax = isinstance(graph.producer(graph.output), ArgMax)
     count = len(next(iter(actual.values())))
     expected = {key: codes[:count] for key, codes in reference.items()}
+    # The ties of the integer graph to the file are no part of it: lowering finds them.
+    model = canonical(inputs.folder / QONNX_FILE, probe=False)
+    lowered = lower_model(model, argmax=argmax)
+    verdict = judge(lowered, model, inputs.frames[:count], expected, actual, level.logits)
+    if verdict.logits is not None:
+        actual[graph.logits] = verdict.logits
     total = compare(graph.boundaries(), expected, actual)
-    details: dict[str, Any] = {}
-    origins = 0
-    if total.mismatches:
-        # The exact maps to the thresholds are no part of the integer graph: lowering finds them.
-        lowered = lower_with_affine(inputs.folder / QONNX_FILE, argmax=argmax)
-        found = differences(lowered, inputs.frames[:count], actual, expected)
-        details["differences"] = [_plain(difference) for difference in found[:LISTED]]
-        origins = sum(not one.inherited for one in found)
     flips = 0
-    if not argmax:
-        flips = class_mismatches(expected[graph.output], actual[graph.output])
+    if level.logits is not None:
+        flips = _other_classes(graph, expected[graph.logits], level.logits)
     return RungResult(
         name,
         frames=total.frames,
         boundaries=total.boundaries,
         codes=total.codes,
         mismatches=total.mismatches,
-        origins=origins,
+        origins=len(verdict.differences),
+        wrong=verdict.wrong,
         must_be_exact=all_scales_are_powers_of_two(graph),
         class_mismatches=flips,
-        note=total.first.sentence() if total.first else "",
-        details=details,
+        note=_sentence(verdict, total.first),
+        details=_details(verdict),
     )
 
 
-def _plain(difference: Difference) -> dict[str, Any]:
-    """A difference as `verify.json` holds it; the distance in steps of the output code."""
-    distance = difference.distance
-    return {
-        "boundary": difference.boundary,
-        "index": list(difference.index),
-        "expected": difference.expected,
-        "found": difference.found,
-        "distance_lsb": None if distance is None else float(distance),
-        "inherited": difference.inherited,
-    }
+def _other_classes(
+    graph: IntegerGraph, integers: IntArray, logits: npt.NDArray[np.floating]
+) -> int:
+    """Frames, or pixels, whose class is another one than that of the exact logits."""
+    values = graph.head.values(integers)
+    chosen = logits.reshape(values.shape).argmax(axis=1)
+    exact = graph.head.classes(integers)
+    own, best = (
+        np.take_along_axis(values, np.expand_dims(one, 1), axis=1) for one in (chosen, exact)
+    )
+    return int((own < best).sum())
 
 
-def threshold_distance(
-    lowered: Lowered, boundary: str, codes: IntArray, index: tuple[int, ...]
-) -> Fraction:
-    """Exact distance of a value from the nearest edge between two codes, in output codes.
+def _sentence(verdict: Verdict, first: Mismatch | None) -> str:
+    """For people: ties and how far they are, or the first code that is wrong."""
+    if verdict.wrong:
+        wrong = next((one for one in verdict.differences if not one.is_tie), None)
+        if wrong is not None:
+            judged = "agrees" if wrong.exact_agrees else "does not agree"
+            return (
+                f"`{wrong.boundary}` at {wrong.index}: {wrong.found} instead of {wrong.expected}, "
+                f"and exact arithmetic {judged} with the integers"
+            )
+        return f"{verdict.wrong_logits:,} logits are further off than float32 arithmetic can be"
+    ties = verdict.ties
+    if ties:
+        furthest = max(one.distance or 0.0 for one in ties)
+        return (
+            f"{len(ties):,} ties, at most {furthest:.2g} steps from an edge between two codes: "
+            "exact arithmetic agrees with the integers, float32 rounds the other way"
+        )
+    return first.sentence() if first else ""
 
-    Args:
-        lowered: the integer graph with its exact maps.
-        boundary: the output of a Threshold.
-        codes: input codes (N, *shape).
-        index: (frame, channel, ...) in the boundary's tensor.
-    """
-    node, source = lowered.graph.producer(boundary), lowered.affine.get(boundary)
-    if node is None or source is None:
-        raise InternalError(f"{boundary} is not the output of a threshold")
-    frame = np.asarray(codes)[index[0] : index[0] + 1]
-    tensors = run_reference(lowered.graph, frame, accumulators=True)
-    acc = int(tensors[node.inputs[0]][(0, *index[1:])])
-    channel = index[1]
-    return tie_distance(source.gain[channel] * acc + source.offset[channel], source.quantizer)
+
+def _details(verdict: Verdict) -> dict[str, Any]:
+    """As `verify.json` holds it; distances and bounds in steps of the output code."""
+    details: dict[str, Any] = {}
+    if verdict.differences:
+        ties = verdict.ties
+        details = {
+            "judge": "exact arithmetic on the file, from the engine's own codes before each layer",
+            "ties": len(ties),
+            "furthest_tie_lsb": max((one.distance or 0.0 for one in ties), default=0.0),
+            "differences": [
+                {
+                    "boundary": one.boundary,
+                    "index": list(one.index),
+                    "expected": one.expected,
+                    "found": one.found,
+                    "distance_lsb": one.distance,
+                    "bound_lsb": one.bound,
+                    "exact_agrees": one.exact_agrees,
+                }
+                for one in sorted(verdict.differences, key=lambda one: one.is_tie)[:LISTED]
+            ],
+        }
+    if verdict.logits is not None:
+        details["worst_logit_of_bound"] = verdict.worst_logit
+    return details
 
 
 def all_scales_are_powers_of_two(graph: IntegerGraph) -> bool:
@@ -200,10 +175,15 @@ def _power_of_two(scale: Fraction) -> bool:
     return scale > 0 and (scale.numerator * scale.denominator).bit_count() == 1
 
 
-def codes_at_boundaries(
+def float_level(
     graph: IntegerGraph, values: Mapping[str, np.ndarray], codes: IntArray
-) -> dict[str, IntArray]:
-    """Integers at every boundary; what has no float value or no single scale is computed."""
+) -> FloatLevel:
+    """Integers at every boundary of float values; what has no value or no single scale is computed.
+
+    Args:
+        values: boundary -> float values.
+        codes: input codes (N, *shape).
+    """
     result = {graph.input: np.asarray(codes).astype(np.int64)}
 
     def computed(name: str) -> IntArray:
@@ -216,7 +196,9 @@ def codes_at_boundaries(
 
     for name in graph.boundaries():
         tensor = graph.tensors[name]
-        if name in values and tensor.scale is not None:
+        if name in values and name == graph.logits:
+            result[name] = _logit_integers(graph, values[name].reshape(-1, *tensor.shape))
+        elif name in values and tensor.scale is not None:
             steps = np.rint(values[name].astype(np.float64) / scale_of(tensor)).astype(np.int64)
             # What is averaged over all pixels keeps axes of one pixel in the file.
             result[name] = steps.reshape(len(steps), *tensor.shape)
@@ -224,7 +206,22 @@ def codes_at_boundaries(
             raise InternalError(f"no module or tensor gives the codes of {name}")
         else:
             computed(name)
-    return {name: result[name] for name in graph.boundaries()}
+    logits = values.get(graph.logits)
+    return FloatLevel(
+        {name: result[name] for name in graph.boundaries()},
+        None if logits is None else logits.reshape(-1, *graph.tensors[graph.logits].shape),
+    )
+
+
+def _logit_integers(graph: IntegerGraph, logits: np.ndarray) -> IntArray:
+    """The integers nearest to what float logits stand for."""
+    shape = [1, -1, *([1] * (logits.ndim - 2))]
+    gain, offset = (
+        np.array([float(value) for value in values]).reshape(shape)
+        for values in (graph.head.gain, graph.head.offset)
+    )
+    steps = (logits.astype(np.float64) - offset) / np.where(gain == 0, 1, gain)
+    return np.rint(steps).astype(np.int64)
 
 
 def scale_of(tensor: Tensor) -> float:

@@ -11,9 +11,6 @@ from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import VERIFY_FILE
 
-# Where a scale is no power of two, float rounding at a tie may flip one code in this many.
-CODES_PER_FLIP = 1_000_000
-
 
 @dataclass(frozen=True)
 class RungResult:
@@ -22,7 +19,8 @@ class RungResult:
     Args:
         name: torch, qonnx, int, dataflow, rtl, netlist.
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
-        origins: of the mismatches, those that no earlier one in their frame explains.
+        origins: codes that a layer gives otherwise from the level's own codes before it.
+        wrong: of these and of the logits, those that no float rounding explains.
         must_be_exact: whether any mismatch is a failure.
         class_mismatches: frames, or pixels, with another predicted class.
         skipped: why the rung did not run, None when it did.
@@ -36,6 +34,7 @@ class RungResult:
     codes: int = 0
     mismatches: int = 0
     origins: int = 0
+    wrong: int = 0
     must_be_exact: bool = True
     class_mismatches: int = 0
     skipped: str | None = None
@@ -47,9 +46,7 @@ class RungResult:
         """Whether the rung holds what it promises; a skipped rung promises nothing."""
         if self.skipped is not None:
             return True
-        if self.must_be_exact:
-            return self.mismatches == 0
-        return self.origins * CODES_PER_FLIP <= self.codes and self.class_mismatches == 0
+        return self.wrong == 0 and (self.mismatches == 0 or not self.must_be_exact)
 
     def record(self) -> dict[str, Any]:
         """As in `verify.json`: empty fields left out."""

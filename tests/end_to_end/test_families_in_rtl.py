@@ -20,7 +20,7 @@ from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_fi
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.sim.design import simulate_design
-from qdeploy.verify.rungs.torch import torch_codes
+from qdeploy.verify.rungs.torch import torch_level
 
 FRAMES = 3
 
@@ -32,7 +32,7 @@ def exported(network: nn.Module, path: Path, argmax: bool) -> tuple[IntegerGraph
     graph = lower(path, argmax=argmax)
     codes = pattern_frames(shape, FRAMES, seed=1).numpy().astype(np.int64)
     expected = run_reference(graph, codes)
-    actual = torch_codes(deployed_network(network, path), graph, codes)
+    actual = torch_level(deployed_network(network, path), graph, codes).codes
     for name in graph.boundaries():
         np.testing.assert_array_equal(actual[name], expected[name], err_msg=name)
     return graph, codes

@@ -26,6 +26,7 @@ from same_graph import assert_same_graph
 from qdeploy.errors import PassError, UserError
 from qdeploy.ir import file as graph_file
 from qdeploy.ir.file import METADATA_KEY, read_graph, write_graph
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import IntegerGraph, Threshold
 from qdeploy.ir.structure import KINDS
 from qdeploy.lowering.integers.lower import lower_with_affine
@@ -100,7 +101,10 @@ def test_scales_names_and_the_scale_of_the_logits_come_back(tmp_path: Path) -> N
     graph.tensors[name] = replace(graph.tensors[name], scale=Fraction(-3, 7 * 2**200))
     last = graph.output
     graph.tensors[last] = replace(graph.tensors[last], scale=None)
-    comes_back(replace(graph, name='größe → "1"\n', logit_scale=0.1 + 0.2), tmp_path)
+    comes_back(
+        replace(graph, name='größe → "1"\n', head=Head((Fraction(1, 3),), (Fraction(5, 7),))),
+        tmp_path,
+    )
 
 
 def test_a_graph_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
@@ -217,7 +221,7 @@ def array(**values: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
         (lambda header, envelope: header.pop("conv0.conv.weights"), "bytes are there|are there"),
         (graph(more=1), "unknown key 'more'"),
         (graph(nodes={}), "nodes: not a list"),
-        (graph(logit_scale=1), "not a finite float"),
+        (graph(head={"gain": [1], "offset": []}), "not a fraction"),
         (graph(input="nowhere"), "`nowhere` is no tensor"),
         (graph(output="nowhere"), "nothing makes the output"),
         (node(0, kind="Pool"), "unknown kind 'Pool'"),

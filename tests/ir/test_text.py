@@ -10,6 +10,7 @@ import pytest
 from random_graphs import small_convnet, small_mlp, small_mobilenet, small_resnet
 
 from qdeploy.ir.file import read_graph, write_graph
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import (
     Add,
     Bias,
@@ -59,7 +60,7 @@ def tiny() -> IntegerGraph:
         Tensor("logits", (3,), IntType(5, True), -10, 9),
     ]
     table = {tensor.name: tensor for tensor in tensors}
-    return IntegerGraph("tiny", "input", "logits", tuple(nodes), table, 0.125)
+    return IntegerGraph("tiny", "input", "logits", tuple(nodes), table, Head((Fraction(1, 8),)))
 
 
 def test_a_small_graph_reads_as_written_by_hand() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from torch import nn
 
 from qdeploy.codegen.onnx.model import emit_onnx
@@ -25,8 +26,8 @@ from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_file
 from qdeploy.lowering.from_torch.trial import lower_untrained
 from qdeploy.lowering.integers.lower import lower, lower_with_affine
-from qdeploy.verify.float_levels import differences, qonnx_codes
-from qdeploy.verify.rungs.torch import torch_codes
+from qdeploy.verify.float_levels import qonnx_level
+from qdeploy.verify.rungs.torch import torch_level
 from tests.support.branching_networks import BranchingNetwork, ResidualDense, Segmentation
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
@@ -85,12 +86,12 @@ def test_every_level_gives_the_same_codes_at_every_boundary(
     expected = run_reference(graph, codes)
     assert len(np.unique(expected["logits"])) > 4
     assert sum(len(np.unique(values)) > 2 for values in expected.values()) > len(expected) / 2
-    exact = [name for name in graph.boundaries() if name != "logits"]
-    for found in (
-        torch_codes(deployed_network(network, path), graph, codes),
-        qonnx_codes(path, graph, codes),
+    for level in (
+        torch_level(deployed_network(network, path), graph, codes),
+        qonnx_level(path, graph, codes),
     ):
-        assert differences(lowered, codes, {name: found[name] for name in exact}, expected) == []
+        verdict = judged(path, codes, level)
+        assert (verdict.differences, verdict.wrong) == ([], 0)
     emit_onnx(graph, tmp_path / "net.int.onnx", taps=True)
     for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(tmp_path / "net.int.onnx", level=level).run(codes)
@@ -170,7 +171,7 @@ def test_logits_and_the_largest_one_are_given_for_every_pixel(layers: Any, tmp_p
         assert np.array_equal(simulated["class"], found["class"]), level
     wide = next(node for node in graph.nodes if node.layer == "wide")
     assert isinstance(wide, Conv) and wide.pads == (2, 3, 3, 2) and wide.dilation == (1, 2)
-    assert np.array_equal(torch_codes(network, graph, codes)["class"], found["class"])
+    assert np.array_equal(torch_level(network, graph, codes).codes["class"], found["class"])
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

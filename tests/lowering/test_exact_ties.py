@@ -12,7 +12,7 @@ from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import OPTIMIZATION_LEVELS, IntSimulator
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.verify.float_levels import qonnx_codes
+from qdeploy.verify.float_levels import qonnx_level
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]
@@ -46,7 +46,7 @@ def test_every_tie_falls_as_in_the_official_executor(
     graph = lower(path)
     codes = np.random.default_rng(1).integers(0, 256, (400, 3)).astype(np.uint8)
     expected = run_reference(graph, codes)
-    found = qonnx_codes(path, graph, codes)
+    found = qonnx_level(path, graph, codes).codes
     assert np.array_equal(found["logits"], expected["logits"])
     emit_onnx(graph, tmp_path / "int.onnx")
     for level in OPTIMIZATION_LEVELS:

@@ -18,7 +18,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Conv, Dense, GlobalSum, IntegerGraph, MaxPool
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower
-from qdeploy.verify.float_levels import qonnx_codes
+from qdeploy.verify.float_levels import qonnx_level
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]
@@ -54,7 +54,7 @@ def agree(path: Path, folder: Path) -> IntegerGraph:
     codes = np.random.default_rng(0).integers(0, 256, (12, *shape)).astype(np.uint8)
     expected = run_reference(graph, codes)
     assert len(np.unique(expected[graph.output])) > 1
-    found = qonnx_codes(path, graph, codes)
+    found = qonnx_level(path, graph, codes).codes
     assert [name for name in expected if not np.array_equal(found[name], expected[name])] == []
     emit_onnx(graph, folder / "int.onnx", taps=True)
     for level in OPTIMIZATION_LEVELS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from judged import judged
 from random_qonnx import QonnxMaker
 from same_graph import assert_same_graph
 
@@ -25,10 +26,8 @@ from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_with_affine
 from qdeploy.sim.design import simulate_design
 from qdeploy.verify.compare import compare
-from qdeploy.verify.float_levels import Difference, differences, qonnx_codes
+from qdeploy.verify.float_levels import qonnx_level
 
-# A float level may only part from the integers this near to the edge between two codes.
-ROUNDING_LSB = 1e-3
 # Frames per second at 100 MHz, from units that do one thing per cycle to unrolled ones.
 RATES = (3e3, 2e4, 1.5e5)
 # What the wrapper of a layer says where it holds one of these.
@@ -72,8 +71,8 @@ def check(
     codes = random.integers(source.dtype.lo, source.dtype.hi + 1, (frames, *source.shape))
     codes[0], codes[-1] = source.dtype.hi, source.dtype.lo
     exact, names = run_reference(graph, codes), graph.boundaries()
-    for difference in differences(lowered, codes, qonnx_codes(path, graph, codes), exact):
-        assert _is_rounding(difference, lowered), difference
+    verdict = judged(path, codes, qonnx_level(path, graph, codes), argmax=argmax)
+    assert verdict.wrong == 0, verdict
     emit_onnx(graph, work / "int.onnx", taps=True)
     for level in ("disable", "all"):
         found = IntSimulator(work / "int.onnx", level=level).run(codes)
@@ -98,15 +97,6 @@ def _through_a_file(graph: IntegerGraph, path: Path) -> IntegerGraph:
     write_graph(found, path)
     assert path.read_bytes() == first
     return found
-
-
-def _is_rounding(difference: Difference, lowered: Lowered) -> bool:
-    """Whether float32, or the last bias as an integer, explains a code of the QONNX executor."""
-    if difference.inherited:
-        return True
-    if difference.boundary == "logits" and lowered.notes:
-        return abs(difference.expected - difference.found) <= 1
-    return difference.distance is not None and difference.distance < ROUNDING_LSB
 
 
 def _compile(graph: IntegerGraph, folder: Path, fps: float) -> Compiled:

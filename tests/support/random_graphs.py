@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
@@ -188,7 +189,9 @@ class GraphMaker:
         return self
 
     def graph(self, name: str = "toy") -> IntegerGraph:
-        return IntegerGraph(name, "x", self.now.name, tuple(self.nodes), self.tensors, 0.5)
+        return IntegerGraph(
+            name, "x", self.now.name, tuple(self.nodes), self.tensors, Head((Fraction(1, 2),))
+        )
 
     def frames(self, count: int) -> np.ndarray:
         """Random input codes, the extremes first."""

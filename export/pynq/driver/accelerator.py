@@ -11,12 +11,14 @@ frames the batch has and marks only the last one's end, which is where a simple-
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import bundle as bundles
+from .head import Head
 from .layout import Layout
 
 # Registers of the shell, see rtl/qd_shell_regs.v.
@@ -63,6 +65,11 @@ class Accelerator:
         self.root = Path(__file__).resolve().parent.parent
         self.bundle: dict[str, Any] = bundles.load(self.root)
         self.layout = Layout(self.bundle)
+        output = self.bundle["output"]
+        self._head = Head(
+            tuple(Fraction(value) for value in output["gain"]),
+            tuple(Fraction(value) for value in output["offset"]),
+        )
         self.timeout_s = timeout_s
         self._buffers: list[Any] = []
         path = Path(bitfile) if bitfile else self.root / self.bundle["bitfile"]
@@ -91,26 +98,28 @@ class Accelerator:
 
     # ---- results -----------------------------------------------------------------------------
 
-    def infer(self, batch: np.ndarray) -> np.ndarray:
-        """Raw frames -> what the network puts out.
+    def infer(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
+        """Frames -> what the network puts out.
 
         Args:
-            batch: (N, C, H, W) uint8, or one frame (C, H, W).
+            batch: (N, C, H, W) integers in the range that `bundle.json` names, or one frame
+                (C, H, W).
+            from_float: real numbers instead; they are divided by the input's step and rounded.
 
         Returns:
-            Logits (N, classes) float64, which are integers times the network's one scale; where the
-            hardware itself takes the largest, classes (N,) int64. From a network that decides for
-            every pixel (N, H', W', classes) and (N, H', W').
+            Logits (N, classes) float64: gain * integer + offset, the network's own numbers; where
+            the hardware itself takes the largest, classes (N,) int64. From a network that decides
+            for every pixel (N, H', W', classes) and (N, H', W').
         """
-        values = self.infer_codes(batch)
+        values = self.infer_codes(batch, from_float)
         if self.bundle["output"]["kind"] == "class":
             return values[..., 0]
-        return values * float(self.bundle["output"]["scale"])
+        return self._head.values(values, axis=values.ndim - 1)
 
-    def infer_codes(self, batch: np.ndarray) -> np.ndarray:
+    def infer_codes(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """Raw frames -> integers as they leave the hardware, int64: (N, elements), or
         (N, H', W', channels) from a network that decides for every pixel."""
-        batch = self.layout.check(batch)
+        batch = self.layout.check(batch, from_float)
         started = time.perf_counter()
         parts = []
         moving, cycles = 0.0, 0
@@ -132,13 +141,13 @@ class Accelerator:
             return np.zeros((0, *self.layout.out_shape), dtype=np.int64)
         return np.concatenate(parts)
 
-    def classify(self, batch: np.ndarray) -> np.ndarray:
+    def classify(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """Raw frames -> class numbers, int64: (N,), or (N, H', W') from a network that decides for
-        every pixel; the lowest number on a tie."""
-        values = self.infer_codes(batch)
+        every pixel. Exact logits are compared; the lowest number wins a tie."""
+        values = self.infer_codes(batch, from_float)
         if self.bundle["output"]["kind"] == "class":
             return values[..., 0]
-        return values.argmax(axis=-1)
+        return self._head.classes(values, axis=values.ndim - 1)
 
     def names(self, classes: np.ndarray) -> list[Any]:
         """Names of class numbers; nested lists for maps of them."""
@@ -188,7 +197,8 @@ class Accelerator:
         """
         generator = np.random.default_rng(0)
         shape = (frames, *self.layout.data_shape)
-        batch = generator.integers(0, 256, size=shape, dtype=np.uint8)
+        low, high = self.layout.raw_range
+        batch = generator.integers(low, high + 1, size=shape, dtype=np.int16)
         runs = []
         for _ in range(repeat):
             self.infer_codes(batch)

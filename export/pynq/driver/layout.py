@@ -1,9 +1,13 @@
-"""Raw data into DMA beats and beats into results: numpy only, no board needed.
+"""Input values into DMA beats and beats into results: numpy only, no board needed.
 
-A frame of uint8 values (C, H, W) becomes codes (value >> shift), in the stream's order (H, W, C),
-packed into the core's beats, each padded with zero bytes to the DMA's beat. A result's beats lose
-their padding and become integers, in the shape of the stream: (elements,), or (H', W', channels)
-for a network that decides for every pixel.
+    raw integers   code = raw >> shift                 shift 0 unless the network sees fewer bits of
+                                                       a byte than eight
+    real numbers   code = round(value / scale), halves to even
+
+Codes are clipped to the legal ones and travel in the stream's order (H, W, C), packed into the
+core's beats, each padded with zero bytes to the DMA's beat. A result's beats lose their padding and
+become integers, in the shape of the stream: (elements,), or (H', W', channels) for a network that
+decides for every pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from .packing import pack, unpack
 
 
 class Layout:
-    """Shapes and widths of one accelerator's streams, from its bundle."""
+    """Shapes, widths and meaning of one accelerator's streams, from its bundle."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         self._in = bundle["input"]
@@ -25,17 +29,26 @@ class Layout:
         self.out_shape = tuple(self._out["stream_shape"])
         self.in_frame_bytes = self._in["beats"] * self._in["dma_bytes_per_beat"]
         self.out_frame_bytes = self._out["beats"] * self._out["dma_bytes_per_beat"]
+        self.raw_range = tuple(self._in["raw_range"])
 
-    def check(self, batch: np.ndarray) -> np.ndarray:
-        """A batch of raw values, or one frame made a batch of one.
+    def check(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
+        """A batch of raw integers, or one frame made a batch of one.
+
+        Args:
+            from_float: the values are real numbers, and become raw integers here.
 
         Raises:
-            TypeError: when it is not uint8.
-            ValueError: when its shape is not (N, C, H, W) of this network.
+            TypeError: when raw values are no integers, or real ones no numbers.
+            ValueError: when the shape is not (N, C, H, W) of this network, a raw value is out of
+                range, a real one is not finite, or the network's step is not known.
         """
         batch = np.asarray(batch)
-        if batch.dtype != np.uint8:
-            raise TypeError(f"the input must be raw uint8 values, not {batch.dtype}")
+        if from_float:
+            batch = self._from_float(batch)
+        if not np.issubdtype(batch.dtype, np.integer):
+            raise TypeError(
+                f"the input must be integers, not {batch.dtype}; real numbers need from_float=True"
+            )
         if batch.shape == self.data_shape:
             batch = batch[np.newaxis]
         if batch.shape[1:] != self.data_shape:
@@ -43,17 +56,35 @@ class Layout:
                 f"the input must have shape (N, {', '.join(map(str, self.data_shape))}),"
                 f" not {batch.shape}"
             )
+        low, high = self.raw_range
+        if batch.size and (int(batch.min()) < low or int(batch.max()) > high):
+            raise ValueError(
+                f"input values must be from {low} to {high}, not {batch.min()} to {batch.max()};"
+                " scale them first, or give real numbers with from_float=True"
+            )
         return batch
+
+    def _from_float(self, batch: np.ndarray) -> np.ndarray:
+        scale = self._in["scale"]
+        if scale is None:
+            raise ValueError("what one step of the input means is not known; give integers")
+        values = np.asarray(batch, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("the input has values that are not finite numbers")
+        low, high = self._in["range"]
+        codes = np.clip(np.rint(values / scale), low, high).astype(np.int64)
+        return codes << self._in["shift"]
 
     def codes(self, batch: np.ndarray) -> np.ndarray:
         """Raw values (N, C, H, W) -> input codes in stream order (N, elements)."""
-        codes = batch >> np.uint8(self._in["shift"])
+        low, high = self._in["range"]
+        codes = np.clip(batch >> self._in["shift"], low, high)
         if codes.ndim == 4:
             codes = codes.transpose(0, 2, 3, 1)
         return codes.reshape(len(batch), -1)
 
     def to_beats(self, batch: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N, bytes per frame; uint8) with the DMA's beats of a batch."""
+        """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a batch."""
         beats = pack(self.codes(batch).reshape(-1), self._in["bits"], self._in["per_beat"])
         view = out.reshape(len(batch) * self._in["beats"], self._in["dma_bytes_per_beat"])
         used = beats.shape[1]
@@ -62,7 +93,7 @@ class Layout:
             view[:, used:] = 0
 
     def from_beats(self, data: np.ndarray) -> np.ndarray:
-        """The DMA's beats (N, bytes per frame; uint8) -> integers (N, *out_shape), int64."""
+        """The DMA's beats (N, bytes of a frame; uint8) -> integers (N, *out_shape), int64."""
         count = len(data)
         used = (self._out["bits"] * self._out["per_beat"] + 7) // 8
         beats = data.reshape(count * self._out["beats"], self._out["dma_bytes_per_beat"])

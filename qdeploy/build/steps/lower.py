@@ -9,7 +9,7 @@ from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import GRAPH_FILE, INT_FILE, QONNX_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.ir.file import read_graph, write_graph
-from qdeploy.lowering.integers.lower import lower
+from qdeploy.lowering.integers.lower import lower_with_affine
 
 
 class Lower(Step):
@@ -20,11 +20,13 @@ class Lower(Step):
     def run(self, state: BuildState) -> None:
         with state.observer.during("export QONNX and lower to integers") as say:
             state.source.write_qonnx(state.folder / QONNX_FILE)
-            graph = lower(state.folder / QONNX_FILE, argmax=state.options.argmax)
-            graph = dataclasses.replace(graph, name=state.source.name)
+            lowered = lower_with_affine(state.folder / QONNX_FILE, argmax=state.options.argmax)
+            graph = dataclasses.replace(lowered.graph, name=state.source.name)
             state.target.accept_graph(graph)
             write_graph(graph, state.folder / GRAPH_FILE)
             graph = read_graph(state.folder / GRAPH_FILE)
             emit_onnx(graph, state.folder / INT_FILE, taps=False)
             say(f"{len(graph.nodes)} integer nodes, {graph.weights_of():,} weights")
-        state.graph = graph
+        state.graph, state.notes = graph, lowered.notes
+        for note in lowered.notes:
+            state.observer.note(f"note: {note}")

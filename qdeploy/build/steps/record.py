@@ -44,7 +44,8 @@ class Record(Step):
                 "miou_int": state.metrics.get("mIoU"),
                 "synthesized": state.resources is not None,
                 "fifo_depths": None if state.compiled is None else depths,
-                "logit_scale": float(graph.logit_scale),
+                "logit_scale": None if graph.head.scale is None else float(graph.head.scale),
+                "notes": list(state.notes),
                 "files": {
                     name: sha256(folder / name)
                     for name in PROVEN_FILES

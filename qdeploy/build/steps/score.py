@@ -48,10 +48,10 @@ def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
         return {}
     result = IntSimulator(file).run(frames.codes)[graph.output]
     if frames.masks is not None:
-        return _of_masks(result, frames.masks, frames.void)
-    classes = result.reshape(len(result), -1)
-    if not found_in_hardware:
-        classes = classes.argmax(axis=1)
+        # On one scale integers are as good as values, and smaller.
+        logits = result if graph.head.scale is not None else graph.head.values(result)
+        return _of_masks(logits, frames.masks, frames.void)
+    classes = result if found_in_hardware else graph.head.classes(result)
     return {"accuracy": float(np.mean(classes.reshape(-1) == frames.labels))}
 
 

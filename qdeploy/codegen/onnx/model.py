@@ -54,13 +54,16 @@ from qdeploy.ir.intervals import magnitude, node_intervals
 OPSET = 17
 IR_VERSION = 10
 COMPARE_LEVELS = 3
+# Name of the output with the logits as numbers.
+VALUES = "logits.value"
 
 
 def emit_onnx(graph: IntegerGraph, path: Path, *, taps: bool = False) -> None:
     """Write the integer graph as one ONNX file, atomically.
 
     The input is uint8 or int8 (N, *shape); the output int32 logits or int64 class; with `taps`
-    every boundary is an int32 output under its own name.
+    every boundary is an int32 output under its own name. Where the logits have no single scale, a
+    second output `VALUES` has the network's own numbers in float64.
     """
     model = integer_model(graph, taps=taps)
     onnx.checker.check_model(model)
@@ -104,6 +107,8 @@ class _Emitter:
             self._emit(node)
         wanted = graph.boundaries() if taps else [graph.output]
         outputs = [self._output(graph.tensors[name]) for name in wanted]
+        if not taps and graph.logits == graph.output and graph.head.scale is None:
+            outputs.append(self._values(graph.tensors[graph.output]))
         kind = TensorProto.INT8 if source.dtype.signed else TensorProto.UINT8
         inputs = [helper.make_tensor_value_info(graph.input, kind, ["N", *source.shape])]
         body = helper.make_graph(
@@ -136,6 +141,17 @@ class _Emitter:
         kind = TensorProto.INT64 if isinstance(producer, ArgMax) else TensorProto.INT32
         self.op("Cast", self.onnx_value_of[tensor.name], output=tensor.name, to=kind)
         return helper.make_tensor_value_info(tensor.name, kind, ["N", *tensor.shape])
+
+    def _values(self, tensor: Tensor) -> onnx.ValueInfoProto:
+        """The network's own logits, gain · integer + offset in float64, as a second output."""
+        shape = [-1, *([1] * (len(tensor.shape) - 1))]
+        gain, offset = (
+            np.array([float(value) for value in values]).reshape(shape)
+            for values in (self.graph.head.gain, self.graph.head.offset)
+        )
+        integers = self.op("Cast", tensor.name, to=TensorProto.DOUBLE)
+        self.op("Add", self.op("Mul", integers, gain), offset, output=VALUES)
+        return helper.make_tensor_value_info(VALUES, TensorProto.DOUBLE, ["N", *tensor.shape])
 
     def _folded_user(self, node: Node) -> Threshold | None:
         users = self.graph.consumers(node.output)

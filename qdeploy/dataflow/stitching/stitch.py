@@ -125,6 +125,7 @@ class _Stitcher:
             files: generated, name to text.
         """
         sources = sorted([*(n for n in files if n.endswith(".v")), *self.libraries()])
+        scale = self.graph.head.scale
         return Design(
             name=self.graph.name,
             top=self.top,
@@ -138,7 +139,7 @@ class _Stitcher:
             taps=[stream for _, stream in self.taps],
             fifos=self.fifos,
             layers=self._layers(),
-            logit_scale=float(self.graph.logit_scale),
+            logit_scale=None if scale is None else float(scale),
             streams=self.wiring.connections(self.watched),
         )
 

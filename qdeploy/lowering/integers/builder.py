@@ -11,6 +11,7 @@ import numpy as np
 from onnx import NodeProto
 
 from qdeploy.errors import PassError
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntegerGraph, IntType, Node, Tensor
 from qdeploy.ir.intervals import Intervals
 from qdeploy.ir.rules import check_graph
@@ -44,7 +45,7 @@ class Lowered:
         affine: for each Threshold's output, the exact map and quantizer its table was made from.
         intervals: for each accumulator, the exact interval per channel.
         sources: for each boundary and the input, the tensor of the QONNX file with the same values.
-        notes: one sentence for each value that was rounded.
+        notes: what a user should know of the integers, in sentences.
     """
 
     graph: IntegerGraph
@@ -160,6 +161,23 @@ class Builder:
             self.tensors[name], lo=lo, hi=hi, dtype=IntType.holding(lo, hi)
         )
 
+    def scale_weights(self, name: str, factor: int) -> None:
+        """Multiply the weights of the Conv or Dense that makes `name`, which nothing reads yet.
+
+        Args:
+            factor: positive; maps behind `name` become `factor` times as fine.
+        """
+        node = self.producer(name)
+        if not isinstance(node, Conv | Dense) or not self.can_negate(name):
+            raise PassError("only the sums of a convolution or a fully connected layer are scaled")
+        self.nodes[self.nodes.index(node)] = replace(node, weights=node.weights * factor)
+        interval = self.intervals[name].times(factor)
+        lo, hi = interval.bounds
+        self.intervals[name] = interval
+        self.tensors[name] = replace(
+            self.tensors[name], lo=lo, hi=hi, dtype=IntType.holding(lo, hi), scale=None
+        )
+
     def is_read(self, name: str) -> bool:
         """Whether a node reads a tensor already."""
         return any(name in node.inputs for node in self.nodes)
@@ -168,10 +186,10 @@ class Builder:
         """A unique name for a node."""
         return unique(f"{layer}.{kind}", {node.name for node in self.nodes})
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a tensor another name everywhere."""
+    def rename(self, old: str, new: str) -> str:
+        """Give a tensor another name everywhere; returns that name."""
         if old == new:
-            return
+            return new
         tables: tuple[dict[str, Any], ...] = (
             self.tensors,
             self.sources,
@@ -191,8 +209,9 @@ class Builder:
             )
             for node in self.nodes
         ]
+        return new
 
-    def finish(self, name: str, output: str, scale: float) -> Lowered:
+    def finish(self, name: str, output: str, head: Head) -> Lowered:
         """The finished graph.
 
         Raises:
@@ -202,7 +221,7 @@ class Builder:
         unread = [node.name for node in self.nodes if node.output not in read]
         if unread:
             raise PassError(f"nothing reads the results of {', '.join(unread)}")
-        graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, scale)
+        graph = IntegerGraph(name, "input", output, tuple(self.nodes), self.tensors, head)
         check_graph(graph)
         wanted = {graph.input, *graph.boundaries()}
         sources = {key: value for key, value in self.sources.items() if key in wanted}

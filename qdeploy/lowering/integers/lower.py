@@ -108,9 +108,10 @@ class _Lowering:
                 do=f"build the network from {ACCEPTED}",
             )
         source = self.model.graph.output[0].name
-        scale = lower_logits(self.builder, last, value, source)
-        output = lower_argmax(self.builder, last, source) if argmax else "logits"
-        return self.builder.finish(name, output, scale)
+        head, output = lower_logits(self.builder, last, value, source), "logits"
+        if argmax:
+            output, head = lower_argmax(self.builder, last, head, source)
+        return self.builder.finish(name, output, head)
 
     def _operands(self, node: NodeProto) -> list[Value]:
         return [self.values[item] for item in node.input if item]

@@ -13,6 +13,7 @@ import hashlib
 import shutil
 import string
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,21 @@ import numpy as np
 import numpy.typing as npt
 
 import qdeploy
-from qdeploy import design as design_room
 from qdeploy import provenance
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
 from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
+from qdeploy.design import packing
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack
 from qdeploy.devices.boards import Board
 from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
+from qdeploy.ir import head
+from qdeploy.ir.head import Head
+from qdeploy.ir.integer_graph import Tensor
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
+from qdeploy.targets.pynq.tcl import tcl_word
 
 BUNDLE_FORMAT = 1
 BITFILE = "bitstream/accelerator.bit"
@@ -47,6 +52,8 @@ def make_package(
     golden_inputs: npt.NDArray[np.uint8],
     golden_outputs: npt.NDArray[np.int64],
     *,
+    network_input: Tensor | None = None,
+    meaning: Head | None = None,
     classes: Sequence[str] = (),
     input_bits: int | None = None,
     cycles_per_frame: int | None = None,
@@ -58,6 +65,9 @@ def make_package(
         golden_inputs: raw values (N, C, H, W) or (N, F), uint8.
         golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
             map (N, channels, H', W').
+        network_input: its step and the codes that are legal; every code of the
+            stream, of unknown step, when None.
+        meaning: what the output's integers mean; the design's one scale when None.
         classes: names of the classes; numbers when empty.
         input_bits: input code = raw value >> (8 - input_bits); those of the stream when None.
         cycles_per_frame: measured cycles between frames, the design's expectation when None.
@@ -93,12 +103,12 @@ def make_package(
                 **_stream(design.input),
                 "data_shape": list(golden_inputs.shape[1:]),
                 "order": "row-major (H, W, C)",
-                "shift": shift,
+                **_input_values(design.input, network_input, shift),
             },
             "output": {
                 **_stream(design.output),
                 "kind": _kind(design, classes),
-                "scale": design.logit_scale,
+                **_head(meaning or Head((Fraction(design.logit_scale or 1),))),
             },
             "classes": list(classes) or [str(k) for k in range(_class_count(design))],
             "cycles_per_frame": cycles_per_frame or design.cycles_per_frame,
@@ -186,25 +196,26 @@ def _copy_static(root: Path) -> None:
     driver.mkdir()
     for name in _DRIVER:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
-    # One packing for simulation and board: the driver gets a copy of the file itself.
-    packing = Path(str(design_room.__path__[0])) / "packing.py"
-    shutil.copyfile(packing, driver / "packing.py")
+    # One packing and one meaning of the integers for simulation and board: the driver gets copies
+    # of the files themselves.
+    for module in (packing, head):
+        shutil.copyfile(str(module.__file__), driver / Path(str(module.__file__)).name)
 
 
 def _config(design: Design, board: Board) -> str:
     """Settings of `vivado/build.tcl`."""
 
     def listed(names: Sequence[str]) -> str:
-        return "".join(f" \\\n    {{rtl/{name}}}" for name in names)
+        return "".join(f" \\\n    {tcl_word(f'rtl/{name}')}" for name in names)
 
     return "\n".join(
         [
             "# Settings of build.tcl for this design and board.",
-            f"set qd_name {{{design.name}}}",
-            f"set qd_part {{{board.part}}}",
-            f"set qd_board_part {{{board.board_part or ''}}}",
-            f"set qd_board_files {{{board.board_files}}}",
-            f"set qd_ps {{{board.ps}}}",
+            f"set qd_name {tcl_word(design.name)}",
+            f"set qd_part {tcl_word(board.part)}",
+            f"set qd_board_part {tcl_word(board.board_part or '')}",
+            f"set qd_board_files {tcl_word(board.board_files)}",
+            f"set qd_ps {tcl_word(board.ps)}",
             f"set qd_clock_mhz {design.clock_mhz:g}",
             f"set qd_in_bits {8 * dma_bytes(design.input)}",
             f"set qd_out_bits {8 * dma_bytes(design.output)}",
@@ -253,6 +264,33 @@ def _stream(stream: Stream) -> dict[str, Any]:
     }
 
 
+def _input_values(stream: Stream, source: Tensor | None, shift: int) -> dict[str, Any]:
+    """Which raw values the driver takes, and what they mean: value = scale · (raw >> shift)."""
+    top = (1 << stream.bits) - 1
+    lo, hi = (0, top) if source is None else (source.dtype.lo, source.dtype.hi)
+    if source is not None:
+        lo, hi = max(lo, source.lo), min(hi, source.hi)
+    scale = None if source is None else source.scale
+    return {
+        "shift": shift,
+        "range": [lo, hi],
+        "raw_range": [0, 255] if shift else [lo, hi],
+        "zero_point": 0,
+        "scale": None if scale is None else float(scale),
+        "step": None if scale is None else f"{scale.numerator}/{scale.denominator}",
+    }
+
+
+def _head(meaning: Head) -> dict[str, Any]:
+    """The map from integers to logits: exact, and as one float64 scale where there is one."""
+    scale = meaning.scale
+    return {
+        "scale": None if scale is None else float(scale),
+        "gain": [f"{value.numerator}/{value.denominator}" for value in meaning.gain],
+        "offset": [f"{value.numerator}/{value.denominator}" for value in meaning.offset],
+    }
+
+
 def _kind(design: Design, classes: Sequence[str]) -> str:
     """`class` where the hardware takes the largest itself, also of every pixel, else `logits`."""
     one = design.output.shape[-1] == 1 and not design.output.signed
@@ -269,6 +307,7 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
     source, sink = bundle["input"], bundle["output"]
     shape = ", ".join(str(size) for size in source["data_shape"])
     frame = max(stream["beats"] * stream["dma_bytes_per_beat"] for stream in (source, sink))
+    low, high = source["raw_range"]
     many = f"{len(bundle['classes'])} classes"
     if len(sink["stream_shape"]) == 3:
         height, width, _ = sink["stream_shape"]
@@ -284,7 +323,8 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
         life_note=board.life_cycle.note,
         pynq=board.pynq,
         board_files=board.board_files,
-        input_text=f"raw uint8 frames of shape ({shape})",
+        input_text=f"frames of shape ({shape}), integers from {low} to {high}",
+        input_meaning=_meaning(source),
         output_text=f"one of {many}" if sink["kind"] == "class" else f"a logit for each of {many}",
         cycles=f"{bundle['cycles_per_frame']:,}",
         fps=f"{bundle['clock_mhz'] * 1e6 / bundle['cycles_per_frame']:,.0f}",
@@ -294,4 +334,17 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
         max_frames=f"{_DMA_LENGTH // frame:,}",
         in_bytes=source["dma_bytes_per_beat"],
         out_bytes=sink["dma_bytes_per_beat"],
+    )
+
+
+def _meaning(source: dict[str, Any]) -> str:
+    """One sentence: what an input integer means to the network."""
+    low, high = source["range"]
+    code = f"`value >> {source['shift']}`" if source["shift"] else "the value itself"
+    if source["scale"] is None:
+        return f"The network's input code is {code}, {low} to {high}."
+    return (
+        f"The network's input code is {code}, {low} to {high}; one step of it means "
+        f"{source['scale']:.9g}. With `from_float=True` the driver takes real numbers, divides "
+        "them by that step, rounds halves to even, and clips to the legal codes."
     )

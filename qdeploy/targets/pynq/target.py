@@ -8,7 +8,7 @@ from qdeploy.build_folder import INT_FILE
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
-from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.pynq.package import check_sign, make_package
 from qdeploy.targets.pynq.shell import dma_bytes
@@ -60,6 +60,8 @@ class PynqTarget(Target):
             build.board,
             golden.raw,
             outputs.astype(np.int64),
+            network_input=graph.tensors[graph.input],
+            meaning=graph.head,
             classes=build.classes or _numbers(graph),
             input_bits=build.input_bits,
             cycles_per_frame=build.cycles_per_frame,
@@ -69,9 +71,7 @@ class PynqTarget(Target):
 
 def _numbers(graph: IntegerGraph) -> tuple[str, ...]:
     """Numbers for names of the classes."""
-    last = graph.producer(graph.output)
-    logits = last.inputs[0] if isinstance(last, ArgMax) else graph.output
-    return tuple(str(index) for index in range(graph.tensors[logits].shape[0]))
+    return tuple(str(index) for index in range(graph.tensors[graph.logits].shape[0]))
 
 
 TARGET = PynqTarget()

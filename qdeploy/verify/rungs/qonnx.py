@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdeploy.build_folder import QONNX_FILE
-from qdeploy.verify.float_levels import float_result, qonnx_codes
+from qdeploy.verify.float_levels import float_result, qonnx_level
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
@@ -17,5 +17,5 @@ class QonnxRung(Rung):
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         count = min(inputs.qonnx_frames, len(inputs.frames))
-        actual = qonnx_codes(inputs.folder / QONNX_FILE, inputs.graph, inputs.frames[:count])
-        return float_result(self.name, inputs, reference, actual)
+        level = qonnx_level(inputs.folder / QONNX_FILE, inputs.graph, inputs.frames[:count])
+        return float_result(self.name, inputs, reference, level)

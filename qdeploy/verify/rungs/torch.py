@@ -18,7 +18,7 @@ from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
 from qdeploy.lowering.canonical.module_names import call_of
 from qdeploy.lowering.from_torch.export import deployed_network
 from qdeploy.lowering.from_torch.module_calls import outputs_by_call
-from qdeploy.verify.float_levels import codes_at_boundaries, float_result, scale_of
+from qdeploy.verify.float_levels import FloatLevel, float_level, float_result, scale_of
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
@@ -39,21 +39,22 @@ class TorchRung(Rung):
         if inputs.network is None:
             raise InternalError("the torch rung needs a network")
         deployed = deployed_network(inputs.network, inputs.folder / QONNX_FILE)
-        actual = torch_codes(deployed, inputs.graph, inputs.frames)
-        result = float_result(self.name, inputs, reference, actual)
-        live = torch_codes(inputs.network, inputs.graph, inputs.frames)
+        level = torch_level(deployed, inputs.graph, inputs.frames)
+        result = float_result(self.name, inputs, reference, level)
+        live = torch_level(inputs.network, inputs.graph, inputs.frames)
         trained = float_result(self.name, inputs, reference, live)
         figures = {
             "codes": trained.codes,
             "mismatches": trained.mismatches,
             "origins": trained.origins,
+            "wrong": trained.wrong,
             "class_mismatches": trained.class_mismatches,
         }
         return replace(result, details=result.details | {"batch_norm_as_trained": figures})
 
 
-def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dict[str, IntArray]:
-    """Codes at every boundary of a Brevitas network in evaluation.
+def torch_level(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
+    """A Brevitas network in evaluation.
 
     Use `freeze_batch_norm(network)` for the network whose numbers the QONNX file holds.
 
@@ -78,4 +79,4 @@ def torch_codes(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> dic
         for name, (layer, call) in calls.items()
         if len(seen.get(layer, ())) >= call
     }
-    return codes_at_boundaries(graph, found, codes)
+    return float_level(graph, found, codes)

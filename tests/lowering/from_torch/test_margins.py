@@ -20,8 +20,8 @@ from qdeploy.lowering.from_torch.margins import CentreMargins
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
 from qdeploy.lowering.integers.thresholds import tie_distance
-from qdeploy.verify.float_levels import qonnx_codes
-from qdeploy.verify.rungs.torch import torch_codes
+from qdeploy.verify.float_levels import qonnx_level
+from qdeploy.verify.rungs.torch import torch_level
 
 
 class Nothing(Pass):
@@ -74,7 +74,10 @@ def test_the_deployed_network_and_the_file_give_the_integers_without_exception(
         graph, codes = lower_with_affine(path).graph, frames(network.input_shape, count=200)
         expected = run_reference(graph, codes)
         deployed = deployed_network(network, path)
-        for found in (torch_codes(deployed, graph, codes), qonnx_codes(path, graph, codes)):
+        for found in (
+            torch_level(deployed, graph, codes).codes,
+            qonnx_level(path, graph, codes).codes,
+        ):
             for name in graph.boundaries()[:-1]:
                 assert np.array_equal(found[name], expected[name])
 

@@ -7,10 +7,10 @@ import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from torch import nn
 
 from qdeploy.ir.integer_graph import Add, Threshold
-from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.from_torch.export import (
     deployed_network,
     export_qonnx_file,
@@ -20,8 +20,8 @@ from qdeploy.lowering.from_torch.module_calls import outputs_by_call
 from qdeploy.lowering.integers.lower import lower_with_affine
 from qdeploy.quant.quantizers import activation_quantizer, set_step
 from qdeploy.quant.short_scales import SIGNIFICANT_BITS, shorten_scales, shortened
-from qdeploy.verify.float_levels import differences, qonnx_codes
-from qdeploy.verify.rungs.torch import torch_codes
+from qdeploy.verify.float_levels import qonnx_level
+from qdeploy.verify.rungs.torch import torch_level
 
 
 class Block(nn.Module):
@@ -109,15 +109,14 @@ def test_half_of_a_sum_on_its_own_grid_is_exact_in_float_on_short_scales_only(
     export_qonnx_file(streams, streams.input_shape, path)
     lowered = lower_with_affine(path)
     graph, codes = lowered.graph, frames(streams.input_shape, count=300)
-    expected = run_reference(graph, codes)
-    names = list(lowered.affine)
-    for found in (
-        torch_codes(deployed_network(streams, path), graph, codes),
-        qonnx_codes(path, graph, codes),
+    for level in (
+        torch_level(deployed_network(streams, path), graph, codes),
+        qonnx_level(path, graph, codes),
     ):
-        wrong = differences(lowered, codes, {name: found[name] for name in names}, expected)
-        assert (wrong == []) is short
-        assert all(one.inherited or one.distance == 0 for one in wrong)
+        verdict = judged(path, codes, level)
+        assert (verdict.differences == []) is short
+        assert verdict.wrong == 0
+        assert all(one.distance == 0 for one in verdict.differences)
 
 
 def test_shortening_moves_a_scale_by_less_than_anyone_sees(streams: Streams) -> None:

@@ -106,12 +106,12 @@ def test_a_supported_network_passes_the_early_check(kind: str, make_network: Any
     assert {node.layer for node in graph.nodes if isinstance(node, Conv | Dense)} == layers
 
 
-def test_per_channel_logits_are_refused(layers: Any) -> None:
+def test_per_channel_logits_keep_their_scales(layers: Any) -> None:
     make = layers("float", True, 4, 2)
     network = nn.Sequential(make.input(), nn.Flatten(), make.linear(16, 4))
-    with pytest.raises(UnsupportedLayerError, match="one scale per output channel") as caught:
-        lower_untrained(network, (1, 4, 4))
-    assert caught.value.do is not None and "per layer" in caught.value.do
+    graph = lower_untrained(network, (1, 4, 4))
+    assert len(set(graph.head.gain)) == 4
+    assert graph.head.scale is None and graph.tensors["logits"].scale is None
 
 
 def test_a_network_without_shape_says_so() -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from judged import judged
 from onnx import helper
 
 from qdeploy.codegen.onnx.model import emit_onnx
@@ -18,7 +19,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Add, Dense, IntegerGraph, Threshold
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower, lower_with_affine
-from qdeploy.verify.float_levels import differences, qonnx_codes
+from qdeploy.verify.float_levels import qonnx_level
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]
@@ -60,10 +61,9 @@ def agree(
     The executor may differ where a value is nearer than `nearest` steps to the edge of a code.
     """
     expected = run_reference(graph, codes)
-    lowered = lower_with_affine(path)
-    differing = differences(lowered, codes, qonnx_codes(path, graph, codes), expected)
-    origin = [one for one in differing if not one.inherited]
-    assert all(one.distance is not None and one.distance < nearest for one in origin)
+    verdict = judged(path, codes, qonnx_level(path, graph, codes))
+    assert verdict.wrong == 0, verdict
+    assert all(one.distance is not None and one.distance < nearest for one in verdict.differences)
     emit_onnx(graph, folder / "int.onnx", taps=True)
     for level in OPTIMIZATION_LEVELS:
         simulated = IntSimulator(folder / "int.onnx", level=level).run(codes)
@@ -213,7 +213,7 @@ def test_one_tensor_quantized_twice_alike_is_one_threshold(
     ]
     graph = lower(write_qonnx(nodes, CONSTANTS, (1, 4), (1, 4)))
     assert [type(node) for node in graph.nodes] == [Dense, Threshold]
-    assert graph.logit_scale == 1 / 4
+    assert graph.head.scale == Fraction(1, 4)
 
 
 REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {

@@ -1,0 +1,393 @@
+"""A QONNX file in exact arithmetic, element by element: the judge where float engines differ.
+
+    value      the exact value of an element, as the file's float32 numbers give it
+    size       the same expression with every term's magnitude: Σ|w|·|a| for a sum
+    roundings  the most roundings on a way from a constant or code to the element
+
+An engine that computes in float32, in whatever order, is within
+
+    |float - value| <= γ_n · size        γ_n = n·u / (1 - n·u),  u = 2^-24,  n = roundings
+
+(Higham, Accuracy and Stability of Numerical Algorithms, 2002, lemma 3.1, applied to each path of
+the expression: products and sums accumulate factors 1 + δ, |δ| <= u; max and ReLU do not enlarge
+an error.) Codes at quantizers are given; the file between them is read here anew, with nothing
+taken from the lowering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import IntArray
+
+UNIT = Fraction(1, 1 << 24)
+# Roundings of a code times its scale, and what an engine may do besides (a fused multiply-add saves
+# some, a reciprocal in place of a division adds one).
+_SPARE = 4
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Elements (K,): exact values, magnitudes of their terms, and roundings of a float engine."""
+
+    value: npt.NDArray[Any]  # of Fraction
+    size: npt.NDArray[np.float64]
+    roundings: int
+
+    def error(self) -> npt.NDArray[np.float64]:
+        """How far a float32 engine may be from each value."""
+        return self.size * error_factor(self.roundings)
+
+
+def error_factor(roundings: int) -> float:
+    """γ_n for n roundings and the spare ones."""
+    n = (roundings + _SPARE) * UNIT
+    return float(n / (1 - n))
+
+
+@dataclass(frozen=True)
+class Given:
+    """A tensor of the file whose codes are known: value = scale · code.
+
+    Args:
+        codes: (frames, *shape of the file's tensor).
+    """
+
+    codes: IntArray
+    scale: Fraction
+
+
+@dataclass(frozen=True)
+class QuantizerNumbers:
+    """What a Quant node says: value = scale · (code - zero), codes lo … hi."""
+
+    scale: Fraction
+    zero: Fraction
+    lo: int
+    hi: int
+
+    def code(self, value: Fraction) -> int:
+        """The code of a value: halves to even, then clipped."""
+        return min(max(round(value / self.scale + self.zero), self.lo), self.hi)
+
+
+class ExactFile:
+    """Elements of the tensors of a model in canonical form.
+
+    Args:
+        model: with the shape of every tensor.
+        given: tensor of the file -> its codes, for everything that a quantizer or the input gives.
+    """
+
+    def __init__(self, model: ModelProto, given: Mapping[str, Given]) -> None:
+        self.model, self.given = model, given
+        self.constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+        self.makers = {name: node for node in model.graph.node for name in node.output}
+        self._weights: dict[str, tuple[IntArray, npt.NDArray[Any]]] = {}
+        self.shapes = _shapes(model)
+
+    def quantizer(self, tensor: str, channel: int = 0) -> QuantizerNumbers:
+        """The numbers of the Quant node that makes `tensor`.
+
+        Raises:
+            InternalError: no Quant node with constants makes it.
+        """
+        node = self.makers.get(tensor)
+        if node is None or node.op_type not in ("Quant", "IntQuant"):
+            raise InternalError(f"no Quant node makes `{tensor}`")
+        scale, zero, bits = (self._constant(name).reshape(-1) for name in node.input[1:4])
+        attributes = _attributes(node)
+        lo, hi = _code_range(
+            int(bits[0]), bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
+        )
+        return QuantizerNumbers(
+            Fraction(float(scale[channel if scale.size > 1 else 0])),
+            Fraction(float(zero[channel if zero.size > 1 else 0])),
+            lo,
+            hi,
+        )
+
+    def before_quantizer(self, tensor: str, index: IntArray) -> Exact:
+        """What goes into the quantizer that makes `tensor`, at some of its elements."""
+        return self.elements(self.makers[tensor].input[0], index)
+
+    def elements(self, tensor: str, index: IntArray) -> Exact:
+        """Elements of a tensor.
+
+        Args:
+            index: (K, axes of the tensor): frame, channel, …
+
+        Raises:
+            InternalError: an operator that the canonical form does not have.
+        """
+        if tensor in self.given:
+            known = self.given[tensor]
+            codes = known.codes[tuple(index.T)]
+            value = np.array([known.scale * int(code) for code in codes], dtype=object)
+            return Exact(value, np.abs(codes) * abs(float(known.scale)), 3)
+        if tensor in self.constants:
+            values = _picked(self.constants[tensor], index)
+            exact = np.array([Fraction(float(value)) for value in values], dtype=object)
+            return Exact(exact, np.abs(values).astype(np.float64), 0)
+        node = self.makers.get(tensor)
+        if node is None:
+            raise InternalError(f"nothing in the file makes `{tensor}`")
+        match node.op_type:
+            case "Quant" | "IntQuant" | "BipolarQuant":
+                return self._quantized(node, index)
+            case "Mul" | "Div":
+                return self._product(node, index)
+            case "Add" | "Sub":
+                return self._sum(node, index)
+            case "Relu":
+                return _map(self.elements(node.input[0], index), lambda v: max(v, Fraction(0)))
+            case "Conv" | "MatMul":
+                return self._dot(node, index)
+            case "Flatten":
+                return self.elements(node.input[0], self._unflattened(node.input[0], index))
+            case "Transpose":
+                order = np.argsort(_attributes(node).get("perm", range(index.shape[1])[::-1]))
+                return self.elements(node.input[0], index[:, order])
+            case "MaxPool":
+                return self._max(node, index)
+            case "GlobalAveragePool" | "AveragePool" | "ReduceMean":
+                return self._mean(node, index)
+        raise InternalError(f"exact arithmetic does not know {node.op_type} (`{node.name}`)")
+
+    # ---- operators ----
+
+    def _product(self, node: NodeProto, index: IntArray) -> Exact:
+        a, b = (self._broadcast(name, node.output[0], index) for name in node.input)
+        if node.op_type == "Div":
+            b = Exact(np.array([1 / v for v in b.value], dtype=object), 1 / b.size, b.roundings)
+        return Exact(a.value * b.value, a.size * b.size, a.roundings + b.roundings + 1)
+
+    def _sum(self, node: NodeProto, index: IntArray) -> Exact:
+        a, b = (self._broadcast(name, node.output[0], index) for name in node.input)
+        value = a.value - b.value if node.op_type == "Sub" else a.value + b.value
+        return Exact(value, a.size + b.size, max(a.roundings, b.roundings) + 1)
+
+    def _broadcast(self, tensor: str, result: str, index: IntArray) -> Exact:
+        """Operand of an elementwise operator: trailing axes match, those of size 1 repeat."""
+        shape, rank = self.shapes[tensor], len(self.shapes[result])
+        own = index[:, rank - len(shape) :].copy()
+        constant = tensor in self.constants or self._is_constant(tensor)
+        for axis, size in enumerate(shape):
+            # Axis 0 of an activation counts frames, whatever batch the file was exported with.
+            if size == 1 and (constant or axis > 0 or len(shape) < rank):
+                own[:, axis] = 0
+        return self.elements(tensor, own)
+
+    def _is_constant(self, tensor: str) -> bool:
+        node = self.makers.get(tensor)
+        if tensor in self.constants:
+            return True
+        return node is not None and all(self._is_constant(name) for name in node.input if name)
+
+    def _quantized(self, node: NodeProto, index: IntArray) -> Exact:
+        """A quantized constant, or a quantizer whose codes are not given."""
+        if self._is_constant(node.output[0]):
+            codes, scale = self._constant_codes(node)
+            picked, scales = _picked(codes, index), _picked(scale, index)
+            value = np.array(
+                [Fraction(float(s)) * int(c) for s, c in zip(scales, picked, strict=True)],
+                dtype=object,
+            )
+            return Exact(value, np.abs(picked * scales.astype(np.float64)), 2)
+        before = self.elements(node.input[0], index)
+        numbers = self.quantizer(node.output[0])
+        return _map(before, lambda v: numbers.scale * (numbers.code(v) - numbers.zero))
+
+    def _constant(self, tensor: str) -> npt.NDArray[Any]:
+        if tensor in self.constants:
+            return self.constants[tensor]
+        raise InternalError(f"`{tensor}` is no constant of the file")
+
+    def _constant_codes(self, node: NodeProto) -> tuple[IntArray, npt.NDArray[Any]]:
+        """Codes and scales of a quantized constant, both of the constant's shape.
+
+        Codes of constants are made in float32, as every engine of the file makes them.
+        """
+        name = node.output[0]
+        if name not in self._weights:
+            source = node.input[0]
+            if source in self.constants:
+                values = self.constants[source].astype(np.float32)
+            else:
+                maker = self.makers[source]
+                if maker.op_type != "Transpose":
+                    raise InternalError(f"a constant through {maker.op_type} (`{maker.name}`)")
+                values = np.transpose(
+                    self._constant(maker.input[0]), _attributes(maker).get("perm")
+                ).astype(np.float32)
+            scale = np.broadcast_to(self._constant(node.input[1]).astype(np.float32), values.shape)
+            if node.op_type == "BipolarQuant" or self._is_signed_bit(node):
+                self._weights[name] = np.where(values >= 0, 1, -1).astype(np.int64), scale
+            else:
+                numbers = self.quantizer(name)
+                zero = float(numbers.zero)
+                steps = np.rint(np.float32(values / scale) + np.float32(zero))
+                codes = np.clip(steps, numbers.lo, numbers.hi) - zero
+                self._weights[name] = codes.astype(np.int64), scale
+        return self._weights[name]
+
+    def _is_signed_bit(self, node: NodeProto) -> bool:
+        bits = self._constant(node.input[3]).reshape(-1)[0]
+        return int(bits) == 1 and bool(_attributes(node).get("signed", 1))
+
+    def _weight(self, tensor: str) -> tuple[IntArray, npt.NDArray[Any]]:
+        """Codes and scales of a layer's weights, transposes of them included."""
+        node = self.makers.get(tensor)
+        if node is None:
+            raise InternalError(f"the weights `{tensor}` are not quantized")
+        if node.op_type == "Transpose":
+            codes, scale = self._weight(node.input[0])
+            perm = _attributes(node).get("perm")
+            return np.transpose(codes, perm), np.transpose(scale, perm)
+        return self._constant_codes(node)
+
+    def _dot(self, node: NodeProto, index: IntArray) -> Exact:
+        """A convolution or matrix product: sums over quantized weights times activations."""
+        codes, scale = self._weight(node.input[1])
+        if node.op_type == "MatMul":
+            terms = codes.shape[0]
+            weights, scales = codes.T[index[:, -1]], scale.T[index[:, -1]]
+            sources = np.repeat(index[:, None, :], terms, axis=1)
+            sources[:, :, -1] = np.arange(terms)
+            inside = np.ones(weights.shape, dtype=bool)
+        else:
+            weights, scales = (part.reshape(len(part), -1)[index[:, 1]] for part in (codes, scale))
+            sources, inside = self._window(node, index, codes.shape)
+        count, terms = weights.shape
+        flat = sources.reshape(count * terms, -1)
+        known = self.given.get(node.input[0])
+        uniform = (scales == scales[:, :1]).all()
+        if known is not None and uniform:
+            # All integers: one sum, one scale.
+            inputs = np.where(inside, known.codes[tuple(flat.T)].reshape(count, terms), 0)
+            step = [known.scale * Fraction(float(s)) for s in scales[:, 0]]
+            sums, sizes = (weights * inputs).sum(axis=1), np.abs(weights * inputs).sum(axis=1)
+            value = np.array([s * int(n) for s, n in zip(step, sums, strict=True)], dtype=object)
+            size = sizes * np.array([abs(float(s)) for s in step])
+            result = Exact(value, size, terms + 5)
+        else:
+            a = self.elements(node.input[0], flat)
+            w = [
+                Fraction(float(s)) * int(c) if here else Fraction(0)
+                for s, c, here in zip(scales.flat, weights.flat, inside.flat, strict=True)
+            ]
+            products = a.value * np.array(w, dtype=object)
+            sizes = a.size * np.abs([float(v) for v in w])
+            result = Exact(
+                products.reshape(count, terms).sum(axis=1),
+                sizes.reshape(count, terms).sum(axis=1),
+                terms + a.roundings + 2,
+            )
+        if node.op_type == "Conv" and len(node.input) > 2 and node.input[2]:
+            bias = self.elements(node.input[2], index[:, 1:2])
+            result = Exact(result.value + bias.value, result.size + bias.size, result.roundings + 1)
+        return result
+
+    def _window(
+        self, node: NodeProto, index: IntArray, weights: tuple[int, ...]
+    ) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        """Elements (K, terms, 4) that a convolution reads, and which lie inside the map."""
+        attributes = _attributes(node)
+        stride, dilation = (list(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
+        pads = list(attributes.get("pads", (0, 0, 0, 0)))
+        groups = int(attributes.get("group", 1))
+        outputs, inputs, tall, wide = weights
+        channel, row, column = (part.reshape(-1) for part in np.indices((inputs, tall, wide)))
+        first = index[:, 1] // (outputs // groups) * inputs
+        found = np.empty((len(index), channel.size, 4), dtype=np.int64)
+        found[..., 0] = index[:, :1]
+        found[..., 1] = first[:, None] + channel
+        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + row * dilation[0]
+        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + column * dilation[1]
+        return self._clipped(node.input[0], found)
+
+    def _pooled(self, node: NodeProto, index: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        """Elements (K, terms, 4) that a pool reads, and which lie inside the map."""
+        attributes = _attributes(node)
+        height, width = self.shapes[node.input[0]][2:]
+        if node.op_type in ("GlobalAveragePool", "ReduceMean"):
+            kernel, stride, pads = [height, width], [1, 1], [0, 0, 0, 0]
+            index = np.concatenate([index[:, :2], np.zeros((len(index), 2), np.int64)], axis=1)
+        else:
+            kernel = list(attributes["kernel_shape"])
+            stride = list(attributes.get("strides", (1, 1)))
+            pads = list(attributes.get("pads", (0, 0, 0, 0)))
+        row, column = (part.reshape(-1) for part in np.indices(tuple(kernel)))
+        found = np.empty((len(index), row.size, 4), dtype=np.int64)
+        found[..., :2] = index[:, None, :2]
+        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + row
+        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + column
+        return self._clipped(node.input[0], found)
+
+    def _clipped(self, tensor: str, found: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        sizes = np.array(self.shapes[tensor][2:])
+        inside = np.asarray(((found[..., 2:] >= 0) & (found[..., 2:] < sizes)).all(axis=-1))
+        found[..., 2:] = np.clip(found[..., 2:], 0, sizes - 1)
+        return found, inside
+
+    def _max(self, node: NodeProto, index: IntArray) -> Exact:
+        sources, inside = self._pooled(node, index)
+        count, terms = inside.shape
+        all_ = self.elements(node.input[0], sources.reshape(count * terms, 4))
+        values, sizes = all_.value.reshape(count, terms), all_.size.reshape(count, terms)
+        best = [
+            max(v for v, here in zip(row, where, strict=True) if here)
+            for row, where in zip(values, inside, strict=True)
+        ]
+        return Exact(np.array(best, dtype=object), sizes.max(axis=1), all_.roundings)
+
+    def _mean(self, node: NodeProto, index: IntArray) -> Exact:
+        sources, inside = self._pooled(node, index)
+        count, terms = inside.shape
+        all_ = self.elements(node.input[0], sources.reshape(count * terms, 4))
+        value = all_.value.reshape(count, terms).sum(axis=1) / terms
+        size = all_.size.reshape(count, terms).sum(axis=1) / terms
+        return Exact(value, size, all_.roundings + terms + 1)
+
+    def _unflattened(self, source: str, index: IntArray) -> IntArray:
+        shape = self.shapes[source][1:]
+        places = np.unravel_index(index[:, 1], shape)
+        return np.stack([index[:, 0], *places], axis=1)
+
+
+def _picked(array: npt.NDArray[Any], index: IntArray) -> npt.NDArray[Any]:
+    """Elements (K,) of an array, which may be a single number."""
+    return array[tuple(index.T)] if array.ndim else np.full(len(index), array)
+
+
+def _map(values: Exact, function: Any) -> Exact:
+    mapped = np.array([function(value) for value in values.value], dtype=object)
+    return Exact(mapped, values.size, values.roundings)
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _code_range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
+    """Codes of an integer quantizer of the QONNX specification."""
+    if not signed:
+        return 0, (1 << bits) - (2 if narrow else 1)
+    return -(1 << (bits - 1)) + int(narrow), (1 << (bits - 1)) - 1
+
+
+def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    graph = model.graph
+    found = {
+        item.name: tuple(int(d.dim_value) for d in item.type.tensor_type.shape.dim)
+        for item in (*graph.value_info, *graph.input, *graph.output)
+    }
+    return found | {item.name: tuple(item.dims) for item in graph.initializer}

@@ -1,0 +1,293 @@
+"""Where a float engine's codes differ from the integers: exact arithmetic decides who is right.
+
+Every layer is looked at by itself: its integers are computed again from the codes that the engine
+itself had before it. So a code that differs is always one that this layer decided, never one that
+an earlier difference explains, and the layers after a difference are checked as well.
+
+    tie     the exact value rounds to the integer graph's code, and the engine's own error bound
+            covers the distance to the code it gave instead
+    wrong   exact arithmetic gives another code than the integer graph, or the engine is further off
+            than float32 arithmetic can be
+
+Logits are compared as values: an engine's logit is right within its error bound of the exact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto
+
+from qdeploy.ir.head import Head
+from qdeploy.ir.integer_graph import (
+    Bias,
+    Conv,
+    Dense,
+    GlobalSum,
+    IntArray,
+    IntegerGraph,
+    Threshold,
+)
+from qdeploy.ir.reference import evaluate
+from qdeploy.lowering.canonical.executor import infer_shapes
+from qdeploy.lowering.integers.builder import Lowered
+from qdeploy.verify.exact import ExactFile, Given, error_factor
+
+# Logits whose exact value is computed from the file besides, spread over all.
+SAMPLED = 64
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One code that a layer of the engine gives otherwise, from the engine's own codes before it.
+
+    Args:
+        boundary: the tensor's name.
+        index: (frame, channel, …) in the tensor.
+        expected, found: codes of the integer graph's layer and of the engine.
+        distance: exact distance of the value from the edge of the code found, in steps of the code;
+            None where there is no quantizer.
+        bound: how far the engine may be from the exact value, in the same steps.
+        exact_agrees: whether exact arithmetic gives `expected`.
+    """
+
+    boundary: str
+    index: tuple[int, ...]
+    expected: int
+    found: int
+    distance: float | None
+    bound: float
+    exact_agrees: bool
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether float rounding explains it and the integer graph is right."""
+        return self.exact_agrees and self.distance is not None and self.distance <= self.bound
+
+
+@dataclass
+class Verdict:
+    """What exact arithmetic says of an engine.
+
+    Args:
+        differences: of single layers, see above.
+        wrong_logits: logits beyond the engine's error bound, or that the integers do not give.
+        worst_logit: the largest distance of a logit from the exact one, as a share of the bound.
+        logits: the engine's logits as integers: the exact ones where they are within the bound.
+    """
+
+    differences: list[Difference] = field(default_factory=list)
+    wrong_logits: int = 0
+    worst_logit: float = 0.0
+    logits: IntArray | None = None
+
+    @property
+    def ties(self) -> list[Difference]:
+        """Differences that float rounding explains."""
+        return [one for one in self.differences if one.is_tie]
+
+    @property
+    def wrong(self) -> int:
+        """Codes and logits for which there is no such explanation."""
+        return len(self.differences) - len(self.ties) + self.wrong_logits
+
+
+def judge(
+    lowered: Lowered,
+    model: ModelProto,
+    frames: IntArray,
+    reference: Mapping[str, IntArray],
+    found: Mapping[str, IntArray],
+    logits: npt.NDArray[np.floating] | None,
+) -> Verdict:
+    """Compare a float engine with the integer graph, layer by layer.
+
+    Args:
+        lowered: the integer graph with its ties to the file.
+        model: the file in canonical form.
+        frames: input codes (N, *shape).
+        reference: the integer graph's codes at every boundary.
+        found: the engine's.
+        logits: the engine's logits (N, *shape), None where it gives none.
+    """
+    graph, model = lowered.graph, infer_shapes(model)
+    names = [name for name in graph.boundaries() if name in found]
+    differing = np.zeros(len(frames), dtype=bool)
+    for name in names:
+        if name != graph.logits:
+            differing |= (found[name] != reference[name]).reshape(len(frames), -1).any(axis=1)
+    verdict = Verdict()
+    exact_logits = reference[graph.logits].copy()
+    chosen = np.flatnonzero(differing)
+    if len(chosen):
+        part = {name: found[name][chosen] for name in names}
+        local = _layer_by_layer(graph, frames[chosen], part)
+        exact_logits[chosen] = local[graph.logits]
+        verdict.differences = _judged(lowered, model, frames[chosen], part, local, chosen)
+    if logits is not None:
+        _judge_logits(verdict, lowered, model, frames, {**reference, **found}, exact_logits, logits)
+    return verdict
+
+
+def _layer_by_layer(
+    graph: IntegerGraph, frames: IntArray, found: Mapping[str, IntArray]
+) -> dict[str, IntArray]:
+    """Every tensor, each computed from the engine's codes before it."""
+    given: dict[str, IntArray] = {graph.input: frames}
+    local: dict[str, IntArray] = {}
+    for node in graph.nodes:
+        result = evaluate(node, *(given[name] for name in node.inputs))
+        local[node.output] = result
+        own = node.output in found and node.output != graph.logits
+        given[node.output] = found[node.output] if own else result
+    return local
+
+
+def _judged(
+    lowered: Lowered,
+    model: ModelProto,
+    frames: IntArray,
+    found: Mapping[str, IntArray],
+    local: Mapping[str, IntArray],
+    numbers: IntArray,
+) -> list[Difference]:
+    graph = lowered.graph
+    file = _exact_file(lowered, model, frames, found)
+    result: list[Difference] = []
+    for name in graph.boundaries():
+        if name not in found or name == graph.logits:
+            continue
+        places = np.argwhere(found[name] != local[name])
+        if not len(places):
+            continue
+        pairs = [
+            (int(local[name][tuple(place)]), int(found[name][tuple(place)])) for place in places
+        ]
+        indices = [(int(numbers[place[0]]), *map(int, place[1:])) for place in places]
+        if not isinstance(graph.producer(name), Threshold):
+            result += [
+                Difference(name, index, expected, got, None, 0.0, False)
+                for index, (expected, got) in zip(indices, pairs, strict=True)
+            ]
+            continue
+        tensor = lowered.sources[name]
+        quantizer = file.quantizer(tensor)
+        before = file.before_quantizer(tensor, _in_file(file, tensor, places, found[name].shape))
+        errors = before.error()
+        for index, (expected, got), value, error in zip(
+            indices, pairs, before.value, errors, strict=True
+        ):
+            steps = value / quantizer.scale + quantizer.zero
+            half = Fraction(1, 2)
+            edge = got - half if got > expected else got + half
+            result.append(
+                Difference(
+                    name,
+                    index,
+                    expected,
+                    got,
+                    float(abs(edge - steps)),
+                    float(error) / float(quantizer.scale),
+                    quantizer.code(value) == expected,
+                )
+            )
+    return result
+
+
+def _exact_file(
+    lowered: Lowered, model: ModelProto, frames: IntArray, found: Mapping[str, IntArray]
+) -> ExactFile:
+    """The file with the engine's codes at every quantizer."""
+    graph, given = lowered.graph, {}
+    shapes = ExactFile(model, {}).shapes
+    for name in (graph.input, *graph.boundaries()):
+        quantized = name == graph.input or isinstance(graph.producer(name), Threshold)
+        scale = graph.tensors[name].scale
+        if quantized and scale is not None and name in lowered.sources:
+            tensor = lowered.sources[name]
+            codes = frames if name == graph.input else found[name]
+            given[tensor] = Given(codes.reshape(len(codes), *shapes[tensor][1:]), scale)
+    return ExactFile(model, given)
+
+
+def _in_file(file: ExactFile, tensor: str, places: IntArray, shape: tuple[int, ...]) -> IntArray:
+    """Elements of a boundary as elements of the file's tensor, which may keep axes of one pixel."""
+    flat = np.ravel_multi_index(tuple(places[:, 1:].T), shape[1:])
+    return np.stack([places[:, 0], *np.unravel_index(flat, file.shapes[tensor][1:])], axis=1)
+
+
+# ---- logits ----
+
+
+def _judge_logits(
+    verdict: Verdict,
+    lowered: Lowered,
+    model: ModelProto,
+    frames: IntArray,
+    codes: Mapping[str, IntArray],
+    exact: IntArray,
+    logits: npt.NDArray[np.floating],
+) -> None:
+    graph = lowered.graph
+    head = graph.head
+    values = head.values(exact)
+    logits = logits.reshape(values.shape).astype(np.float64)
+    size, roundings = _magnitude(graph, graph.logits, {**codes, graph.input: frames})
+    positive = Head(tuple(map(abs, head.gain)), tuple(map(abs, head.offset)))
+    bound = positive.values(size) * error_factor(roundings + 2)
+    distance = np.abs(logits - values)
+    right = distance <= bound
+    verdict.wrong_logits = int((~right).sum())
+    verdict.worst_logit = float(np.max(distance / np.maximum(bound, np.finfo(np.float64).tiny)))
+    # A logit within the bound stands for the exact integer; float32 cannot tell more.
+    verdict.logits = np.where(right, exact, codes[graph.logits])
+    verdict.wrong_logits += _wrong_heads(lowered, model, frames, codes, exact)
+
+
+def _wrong_heads(
+    lowered: Lowered,
+    model: ModelProto,
+    frames: IntArray,
+    codes: Mapping[str, IntArray],
+    exact: IntArray,
+) -> int:
+    """Of some logits, how many are not exactly what the file computes from the codes before."""
+    graph = lowered.graph
+    every = max(1, exact.size // SAMPLED)
+    picked = np.arange(0, exact.size, every)[:SAMPLED]
+    places = np.stack(np.unravel_index(picked, exact.shape), axis=1)
+    used, back = np.unique(places[:, 0], return_inverse=True)
+    part = {name: values[used] for name, values in codes.items() if name in graph.boundaries()}
+    file = _exact_file(lowered, model, frames[used], part)
+    tensor = lowered.sources[graph.logits]
+    local = np.concatenate([back.reshape(-1, 1), places[:, 1:]], axis=1)
+    shape = (len(used), *exact.shape[1:])
+    truth = file.elements(tensor, _in_file(file, tensor, local, shape)).value
+    wrong = 0
+    for place, value in zip(places, truth, strict=True):
+        gain, offset = graph.head.of(int(place[1]))
+        wrong += int(gain * int(exact[tuple(place)]) + offset != value)
+    return wrong
+
+
+def _magnitude(
+    graph: IntegerGraph, name: str, codes: Mapping[str, IntArray]
+) -> tuple[IntArray, int]:
+    """Sums of magnitudes of all terms of a tensor, and roundings on the way from codes to it."""
+    node = graph.producer(name)
+    if node is None or isinstance(node, Threshold):
+        return np.abs(codes[name]), 3
+    parts = [_magnitude(graph, source, codes) for source in node.inputs]
+    roundings = max(count for _, count in parts) + 2
+    if isinstance(node, Conv | Dense):
+        node = replace(node, weights=np.abs(node.weights))
+        roundings += int(np.prod(node.weights.shape[1:]))
+    elif isinstance(node, Bias):
+        node = replace(node, bias=np.abs(node.bias))
+    elif isinstance(node, GlobalSum):
+        roundings += int(np.prod(graph.tensors[node.inputs[0]].shape[1:]))
+    return evaluate(node, *(values for values, _ in parts)), roundings
