@@ -26,6 +26,7 @@ verify(folder / "build", skip=("netlist",))
 """
 
 
+@pytest.mark.slow
 def test_build_and_verify_in_a_process_of_their_own_write_nothing(tmp_path: Path) -> None:
     SmallNetwork().save(tmp_path / "small.onnx")
     root = Path(__file__).parents[2]

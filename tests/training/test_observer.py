@@ -90,6 +90,7 @@ def test_training_and_analysis_tell_the_observer_and_write_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_without_an_observer_a_process_of_its_own_writes_nothing(recipe, tmp_path):
     """With every warning that Python can show; what imports say of themselves comes before."""
     save_recipe(recipe, tmp_path / "recipe.yaml")
