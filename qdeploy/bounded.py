@@ -75,7 +75,10 @@ def compose_yaml(text: str, name: str) -> yaml.Node | None:
     if len(text) > MAX_YAML_BYTES:
         raise TooMuchError(f"it has more than {MAX_YAML_BYTES:,} characters")
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    events = yaml.SafeLoader(text)
+    events.name = name
+    while events.check_event():
+        event = events.get_event()
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:

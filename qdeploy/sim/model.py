@@ -15,19 +15,23 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_folder, seal, sealed
-from qdeploy.errors import ToolFailedError
+from qdeploy.errors import ToolFailedError, UserError
 from qdeploy.resources import resource
 from qdeploy.sim import bind
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import SimSpec
 from qdeploy.tools import find_tool, run_tool, tool_version
 
+# Paths that mean to make what they say.
+_PLAIN = re.compile(r"[A-Za-z0-9_./+@,=-]+", re.ASCII)
 LIBRARY = "sim.so"
 # Hidden and non-unique symbols: several models, each with its own runtime, live in one process.
 CXX_FLAGS = (
@@ -65,15 +69,15 @@ def build_model(spec: SimSpec, build_dir: Path) -> Simulator:
     folder = build_dir / f"{spec.top}-{spec.digest(_recipe(), sizes)[:16]}"
     with _alone(folder):
         if not sealed(folder):
-            with atomic_folder(folder) as temporary:
-                _build(spec, temporary, build_dir, build_dir / "logs" / folder.name)
+            with atomic_folder(folder) as temporary, _plain_folder(temporary) as model:
+                _build(spec, temporary, model, build_dir, build_dir / "logs" / folder.name)
                 seal(temporary)
     return Simulator(folder / LIBRARY, spec)
 
 
-def _build(spec: SimSpec, out: Path, build_dir: Path, logs: Path) -> None:
+def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -> None:
+    """Compile into `out`; `model` gets what Verilator writes, which goes afterwards."""
     shutil.rmtree(logs, ignore_errors=True)
-    model = out / "model"
     run_tool(
         [
             find_tool("verilator"),
@@ -122,6 +126,27 @@ def _build(spec: SimSpec, out: Path, build_dir: Path, logs: Path) -> None:
     if not (out / LIBRARY).exists():
         raise ToolFailedError("g++ ended without the library", where=f"log: {logs / 'link.log'}")
     shutil.rmtree(model)
+
+
+@contextlib.contextmanager
+def _plain_folder(out: Path) -> Iterator[Path]:
+    """A folder that make can work in: below `out`, or a temporary one where that path has a space
+    or a character that means something to make.
+
+    Raises:
+        UserError: the folder for temporary files has such a path too.
+    """
+    if _PLAIN.fullmatch(str(out)):
+        yield out / "model"
+        return
+    with tempfile.TemporaryDirectory(prefix="qdeploy-model-") as name:
+        if not _PLAIN.fullmatch(name):
+            raise UserError(
+                f"make cannot build in `{name}`",
+                why="its path has a space or a special character",
+                do="set TMPDIR to a folder with a plain path, or give a plain one with --cache",
+            )
+        yield Path(name) / "model"
 
 
 def _runtime(build_dir: Path) -> Path:

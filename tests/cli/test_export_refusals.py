@@ -91,13 +91,6 @@ def wide_accumulator(network: SmallNetwork) -> None:
     network.nodes["w"].input[3] = "wide"
 
 
-def far_logits(network: SmallNetwork) -> None:
-    """A bias of the last layer that no 32 bits hold beside the sums."""
-    network.constants["far"] = np.full(3, F(1e12))
-    network.nodes["fc"].output[0] = "product"
-    network.nodes["plus"] = helper.make_node("Add", ["product", "far"], ["out"], "plus")
-
-
 REFUSED: dict[str, tuple[Change, str, str]] = {
     # name: change, words of the first line, words of the advice
     "an operator without hardware": (between("Sigmoid"), "layer `odd`", "QuantReLU"),
@@ -153,7 +146,6 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
         "layer `conv` cannot become hardware: its accumulator needs 42 bits",
         "fewer bits",
     ),
-    "logits beyond 32 bits": (far_logits, "cannot become hardware: its logits need", "smaller"),
     "two outputs": (ends("out", "sum"), "has 1 inputs and 2 outputs", "exactly one"),
     "no output": (ends(), "has 1 inputs and 0 outputs", "exactly one"),
     "two inputs": (two_inputs, "has 2 inputs and 1 outputs", "exactly one"),

@@ -113,6 +113,14 @@ def test_any_other_bias_stays_out_of_the_integers(tmp_path: Path) -> None:
     assert [float(value) for value in graph.head.offset] == [0.1875, 0.0, 0.0, 0.0]
 
 
+def test_a_bias_that_no_accumulator_holds_stays_out_too(tmp_path: Path) -> None:
+    """It is a whole number of steps, 2^41 of them."""
+    far = 0.375 * 2**41
+    graph = lower(head_file(tmp_path / "head.onnx", [far] * 4))
+    assert [type(node) for node in graph.nodes] == [Dense]
+    assert set(graph.head.offset) == {far}
+
+
 def test_factors_per_channel_and_of_both_signs_are_exact(tmp_path: Path) -> None:
     path = head_file(
         tmp_path / "head.onnx", [0.1, 0.2, 0.3, 0.4], [0.5, 0.25, 0.3, 1.0], [1.0, -2.0, 0.5, -0.1]
