@@ -18,6 +18,7 @@ MAX_JSON_BYTES = 1 << 26
 MAX_YAML_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_YAML_NODES = 20_000
+_BIG = 1 << 64
 # Strings, with their escapes, or one bracket.
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
@@ -59,7 +60,23 @@ def parse_json(text: str) -> Any:
         depth += (sign in "[{") - (sign in "]}")
         if depth > MAX_DEPTH:
             raise TooMuchError(f"it is nested more than {MAX_DEPTH} levels deep")
-    return json.loads(text)
+    return _checked(json.loads(text))
+
+
+def _checked(data: Any) -> Any:
+    """JSON data whose texts can be written and whose integers have 64 bits at most."""
+    if isinstance(data, str):
+        data.encode("utf-8")  # a lone half of a pair of surrogates is no text
+    elif isinstance(data, int) and abs(data) >= _BIG:
+        raise TooMuchError("it holds an integer of more than 64 bits")
+    elif isinstance(data, list):
+        for item in data:
+            _checked(item)
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            key.encode("utf-8")
+            _checked(value)
+    return data
 
 
 def compose_yaml(text: str, name: str) -> yaml.Node | None:
@@ -94,7 +111,20 @@ def compose_yaml(text: str, name: str) -> yaml.Node | None:
 def load_yaml(text: str, name: str) -> Any:
     """The data of a YAML text; errors as `compose_yaml`, ValueError for a value that is none."""
     root = compose_yaml(text, name)
-    return None if root is None else yaml.SafeLoader("").construct_document(root)
+    return None if root is None else construct_yaml(root)
+
+
+def construct_yaml(root: yaml.Node) -> Any:
+    """The data of a YAML tree.
+
+    Raises:
+        yaml.YAMLError, ValueError: a value is none of its kind, such as the thirteenth month.
+    """
+    try:
+        return yaml.SafeLoader("").construct_document(root)
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        # What PyYAML ends with on values such as `!!timestamp x` or `!!bool x`.
+        raise ValueError(f"a value is none of its kind ({error})") from error
 
 
 def _expanded(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:

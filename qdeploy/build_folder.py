@@ -12,11 +12,16 @@ was left out or could not run. What has a type of its own is read by that:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from qdeploy.bounded import read_json
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
+
+T = TypeVar("T")
 
 # What was requested, and what came of it.
 BUILD_FILE = "build.json"
@@ -41,6 +46,8 @@ PERFORMANCE_FILE = "performance.json"
 RESOURCES_FILE = "resources.json"
 VERIFY_FILE = "verify.json"
 REPORT_FILE = "report.html"
+# Of the run folder a build came from.
+SUMMARY_FILE = "summary.json"
 # What the target made.
 PACKAGE_FOLDER = "package"
 # Beside the build folder: results stored by content; compiled models are in a folder of it.
@@ -64,11 +71,28 @@ class BuildRecord(TypedDict, total=False):
     miou_int: float | None
     synthesized: bool
     fifo_depths: str | None
-    logit_scale: float
+    logit_scale: float | None
+    notes: list[str]
     files: dict[str, str]
     versions: dict[str, str]
     git: str | None
     machine: dict[str, Any]
+
+
+class PhaseRecord(TypedDict, total=False):
+    """One phase of a run's `summary.json`."""
+
+    name: str
+    kind: str
+    accuracy: float | None
+    miou: float | None
+
+
+class SummaryRecord(TypedDict, total=False):
+    """`summary.json` of the training run that a build came from."""
+
+    name: str
+    phases: list[PhaseRecord]
 
 
 class PerformanceRecord(TypedDict, total=False):
@@ -221,37 +245,42 @@ class BoardsRecord(TypedDict, total=False):
 
 def read_build(folder: Path) -> BuildRecord | None:
     """`build.json`; as `read_record`, None when there is none."""
-    return cast("BuildRecord | None", read_record(folder / BUILD_FILE))
+    return read_record(folder / BUILD_FILE, BuildRecord)
+
+
+def read_summary(run: Path) -> SummaryRecord | None:
+    """`summary.json` of a run folder; as `read_record`, None when there is none."""
+    return read_record(run / SUMMARY_FILE, SummaryRecord)
 
 
 def read_performance(folder: Path) -> PerformanceRecord | None:
     """`performance.json`; as `read_record`, None when the RTL was not simulated."""
-    return cast("PerformanceRecord | None", read_record(folder / PERFORMANCE_FILE))
+    return read_record(folder / PERFORMANCE_FILE, PerformanceRecord)
 
 
 def read_resources(folder: Path) -> ResourcesRecord | None:
     """`resources.json`; as `read_record`, None without synthesis."""
-    return cast("ResourcesRecord | None", read_record(folder / RESOURCES_FILE))
+    return read_record(folder / RESOURCES_FILE, ResourcesRecord)
 
 
 def read_verify(folder: Path) -> VerifyRecord | None:
     """`verify.json`; as `read_record`, None when the ladder has not run."""
-    return cast("VerifyRecord | None", read_record(folder / VERIFY_FILE))
+    return read_record(folder / VERIFY_FILE, VerifyRecord)
 
 
 def read_fifos(folder: Path) -> FifosRecord | None:
     """`fifos.json`; as `read_record`, None when depths were not found by simulation."""
-    return cast("FifosRecord | None", read_record(folder / FIFOS_FILE))
+    return read_record(folder / FIFOS_FILE, FifosRecord)
 
 
 def read_estimates(folder: Path) -> EstimatesRecord | None:
     """`estimates.json`; as `read_record`, None without estimates."""
-    return cast("EstimatesRecord | None", read_record(folder / ESTIMATES_FILE))
+    return read_record(folder / ESTIMATES_FILE, EstimatesRecord)
 
 
 def read_boards(folder: Path) -> BoardsRecord | None:
     """`boards.json`; as `read_record`, None when no boards were looked at."""
-    return cast("BoardsRecord | None", read_record(folder / BOARDS_FILE))
+    return read_record(folder / BOARDS_FILE, BoardsRecord)
 
 
 def read_design(folder: Path) -> Design:
@@ -268,8 +297,11 @@ def has_design(folder: Path) -> bool:
     return (folder / DESIGN_PATH).is_file()
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path, kind: type[T]) -> T | None:
     """The JSON object in `path`, None when there is no such file.
+
+    Args:
+        kind: of record; keys may be missing and others may be there, values are of their types.
 
     Raises:
         UserError: it cannot be read, or holds something else.
@@ -279,12 +311,21 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"`{path.name}` cannot be read",
-            where=str(path),
-            why=str(error),
-            do="run `qdeploy export` again",
-        ) from error
-    if not isinstance(data, dict):
-        raise UserError(f"`{path.name}` holds no JSON object", where=str(path))
-    return data
+        raise _unreadable(path, str(error)) from error
+    try:
+        TypeAdapter(kind).validate_python(data, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _unreadable(path, f"{key}: {first['msg']}") from error
+    record: T = data
+    return record
+
+
+def _unreadable(path: Path, why: str) -> UserError:
+    return UserError(
+        f"`{path.name}` cannot be read",
+        where=str(path),
+        why=why,
+        do="run `qdeploy export` again",
+    )

@@ -56,7 +56,7 @@ def test_deep_json_is_refused(text: str) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
@@ -66,6 +66,12 @@ JSON = st.recursive(
 def test_any_other_json_is_read_as_it_is(data: object) -> None:
     """Brackets, quotes and backslashes inside of texts do not count."""
     assert parse_json(json.dumps(data)) == data
+
+
+@pytest.mark.parametrize("text", ['{"a": 1' + "0" * 30 + "}", '["\\ud800"]', '{"\\udfff": 1}'])
+def test_numbers_and_texts_that_nothing_holds_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"64 bits|surrogates"):
+        parse_json(text)
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -193,7 +193,7 @@ def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path |
         write_report(folder, read_report(folder))
     if as_json:
         names = ("build", "verify", "resources", "performance", "fifos")
-        found = {name: read_record(folder / f"{name}.json") for name in names}
+        found = {name: read_record(folder / f"{name}.json", dict[str, Any]) for name in names}
         there = {name: record for name, record in found.items() if record is not None}
         click.echo(json.dumps({"folder": str(folder), **there}, indent=2))
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, read_bounded
+from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, construct_yaml, read_bounded
 from qdeploy.errors import RecipeError
 
 KeyPath = tuple[str | int, ...]
@@ -49,7 +49,7 @@ def construct(root: yaml.MappingNode, path: Path) -> dict[str, Any]:
         RecipeError: for values that are not valid YAML, naming `path` and the line.
     """
     try:
-        data: dict[str, Any] = yaml.SafeLoader("").construct_document(root)
+        data: dict[str, Any] = construct_yaml(root)
     except yaml.YAMLError as error:
         raise _broken(error, path) from error
     except ValueError as error:  # such as the thirteenth month of a date

@@ -21,6 +21,7 @@ from qdeploy.build_folder import (
     FifosRecord,
     PerformanceRecord,
     ResourcesRecord,
+    SummaryRecord,
     VerifyRecord,
     read_boards,
     read_build,
@@ -28,8 +29,8 @@ from qdeploy.build_folder import (
     read_estimates,
     read_fifos,
     read_performance,
-    read_record,
     read_resources,
+    read_summary,
     read_verify,
 )
 from qdeploy.design.manifest import Design, Layer
@@ -97,7 +98,7 @@ class DesignReport:
     verify: VerifyRecord
     boards: BoardsRecord
     build: BuildRecord
-    summary: dict[str, Any]
+    summary: SummaryRecord
 
     @property
     def bottleneck(self) -> LayerRow:
@@ -147,10 +148,10 @@ def read_report(folder: Path) -> DesignReport:
     )
 
 
-def _summary(build: BuildRecord) -> dict[str, Any]:
+def _summary(build: BuildRecord) -> SummaryRecord:
     """The training run's summary, where the build came from one that is still there."""
     source = (build.get("options") or {}).get("source")
-    return (read_record(Path(source) / "summary.json") if source else None) or {}
+    return (read_summary(Path(source)) if source else None) or SummaryRecord()
 
 
 def _layers(

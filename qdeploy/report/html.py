@@ -51,7 +51,7 @@ def render(folder: Path, report: DesignReport) -> str:
             for f in report.fifos
             if f.fill is not None
         ],
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
     )
 
 

@@ -16,11 +16,12 @@ from qdeploy.build_folder import (
     PerformanceRecord,
     ResourcesRecord,
     RungRecord,
+    SummaryRecord,
     VerifyRecord,
     has_design,
     read_performance,
-    read_record,
     read_resources,
+    read_summary,
     read_verify,
 )
 from qdeploy.report.design_report import read_report
@@ -50,7 +51,7 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
         UserError: when one of the files is there but cannot be read.
     """
     if run is not None:
-        _accuracy(read_record(run / "summary.json"), console)
+        _accuracy(read_summary(run), console)
     _speed(read_performance(folder), console)
     _resources(read_resources(folder), console)
     if has_design(folder):
@@ -72,13 +73,13 @@ def _missing(title: str, data: Mapping[str, Any] | None, console: Console) -> bo
     return True
 
 
-def _accuracy(data: dict[str, Any] | None, console: Console) -> None:
+def _accuracy(data: SummaryRecord | None, console: Console) -> None:
     if _missing("Accuracy", data, console) or data is None:
         return
-    phases = data.get("phases", [])
+    phases: list[Mapping[str, Any]] = list(data.get("phases", []))
     figures = {"accuracy": "accuracy", "miou": "mIoU"}
-    keys = [key for key in figures if all(key in one for one in phases)]
-    rows = [(str(one["name"]), *(f"{one[key]:.2%}" for key in keys)) for one in phases]
+    keys = [k for k in figures if all(isinstance(one.get(k), int | float) for one in phases)]
+    rows = [(str(one.get("name", "")), *(f"{one[key]:.2%}" for key in keys)) for one in phases]
     print_table(
         "Accuracy on the test set",
         ("phase", *(figures[key] for key in keys)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,21 @@ from qdeploy.ir.integer_graph import IntegerGraph
 
 if TYPE_CHECKING:
     from qdeploy.data.dataset import Dataset
+
+
+# What numpy, zipfile and zlib end with on a damaged file.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ def load_frames(folder: Path) -> Frames:
                 str(data["source"]),
                 int(data["tested"]),
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise UserError(
             f"the build `{folder}` has no readable frames",
             where=str(path),

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from qdeploy.artifacts import write_text
-from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, read_bounded
+from qdeploy.bounded import MAX_YAML_BYTES, compose_yaml, load_yaml, read_bounded
 from qdeploy.dataflow.folding.solver import LayerGroup, Option
 from qdeploy.errors import FoldingError
 
@@ -71,7 +71,7 @@ def _constraint(key: yaml.Node, value: yaml.Node, path: Path) -> FoldingConstrai
 
 def _value(node: yaml.Node, where: str) -> Value:
     try:  # a quoted value is read as well: "4" is a number of lanes
-        found = yaml.safe_load(str(node.value)) if isinstance(node, yaml.ScalarNode) else None
+        found = load_yaml(str(node.value), where) if isinstance(node, yaml.ScalarNode) else None
     except (yaml.YAMLError, ValueError) as error:
         raise _shape(where) from error
     if isinstance(found, bool) or not isinstance(found, int | str):

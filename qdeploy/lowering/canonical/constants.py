@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from qdeploy.lowering.canonical.bounds import MAX_ELEMENTS, STANDARD_DOMAINS
 from qdeploy.lowering.canonical.passes import Pass, PassResult, add_initializer, initializers
-from qdeploy.lowering.canonical.refusal import refuse
+from qdeploy.lowering.canonical.refusal import refuse, refuse_operator
 
 _ANY_SIZE = 0
 
@@ -40,6 +40,17 @@ class FoldConstants(Pass):
             model.graph.node.remove(node)
             modified = True
         return PassResult(model, modified)
+
+
+def refuse_growth(model: ModelProto) -> None:
+    """Refuse nodes whose results are as large as a frame's values say.
+
+    Raises:
+        UnsupportedLayerError: there is one.
+    """
+    for node in model.graph.node:
+        if node.domain in STANDARD_DOMAINS and node.op_type in _GROWING:
+            raise refuse_operator(node)
 
 
 def foldable(node: NodeProto, known: Mapping[str, np.ndarray]) -> bool:
@@ -84,6 +95,12 @@ def _computed(node: NodeProto, values: dict[str, np.ndarray]) -> list[np.ndarray
     return [np.asarray(value) for value in results]
 
 
+_GROWING = frozenset(
+    (
+        *("Expand", "ConstantOfShape", "Range", "Tile", "OneHot", "RandomNormal", "RandomUniform"),
+        *("RandomNormalLike", "RandomUniformLike", "Resize", "Upsample", "NonZero", "EyeLike"),
+    )
+)
 # Operators of constants that give no more elements than their inputs have.
 _NO_LARGER = frozenset(
     (

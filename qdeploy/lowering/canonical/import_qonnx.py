@@ -26,10 +26,11 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from qdeploy.artifacts import atomic_path
-from qdeploy.errors import PassError, UnsupportedLayerError
+from qdeploy.errors import PassError, QDeployError, UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import check_bounds, check_size
-from qdeploy.lowering.canonical.constants import FoldConstants
+from qdeploy.lowering.canonical.constants import FoldConstants, refuse_growth
 from qdeploy.lowering.canonical.executor import infer_shapes
+from qdeploy.lowering.canonical.padding import PadIntoConv
 from qdeploy.lowering.canonical.passes import (
     Pass,
     PassResult,
@@ -46,6 +47,18 @@ from qdeploy.lowering.canonical.window_rules import check_channels, check_window
 
 class RemoveIdentities(Pass):
     """Identity, Dropout at inference and Cast to float32 pass their input through."""
+
+    def requires(self, model: ModelProto) -> None:
+        known = initializers(model)
+        for node in model.graph.node:
+            mode = known.get(node.input[2]) if len(node.input) > 2 else None
+            if node.op_type == "Dropout" and mode is not None and mode.any():
+                raise refuse(
+                    node,
+                    "its Dropout is in training mode",
+                    why="it drops other values in every run",
+                    do="export the network in evaluation mode",
+                )
 
     def call(self, model: ModelProto) -> PassResult:
         modified = False
@@ -174,52 +187,6 @@ class ReshapeToFlatten(Pass):
         return PassResult(model, bool(found))
 
 
-class PadIntoConv(Pass):
-    """Zeros around a feature map become padding of the convolutions that read it."""
-
-    def requires(self, model: ModelProto) -> None:
-        known = initializers(model)
-        for node in model.graph.node:
-            if node.op_type != "Pad":
-                continue
-            users = [user for user in model.graph.node if node.output[0] in user.input]
-            if not users or any(user.op_type != "Conv" for user in users):
-                raise refuse(
-                    node,
-                    "a padding that is not read by a convolution",
-                    do="pad before Conv2d, or use its own padding",
-                )
-            value = _pad_value(node, known)
-            if value != 0:
-                raise refuse(
-                    node,
-                    f"a padding with {value}" if isinstance(value, str) else f"padding {value:g}",
-                    why="the padding unit inserts code 0, which means 0",
-                    do="pad with zeros",
-                )
-            if _pad_sizes(node, known) is None:
-                raise refuse(
-                    node,
-                    "a padding outside the map's two axes, or a crop",
-                    do="pad height and width only: ZeroPad2d, or the convolution's own padding",
-                )
-
-    def call(self, model: ModelProto) -> PassResult:
-        found = [n for n in model.graph.node if n.op_type == "Pad"]
-        for node in found:
-            sizes = _pad_sizes(node, initializers(model)) or (0, 0, 0, 0)
-            for user in model.graph.node:
-                if node.output[0] in user.input:
-                    own = next((a for a in user.attribute if a.name == "pads"), None)
-                    before = list(own.ints) if own is not None else [0, 0, 0, 0]
-                    if own is not None:
-                        user.attribute.remove(own)
-                    total = [a + b for a, b in zip(before, sizes, strict=True)]
-                    user.attribute.append(helper.make_attribute("pads", total))
-            bypass(model, node)
-        return PassResult(model, bool(found))
-
-
 class RemoveUnread(Pass):
     """Nodes whose results nothing reads are removed."""
 
@@ -258,6 +225,20 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     try:
+        return _canonical(path, probe)
+    except QDeployError:
+        raise
+    except Exception as error:  # of the packages that read and run ONNX, on a file of any kind
+        raise UnsupportedLayerError(
+            f"{path.name} cannot be understood",
+            where=str(path),
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            do="export the network again, in evaluation mode; try the file in another tool",
+        ) from error
+
+
+def _canonical(path: Path, probe: bool) -> ModelProto:
+    try:
         check_size(path)
         model = onnx.load(path)
         check_bounds(model, path.name, str(path))
@@ -273,6 +254,9 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
     check_windows(model)
     model = _with_shapes(model, path)
     check_channels(model)
+    # Before a probe frame runs through the file, nothing in it may grow without bound.
+    model = run_passes(model, (RemoveUnread(), FoldConstants()), probe=False).model
+    refuse_growth(model)
     return run_passes(model, PASSES, probe=probe).model
 
 
@@ -354,26 +338,6 @@ def _attribute(node: NodeProto, name: str, default: float) -> float:
         if attribute.name == name:
             return float(helper.get_attribute_value(attribute))
     return default
-
-
-def _pad_value(node: NodeProto, known: dict[str, np.ndarray]) -> float | str:
-    """The constant that a Pad inserts; its mode where it inserts none."""
-    modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
-    if modes and modes[0] != "constant":
-        return f"mode {modes[0]}"
-    if len(node.input) < 3 or not node.input[2]:
-        return 0.0
-    value = known.get(node.input[2])
-    return "a value computed at run time" if value is None else float(value.reshape(-1)[0])
-
-
-def _pad_sizes(node: NodeProto, known: dict[str, np.ndarray]) -> tuple[int, int, int, int] | None:
-    """(top, left, bottom, right) of a Pad of (N, C, H, W), None where it pads something else."""
-    sizes = known.get(node.input[1]) if len(node.input) > 1 else None
-    if sizes is None or sizes.size != 8 or (sizes < 0).any() or len(node.input) > 3:
-        return None
-    n, c, top, left, n_end, c_end, bottom, right = (int(v) for v in sizes)
-    return None if n or c or n_end or c_end else (top, left, bottom, right)
 
 
 def _none_left(model: ModelProto, op_type: str) -> None:

@@ -51,7 +51,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
         )
     scale, zero, bits = arrays
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    rounding = attributes.get("rounding_mode", b"ROUND").decode().upper()
+    rounding = attributes.get("rounding_mode", b"ROUND").decode(errors="replace").upper()
     if rounding not in ("ROUND", "HALF_EVEN"):
         raise refuse(
             node,
