@@ -98,7 +98,8 @@ def test_one_class_for_every_frame_is_reported(spread: ModuleType) -> None:
         ("rtl", {}, True),
         ("rtl", {"frames": 0}, False),
         ("qonnx", {"mismatches": 200, "origins": 1, "class_mismatches": 1}, True),
-        ("qonnx", {"mismatches": 3, "origins": 3}, False),
+        ("qonnx", {"mismatches": 3, "origins": 3}, True),
+        ("qonnx", {"mismatches": 3, "origins": 3, "wrong": 1}, False),
         ("torch", {"mismatches": 1, "origins": 1, "must_be_exact": True}, False),
     ],
 )
