@@ -63,7 +63,7 @@ def test_a_run_interrupted_after_direct_quantization_resumes_to_the_same_bits(
         recipe, {**FLOAT, "epochs": 1}, DIRECT, NORMS, RETRAIN, NORMS | {"name": "n"}
     )
     whole = train(phases, tmp_path / "whole")
-    for moment in ("phase00-epoch00001", "phase03-epoch00002"):
+    for moment in ("phase00-epoch00001", "phase03-epoch00001"):
         folder = tmp_path / moment
         interrupt_when(folder / "checkpoints" / f"{moment}.json")
         with pytest.raises(KeyboardInterrupt):
