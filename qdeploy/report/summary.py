@@ -19,6 +19,7 @@ from qdeploy.build_folder import (
     SummaryRecord,
     VerifyRecord,
     has_design,
+    read_build,
     read_performance,
     read_resources,
     read_summary,
@@ -57,6 +58,8 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
     if has_design(folder):
         print_short(read_report(folder), console)
     _ladder(read_verify(folder), console)
+    for note in (read_build(folder) or {}).get("notes", []):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Build folder: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -107,6 +107,11 @@ def test_skipped_rung_says_why(tmp_path: Path) -> None:
     assert f"rtl: skipped: {reason}" in text
 
 
+def test_notes_of_the_lowering_are_shown(tmp_path: Path) -> None:
+    note = "layer `fc`: its logits have a bias per channel"
+    assert f"note: {note}" in _shown(_write(tmp_path / "b", build={"name": "n", "notes": [note]}))
+
+
 def test_a_ladder_without_a_rung_that_ran_is_said_loudly(tmp_path: Path) -> None:
     left_out = {**RUNG, "frames": 0, "skipped": "left out on request"}
     assert "NO RUNG RAN" in _shown(_write(tmp_path / "b", verify={"rungs": [left_out]}))
