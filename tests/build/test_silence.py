@@ -40,6 +40,7 @@ def test_build_and_verify_in_a_process_of_their_own_write_nothing(tmp_path: Path
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_an_observer_hears_what_nobody_prints(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
