@@ -15,6 +15,7 @@ from onnx import ModelProto, NodeProto
 from onnx.reference import ReferenceEvaluator
 
 from qdeploy.lowering.canonical.bounds import MAX_ELEMENTS, STANDARD_DOMAINS
+from qdeploy.lowering.canonical.executor import foreign_tools
 from qdeploy.lowering.canonical.passes import Pass, PassResult, add_initializer, initializers
 from qdeploy.lowering.canonical.refusal import refuse, refuse_operator
 
@@ -33,7 +34,8 @@ class FoldConstants(Pass):
                 continue
             if not foldable(node, known):
                 continue
-            values = _computed(node, {name: known[name] for name in wanted})
+            with foreign_tools(f"the constants of node `{node.name or node.output[0]}`"):
+                values = ReferenceEvaluator(node).run(None, {name: known[name] for name in wanted})
             for name, value in zip(node.output, values, strict=True):
                 known[name] = np.asarray(value)
                 add_initializer(model, name, known[name])
@@ -79,20 +81,6 @@ def foldable(node: NodeProto, known: Mapping[str, np.ndarray]) -> bool:
             do="store constants in the file, or drop what nobody needs",
         )
     return True
-
-
-def _computed(node: NodeProto, values: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The results of a node of constants."""
-    try:
-        results = ReferenceEvaluator(node).run(None, values)
-    except Exception as error:
-        raise refuse(
-            node,
-            "its constants cannot be computed",
-            why=next(iter(str(error).splitlines()), type(error).__name__),
-            do="export the network again",
-        ) from error
-    return [np.asarray(value) for value in results]
 
 
 _GROWING = frozenset(

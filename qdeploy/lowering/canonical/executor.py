@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from onnx import ModelProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
+
+from qdeploy.errors import UnsupportedLayerError
 
 FloatArray = npt.NDArray[Any]
 
@@ -26,16 +30,41 @@ def with_batch(model: ModelProto, frames: int) -> ModelProto:
     return infer_shapes(model)
 
 
+@contextlib.contextmanager
+def foreign_tools(what: str) -> Iterator[None]:
+    """Around what ONNX's and QONNX's own packages do with a file: the one place for their failures.
+
+    They raise whatever comes up (qonnx a bare `Exception`, onnxruntime classes of its own), and any
+    of it means that the file is not one they can run. Code of this project does not belong inside.
+
+    Args:
+        what: is computed, for the message.
+
+    Raises:
+        UnsupportedLayerError: they failed; says how.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UnsupportedLayerError(
+            f"{what} cannot be computed",
+            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            do="export the network again, in evaluation mode, for fixed sizes after the batch axis",
+        ) from error
+
+
 def infer_shapes(model: ModelProto) -> ModelProto:
     """The model with the shape of every tensor, Quant nodes included."""
-    return ModelWrapper(model).transform(InferShapes()).model
+    with foreign_tools("the shapes of the file's tensors"):
+        return ModelWrapper(model).transform(InferShapes()).model
 
 
 def execute(model: ModelProto, frames: FloatArray) -> dict[str, FloatArray]:
     """Every tensor of the file for float `frames` (N, ...)."""
     wrapper = ModelWrapper(with_batch(model, len(frames)))
     name = wrapper.graph.input[0].name
-    return dict(execute_onnx(wrapper, {name: frames.astype(np.float32)}, True))
+    with foreign_tools("the file's output for a frame"):
+        return dict(execute_onnx(wrapper, {name: frames.astype(np.float32)}, True))
 
 
 def probe_frame(model: ModelProto) -> FloatArray:

@@ -26,7 +26,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from qdeploy.artifacts import atomic_path
-from qdeploy.errors import PassError, QDeployError, UnsupportedLayerError
+from qdeploy.errors import PassError, UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import check_bounds, check_size
 from qdeploy.lowering.canonical.constants import FoldConstants, refuse_growth
 from qdeploy.lowering.canonical.executor import infer_shapes
@@ -225,20 +225,6 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     try:
-        return _canonical(path, probe)
-    except QDeployError:
-        raise
-    except Exception as error:  # of the packages that read and run ONNX, on a file of any kind
-        raise UnsupportedLayerError(
-            f"{path.name} cannot be understood",
-            where=str(path),
-            why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
-            do="export the network again, in evaluation mode; try the file in another tool",
-        ) from error
-
-
-def _canonical(path: Path, probe: bool) -> ModelProto:
-    try:
         check_size(path)
         model = onnx.load(path)
         check_bounds(model, path.name, str(path))
@@ -252,25 +238,12 @@ def _canonical(path: Path, probe: bool) -> ModelProto:
         ) from error
     one_input_one_output(model, path.name, str(path))
     check_windows(model)
-    model = _with_shapes(model, path)
+    model = infer_shapes(model)
     check_channels(model)
     # Before a probe frame runs through the file, nothing in it may grow without bound.
     model = run_passes(model, (RemoveUnread(), FoldConstants()), probe=False).model
     refuse_growth(model)
     return run_passes(model, PASSES, probe=probe).model
-
-
-def _with_shapes(model: ModelProto, path: Path) -> ModelProto:
-    """The model with inferred shapes; whatever qonnx says of one it cannot infer is told."""
-    try:
-        return infer_shapes(model)
-    except Exception as error:
-        raise UnsupportedLayerError(
-            f"the shapes of {path.name} cannot be inferred",
-            where=str(path),
-            why=next(iter(str(error).splitlines()), type(error).__name__),
-            do="export the network in evaluation mode, for fixed sizes after the batch axis",
-        ) from error
 
 
 def import_qonnx(source: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -20,7 +19,6 @@ def test_ordinary_names_stay_as_they_are() -> None:
     assert tcl_word("") == '""'
 
 
-@pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
 @settings(max_examples=20, deadline=None)
 @given(st.lists(TEXT, min_size=5, max_size=5))
 def test_tcl_reads_back_every_text(texts: list[str]) -> None:
