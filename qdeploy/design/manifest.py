@@ -93,6 +93,9 @@ class Connection:
         width: of its data in bits, a multiple of 8.
         source, sink: where beats come from, and where they go.
         tap: name of the tap that watches it, None where there is none.
+        elements: per frame; 0 in the file of a design made before they were recorded.
+        per_beat: elements per beat, element 0 in the least significant bits.
+        bits, signed: of an element; two's complement where `signed`.
     """
 
     number: int
@@ -100,6 +103,10 @@ class Connection:
     source: End
     sink: End
     tap: str | None = None
+    elements: int = 0
+    per_beat: int = 1
+    bits: int = 1
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,9 @@ class Layer:
             weights.
         part: of the design that it is counted as in reports; empty in the file of a design made
             before there were parts.
+        nodes: of the integer graph that it computes, in their order; for a padding or a window the
+            convolution or pool that it serves; none for what only carries codes on (a FIFO, a width
+            converter, a fork), and none in the file of a design made before they were recorded.
     """
 
     name: str
@@ -149,6 +159,7 @@ class Layer:
     folding: dict[str, int] = field(default_factory=dict)
     macs: int = 0
     part: str = ""
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -263,6 +274,12 @@ def _check_streams(design: Design) -> None:
     for index, one in enumerate(design.streams):
         if one.number != index or one.width < 8 or one.width % 8:
             raise ValueError(f"stream {index}: invalid number or width")
+        if one.elements and (
+            min(one.elements, one.per_beat, one.bits) < 1
+            or one.elements % one.per_beat
+            or (one.bits * one.per_beat + 7) // 8 * 8 != one.width
+        ):
+            raise ValueError(f"stream {index}: elements, bits and width do not go together")
         if {one.source.module, one.sink.module} - modules:
             raise ValueError(f"stream {index} ends at a module that is no layer")
         if one.tap is not None:

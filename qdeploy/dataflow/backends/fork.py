@@ -29,6 +29,7 @@ class DuplicateStreams_qd_rtl(QdBackend, DuplicateStreams):  # noqa: N801 (FINN'
         layer_from=LayerFrom.PRODUCER,
         channels="NumChannels",
         each_pixel=True,
+        copies=True,
     )
 
     def widen(self, model: ModelWrapper, many: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qdeploy.dataflow.finn.nodes import INPUT, HwNode, layer_of
+from qdeploy.dataflow.finn.nodes import INPUT, PARAMETER, HwNode, layer_of
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import IntegerGraph, Node, Threshold
 
@@ -34,6 +34,17 @@ def boundary_of(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> st
     if absorbed and len(users) == 1 and isinstance(users[0], Threshold):
         owner = users[0]
     return owner.output if owner.output in graph.boundaries() else None
+
+
+def computed_nodes(model: ModelWrapper, node: NodeProto, graph: IntegerGraph) -> list[str]:
+    """Names of the integer graph's nodes that a hardware layer computes, in their order; for a
+    padding or a window the node it serves; none for what carries codes on as they are."""
+    layer = HwNode.of(model, node)
+    if layer.operator.joins_layers or layer.operator.copies:
+        return []
+    named = {match.group(1) for name in node.input if (match := PARAMETER.fullmatch(name))}
+    found = [one.name for one in graph.nodes if one.name in named]
+    return found or [owner_of(model, node, graph).name]
 
 
 def boundary_nodes(model: ModelWrapper, graph: IntegerGraph) -> dict[str, NodeProto]:

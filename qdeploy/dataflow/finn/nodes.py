@@ -36,6 +36,8 @@ PAD_VALUE = "PadValue"
 SUM_TYPE = "sumDataType"
 # Node attribute: multiply (1) or search (0) where there are fixed-point numbers.
 REQUANTIZE = "requantize"
+# Name of a parameter: of the integer graph's node, and what it is.
+PARAMETER = re.compile(r"(.+)\.(weights|bias|thresholds)")
 # Name of the layer that a fork of the network's input belongs to.
 INPUT = "input"
 # Name of the layer of what leads to the network's output only.
@@ -307,7 +309,7 @@ def layer_of(model: ModelWrapper, node: NodeProto) -> str:
         if current.doc_string:
             return str(current.doc_string)
         for name in current.input:
-            match = re.fullmatch(r"(.+)\.(weights|bias|thresholds)", name)
+            match = PARAMETER.fullmatch(name)
             if match and model.get_initializer(name) is not None:
                 return match.group(1)
         operator = operator_of(current.op_type)

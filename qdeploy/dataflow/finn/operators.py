@@ -86,6 +86,7 @@ class Operator:
         sums: outputs, or compares, sums whose exact interval the integer graph knows.
         one_pixel: leaves one pixel of a feature map.
         bursts: works in bursts, so that a FIFO follows it.
+        copies: gives every code on as it came, to several layers.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Operator:
     sums: bool = False
     one_pixel: bool = False
     bursts: bool = False
+    copies: bool = False
 
     @property
     def moves_pixels(self) -> bool:

@@ -11,20 +11,22 @@ FIFO its fill. The manifest lists the streams and the ports they connect.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.artifacts import atomic_folder
-from qdeploy.dataflow.finn.boundaries import boundary_of, owner_of
+from qdeploy.dataflow.finn.boundaries import boundary_of, computed_nodes, owner_of
+from qdeploy.dataflow.finn.geometry import HwStream
 from qdeploy.dataflow.finn.names import identifier
 from qdeploy.dataflow.finn.nodes import HwNode, Kind, hw_nodes, stream_name
 from qdeploy.dataflow.finn.timing import frame_cycles, macs_of
 from qdeploy.dataflow.rtl.library import closure, library_file
 from qdeploy.dataflow.stitching.rendering import Renderer
 from qdeploy.dataflow.stitching.top_module import SINK, SOURCE, Ports, Wiring, top_module
-from qdeploy.design.manifest import PIXELS, Design, Fifo, Layer, Stream
+from qdeploy.design.manifest import PIXELS, Connection, Design, Fifo, Layer, Stream
 from qdeploy.devices.boards import Board
 from qdeploy.ir.integer_graph import IntegerGraph, Tensor
 from qdeploy.ir.layout import stream_shape
@@ -140,8 +142,28 @@ class _Stitcher:
             fifos=self.fifos,
             layers=self._layers(),
             logit_scale=None if scale is None else float(scale),
-            streams=self.wiring.connections(self.watched),
+            streams=self._streams(),
         )
+
+    def _streams(self) -> list[Connection]:
+        """The streams by number, each with what it carries."""
+        carried: dict[str, HwStream] = {}
+        for facts in hw_nodes(self.model):
+            carried |= {name: facts.output(index) for index, name in facts.outputs.items()}
+        first = self.model.find_consumer(self.wiring.source)
+        carried[self.wiring.source] = HwNode.of(self.model, first).input(0)
+        numbers = self.wiring.numbers
+        kinds = {numbers[name]: stream for name, stream in carried.items()}
+        return [
+            dataclasses.replace(
+                one,
+                elements=kinds[one.number].beats * kinds[one.number].per_beat,
+                per_beat=kinds[one.number].per_beat,
+                bits=kinds[one.number].bits,
+                signed=kinds[one.number].signed,
+            )
+            for one in self.wiring.connections(self.watched)
+        ]
 
     def _layers(self) -> list[Layer]:
         layers = []
@@ -158,6 +180,7 @@ class _Stitcher:
                     macs=macs_of(owner, self.graph) if facts.has_weights else 0,
                     folding=_folding(inst),
                     part=facts.operator.part,
+                    nodes=computed_nodes(self.model, node, self.graph),
                 )
             )
         return layers
