@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .self_digest import is_intact
+
 FORMAT = 1
 
 
@@ -18,17 +20,23 @@ def load(root: Path) -> dict[str, Any]:
     """Read `bundle.json` in the package folder `root`.
 
     Raises:
-        BundleError: when it is missing, does not read, or has another format.
+        BundleError: when it is missing, does not read, has another format, or was edited.
     """
     path = root / "bundle.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read ({error}); copy the whole package") from error
-    if data.get("format") != FORMAT:
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
         raise BundleError(
-            f"{path} has format {data.get('format')}, this driver reads {FORMAT};"
+            f"{path} has format {found}, this driver reads {FORMAT};"
             " use the driver that came with the package"
+        )
+    if not is_intact(data):
+        raise BundleError(
+            f"{path} was edited or damaged: its digest is not that of its content;"
+            " copy the whole package again, or export the network again with other options"
         )
     return dict(data)
 

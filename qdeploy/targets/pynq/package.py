@@ -4,12 +4,11 @@ rtl/        the verified design, unchanged, and the shell around it
 vivado/     project script and settings; `make bitstream`
 driver/     Python driver with a copy of the packing code
 golden/     raw frames, the same packed, and the integers that must come out
-bundle.json everything the driver needs to know, with the hash of every file
+bundle.json everything the driver needs to know, with the hash of every file and of itself
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import string
 from collections.abc import Sequence
@@ -22,23 +21,26 @@ import numpy as np
 import numpy.typing as npt
 
 import qdeploy
-from qdeploy import provenance
+from qdeploy import provenance, self_digest
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
 from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
 from qdeploy.design import packing
+from qdeploy.design.digests import design_id
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack
 from qdeploy.devices.boards import Board
-from qdeploy.errors import InternalError, UnsupportedLayerError, UserError
+from qdeploy.errors import InternalError, UnsupportedLayerError
 from qdeploy.ir import head
 from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import Tensor
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
+from qdeploy.self_digest import with_digest
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
 from qdeploy.targets.pynq.tcl import tcl_word
 
 BUNDLE_FORMAT = 1
+BUNDLE_FILE = "bundle.json"
 BITFILE = "bitstream/accelerator.bit"
 _DMA_LENGTH = (1 << 26) - 1
 _STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
@@ -85,7 +87,7 @@ def make_package(
     golden_outputs = to_stream_order(golden_outputs, frames=True).reshape(len(golden_inputs), -1)
     _check(design, golden_inputs, golden_outputs, shift)
     source = folder / RTL_FOLDER
-    identity = _design_id(source, design)
+    identity = design_id(source, design)
     with atomic_folder(folder / PACKAGE_FOLDER) as root:
         _copy_rtl(source, design, root / "rtl", identity)
         _copy_static(root)
@@ -121,7 +123,7 @@ def make_package(
             for path in sorted(root.rglob("*"))
             if path.is_file()
         }
-        write_json(root / "bundle.json", bundle)
+        write_json(root / BUNDLE_FILE, with_digest(bundle))
     return folder / PACKAGE_FOLDER
 
 
@@ -164,21 +166,6 @@ def _check(
         )
 
 
-def _design_id(source: Path, design: Design) -> str:
-    """First eight hexadecimal digits of a hash over the design's files."""
-    hasher = hashlib.sha256()
-    for name in sorted([*design.sources, *design.memories]):
-        path = source / name
-        if not path.is_file():
-            raise UserError(
-                f"the design lacks its file `{name}`",
-                where=str(source),
-                do="run `qdeploy export` again",
-            )
-        hasher.update(f"{name}:{sha256(path)};".encode())
-    return hasher.hexdigest()[:8]
-
-
 def _copy_rtl(source: Path, design: Design, target: Path, identity: str) -> None:
     for name in [*design.sources, *design.memories, "design.json"]:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -196,9 +183,9 @@ def _copy_static(root: Path) -> None:
     driver.mkdir()
     for name in _DRIVER:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
-    # One packing and one meaning of the integers for simulation and board: the driver gets copies
-    # of the files themselves.
-    for module in (packing, head):
+    # One packing, one meaning of the integers and one digest for the PC and the board: the driver
+    # gets copies of the files themselves.
+    for module in (packing, head, self_digest):
         shutil.copyfile(str(module.__file__), driver / Path(str(module.__file__)).name)
 
 

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import fake_board
 import numpy as np
 import pytest
 import toy_core
+
+from qdeploy.self_digest import with_digest
 
 Load = Callable[..., ModuleType]
 
@@ -84,6 +87,12 @@ def test_logits_are_integers_times_the_scale_and_classes_their_largest(
         assert board.transfers == before
 
 
+def rewrite(path: Path, **changes: Any) -> None:
+    """A bundle with other values, as qdeploy itself would have written it."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(with_digest({**data, **changes})), encoding="utf-8")
+
+
 def test_the_clock_comes_from_the_bundle_and_one_too_fast_is_refused(
     toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
 ) -> None:
@@ -94,7 +103,7 @@ def test_the_clock_comes_from_the_bundle_and_one_too_fast_is_refused(
     path = toy_package / "bundle.json"
     saved = path.read_text(encoding="utf-8")
     try:
-        path.write_text(json.dumps({**json.loads(saved), "clock_mhz": -1.0}), encoding="utf-8")
+        rewrite(path, clock_mhz=-1.0)
         board.fastest = 0.5
         with pytest.raises(driver.AcceleratorError, match="above the"):
             driver.Accelerator()
@@ -109,7 +118,7 @@ def test_a_bitstream_of_another_design_is_refused(
     saved = path.read_text(encoding="utf-8")
     driver = load_driver(toy_package, board)
     try:
-        path.write_text(json.dumps({**json.loads(saved), "design_id": "deadbeef"}))
+        rewrite(path, design_id="deadbeef")
         with pytest.raises(driver.AcceleratorError, match="built from another design"):
             driver.Accelerator()
     finally:
@@ -199,5 +208,43 @@ def test_info_finds_a_damaged_file(
         capsys.readouterr()
         assert main(["info"]) == 1
         assert "rtl/toy_weights.hex" in capsys.readouterr().out
+    finally:
+        path.write_text(saved, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace('"clock_mhz": 100.0', '"clock_mhz": 140.0'),
+        lambda text: text.replace('"shift": 0', '"shift": 1'),
+        lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "digest"}),
+        lambda text: json.dumps({**json.loads(text), "more": 1}),
+        lambda text: "[]",
+    ],
+    ids=["clock", "shift", "no digest", "another key", "a list"],
+)
+def test_a_bundle_edited_by_hand_is_refused_by_driver_and_info(
+    edit: Callable[[str], str],
+    toy_package: Path,
+    board: fake_board.FakeBoard,
+    load_driver: Load,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    driver = load_driver(toy_package, board)
+    from driver.__main__ import main
+    from driver.bundle import BundleError
+
+    path = toy_package / "bundle.json"
+    saved = path.read_text(encoding="utf-8")
+    try:
+        assert edit(saved) != saved
+        path.write_text(edit(saved), encoding="utf-8")
+        with pytest.raises(BundleError, match=r"bundle\.json"):
+            driver.Accelerator()
+        assert main(["info"]) == 2
+        assert "bundle.json" in capsys.readouterr().err
+        # The same values laid out in another way are the same bundle.
+        path.write_text(json.dumps(json.loads(saved), sort_keys=True), encoding="utf-8")
+        assert main(["info"]) == 0
     finally:
         path.write_text(saved, encoding="utf-8")
