@@ -75,6 +75,10 @@ class CheckpointError(UserError):
     """A run folder or checkpoint that cannot be used."""
 
 
+class LockedError(UserError):
+    """A folder that another process writes."""
+
+
 class UnsupportedLayerError(UserError):
     """A layer, or a pattern of layers, that cannot become hardware."""
 

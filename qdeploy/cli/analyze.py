@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import warnings
@@ -14,8 +15,6 @@ import click
 from qdeploy.artifacts import write_json
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
-
-REPORT = "analysis.json"
 
 
 @click.command()
@@ -66,7 +65,7 @@ def analyze(
     from qdeploy.training.analysis.plots import plot
     from qdeploy.training.analysis.report import Settings, compare_family
     from qdeploy.training.analysis.report import analyze as analyze_run
-    from qdeploy.training.run import load_run
+    from qdeploy.training.run import ANALYSIS, RECIPE, load_run, locked_run
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # one that cannot be used is refused before the work
@@ -75,14 +74,17 @@ def analyze(
         frames=frames, loss_frames=loss_frames, directions=directions, radius=radius, seed=seed
     )
     reports = []
-    for folder in runs:
-        run = load_run(folder)
-        report = analyze_run(run, run.dataset(data, PRINTING), settings, PRINTING)
-        reports.append({"run": str(folder), **report})
-    compare_family(reports)
-    result: dict[str, Any] = {"runs": reports}
-    write_json(target / REPORT, result)
-    pictures = plot(reports, target)
+    with contextlib.ExitStack() as held:
+        if (target / RECIPE).exists():  # no training may replace the run before the files are there
+            held.enter_context(locked_run(target, "analyze", PRINTING.note))
+        for folder in runs:
+            run = load_run(folder, PRINTING.note)
+            report = analyze_run(run, run.dataset(data, PRINTING), settings, PRINTING)
+            reports.append({"run": str(folder), **report})
+        compare_family(reports)
+        result: dict[str, Any] = {"runs": reports}
+        write_json(target / ANALYSIS, result)
+        pictures = plot(reports, target)
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
@@ -90,7 +92,7 @@ def analyze(
         _print_run(report)
     if len(reports) > 1:
         _print_comparison(reports)
-    click.echo(f"wrote {', '.join(str(path) for path in (target / REPORT, *pictures))}")
+    click.echo(f"wrote {', '.join(str(path) for path in (target / ANALYSIS, *pictures))}")
 
 
 def _print_run(report: dict[str, Any]) -> None:

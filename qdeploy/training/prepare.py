@@ -7,22 +7,36 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
+from qdeploy.artifacts import sha256
 from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.folder_lock import LOCK_FILE
 from qdeploy.observer import ignore
 from qdeploy.recipe.loading import load_recipe, save_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
 from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import (
+    ANALYSIS,
     CHECKPOINTS,
+    FILES,
     MODEL,
+    PICTURES,
     RECIPE,
+    REPLACING,
     STARTED_FROM,
     SUMMARY,
+    changed,
     is_finished,
+    read_summary,
     recipe_digest,
 )
 from qdeploy.training.warm_start import WarmStart, find_warm_start
+
+# What a run and its analysis leave beside recipe and checkpoints; the summary first.
+OWN = (
+    *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, STARTED_FROM),
+    *(ANALYSIS, *PICTURES),
+)
 
 
 class Start(Enum):
@@ -50,7 +64,8 @@ def prepare(
         recipe: resolved.
         digest: its `recipe_digest`.
         resume: go on from the newest complete checkpoint, if there is one.
-        force: remove an earlier run.
+        force: remove an earlier run; a process that is killed meanwhile leaves a mark, by which
+            the next one knows to finish that.
         warm_start: folder of another run, whose first phases a run that begins takes over; a run
             that is resumed has its own.
         note: takes sentences about what happens.
@@ -66,9 +81,14 @@ def prepare(
         taken = find_warm_start(warm_start, recipe)
     if force:
         _remove(folder)
+    elif (folder / REPLACING).exists():
+        note(f"a run in {folder} was being replaced: what is left of it is removed")
+        _remove(folder)
+        force = True
+    _clear_parts(folder)
     stored = _stored(folder)
     if stored is None:
-        if not force and folder.exists() and any(folder.iterdir()):
+        if not force and _holds_anything(folder):
             raise CheckpointError(
                 f"`{folder}` is not empty and holds no run",
                 where=str(folder),
@@ -83,9 +103,9 @@ def prepare(
             f"`{folder}` holds a run of a different recipe",
             where=str(folder / RECIPE),
             why=_difference(stored, recipe),
-            do="choose another folder with --out, where --start-from takes over the phases that "
-            "both have in common, or replace that run with --force",
+            do=_instead(stored, recipe),
         )
+    _check_unchanged(folder)
     if is_finished(folder, digest):
         return Start.FINISHED, None
     checkpoints = CheckpointFolder(folder / CHECKPOINTS)
@@ -93,6 +113,7 @@ def prepare(
     checkpoint, unusable = checkpoints.newest(digest)
     if checkpoint is None:
         note("the earlier run has no checkpoint yet: training starts from the beginning")
+        _remove_results(folder)
         return _begin(folder, digest, taken, note)
     if not resume:
         raise CheckpointError(
@@ -145,10 +166,57 @@ def _difference(stored: Recipe, recipe: Recipe) -> str:
     return f"the recipes differ in: {', '.join(sections)}"
 
 
+def _instead(stored: Recipe, recipe: Recipe) -> str:
+    if stored.model_copy(update={"name": recipe.name}) == recipe:
+        return (
+            f"go on with that run by --set name={stored.name}, or choose another folder with --out"
+        )
+    return (
+        "choose another folder with --out, where --start-from takes over the phases that both have "
+        "in common, or replace that run with --force"
+    )
+
+
+def _check_unchanged(folder: Path) -> None:
+    """Whether the stored recipe is the one that a finished training had.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    files = (read_summary(folder) or {}).get(FILES)
+    expected = files.get(RECIPE) if isinstance(files, dict) else None
+    if expected not in (None, sha256(folder / RECIPE)):
+        raise changed(folder / RECIPE)
+
+
+def _holds_anything(folder: Path) -> bool:
+    return folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir())
+
+
+def _clear_parts(folder: Path) -> None:
+    """Remove what killed processes left half written of a run's own files."""
+    for name in (*OWN, RECIPE):
+        for path in folder.glob(f".{name}.*.part"):
+            path.unlink(missing_ok=True)
+
+
 def _remove(folder: Path) -> None:
-    """Remove what a run consists of, and nothing else; the summary first: it marks the run as
-    finished."""
-    own = (SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, STARTED_FROM, RECIPE)
-    for name in own:
+    """Remove what a run consists of, and nothing else.
+
+    From when the mark is there, the run is gone; before, it is whole. So a process that is killed
+    at any moment leaves the one or the other, never files of both runs.
+    """
+    if not _holds_anything(folder):
+        return
+    (folder / REPLACING).touch()
+    _remove_results(folder)
+    (folder / RECIPE).unlink(missing_ok=True)
+    (folder / REPLACING).unlink()
+
+
+def _remove_results(folder: Path) -> None:
+    """Everything but the recipe; the summary first: it marks a run as finished."""
+    for name in OWN:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if (folder / CHECKPOINTS).exists():
+        shutil.rmtree(folder / CHECKPOINTS)

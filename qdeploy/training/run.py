@@ -5,25 +5,32 @@ metrics.jsonl                   one line per epoch
 started_from.json               the run whose first phases were taken over, if there was one
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
-summary.json                    accuracies by phase; written last: a run that has it is finished
+summary.json                    accuracies by phase, and the digests of recipe and weights; written
+                                last: a run that has it is finished
+.lock                           who writes the folder, while they do
+.replacing                      while an earlier run is removed: nothing here counts any more
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from qdeploy.artifacts import sha256
 from qdeploy.bounded import read_json
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.folder_lock import LOCK_FILE, holder_of, locked
 from qdeploy.networks.from_recipe import build_network
-from qdeploy.observer import SILENT, Observer
+from qdeploy.observer import SILENT, Observer, ignore
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe, Training
 from qdeploy.training.checkpoints import read_tensors
@@ -33,6 +40,12 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 SUMMARY = "summary.json"
 STARTED_FROM = "started_from.json"
+REPLACING = ".replacing"
+# What `qdeploy analyze` adds.
+ANALYSIS = "analysis.json"
+PICTURES = ("sqnr.png", "noise_gain.png", "spectral_norm.png", "flatness.png")
+# Key of summary.json: name -> hex SHA-256 of what a finished run is loaded from.
+FILES = "files"
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,14 @@ class Run:
     Args:
         folder: the run folder.
         recipe: the resolved recipe.
+        recipe_text: as it is stored.
         network: quantized and trained, in evaluation mode; has `input_shape`.
         summary: content of summary.json.
     """
 
     folder: Path
     recipe: Recipe
+    recipe_text: str = field(repr=False)
     network: nn.Module = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
 
@@ -55,6 +70,11 @@ class Run:
     def name(self) -> str:
         """The recipe's name."""
         return self.recipe.name
+
+    @property
+    def recipe_sha256(self) -> str:
+        """Digest of what the recipe says, as `recipe_digest` gives it."""
+        return recipe_digest(self.recipe)
 
     def dataset(self, data_dir: Path | None = None, observer: Observer = SILENT) -> Dataset:
         """The recipe's data set; arguments as in `load_dataset`."""
@@ -80,22 +100,47 @@ def recipe_digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def load_run(run_dir: Path | str) -> Run:
+def locked_run(
+    folder: Path, use: str, note: Callable[[str], None] = ignore
+) -> AbstractContextManager[None]:
+    """Keep the run folder for the command `use`, which writes it; as `folder_lock.locked`."""
+    return locked(folder / LOCK_FILE, f"the run folder `{folder}`", use, note)
+
+
+def digests(folder: Path) -> dict[str, dict[str, str]]:
+    """What summary.json says of the files that a finished run is loaded from."""
+    return {FILES: {name: sha256(folder / name) for name in (RECIPE, MODEL)}}
+
+
+def load_run(run_dir: Path | str, note: Callable[[str], None] = ignore) -> Run:
     """Read a finished run.
 
+    The files belong together, whoever writes the folder meanwhile: what was read is compared with
+    the digests in the summary.
+
+    Args:
+        note: hears of a run that has no digests, because an earlier version trained it.
+
     Raises:
-        CheckpointError: when the folder holds no run, an unfinished or a damaged one.
+        CheckpointError: when the folder holds no run, an unfinished or a damaged one, or files that
+            were changed after the training.
     """
     folder = Path(run_dir)
-    recipe = recipe_of(folder)
     summary = read_summary(folder)
+    recipe = recipe_of(folder)
     if summary is None or not (folder / MODEL).exists():
-        raise CheckpointError(
-            f"the run in `{folder}` is not finished",
-            where=str(folder),
-            do=f"go on with `qdeploy train {folder / RECIPE} --out {folder} --resume`",
+        raise _unfinished(folder)
+    tensors, sidecar = read_tensors(folder / MODEL)
+    text = (folder / RECIPE).read_bytes()
+    files = summary.get(FILES)
+    if files is None:
+        note(
+            f"note: the run in {folder} is of an earlier version, which kept no digests: whether "
+            f"{RECIPE} and {MODEL} are those of the training cannot be told"
         )
-    tensors, _ = read_tensors(folder / MODEL)
+    else:
+        found = {RECIPE: hashlib.sha256(text).hexdigest(), MODEL: str(sidecar["sha256"])}
+        _compare(files, found, folder)
     network = build_network(recipe, quantized=True)
     try:
         network.load_state_dict(tensors)
@@ -107,7 +152,37 @@ def load_run(run_dir: Path | str) -> Run:
             do="train again with --force",
         ) from error
     network.eval()
-    return Run(folder, recipe, network, summary)
+    return Run(folder, recipe, text.decode("utf-8"), network, summary)
+
+
+def _unfinished(folder: Path) -> CheckpointError:
+    holder = holder_of(folder / LOCK_FILE)
+    return CheckpointError(
+        f"the run in `{folder}` is not finished",
+        where=str(folder),
+        why=None if holder is None else f"it is being trained: {holder.sentence}",
+        do=f"go on with `qdeploy train {folder / RECIPE} --out {folder} --resume`"
+        if holder is None
+        else "wait for the training",
+    )
+
+
+def _compare(files: object, found: dict[str, str], folder: Path) -> None:
+    expected = files if isinstance(files, dict) else {}
+    for name, digest in found.items():
+        if expected.get(name) != digest:
+            raise changed(folder / name)
+
+
+def changed(path: Path) -> CheckpointError:
+    """The error for a file that is not the one of the finished training."""
+    return CheckpointError(
+        f"`{path.name}` was changed after the training",
+        where=str(path),
+        why=f"it does not have the digest that {SUMMARY} names: what is made of this run would be "
+        "of another network than it says",
+        do="put the file back, or train again: into another folder, or with --force",
+    )
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -116,6 +191,13 @@ def recipe_of(folder: Path) -> Recipe:
     Raises:
         CheckpointError: when the folder holds no run.
     """
+    if (folder / REPLACING).exists():
+        raise CheckpointError(
+            f"the run in `{folder}` is being replaced",
+            where=str(folder / REPLACING),
+            why="`qdeploy train --force` removes it, or was ended while it did",
+            do="wait for the new run, or train it again",
+        )
     try:
         return load_recipe(folder / RECIPE)
     except RecipeError as error:
@@ -145,12 +227,18 @@ def started_from(folder: Path) -> dict[str, Any]:
 
 
 def is_finished(folder: Path, digest: str) -> bool:
-    """Whether the folder holds a finished run of exactly the recipe with this digest."""
+    """Whether the folder holds a finished run of exactly the recipe with this digest.
+
+    A run whose weights are damaged, or not those that its summary names, is not: they are made
+    again from the last checkpoint.
+    """
     summary = read_summary(folder)
     if summary is None or summary.get("recipe_sha256") != digest:
         return False
     try:
-        read_tensors(folder / MODEL)
+        _, sidecar = read_tensors(folder / MODEL)
+        if FILES in summary:
+            _compare(summary[FILES], {MODEL: str(sidecar["sha256"])}, folder)
     except CheckpointError:
-        return False  # it is written again from the last checkpoint
+        return False
     return True

@@ -37,7 +37,15 @@ from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.phase_without_epochs import run_without_epochs
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.quantize import quantized_from, trainable
-from qdeploy.training.run import CHECKPOINTS, MODEL, SUMMARY, recipe_digest, started_from
+from qdeploy.training.run import (
+    CHECKPOINTS,
+    MODEL,
+    SUMMARY,
+    digests,
+    locked_run,
+    recipe_digest,
+    started_from,
+)
 from qdeploy.training.state import restore_network
 from qdeploy.training.workers import Workers, joined
 
@@ -74,6 +82,7 @@ def train(
 
     Raises:
         CheckpointError: when the folder holds another run, or no usable checkpoint.
+        LockedError: when another process writes the folder.
         DataError: when the data set is missing or damaged.
         RecipeError: when the network decides for every pixel and the data set does not.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
@@ -84,7 +93,9 @@ def train(
     with (
         observer.warnings(),
         joined(launch, settings.device, settings.worker_timeout) as workers,
+        contextlib.ExitStack() as held,
     ):
+        workers.first_does(lambda: held.enter_context(locked_run(out, "train", observer.note)))
         dataset = load_dataset(recipe.data, data_dir, observer)
         check_shards(Batching.of(recipe), workers.world, len(dataset.train))
         free = free_bytes(workers.device)
@@ -229,6 +240,7 @@ def _finish(name: str, network: nn.Module, journal: Journal, score: Score) -> No
                 **measured,
                 "seconds": sum(phase["seconds"] for phase in phases),
                 **started_from(folder),
+                **digests(folder),
                 **common,
             },
         )

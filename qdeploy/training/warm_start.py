@@ -101,6 +101,12 @@ def find_warm_start(source: Path, recipe: Recipe) -> WarmStart:
         "phase": stored.phases[end.phase].name,
         "epoch": end.epoch,
     }
+    if recipe_digest(recipe_of(source)) != digest:  # also refused while it is being replaced
+        raise CheckpointError(
+            f"the run in `{source}` was replaced while it was read",
+            where=str(source / RECIPE),
+            do="try again",
+        )
     return WarmStart(taken, rows, origin)
 
 

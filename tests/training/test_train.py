@@ -1,7 +1,12 @@
 """Whole trainings on the embedded digits: phases, resuming, refusals, divergence."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,14 +14,16 @@ import pytest
 import torch
 
 from qdeploy.data.dataset import network_input
-from qdeploy.errors import CheckpointError, RecipeError, TrainingError
+from qdeploy.errors import CheckpointError, LockedError, RecipeError, TrainingError
+from qdeploy.folder_lock import LOCK_FILE
 from qdeploy.networks.sections import DeeplabNetwork
 from qdeploy.observer import Observer
 from qdeploy.recipe.models import Recipe
 from qdeploy.training import data_wait, phase
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.phase import PhaseTrainer
-from qdeploy.training.run import MODEL, load_run
+from qdeploy.training.prepare import prepare
+from qdeploy.training.run import MODEL, load_run, locked_run, recipe_digest, recipe_of
 from qdeploy.training.train import train
 
 CHECKPOINTS = "checkpoints"
@@ -288,3 +295,103 @@ def test_threads_and_random_state_are_as_before_afterwards(recipe, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_folder_that_another_training_writes_is_refused_and_says_who(recipe, tmp_path):
+    folder = tmp_path / "run"
+    with locked_run(folder, "train"):
+        with pytest.raises(LockedError, match=f"process {os.getpid()} on .* since"):
+            train(recipe, folder, force=True)
+        assert [path.name for path in folder.iterdir()] == [LOCK_FILE]
+    train(recipe, folder)
+    assert not (folder / LOCK_FILE).exists()
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", MODEL])
+def test_files_that_are_not_those_of_the_training_are_refused_by_name(
+    recipe, unbroken, tmp_path, name
+):
+    other = train(changed(recipe, seed=1), tmp_path / "other")
+    for file in (name, Path(name).with_suffix(".json").name):
+        if (other / file).exists():
+            shutil.copy(other / file, unbroken / file)
+    with pytest.raises(CheckpointError, match=f"`{name}` was changed after the training") as caught:
+        load_run(unbroken)
+    assert caught.value.where == str(unbroken / name)
+
+
+def test_a_changed_recipe_is_refused_by_a_resume_and_changed_weights_are_made_again(
+    recipe, unbroken, tmp_path
+):
+    whole = weights(unbroken)
+    other = train(changed(recipe, seed=1), tmp_path / "other")
+    for file in (MODEL, "model.json"):
+        shutil.copy(other / file, unbroken / file)
+    assert weights(train(recipe, unbroken, resume=True)) == whole
+    with (unbroken / "recipe.yaml").open("a") as file:
+        file.write("# mine\n")
+    with pytest.raises(CheckpointError, match=r"`recipe\.yaml` was changed after the training"):
+        train(recipe, unbroken, resume=True)
+
+
+def test_a_run_of_before_digests_is_read_with_a_note(unbroken):
+    summary = json.loads((unbroken / "summary.json").read_text())
+    del summary["files"]
+    (unbroken / "summary.json").write_text(json.dumps(summary))
+    notes: list[str] = []
+    assert load_run(unbroken, notes.append).name == "tiny"
+    assert len(notes) == 1 and "kept no digests" in notes[0]
+
+
+def killed_at(step: int, work: Callable[[], object], folder: Path) -> bool:
+    """Do `work` in a process that is killed before its change number `step` of `folder`; whether
+    it came so far."""
+    child = os.fork()
+    if child == 0:
+        count = [0]
+
+        def watch(event: str, values: tuple[object, ...]) -> None:
+            changes = event in ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.utime")
+            changes |= event == "open" and isinstance(values[2], int) and bool(values[2] & 3)
+            if changes:
+                count[0] += 1
+                if count[0] == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def test_force_that_is_killed_at_any_step_leaves_one_run_or_none(recipe, unbroken, tmp_path):
+    other = changed(recipe, seed=3)
+    fresh = train(other, tmp_path / "fresh")
+    before = load_run(unbroken).recipe
+    (unbroken / "analysis.json").write_text("{}")
+    ends: list[str] = []
+    for step in range(1, 200):
+        folder = Path(shutil.copytree(unbroken, tmp_path / f"step{step}"))
+
+        def force(folder: Path = folder) -> None:
+            with locked_run(folder, "train"):
+                prepare(folder, other, recipe_digest(other), resume=False, force=True)
+
+        if not killed_at(step, force, folder):
+            break
+        try:
+            assert load_run(folder).recipe == before
+            ends.append("old")
+        except CheckpointError:
+            ends.append("none")
+        if ends[-1] == "none":
+            with contextlib.suppress(CheckpointError):  # of an empty folder, or the new run's
+                assert recipe_of(folder) == other
+            train(other, folder, resume=True)
+            assert weights(folder) == weights(fresh)
+            assert {path.name for path in folder.iterdir()} == {p.name for p in fresh.iterdir()}
+            assert not load_run(folder).summary.get("started_from")
+    assert ends == sorted(ends, reverse=True)  # old until one moment, none from there on
+    assert "old" in ends and ends.count("none") > 10

@@ -10,20 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qdeploy.artifacts import atomic_path
+from qdeploy.training.run import PICTURES
 
 Report = dict[str, Any]
 MOST_NAMES = 60
 
 
 def plot(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Write sqnr.png, noise_gain.png, spectral_norm.png and flatness.png into `folder`."""
-    pictures: dict[str, Callable[[Axes, Sequence[Report]], None]] = {
-        "sqnr": _sqnr,
-        "noise_gain": _gain,
-        "spectral_norm": _spectral,
-        "flatness": _flatness,
-    }
-    return [_write(reports, draw, folder / f"{name}.png") for name, draw in pictures.items()]
+    """Write `PICTURES` into `folder`."""
+    draws = (_sqnr, _gain, _spectral, _flatness)
+    return [
+        _write(reports, draw, folder / name) for name, draw in zip(PICTURES, draws, strict=True)
+    ]
 
 
 def _write(
