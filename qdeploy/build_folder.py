@@ -166,6 +166,7 @@ class RungRecord(TypedDict, total=False):
     must_be_exact: bool
     class_mismatches: int
     skipped: str
+    compared: str
     note: str
     details: dict[str, Any]
     passed: bool

@@ -169,10 +169,9 @@ class _Status:
             self._line(f"  rung {rung.name:<10} skipped: {rung.skipped}")
             return
         word = "ok" if rung.passed else "FAILED"
-        self._line(
-            f"  rung {rung.name:<10} {word:<7} {rung.mismatches} of {rung.codes:,} codes differ, "
-            f"{rung.frames:,} frames, {rung.boundaries} boundaries"
-        )
+        count = f"{rung.mismatches} of {rung.codes:,} {rung.compared} differ"
+        where = f", {rung.frames:,} frames, {rung.boundaries} boundaries" if rung.frames else ""
+        self._line(f"  rung {rung.name:<10} {word:<7} {count}{where}")
         if rung.note:
             self._line(f"       {'' if rung.passed else 'first difference: '}{rung.note}")
 

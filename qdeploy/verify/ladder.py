@@ -4,6 +4,7 @@
     qonnx      official QONNX executor   against int   as torch
     int        model.int.onnx in onnxruntime, every optimization level, against int64 arithmetic
     dataflow   FINN's hardware layers in Python                        against int, exact
+    memories   every number in the design's files                      against int, exact
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
     netlist    the synthesized netlist in Verilator                    against int, exact
 
@@ -29,6 +30,7 @@ _RUNGS = {
     "qonnx": ("qdeploy.verify.rungs.qonnx", "QonnxRung"),
     "int": ("qdeploy.verify.rungs.integers", "IntegersRung"),
     "dataflow": ("qdeploy.verify.rungs.dataflow", "DataflowRung"),
+    "memories": ("qdeploy.verify.rungs.memories", "MemoriesRung"),
     "rtl": ("qdeploy.verify.rungs.rtl", "RtlRung"),
     "netlist": ("qdeploy.verify.rungs.netlist", "NetlistRung"),
 }
@@ -137,9 +139,9 @@ def failure(results: Sequence[RungResult]) -> VerificationError | None:
                     do="keep the build folder; `details` of the rung in verify.json lists each one",
                 )
             return VerificationError(
-                f"rung `{one.name}`: {one.mismatches} of {one.codes} codes differ",
+                f"rung `{one.name}`: {one.mismatches} of {one.codes} {one.compared} differ",
                 where=one.note or None,
                 why="everything from the first quantized tensor on has to be the same integers",
-                do="keep the build folder; the first differing code above names the layer",
+                do="keep the build folder; the first difference above names the layer",
             )
     return None

@@ -17,13 +17,14 @@ class RungResult:
     """Result of one rung.
 
     Args:
-        name: torch, qonnx, int, dataflow, rtl, netlist.
+        name: torch, qonnx, int, dataflow, memories, rtl, netlist.
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
         origins: codes that a layer gives otherwise from the level's own codes before it.
         wrong: of these and of the logits, those that no float rounding explains.
         must_be_exact: whether any mismatch is a failure.
         class_mismatches: frames, or pixels, with another predicted class.
         skipped: why the rung did not run, None when it did.
+        compared: what `codes` counts, for people.
         note: one sentence for people.
         details: further figures (stalls, optimization levels, distances of differing codes).
     """
@@ -38,6 +39,7 @@ class RungResult:
     must_be_exact: bool = True
     class_mismatches: int = 0
     skipped: str | None = None
+    compared: str = "codes"
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -54,6 +56,8 @@ class RungResult:
         for key in ("skipped", "note", "details"):
             if not data[key]:
                 del data[key]
+        if self.compared == "codes":
+            del data["compared"]
         return {**data, "passed": self.passed}
 
 

@@ -68,7 +68,7 @@ def read(folder: Path, name: str) -> dict:
 
 def test_every_rung_ran_and_no_exact_one_differs(built: Path) -> None:
     rungs = {rung["name"]: rung for rung in read(built, "verify")["rungs"]}
-    assert list(rungs) == ["torch", "qonnx", "int", "dataflow", "rtl", "netlist"]
+    assert list(rungs) == ["torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist"]
     for rung in rungs.values():
         assert "skipped" not in rung
         assert rung["codes"] > 0
@@ -179,7 +179,7 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
 def test_a_folding_file_decides_what_it_names(built: Path, run: Path, tmp_path: Path) -> None:
     wanted = tmp_path / "folding.yaml"
     wanted.write_text("hidden2_fc_dense_mvau: {PE: 4, SIMD: 16}\n", encoding="utf-8")
-    skip = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
+    skip = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
     quick: dict[str, Any] = {"skip": skip, "synthesis": False, **SMALL}
     options = Options(run, folding=wanted, fifo_depths="analytic", **quick)
     build(options, tmp_path / "out")

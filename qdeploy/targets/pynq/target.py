@@ -34,7 +34,7 @@ class PynqTarget(Target):
         "package",
         "record",
     )
-    rungs = ("torch", "qonnx", "int", "dataflow", "rtl", "netlist")
+    rungs = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
     default_board = "pynq-z2"
 
     def accept_graph(self, graph: IntegerGraph) -> None:

@@ -1,0 +1,1 @@
+"""Reading a stitched design back: every number and parameter in it against the integer graph."""

@@ -1,0 +1,54 @@
+"""The memories rung: every number and parameter of the stitched design, read back."""
+
+from __future__ import annotations
+
+from qdeploy.build_folder import RTL_FOLDER
+from qdeploy.design.manifest import Design
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.memories.design import check_design
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung
+
+# Differences that verify.json lists.
+MOST_TOLD = 100
+# Kinds of numbers that the network itself has.
+_OWN = ("weights", "thresholds", "biases")
+_BEFORE = (
+    "the design was stitched by an earlier version of qdeploy, which did not record what each "
+    "layer computes; run `qdeploy export` again"
+)
+
+
+class MemoriesRung(Rung):
+    """Needs no frames and no program: memory files, modules and the top are read as text."""
+
+    name = "memories"
+    needs = (RTL_FOLDER,)
+
+    def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
+        folder = inputs.folder / RTL_FOLDER
+        design = Design.load(folder)
+        if not records_all(design):
+            return RungResult(self.name, skipped=_BEFORE)
+        ledger = check_design(folder, design, inputs.graph)
+        counted = {kind: int(count) for kind, count in sorted(ledger.counted.items())}
+        return RungResult(
+            self.name,
+            codes=sum(counted.get(kind, 0) for kind in (*_OWN, "parameters", "connections")),
+            mismatches=ledger.differing,
+            note=ledger.listed[0].sentence() if ledger.listed else "",
+            compared="numbers",
+            details={
+                "compared": counted,
+                "differences": [one.sentence() for one in ledger.listed[:MOST_TOLD]],
+            },
+        )
+
+
+def records_all(design: Design) -> bool:
+    """Whether a design's file says what each stream carries and what each layer computes."""
+    return (
+        bool(design.streams)
+        and all(one.elements for one in design.streams)
+        and any(layer.nodes for layer in design.layers)
+    )
