@@ -1,0 +1,323 @@
+"""Single faults in the files of a stitched design, drawn from a seed, and what they would change.
+
+A fault is one edit of one file: a weight, threshold or constant off by one, two channels swapped, a
+parameter off by one, a wire of the top led elsewhere, an operator of a library module changed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.verify.units.parameters import UnitParameters, unit_parameters
+
+_PARAMETER = re.compile(r"\.([A-Z][A-Z0-9_]*)\((-?\d+)\)")
+_TEXT = re.compile(r"\.([A-Z][A-Z0-9_]*)\(\"([^\"]*)\"\)")
+_WIRE = re.compile(r"\(([dvr])(\d+)\)")
+_OPERATORS = {
+    ">=": ">",
+    "==": "!=",
+    " & ": " | ",
+    " + 1'b1": " + 2'd2",
+    "<= s_tdata": "<= ~s_tdata",
+}
+# They choose memories, multipliers and depths, and how early something is read: never a result.
+IMPLEMENTATION = frozenset(("AHEAD", "READ", "USE_DSP", "DEPTH", "LATENCY"))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One edit.
+
+    Args:
+        kind: of the fault.
+        file: of the design folder; `text` is what it holds then.
+        layer: the recipe's name of the layer it is in, empty where several share the file.
+        what: for people.
+    """
+
+    kind: str
+    file: str
+    text: str
+    layer: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Draws faults for one design."""
+
+    folder: Path
+    design: Design
+    random: random.Random
+
+    def draw(self, kind: str) -> Fault | None:
+        """A fault of a kind, None where the design has no place for one."""
+        return getattr(self, f"_{kind}")()
+
+    def _weight(self) -> Fault | None:
+        """The lowest bit of one weight: off by one."""
+        found = self._hex("WFILE", lambda p: (p["PE"] * p.get("SIMD", 1), p["WB"]))
+        return found or self._mask()
+
+    def _threshold(self) -> Fault | None:
+        return self._hex("TFILE", lambda p: (p.get("PE", p.get("MH", 1)) * p["NT"], p["ACC"]))
+
+    def _constant(self) -> Fault | None:
+        """A multiplier, an offset or a bias."""
+        name, bits = self.random.choice((("MFILE", "MB"), ("BFILE", "BB")))
+        return self._hex(name, lambda p: (p["PE"], p[bits]))
+
+    def _channels(self) -> Fault | None:
+        """Two words of a weight memory, which belong to other rows or columns, change places."""
+        layer, file = self._memory("WFILE")
+        if file is None:
+            return None
+        lines = self._read(file).splitlines()
+        pairs = [(i, j) for i in range(len(lines)) for j in range(i) if lines[i] != lines[j]]
+        if not pairs:
+            return None
+        i, j = self.random.choice(pairs)
+        lines[i], lines[j] = lines[j], lines[i]
+        return Fault("channels", file, "\n".join(lines) + "\n", layer, f"words {i} and {j}")
+
+    def _parameter(self) -> Fault | None:
+        """A number in a wrapper, off by one."""
+        one = self.random.choice(self.design.layers)
+        text = self._read(f"{one.module}.v")
+        # Without thresholds (NT 0) nothing reads BASE.
+        idle = {*IMPLEMENTATION, "BASE"} if ".NT(0)" in text else IMPLEMENTATION
+        found = [m for m in _PARAMETER.finditer(text) if m[1] not in idle]
+        if not found:
+            return None
+        match = self.random.choice(found)
+        value = int(match[2]) + self.random.choice((-1, 1))
+        edited = f"{text[: match.start()]}.{match[1]}({value}){text[match.end() :]}"
+        return Fault("parameter", f"{one.module}.v", edited, one.layer, f"{match[0]} -> {value}")
+
+    def _wire(self) -> Fault | None:
+        """A port of a layer at another stream's wire."""
+        file = f"{self.design.top}.v"
+        text = self._read(file)
+        match = self.random.choice(list(_WIRE.finditer(text)))
+        other = (int(match[2]) + 1) % len(self.design.streams)
+        edited = f"{text[: match.start()]}({match[1]}{other}){text[match.end() :]}"
+        return Fault("wire", file, edited, "", f"{match[0]} -> {match[1]}{other}")
+
+    def _library(self) -> Fault | None:
+        """An operator of a library module."""
+        own = {f"{layer.module}.v" for layer in self.design.layers} | {f"{self.design.top}.v"}
+        places = []
+        for name in sorted({*self.design.sources} - own):
+            body = self._read(name)
+            start = body.index("\nmodule ")
+            places += [
+                (name, at, old)
+                for old in _OPERATORS
+                for at in _starts(body, old, start)
+                if not _in_comment(body, at)
+            ]
+        if not places:
+            return None
+        name, at, old = self.random.choice(places)
+        text = self._read(name)
+        edited = text[:at] + _OPERATORS[old] + text[at + len(old) :]
+        return Fault("library", name, edited, "", f"{old.strip()} at {at}")
+
+    def _mask(self) -> Fault | None:
+        """One bit of a mask of sums in logic, where there are any."""
+        for one in self.random.sample(self.design.layers, len(self.design.layers)):
+            text = self._read(f"{one.module}.v")
+            masks = list(re.finditer(r"codes & \d+'h([0-9a-f]+)", text))
+            if masks:
+                match = self.random.choice(masks)
+                bit = self.random.randrange(4 * len(match[1]) - 3)
+                value = int(match[1], 16) ^ (1 << bit)
+                if value >= 1 << (4 * len(match[1])):
+                    continue
+                edited = text[: match.start(1)] + f"{value:x}" + text[match.end(1) :]
+                return Fault("weight", f"{one.module}.v", edited, one.layer, f"mask bit {bit}")
+        return None
+
+    def _memory(self, parameter: str) -> tuple[str, str | None]:
+        """A layer and the file that one of its parameters names; a search's first stage files."""
+        found = [(layer, name) for layer, name, _ in self._memories(parameter)]
+        return self.random.choice(found) if found else ("", None)
+
+    def _memories(self, parameter: str) -> Iterator[tuple[str, str, dict[str, int]]]:
+        for one in self.design.layers:
+            text = self._read(f"{one.module}.v")
+            names = {m[1]: m[2] for m in _TEXT.finditer(text)}
+            numbers = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text)}
+            stem = names.get(parameter)
+            if stem:
+                for name in self.design.memories:
+                    if name in (stem, f"{stem}.hex") or re.fullmatch(
+                        re.escape(stem) + r"_s\d+_p\d+\.hex", name
+                    ):
+                        yield one.layer, name, numbers
+
+    def _hex(
+        self, parameter: str, shape: Callable[[dict[str, int]], tuple[int, int]]
+    ) -> Fault | None:
+        """The lowest bit of one number in a memory file."""
+        found = list(self._memories(parameter))
+        if not found:
+            return None
+        layer, name, numbers = self.random.choice(found)
+        many, bits = shape(numbers)
+        if re.search(r"_s\d+_p\d+\.hex$", name):
+            many = 1  # a search's file has one number a word
+        lines = self._read(name).splitlines()
+        row = self.random.randrange(len(lines))
+        lane = self.random.randrange(max(1, min(many, 4 * len(lines[row]) // bits)))
+        word = int(lines[row], 16) ^ (1 << (lane * bits))
+        lines[row] = f"{word:0{len(lines[row])}x}"
+        kind = {"WFILE": "weight", "TFILE": "threshold"}.get(parameter, "constant")
+        return Fault(kind, name, "\n".join(lines) + "\n", layer, f"word {row}, number {lane}")
+
+    def _read(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+
+KINDS = ("weight", "threshold", "constant", "channels", "parameter", "wire", "library")
+
+
+def codes_of(folder: Path, design: Design, unit: UnitParameters) -> list[list[int]] | None:
+    """Codes of a layer's thresholds as its files hold them, for every sum that can occur.
+
+    Channel by channel, by plain counting or searching; None where the layer has no such files. This
+    shares no code with the reading of a design.
+    """
+    module = unit.layer.module
+    text = (folder / f"{module}.v").read_text(encoding="utf-8")
+    names = {m[1]: m[2] for m in _TEXT.finditer(text)}
+    numbers = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text)}
+    stem = names.get("TFILE")
+    if unit.sum_lo is None or unit.sum_hi is None:
+        return None
+    if "MFILE" in names:
+        return _multiplied(folder, unit, names, numbers, "DOT(2)" in text)
+    if not stem:
+        return None
+    at = text.index(f'"{stem}"')
+    near = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text, text.rindex("#(", 0, at))}
+    numbers |= near
+    bits, lanes, levels = numbers["ACC"], numbers.get("PE", numbers.get("MH", 1)), numbers["NT"]
+    files = {
+        name: [int(line, 16) for line in (folder / name).read_text("utf-8").split()]
+        for name in design.memories
+        if name.startswith(stem)
+    }
+    result = []
+    for channel in range(unit.channels):
+        lane, fold = channel % lanes, channel // lanes
+        row = []
+        # An XNOR unit (DOT 2) compares twice the sum, less the sum of the channel's weights.
+        less = int(unit.matrix[channel].sum()) if "DOT(2)" in text else None  # type: ignore[index]
+        for total in range(int(unit.sum_lo[channel]), int(unit.sum_hi[channel]) + 1):
+            own = total if less is None else 2 * total - less
+            row.append(_code(files, stem, own, bits, lanes, levels, lane, fold))
+        result.append(row)
+    return result
+
+
+def _multiplied(
+    folder: Path, unit: UnitParameters, names: dict[str, str], numbers: dict[str, int], xnor: bool
+) -> list[list[int]]:
+    """min(max(floor((x·M + B) / 2^SHIFT), LO), HI), where EVEN ties go to the even code."""
+    tables = []
+    for parameter, bits, signed in (("MFILE", "MB", False), ("BFILE", "BB", True)):
+        lines = (folder / names[parameter]).read_text("utf-8").split()
+        width, table = numbers[bits], []
+        for line in lines:
+            for lane in range(numbers["PE"]):
+                raw = int(line, 16) >> (lane * width) & ((1 << width) - 1)
+                table.append(_signed(raw, width) if signed else raw)
+        tables.append(table)
+    result = []
+    assert unit.sum_lo is not None and unit.sum_hi is not None
+    for channel in range(unit.channels):
+        m, b = (table[channel % len(table)] for table in tables)
+        less = int(unit.matrix[channel].sum()) if xnor else None  # type: ignore[index]
+        row = []
+        for total in range(int(unit.sum_lo[channel]), int(unit.sum_hi[channel]) + 1):
+            value = (total if less is None else 2 * total - less) * m + b
+            code = value >> numbers["SHIFT"]
+            if numbers["EVEN"] and code << numbers["SHIFT"] == value:
+                code -= code & 1
+            row.append(min(max(code, numbers["LO"]), numbers["HI"]))
+        result.append(row)
+    return result
+
+
+def _code(
+    files: dict[str, list[int]],
+    stem: str,
+    total: int,
+    bits: int,
+    lanes: int,
+    levels: int,
+    lane: int,
+    fold: int,
+) -> int:
+    plain = files.get(stem) or files.get(f"{stem}.hex")
+    if plain is not None:
+        word = plain[fold % len(plain)]
+        numbers = [_signed(word >> ((lane * levels + t) * bits), bits) for t in range(levels)]
+        return sum(total >= number for number in numbers)
+    path, stages = 0, len({re.search(r"_s(\d+)_", name)[1] for name in files})  # type: ignore[index]
+    for stage in range(stages):
+        words = files[f"{stem}_s{stage}_p{lane:03d}.hex"]
+        at = (fold * (1 << stage) + path) % len(words)
+        path = 2 * path + (total >= _signed(words[at], bits))
+    return min(path, levels)
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def changes_nothing(folder: Path, design: Design, graph: IntegerGraph, fault: Fault) -> bool:
+    """Whether a fault in a threshold, multiplier or offset changes no code of any sum that can
+    occur, by enumeration.
+
+    The fault is in the files of `folder` when this is called; the thresholds it is compared with
+    are the integer graph's.
+    """
+    for layer in design.layers:
+        if not fault.file.startswith(layer.module) or not layer.nodes:
+            continue
+        unit = unit_parameters(design, graph, layer)
+        found = codes_of(folder, design, unit)
+        if found is None or unit.thresholds is None:
+            return False
+        assert unit.sum_lo is not None
+        for channel, row in enumerate(found):
+            sums = np.arange(len(row)) + int(unit.sum_lo[channel])
+            expected = np.searchsorted(unit.thresholds[channel], sums, side="right")
+            shift = row[0] - int(expected[0])  # levels that every sum meets are counted in BASE
+            if not np.array_equal(np.array(row) - shift, expected):
+                return False
+        return True
+    return False
+
+
+def _starts(text: str, what: str, start: int) -> Iterator[int]:
+    at = text.find(what, start)
+    while at >= 0:
+        yield at
+        at = text.find(what, at + 1)
+
+
+def _in_comment(text: str, at: int) -> bool:
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return "//" in line
