@@ -37,6 +37,7 @@ RTL_FOLDER = "rtl"
 SYNTH_FOLDER = "synth"
 DESIGN_PATH = Path(RTL_FOLDER) / DESIGN_FILE
 NETLIST_PATH = Path(SYNTH_FOLDER) / "netlist.v"
+NETLIST_ORIGIN_PATH = Path(SYNTH_FOLDER) / "netlist.json"
 # Frames, and what was found with them.
 FRAMES_FILE = "frames.npz"
 FIFOS_FILE = "fifos.json"
@@ -61,12 +62,18 @@ class BuildRecord(TypedDict, total=False):
     Keys:
         frames: where the frames come from, None for a build without.
         accuracy_int, miou_int: of the integer network on the test set, in [0, 1], or None.
-        files: name -> hex SHA-256 of what the levels are computed from.
+        source: its `kind`, `files`, name -> hex SHA-256 of what was read of it, `classes` and
+            `input_bits`.
+        frames_kept: how many frames the build was verified with.
+        files: name -> hex SHA-256; of every file, in older builds of the networks only.
+        digest: of all the rest of this record; see `qdeploy.self_digest`.
     """
 
     name: str
     options: dict[str, Any]
+    source: dict[str, Any]
     frames: str | None
+    frames_kept: int | None
     accuracy_int: float | None
     miou_int: float | None
     synthesized: bool
@@ -77,6 +84,7 @@ class BuildRecord(TypedDict, total=False):
     versions: dict[str, str]
     git: str | None
     machine: dict[str, Any]
+    digest: str
 
 
 class PhaseRecord(TypedDict, total=False):
@@ -167,16 +175,24 @@ class RungRecord(TypedDict, total=False):
     class_mismatches: int
     skipped: str
     compared: str
+    refused: str
     note: str
     details: dict[str, Any]
     passed: bool
 
 
 class VerifyRecord(TypedDict, total=False):
-    """`verify.json`: what the ladder found."""
+    """`verify.json`: what the ladder found.
+
+    Keys:
+        files: of a later verification: how many were `checked`, which are `wrong` and why.
+        package: of a verification of the package too: its `problems`, in sentences.
+    """
 
     frames: int
     passed: bool
+    files: dict[str, Any]
+    package: dict[str, Any]
     rungs: list[RungRecord]
 
 

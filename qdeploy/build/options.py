@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeploy.artifacts import sha256
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
 from qdeploy.errors import UserError
@@ -122,8 +121,8 @@ def read_options(folder: Path) -> Options:
     Raises:
         UserError: the folder holds no complete build.
     """
-    with _reading(folder):
-        data = _build_file(folder)["options"]
+    with reading(folder):
+        data = read_build_file(folder)["options"]
         for key in ("require", "skip"):
             data[key] = tuple(data[key])
         for key in PATHS:
@@ -131,40 +130,17 @@ def read_options(folder: Path) -> Options:
         return Options(**data)
 
 
-def check_files(folder: Path) -> None:
-    """Whether a build's files are those that were proven when it was made.
-
-    Those are the networks that the levels are computed from. What a later run of the ladder writes
-    again, and the design, which the ladder itself compares, are not among them.
-
-    Raises:
-        UserError: one is missing or has changed; the folder holds no complete build.
-    """
-    with _reading(folder):
-        files: dict[str, str] = dict(_build_file(folder)["files"])
-    for name, digest in files.items():
-        path = folder / name
-        if not path.is_file():
-            fate = "is missing"
-        elif sha256(path) != digest:
-            fate = "has changed since"
-        else:
-            continue
-        raise UserError(
-            f"`{name}` of the build `{folder}` {fate}",
-            where=str(path),
-            why=f"{BUILD_FILE} holds the digest of what the accelerator was made of and proven by",
-            do="put the file back, or run `qdeploy export` again",
-        )
-
-
-def _build_file(folder: Path) -> dict[str, Any]:
-    data: dict[str, Any] = read_json(folder / BUILD_FILE)
+def read_build_file(folder: Path) -> dict[str, Any]:
+    """All of `build.json`; to be used within `reading`."""
+    data = read_json(folder / BUILD_FILE)
+    if not isinstance(data, dict):
+        raise TypeError("it is not an object")
     return data
 
 
 @contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[None]:
+def reading(folder: Path) -> Iterator[None]:
+    """Around reading `build.json`: what is wrong with it becomes a `UserError`."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:

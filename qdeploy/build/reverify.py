@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qdeploy.artifacts import sha256
 from qdeploy.build.build import Build
+from qdeploy.build.digests import FilesCheck, check_files
 from qdeploy.build.observer import SILENT_BUILD, BuildObserver
-from qdeploy.build.options import Options, check_files, read_options
-from qdeploy.build.source import open_source
-from qdeploy.build_folder import GRAPH_FILE, QONNX_FILE
+from qdeploy.build.options import Options, read_build_file, read_options, reading
+from qdeploy.build.package_check import package_problems
+from qdeploy.build.source import RUN, open_source
+from qdeploy.build_folder import GRAPH_FILE, PACKAGE_FOLDER, QONNX_FILE
 from qdeploy.errors import UserError, VerificationError
 from qdeploy.ir.file import read_graph
 from qdeploy.ir.integer_graph import IntegerGraph
@@ -31,6 +35,7 @@ def verify(
     require: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
     seed: int = 0,
+    package: bool = False,
     observer: BuildObserver = SILENT_BUILD,
 ) -> Build:
     """Run the ladder again on an existing build and rewrite its `verify.json`.
@@ -39,17 +44,33 @@ def verify(
         frames, rtl_frames: as built when None; never more than the build has.
         require, skip: rungs that must run or are left out.
         seed: of the stalls.
+        package: compare the package with what the build gives, too.
         observer: is told about every step; nothing is printed.
 
+    Returns:
+        The build; its `failure` names files that are not those that were made, a run that is gone,
+        rungs that do not hold, a package of something else.
+
     Raises:
-        UserError: the folder holds no complete build, or one whose files have changed; its target
-            has no ladder; rungs are as `check_choice` does not take them.
+        UserError: the folder holds no complete build; its target has no ladder; rungs are as
+            `check_choice` does not take them.
+        VerificationError: nothing can run: the networks, the frames or the manifest are not those
+            that were made.
     """
     check_choice(require, skip)
     with observer.warnings():
         options = read_options(folder)
-        check_files(folder)
-        rungs = TARGETS.load(options.target).rungs
+        files = check_files(folder)
+        error = files.error()
+        if error is not None and files.stops:
+            raise error
+        if files.unrecorded:
+            observer.note(
+                "note: the build is of an earlier version, without digests of "
+                + ", ".join(f"`{name}`" for name in files.unrecorded)
+            )
+        target = TARGETS.load(options.target)
+        rungs = target.rungs
         if not rungs:
             raise UserError(
                 f"builds for the target `{options.target}` have no ladder to verify",
@@ -57,7 +78,10 @@ def verify(
             )
         with observer.during("read the build") as say:
             graph = _graph(folder, options)
-            network = _network(options.source)
+            source = _source_record(folder)
+            wanted = "torch" not in skip
+            gone = _run_gone(options.source, source) if wanted else None
+            network = _network(options.source) if wanted and gone is None else None
             stored = load_frames(folder)
             verified = stored.first(frames or options.frames)
             most = max(frames or 0, rtl_frames or 0)
@@ -76,8 +100,71 @@ def verify(
             seed=seed,
         )
         results = climb(inputs, rungs=rungs, require=require, skip=skip, report=observer.rung)
-        write_verify(folder, results)
-    return Build(folder, results, failure(results) or _nothing_ran(results))
+        problems: list[str] | None = None
+        if package:
+            with observer.during("package, made again from the build") as say:
+                problems = package_problems(
+                    folder,
+                    target,
+                    graph,
+                    stored.first(options.frames),
+                    board=options.board,
+                    source=source,
+                )
+                say("; ".join(problems) or "the same")
+        found = error or gone or failure(results) or _of_package(folder, problems)
+        found = found or _nothing_ran(results)
+        write_verify(folder, results, sound=found is None, more=_more(files, problems))
+    return Build(folder, results, found)
+
+
+def _more(files: FilesCheck, problems: list[str] | None) -> dict[str, Any]:
+    more: dict[str, Any] = {"files": files.record()}
+    return more if problems is None else more | {"package": {"problems": problems}}
+
+
+def _source_record(folder: Path) -> dict[str, Any]:
+    """What `build.json` says of the source; nothing in older builds."""
+    with reading(folder):
+        return dict(read_build_file(folder).get("source", {}))
+
+
+def _run_gone(source: Path, record: Mapping[str, Any]) -> VerificationError | None:
+    """The failure that names the trained run that a build came from, where it is not there or not
+    the same any more."""
+    if record.get("kind") != RUN:
+        return None
+    do = "put it back, or leave the trained network out with `--skip torch`"
+    if not source.is_dir():
+        return VerificationError(
+            f"the run `{source}`, which the build was made of, is missing",
+            where=str(source),
+            why="the rung torch compares the trained network itself",
+            do=do,
+        )
+    for name, digest in record.get("files", {}).items():
+        path = source / name
+        if not path.is_file() or sha256(path) != digest:
+            return VerificationError(
+                f"`{name}` of the run `{source}` is not the one that the build was made of",
+                where=str(path),
+                why="the run was trained further or edited since",
+                do="run `qdeploy export` again, or leave the trained network out with "
+                "`--skip torch`",
+            )
+    return None
+
+
+def _of_package(folder: Path, problems: list[str] | None) -> VerificationError | None:
+    if not problems:
+        return None
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return VerificationError(
+        f"the package is not that of this build: {problems[0]}{more}",
+        where=str(folder / PACKAGE_FOLDER),
+        why="what goes to the board would not be what was proven",
+        do="run `qdeploy export` again",
+    )
 
 
 def _nothing_ran(results: list[RungResult]) -> VerificationError | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,25 @@ if TYPE_CHECKING:
     from qdeploy.training.run import Run
 
 
+# Kinds of sources, as in `build.json`.
+RUN, FILE, MEMORY = "run", "file", "memory"
+
+
 class Source(ABC):
     """A network to build.
 
     Attributes:
         name: of the network, which names the build.
         network: the quantized network in eval mode, None for a file.
+        kind: what it is: RUN, FILE or MEMORY.
+        files: what it was read from, to be known again.
         recipe_file: resolved recipe, None for a file.
         classes: names of the classes, empty where unknown.
     """
 
     name: str
+    kind: ClassVar[str]
+    files: tuple[Path, ...] = ()
     network: nn.Module | None = None
     recipe_file: Path | None = None
     input_bits: int = 8
@@ -63,14 +71,17 @@ class RunSource(Source):
         observer: hears of a data set that is prepared first.
     """
 
+    kind = RUN
+
     def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
-        from qdeploy.training.run import load_run
+        from qdeploy.training.run import MODEL, RECIPE, load_run
 
         self.run: Run = load_run(folder)
         self.data, self.observer = data, observer
         self.name = self.run.name
         self.network = self.run.network
-        self.recipe_file = folder / "recipe.yaml"
+        self.recipe_file = folder / RECIPE
+        self.files = (self.recipe_file, folder / MODEL)
         self.input_bits = self.run.recipe.quantization.input_bits
 
     @cached_property
@@ -101,6 +112,8 @@ class NetworkSource(Source):
         images: (frames, *input shape), uint8.
     """
 
+    kind = MEMORY
+
     def __init__(
         self, name: str, network: nn.Module, images: npt.NDArray[np.uint8], input_bits: int = 8
     ) -> None:
@@ -125,8 +138,11 @@ class NetworkSource(Source):
 class FileSource(Source):
     """A QONNX file."""
 
+    kind = FILE
+
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.files = (path,)
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
 
     def describe(self) -> str:

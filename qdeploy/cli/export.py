@@ -168,6 +168,9 @@ class _Status:
         if rung.skipped is not None:
             self._line(f"  rung {rung.name:<10} skipped: {rung.skipped}")
             return
+        if rung.refused is not None:
+            self._line(f"  rung {rung.name:<10} FAILED  {rung.refused}")
+            return
         word = "ok" if rung.passed else "FAILED"
         count = f"{rung.mismatches} of {rung.codes:,} {rung.compared} differ"
         where = f", {rung.frames:,} frames, {rung.boundaries} boundaries" if rung.frames else ""

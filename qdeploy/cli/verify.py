@@ -18,6 +18,7 @@ from qdeploy.cli.export import conclude, observer
     "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
 )
 @click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
+@click.option("--package", is_flag=True, help="Make the package again and compare it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(
     build: Path,
@@ -26,11 +27,13 @@ def verify(
     seed: int,
     require: tuple[str, ...],
     skip: tuple[str, ...],
+    package: bool,
     as_json: bool,
 ) -> None:
     """Run the ladder on BUILD, a folder made by `qdeploy export`, and rewrite its verify.json.
 
-    The exit code is 1 when a rung that must be exact is not.
+    The exit code is 1 when a rung that must be exact is not, and when a file of the build, its run
+    or its package is not the one that was made.
     """
     from qdeploy.build.reverify import verify as run
 
@@ -41,6 +44,7 @@ def verify(
         require=require,
         skip=skip,
         seed=seed,
+        package=package,
         observer=observer(as_json),
     )
     conclude(result.folder, result.failure, as_json, None)

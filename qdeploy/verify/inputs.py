@@ -29,6 +29,7 @@ class LadderInputs:
         rtl_frames, qonnx_frames, netlist_frames: how many of them the slow rungs run.
         stall: chance per cycle that a side of the RTL or the netlist stalls.
         seed: of the stalls.
+        measuring: the build is being made: the cycles of its frames are its performance.
     """
 
     folder: Path
@@ -41,3 +42,4 @@ class LadderInputs:
     netlist_frames: int = 5
     stall: float = 0.2
     seed: int = 0
+    measuring: bool = False

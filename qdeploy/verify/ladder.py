@@ -129,6 +129,12 @@ def failure(results: Sequence[RungResult]) -> VerificationError | None:
     """The error for the first rung that does not hold, None when all do."""
     for one in results:
         if not one.passed:
+            if one.refused is not None:
+                return VerificationError(
+                    f"rung `{one.name}`: {one.refused}",
+                    why="what is simulated would not be what was built",
+                    do="put the file back, or run `qdeploy export` again",
+                )
             if one.wrong:
                 return VerificationError(
                     f"rung `{one.name}`: {one.wrong} codes or logits are not what exact arithmetic "

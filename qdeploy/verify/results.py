@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class RungResult:
         must_be_exact: whether any mismatch is a failure.
         class_mismatches: frames, or pixels, with another predicted class.
         skipped: why the rung did not run, None when it did.
+        refused: why the level is not the one that was built, None when it is: a failure.
         compared: what `codes` counts, for people.
         note: one sentence for people.
         details: further figures (stalls, optimization levels, distances of differing codes).
@@ -39,6 +40,7 @@ class RungResult:
     must_be_exact: bool = True
     class_mismatches: int = 0
     skipped: str | None = None
+    refused: str | None = None
     compared: str = "codes"
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
@@ -48,12 +50,14 @@ class RungResult:
         """Whether the rung holds what it promises; a skipped rung promises nothing."""
         if self.skipped is not None:
             return True
+        if self.refused is not None:
+            return False
         return self.wrong == 0 and (self.mismatches == 0 or not self.must_be_exact)
 
     def record(self) -> dict[str, Any]:
         """As in `verify.json`: empty fields left out."""
         data = asdict(self)
-        for key in ("skipped", "note", "details"):
+        for key in ("skipped", "refused", "note", "details"):
             if not data[key]:
                 del data[key]
         if self.compared == "codes":
@@ -66,13 +70,25 @@ def anything_ran(rungs: Sequence[RungResult]) -> bool:
     return any(rung.skipped is None for rung in rungs)
 
 
-def write_verify(folder: Path, rungs: list[RungResult]) -> None:
-    """Write `verify.json` into the build folder."""
+def write_verify(
+    folder: Path,
+    rungs: list[RungResult],
+    *,
+    sound: bool = True,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `verify.json` into the build folder.
+
+    Args:
+        sound: whether everything besides the rungs is as it should be.
+        more: further keys: what was found besides.
+    """
     write_json(
         folder / VERIFY_FILE,
         {
             "frames": max((rung.frames for rung in rungs), default=0),
-            "passed": anything_ran(rungs) and all(rung.passed for rung in rungs),
+            "passed": sound and anything_ran(rungs) and all(rung.passed for rung in rungs),
+            **(more or {}),
             "rungs": [rung.record() for rung in rungs],
             **provenance.record(),
         },

@@ -29,7 +29,13 @@ from qdeploy.build_folder import BUILD_FILE, GRAPH_FILE, HARDWARE_FILE, INT_FILE
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
-from qdeploy.errors import DoesNotFitError, FoldingError, ToolMissingError, UserError
+from qdeploy.errors import (
+    DoesNotFitError,
+    FoldingError,
+    QDeployError,
+    ToolMissingError,
+    UserError,
+)
 from qdeploy.ir.file import write_graph
 from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower
@@ -119,7 +125,7 @@ def test_the_build_says_what_made_it(built: Path) -> None:
     record = read(built, "build")
     assert record["versions"]["finn-plus"] == "1.6.1"
     assert (built / "recipe.yaml").is_file()
-    assert set(record["files"]) == {QONNX_FILE, GRAPH_FILE, INT_FILE, HARDWARE_FILE}
+    assert set(record["files"]) >= {QONNX_FILE, GRAPH_FILE, INT_FILE, HARDWARE_FILE}
 
 
 def test_the_integer_graph_in_the_folder_is_what_lowering_gives(
@@ -159,7 +165,69 @@ def test_the_integer_file_runs_in_plain_onnxruntime(built: Path) -> None:
 def test_verify_again_gives_the_same_ladder(built: Path) -> None:
     result = verify(built, frames=10, rtl_frames=4, seed=7)
     assert result.failure is None
-    assert [rung.mismatches for rung in result.rungs] == [0] * 6
+    assert [rung.mismatches for rung in result.rungs] == [0] * 7
+
+
+def only(*names: str) -> tuple[str, ...]:
+    """Rungs to leave out for these alone to run."""
+    return tuple(name for name in RUNGS if name not in names)
+
+
+def test_other_frames_never_rewrite_the_performance(built: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(built, tmp_path / "copy")
+    before = (copy / "performance.json").read_bytes()
+    assert verify(copy, rtl_frames=2, skip=only("rtl")).failure is None
+    assert (copy / "performance.json").read_bytes() == before
+
+
+def test_a_netlist_stands_for_the_hardware_it_was_made_of_only(built: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(built, tmp_path / "copy")
+    memory = sorted((copy / "rtl").glob("*_w.hex"))[0]
+    lines = memory.read_text().split()
+    lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
+    memory.write_text("\n".join(lines) + "\n")
+    (rung,) = (r for r in verify(copy, skip=only("netlist")).rungs if r.name == "netlist")
+    assert not rung.passed
+    assert rung.refused == f"the netlist was synthesized from another `rtl/{memory.name}`"
+
+
+def test_a_netlist_that_is_missing_is_a_failure(built: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(built, tmp_path / "copy")
+    (copy / "synth/netlist.v").unlink()
+    failure = verify(copy, skip=only("int")).failure
+    assert failure is not None and "`synth/netlist.v` of the build" in failure.what
+    assert "is missing" in failure.what
+
+
+def test_a_run_that_is_gone_or_another_is_a_failure_with_a_way_out(
+    built: Path, run: Path, tmp_path: Path
+) -> None:
+    copy, moved = shutil.copytree(built, tmp_path / "copy"), tmp_path / "run"
+    rungs = only("int", "torch")
+    assert verify(copy, skip=rungs).failure is None
+    run.rename(moved)
+    try:
+        failure = verify(copy, skip=rungs).failure
+        assert failure is not None and f"`{run}`, which the build was made of" in failure.what
+        assert failure.do is not None and "--skip torch" in failure.do
+        assert verify(copy, skip=only("int")).failure is None
+    finally:
+        moved.rename(run)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe + "# edited\n")
+    try:
+        failure = verify(copy, skip=only("int")).failure
+        assert failure is None
+        with pytest.raises(QDeployError, match=r"recipe\.yaml"):
+            result = verify(copy, skip=rungs)
+            raise result.failure or AssertionError("nothing was noticed")
+    finally:
+        (run / "recipe.yaml").write_text(recipe)
+
+
+def test_the_package_made_again_is_the_same(built: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(built, tmp_path / "copy")
+    assert verify(copy, skip=only("int"), package=True).failure is None
 
 
 def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_path: Path) -> None:
@@ -169,8 +237,11 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
     lines = memory.read_text().split()
     lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
     memory.write_text("\n".join(lines) + "\n")
-    result = verify(broken, rtl_frames=20)
+    result = verify(broken, rtl_frames=20, skip=("netlist",))
     assert result.failure is not None
+    assert f"`rtl/{memory.name}` of the build" in result.failure.what
+    (memories,) = (rung for rung in result.rungs if rung.name == "memories")
+    assert memories.mismatches == 1 and memories.note.startswith("layer `hidden2")
     (rtl,) = (rung for rung in result.rungs if rung.name == "rtl")
     assert rtl.mismatches > 0
     assert "`hidden2.act.code`" in rtl.note

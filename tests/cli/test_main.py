@@ -127,16 +127,16 @@ def test_what_the_system_refuses_on_a_users_path_is_the_users_to_fix(
     assert type(error).__name__ in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("out", ["file", "file/run"])
+@pytest.mark.parametrize(("out", "why"), [("file", "File exists"), ("file/run", "Not a directory")])
 def test_training_into_a_file_is_the_users_to_fix(
-    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    out: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
     recipe = resource("models/quickstart/digits_fcdnn_w2a2.yaml")
     words = ["train", str(recipe), "--any-network", "--out", str(tmp_path / out)]
     assert run(qdeploy, words) == 2
     shown = capsys.readouterr().err
-    assert f"`{tmp_path / out}` cannot be used: Not a directory" in shown
+    assert f"`{tmp_path / out}` cannot be used: {why}" in shown
     assert "Traceback" not in shown
 
 

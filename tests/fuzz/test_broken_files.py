@@ -15,7 +15,8 @@ import pytest
 from random_graphs import small_mlp
 from random_qonnx import QonnxMaker, Weights
 
-from qdeploy.build.options import check_files, read_options
+from qdeploy.build.digests import check_files
+from qdeploy.build.options import read_options
 from qdeploy.build_folder import (
     read_boards,
     read_build,

@@ -26,6 +26,7 @@ class Ladder(Step):
             rtl_frames=options.rtl_frames,
             stall=options.stall,
             seed=options.seed,
+            measuring=True,
         )
         state.rungs = climb(
             inputs,

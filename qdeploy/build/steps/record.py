@@ -1,4 +1,7 @@
-"""The step `record`: `build.json` says what was requested, what made the build, and what it is."""
+"""The step `record`: `build.json` says what was requested, what made the build, and what it is.
+
+It has the digest of every file of the build, of the source, and of its own content.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,12 @@ import shutil
 
 from qdeploy import provenance
 from qdeploy.artifacts import sha256, write_json
+from qdeploy.build.digests import FILES, take_digests
 from qdeploy.build.options import ANALYTIC, SIMULATED
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
-from qdeploy.build_folder import (
-    BUILD_FILE,
-    FIFOS_FILE,
-    GRAPH_FILE,
-    HARDWARE_FILE,
-    INT_FILE,
-    QONNX_FILE,
-    RECIPE_FILE,
-)
-
-# What the levels are computed from: a later verification refuses these when they have changed.
-PROVEN_FILES = (QONNX_FILE, GRAPH_FILE, INT_FILE, HARDWARE_FILE)
+from qdeploy.build_folder import BUILD_FILE, FIFOS_FILE, RECIPE_FILE
+from qdeploy.self_digest import with_digest
 
 
 class Record(Step):
@@ -34,23 +28,25 @@ class Record(Step):
         if state.source.recipe_file is not None:
             shutil.copy(state.source.recipe_file, folder / RECIPE_FILE)
         depths = SIMULATED if (folder / FIFOS_FILE).exists() else ANALYTIC
-        write_json(
-            folder / BUILD_FILE,
-            {
-                "name": state.source.name,
-                "options": state.options.record(),
-                "frames": None if state.frames is None else state.frames.source,
-                "accuracy_int": state.metrics.get("accuracy"),
-                "miou_int": state.metrics.get("mIoU"),
-                "synthesized": state.resources is not None,
-                "fifo_depths": None if state.compiled is None else depths,
-                "logit_scale": None if graph.head.scale is None else float(graph.head.scale),
-                "notes": list(state.notes),
-                "files": {
-                    name: sha256(folder / name)
-                    for name in PROVEN_FILES
-                    if (folder / name).is_file()
-                },
-                **provenance.record(),
+        frames = None if state.frames is None else state.verification_frames
+        record = {
+            "name": state.source.name,
+            "options": state.options.record(),
+            "source": {
+                "kind": state.source.kind,
+                FILES: {path.name: sha256(path) for path in state.source.files},
+                "classes": list(state.source.classes),
+                "input_bits": state.source.input_bits,
             },
-        )
+            "frames": None if frames is None else frames.source,
+            "frames_kept": None if frames is None else len(frames.codes),
+            "accuracy_int": state.metrics.get("accuracy"),
+            "miou_int": state.metrics.get("mIoU"),
+            "synthesized": state.resources is not None,
+            "fifo_depths": None if state.compiled is None else depths,
+            "logit_scale": None if graph.head.scale is None else float(graph.head.scale),
+            "notes": list(state.notes),
+            FILES: take_digests(folder),
+            **provenance.record(),
+        }
+        write_json(folder / BUILD_FILE, with_digest(record))

@@ -15,6 +15,7 @@ from qdeploy.errors import DoesNotFitError, ToolMissingError
 from qdeploy.synth.figures import Resources
 from qdeploy.synth.fit import check_fit
 from qdeploy.synth.synthesize import synthesize
+from qdeploy.verify.netlist_origin import write_origin
 
 # The next try reserves this many times what the try before was too large by.
 MARGIN = 1.25
@@ -45,6 +46,7 @@ class Synthesize(Step):
             for kind, amount in resources.fit.missing().items():
                 state.reserved[kind] = state.reserved.get(kind, 0) + MARGIN * amount
             return Compile.name
+        write_origin(state.folder, design)
         resources.save(state.folder)
         state.resources = resources
         return None

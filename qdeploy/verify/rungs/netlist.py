@@ -33,6 +33,7 @@ from qdeploy.sim.simulator import Beats
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.netlist_origin import other_than_origin
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
 
@@ -66,9 +67,12 @@ class NetlistRung(Rung):
         return "there is no netlist: the build was made without synthesis"
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        find_tool("verilator")
         folder = inputs.folder / RTL_FOLDER
-        design, modules = Design.load(folder), read_netlist(inputs.folder / NETLIST_PATH)
+        design = Design.load(folder)
+        if other := other_than_origin(inputs.folder, design):
+            return RungResult(self.name, refused=other)
+        find_tool("verilator")
+        modules = read_netlist(inputs.folder / NETLIST_PATH)
         if not design.streams:
             return RungResult(self.name, skipped=_NO_STREAMS)
         try:
