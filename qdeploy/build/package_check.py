@@ -35,6 +35,7 @@ def package_problems(
     graph: IntegerGraph,
     frames: Frames,
     *,
+    rtl_frames: int,
     board: str | None,
     source: Mapping[str, Any],
 ) -> list[str]:
@@ -43,6 +44,7 @@ def package_problems(
     Args:
         folder: the build folder.
         frames: those that the build was verified with.
+        rtl_frames: how many of them ran in RTL.
         board: name or file of its board, None for a target without boards.
         source: of `build.json`: the names of the classes and the width of an input code.
 
@@ -65,6 +67,7 @@ def package_problems(
                 input_bits=int(source.get("input_bits", 8)),
                 proven=True,
                 frames=frames,
+                rtl_frames=rtl_frames,
                 board=None if board is None else load_board(board),
                 design=read_design(folder) if (folder / RTL_FOLDER).is_dir() else None,
                 cycles_per_frame=read_cycles(folder),

@@ -108,6 +108,7 @@ def verify(
                     target,
                     graph,
                     stored.first(options.frames),
+                    rtl_frames=options.rtl_frames,
                     board=options.board,
                     source=source,
                 )

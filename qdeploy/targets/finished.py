@@ -22,6 +22,7 @@ class FinishedBuild:
         input_bits: width of an input code: code = raw value >> (8 - input_bits).
         proven: whether a rung of the ladder ran; the build is UNPROVEN otherwise.
         frames: those the build was verified with; None for a target without the step `frames`.
+        rtl_frames: how many of them ran in RTL: what a self-test on the board should cover.
         board: None for a target without boards.
         design: the stitched design, None for a target without hardware.
         cycles_per_frame: measured in RTL simulation; None where there was none.
@@ -33,6 +34,7 @@ class FinishedBuild:
     input_bits: int = 8
     proven: bool = False
     frames: Frames | None = None
+    rtl_frames: int = 100
     board: Board | None = None
     design: Design | None = None
     cycles_per_frame: int | None = None

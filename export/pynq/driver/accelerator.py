@@ -39,6 +39,10 @@ class AcceleratorError(RuntimeError):
     """The board does not do what the package says it should."""
 
 
+# Seconds on the board that a self-test may spend on a batch of more than one full transfer.
+LONG_SECONDS = 10.0
+
+
 class Accelerator:
     """Loads the bitstream and runs batches on it.
 
@@ -160,11 +164,15 @@ class Accelerator:
         """Run the package's golden frames and compare every integer.
 
         The driver's packing is compared with the packed frames of the package, then the results
-        of one batch, and of every frame alone, with the golden integers.
+        of one batch, of every frame alone, and of a batch longer than one transfer, with the golden
+        integers. The long batch has one frame more than a full transfer, golden frames over and
+        over; where that would take over `LONG_SECONDS`, it is all golden frames in transfers of
+        half of them.
 
         Returns:
             `{"passed", "frames", "codes", "packing_mismatches", "batch_mismatches",
-            "single_mismatches", "first"}`; `first` says where the first difference is.
+            "single_mismatches", "long_batch_mismatches", "long_batch_frames", "first"}`; `first`
+            says where the first difference is.
         """
         with np.load(str(self.root / "golden" / "golden.npz")) as data:
             raw, packed, expected = data["inputs"], data["packed"], data["outputs"]
@@ -174,19 +182,41 @@ class Accelerator:
         batch = self.infer_codes(raw)
         single = np.concatenate([self.infer_codes(frame) for frame in raw])
         expected = expected.reshape(batch.shape)
+        many, limit = self._long_batch(count)
+        order = np.arange(many) % count
+        long = self._in_transfers_of(limit, raw[order])
         wrong = {
             "packing_mismatches": int((mine != packed).sum()),
             "batch_mismatches": int((batch != expected).sum()),
             "single_mismatches": int((single != expected).sum()),
+            "long_batch_mismatches": int((long != expected[order]).sum()),
         }
         report: dict[str, Any] = {
             "passed": not any(wrong.values()),
             "frames": count,
             "codes": int(expected.size),
             **wrong,
-            "first": _first(batch, expected) or _first(single, expected),
+            "long_batch_frames": many,
+            "first": _first(batch, expected)
+            or _first(single, expected)
+            or _first(long, expected[order]),
         }
         return report
+
+    def _long_batch(self, golden: int) -> tuple[int, int]:
+        """Frames of a batch longer than one transfer, and frames in one transfer of it."""
+        many = self.max_batch + 1
+        if many * self.bundle["cycles_per_frame"] <= LONG_SECONDS * self.clock_mhz * 1e6:
+            return many, self.max_batch
+        return golden, max(1, min(self.max_batch, golden // 2))
+
+    def _in_transfers_of(self, limit: int, batch: np.ndarray) -> np.ndarray:
+        """`infer_codes` with at most `limit` frames in one transfer."""
+        usual, self.max_batch = self.max_batch, limit
+        try:
+            return self.infer_codes(batch)
+        finally:
+            self.max_batch = usual
 
     def throughput(self, frames: int = 4096, repeat: int = 5) -> dict[str, float]:
         """Measure frames per second on random frames; the best of `repeat` runs.

@@ -24,6 +24,7 @@ class Package(Step):
             input_bits=state.source.input_bits,
             proven=anything_ran(state.rungs),
             frames=None if state.frames is None else state.verification_frames,
+            rtl_frames=state.options.rtl_frames,
             board=state.board,
             design=None if state.compiled is None else state.compiled.design,
             cycles_per_frame=read_cycles(state.folder),

@@ -14,6 +14,7 @@ from qdeploy.targets.pynq.package import check_sign, make_package
 from qdeploy.targets.pynq.shell import dma_bytes
 from qdeploy.targets.target import Target
 
+# Golden frames of a package at least, where the build has as many.
 GOLDEN_FRAMES = 64
 
 
@@ -47,12 +48,13 @@ class PynqTarget(Target):
     def package(self, build: FinishedBuild) -> str:
         """See `make_package` for the errors.
 
-        The golden integers come from the integer graph, the reference every level has to equal.
+        The golden frames cover those that ran in RTL; the golden integers are those of the integer
+        graph, the reference every level has to equal.
         """
         if build.frames is None or build.design is None or build.board is None:
             raise InternalError("a package for pynq needs frames, a design and a board")
         graph = build.graph
-        golden = build.frames.first(GOLDEN_FRAMES)
+        golden = build.frames.first(max(GOLDEN_FRAMES, build.rtl_frames))
         outputs = IntSimulator(build.folder / INT_FILE).run(golden.codes)[graph.output]
         make_package(
             build.folder,

@@ -36,7 +36,40 @@ def test_the_selftest_passes_and_counts_every_integer(
     assert report["frames"] == 20
     assert report["codes"] == 20 * 5
     assert report["first"] is None
-    assert board.transfers == 1 + 20
+    assert report["long_batch_frames"] == 1025
+    assert board.transfers == 1 + 20 + 2
+
+
+def test_a_batch_longer_than_one_transfer_is_part_of_the_selftest(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    with load_driver(toy_package, board).Accelerator(max_batch=40) as accelerator:
+        move, sizes = accelerator._transfer, []
+
+        def spoiled(frames: int) -> float:
+            seconds = move(frames)
+            sizes.append(frames)
+            if len(sizes) == 1 + 20 + 2:
+                np.asarray(accelerator._out)[0] ^= 1
+            return seconds
+
+        accelerator._transfer = spoiled
+        report = accelerator.selftest()
+    assert sizes == [20, *[1] * 20, 40, 1]
+    assert report["passed"] is False and report["long_batch_mismatches"] == 1
+    assert report["batch_mismatches"] == report["single_mismatches"] == 0
+    assert report["first"]["frame"] == 40
+
+
+def test_a_slow_design_gets_a_batch_of_two_transfers_that_take_seconds(
+    toy_package: Path, board: fake_board.FakeBoard, load_driver: Load
+) -> None:
+    with load_driver(toy_package, board).Accelerator() as accelerator:
+        accelerator.bundle["cycles_per_frame"] = 10**8
+        report = accelerator.selftest()
+        assert accelerator.max_batch == 1024
+    assert report["passed"] is True and report["long_batch_frames"] == 20
+    assert board.transfers == 1 + 20 + 2
 
 
 def test_the_selftest_names_the_first_integer_that_differs(
@@ -56,6 +89,7 @@ def test_the_selftest_names_the_first_integer_that_differs(
     assert report["passed"] is False
     assert report["batch_mismatches"] == 1
     assert report["single_mismatches"] == 1
+    assert report["long_batch_mismatches"] == 51
     assert report["packing_mismatches"] == 0
     assert (report["first"]["frame"], report["first"]["element"]) == (7, 3)
 
