@@ -6,7 +6,7 @@ is synthesized. The expression is linear in the bits of the codes by its form,
     total = Σ factor · |{bits of codes under a mask}|      or   Σ weight · code
 
 so it is equal to the weights when each bit has the factor that the weight of its code gives it. The
-circuit is proved equal elsewhere (`proofs`).
+circuit is proved equal in `circuit.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from qdeploy.ir.integer_graph import IntArray, IntType
 from qdeploy.verify.memories.blocks import Block
+from qdeploy.verify.memories.circuit import read_circuit, row_factors
 from qdeploy.verify.memories.ledger import UnreadableError
 from qdeploy.verify.memories.reader import LayerReading
 
@@ -104,6 +105,45 @@ def check_constant_sums(
         expected,
         found,
         lambda row, bit: f"{name(row, bit // kind.bits)}, times bit {bit % kind.bits} of the code",
+    )
+    _prove_circuit(reading, module["circuit"], expected, width, stages, kind, name)
+
+
+def _prove_circuit(
+    reading: LayerReading,
+    text: str,
+    expected: IntArray,
+    width: int,
+    latency: int,
+    kind: IntType,
+    name: Callable[[int, int], str],
+) -> None:
+    """The circuit that is synthesized gives the same sums, for all codes.
+
+    Args:
+        expected: factor of each bit of the codes in each row.
+        latency: cycles from the codes to the sums.
+    """
+    rows, code_bits = expected.shape
+    place = reading.place
+    circuit = read_circuit(text, code_bits)
+    place.check("rows of the circuit of its sums", rows, len(circuit.outputs))
+    found = np.zeros(expected.shape, dtype=np.int64)
+    for row, bits in enumerate(circuit.outputs[:rows]):
+        place.check(f"bits of sum {row} of the circuit", width, len(bits))
+        stage = circuit.stage(bits, f"sum {row} of the circuit")
+        if stage is not None:
+            place.check(f"cycles of sum {row} of the circuit", latency, stage)
+        found[row], constant = row_factors(circuit, row, width, code_bits)
+        place.check(f"constant of sum {row} of the circuit", 0, constant)
+    place.ledger.counted["sums proved"] += rows
+    place.arrays(
+        expected % (1 << width),
+        found,
+        lambda row, bit: (
+            f"{name(row, bit // kind.bits)}, times bit {bit % kind.bits} of the code, "
+            "in the circuit"
+        ),
     )
 
 
