@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,17 @@ def flat(path: Path) -> Path:
     return maker.save(path)
 
 
-@pytest.mark.parametrize("network", [branching, flat])
+def separable(path: Path) -> Path:
+    """Depthwise and pointwise convolutions of more bits, whose codes are searched or multiplied."""
+    maker = QonnxMaker(9, (2, 9, 9))
+    maker.conv(6, weights=Weights(4)).norm().relu().act(5)
+    maker.conv(6, groups=6, weights=Weights(4)).norm().relu().act(5).max_pool()
+    maker.conv(8, (1, 1), pads=(0, 0, 0, 0), weights=Weights(4)).norm().relu().act(4)
+    maker.pool_all().act(6).dense(3, Weights(8))
+    return maker.save(path)
+
+
+@pytest.mark.parametrize("network", [branching, flat, separable])
 def test_two_exports_from_two_folders_give_the_same_bytes(network, tmp_path: Path) -> None:
     found = []
     for seed in (1, 2):
@@ -72,6 +83,26 @@ def test_two_exports_from_two_folders_give_the_same_bytes(network, tmp_path: Pat
     assert [name for name in first if first[name] != second[name]] == []
     assert any(name.startswith("rtl/") and name.endswith(".hex") for name in first)
     assert "package/rtl/qd_shell.v" in first  # with the design's id
+
+
+@pytest.mark.slow
+def test_an_export_after_a_killed_one_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = branching(tmp_path / "net.onnx")
+    export(source, tmp_path / "undisturbed", 1, "--no-synthesis")
+    wanted, out = digests(tmp_path / "undisturbed"), tmp_path / "out"
+    for seconds in (3.0, 8.0):
+        command = [sys.executable, "-m", "qdeploy", "export", str(source), "--out", str(out)]
+        killed = subprocess.Popen(
+            [*command, "--no-synthesis", "--skip", "netlist", "--frames", "8", "--rtl-frames", "2"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+        time.sleep(seconds)
+        killed.kill()
+        killed.wait()
+        export(source, out, 2, "--no-synthesis")
+        assert digests(out) == wanted
 
 
 @pytest.mark.slow
