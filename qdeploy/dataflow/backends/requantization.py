@@ -80,7 +80,8 @@ class RequantizingBackend(QdBackend):
         if index is not None and index < len(self.onnx_node.input):
             name = self.onnx_node.input[index]
             table = model.get_initializer(name)
-            if len(table) > 1:  # one row is for all channels
+            # One row for several channels is for all of them.
+            if len(table) * times == int(self.attribute(str(self.operator.channels))):
                 model.set_initializer(name, np.tile(table, (times, 1)))
         if self.has_fixed_point():
             for key in (_MULTIPLIERS, _BIASES):

@@ -21,6 +21,7 @@ from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.folding.pixels import multi_pixel_choices, with_multi_pixel
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import FoldingError
+from qdeploy.ir.reference import run_reference
 from qdeploy.sim.design import simulate_design
 
 BOARD = load_board("pynq-z2")
@@ -66,6 +67,24 @@ def test_whole_networks_give_the_same_codes() -> None:
     maker = GraphMaker(3, (3, 8, 8)).conv(4, stride=(2, 2)).threshold(bits=8, base=-128)
     maker.conv(6, (1, 1), (1, 1), (0, 0, 0, 0)).bias().threshold(bits=4).conv(3)
     assert assert_same(maker, 2) == 5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_map_of_one_channel_takes_several_pixels_down_to_the_hardware(
+    channels: int, tmp_path: Path
+) -> None:
+    maker = GraphMaker(4, (2, 4, 10)).conv(channels, (1, 1), pads=(0, 0, 0, 0)).threshold(bits=4)
+    graph = maker.conv(2, (3, 3)).threshold().graph()
+    constraint = FoldingConstraint(f"{graph.nodes[0].layer}_conv_mvau", {"M": 5}, "a test")
+    compiled = compile_graph(graph, BOARD, tmp_path / "rtl", constraints=[constraint])
+    assert compiled.folding.attributes[constraint.layer]["M"] == 5
+    frames = maker.frames(3)
+    expected = run_reference(graph, frames)
+    simulator = simulate_design(tmp_path / "rtl", compiled.design, tmp_path, optimize="-O0")
+    run = simulator.run(frames)
+    for name in graph.boundaries():
+        found = run.outputs if name == graph.output else run.taps[name]
+        np.testing.assert_array_equal(found, expected[name], err_msg=name)
 
 
 def test_pools_depthwise_and_binary_units_take_one_pixel() -> None:
