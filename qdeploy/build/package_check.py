@@ -25,6 +25,8 @@ from qdeploy.verify.performance import read_cycles
 
 # Of a bundle, what may be of another time, and what follows from it.
 _OF_ITS_TIME = ("provenance", "files", DIGEST)
+# What Vivado and the driver leave.
+_OF_USE = ("bitstream/", "vivado/project/", "vivado/vivado.log", ".Xil/")
 # Compressed archives: their content counts.
 _ARCHIVES = (".npz",)
 
@@ -90,7 +92,13 @@ def _differences(package: Path, again: Path) -> list[str]:
 
 
 def _names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """Files of a package, without those that come of using it."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {
+        name
+        for name in names
+        if not name.startswith(_OF_USE) and "__pycache__" not in name.split("/")
+    }
 
 
 def _difference(one: Path, other: Path) -> str | None:

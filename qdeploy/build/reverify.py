@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdeploy.artifacts import sha256
 from qdeploy.build.build import Build
 from qdeploy.build.digests import FilesCheck, check_files
+from qdeploy.build.lost import lost_levels
 from qdeploy.build.observer import SILENT_BUILD, BuildObserver
 from qdeploy.build.options import Options, read_build_file, read_options, reading
 from qdeploy.build.package_check import package_problems
-from qdeploy.build.source import RUN, open_source
-from qdeploy.build_folder import GRAPH_FILE, PACKAGE_FOLDER, QONNX_FILE
-from qdeploy.errors import UserError, VerificationError
+from qdeploy.build.source import open_source
+from qdeploy.build_folder import (
+    GRAPH_FILE,
+    PACKAGE_FOLDER,
+    PERFORMANCE_FILE,
+    QONNX_FILE,
+    VERIFY_FILE,
+    read_performance,
+)
+from qdeploy.errors import QDeployError, UserError, VerificationError
 from qdeploy.ir.file import read_graph
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.registry import TARGETS
-from qdeploy.verify.frames import load_frames
+from qdeploy.verify.frames import check_frames, load_frames
 from qdeploy.verify.inputs import LadderInputs
 from qdeploy.verify.ladder import check_choice, climb, failure
+from qdeploy.verify.performance import difference
 from qdeploy.verify.results import RungResult, anything_ran, write_verify
 
 if TYPE_CHECKING:
@@ -55,7 +62,7 @@ def verify(
         UserError: the folder holds no complete build; its target has no ladder; rungs are as
             `check_choice` does not take them.
         VerificationError: nothing can run: the networks, the frames or the manifest are not those
-            that were made.
+            that were made; `verify.json` then says that nothing is verified.
     """
     check_choice(require, skip)
     with observer.warnings():
@@ -63,6 +70,8 @@ def verify(
         files = check_files(folder)
         error = files.error()
         if error is not None and files.stops:
+            if (folder / VERIFY_FILE).exists():  # what it says holds for other files
+                write_verify(folder, [], sound=False, more=_more(files, None))
             raise error
         if files.unrecorded:
             observer.note(
@@ -79,10 +88,10 @@ def verify(
         with observer.during("read the build") as say:
             graph = _graph(folder, options)
             source = _source_record(folder)
-            wanted = "torch" not in skip
-            gone = _run_gone(options.source, source) if wanted else None
-            network = _network(options.source) if wanted and gone is None else None
+            lost = lost_levels(folder, options)
+            network = None if "torch" in (*skip, *lost) else _network(options.source)
             stored = load_frames(folder)
+            check_frames(folder, stored, graph)
             verified = stored.first(frames or options.frames)
             most = max(frames or 0, rtl_frames or 0)
             if most > len(stored.codes):
@@ -99,7 +108,9 @@ def verify(
             stall=options.stall,
             seed=seed,
         )
-        results = climb(inputs, rungs=rungs, require=require, skip=skip, report=observer.rung)
+        results, ended = _climbed(
+            inputs, files, observer, rungs=rungs, require=require, skip=skip, lost=lost
+        )
         problems: list[str] | None = None
         if package:
             with observer.during("package, made again from the build") as say:
@@ -113,8 +124,11 @@ def verify(
                     source=source,
                 )
                 say("; ".join(problems) or "the same")
-        found = error or gone or failure(results) or _of_package(folder, problems)
-        found = found or _nothing_ran(results)
+        built = min(options.rtl_frames, len(stored.codes))
+        found = failure(results) or _of_performance(folder, results, built)
+        if error is not None:
+            found = _of_files(error, ended or found)
+        found = found or _of_package(folder, problems) or _nothing_ran(results)
         write_verify(folder, results, sound=found is None, more=_more(files, problems))
     return Build(folder, results, found)
 
@@ -130,28 +144,48 @@ def _source_record(folder: Path) -> dict[str, Any]:
         return dict(read_build_file(folder).get("source", {}))
 
 
-def _run_gone(source: Path, record: Mapping[str, Any]) -> VerificationError | None:
-    """The failure that names the trained run that a build came from, where it is not there or not
-    the same any more."""
-    if record.get("kind") != RUN:
-        return None
-    do = "put it back, or leave the trained network out with `--skip torch`"
-    if not source.is_dir():
-        return VerificationError(
-            f"the run `{source}`, which the build was made of, is missing",
-            where=str(source),
-            why="the rung torch compares the trained network itself",
-            do=do,
-        )
-    for name, digest in record.get("files", {}).items():
-        path = source / name
-        if not path.is_file() or sha256(path) != digest:
+def _climbed(
+    inputs: LadderInputs, files: FilesCheck, observer: BuildObserver, **choice: Any
+) -> tuple[list[RungResult], QDeployError | None]:
+    """The ladder; on files that have changed as far as it goes, and what ended it there."""
+    results: list[RungResult] = []
+
+    def report(result: RungResult) -> None:
+        results.append(result)
+        observer.rung(result)
+
+    try:
+        climb(inputs, report=report, **choice)
+    except QDeployError as error:
+        if not files.wrong:
+            raise
+        return results, error
+    return results, None
+
+
+def _of_files(error: VerificationError, ladder: QDeployError | None) -> VerificationError:
+    """The failure that names the files, with what the ladder found on them as they are."""
+    if ladder is None:
+        return error
+    shown = f" ({ladder.where})" if ladder.where else ""
+    why = f"{error.why}; with these files {ladder.what}{shown}"
+    return VerificationError(error.what, where=error.where, why=why, do=error.do)
+
+
+def _of_performance(
+    folder: Path, results: list[RungResult], built: int
+) -> VerificationError | None:
+    """The failure where as many frames as when the build was made take other cycles."""
+    recorded = read_performance(folder)
+    for rung in results:
+        if recorded is None or rung.name != "rtl" or rung.skipped or rung.frames != built:
+            continue
+        if told := difference(recorded, rung):
             return VerificationError(
-                f"`{name}` of the run `{source}` is not the one that the build was made of",
-                where=str(path),
-                why="the run was trained further or edited since",
-                do="run `qdeploy export` again, or leave the trained network out with "
-                "`--skip torch`",
+                f"the RTL takes {told}",
+                where=str(folder / PERFORMANCE_FILE),
+                why="the same frames took as many when the build was made",
+                do="run `qdeploy export` again",
             )
     return None
 

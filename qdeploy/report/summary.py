@@ -138,6 +138,9 @@ def _ladder(data: VerifyRecord | None, console: Console) -> None:
         if rung.get("skipped"):
             rows.append((str(rung["name"]), "-", "-", "-", "-", "skipped"))
             continue
+        if rung.get("refused") and not rung.get("codes"):
+            rows.append((str(rung["name"]), "-", "-", "-", "-", verdict(rung)))
+            continue
         counts = [_number(rung.get(key)) for key in ("frames", "boundaries", "codes", "mismatches")]
         rows.append((str(rung["name"]), *counts, verdict(rung)))
     head = ("rung", "frames", "boundaries", "codes", "mismatches", "verdict")
@@ -150,17 +153,21 @@ def _ladder(data: VerifyRecord | None, console: Console) -> None:
     )
     for rung in rungs:
         text = f"skipped: {rung['skipped']}" if rung.get("skipped") else rung.get("note")
+        text = rung.get("refused") or text
         if text:
             line = f"{rung['name']}: {text}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if rungs and all(rung.get("skipped") for rung in rungs):
         console.print("NO RUNG RAN: nothing shows that this design is the network")
-    if any(rung.get("skipped") or rung.get("note") for rung in rungs):
+    if any(rung.get(key) for rung in rungs for key in ("skipped", "refused", "note")):
         console.print()
 
 
 def verdict(rung: RungRecord) -> str:
-    """One word for a rung that ran: exact, tolerated (ties in float32), or DIFFERS."""
+    """One word for a rung that ran: exact, tolerated (ties in float32), DIFFERS, or REFUSED where
+    the level is not what it stands for."""
+    if rung.get("refused"):
+        return "REFUSED"
     if rung.get("mismatches", 0) == 0 and rung.get("passed", True):
         return "exact"
     return "tolerated" if rung.get("passed", not rung.get("must_be_exact", True)) else "DIFFERS"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.build_folder import FRAMES_FILE
-from qdeploy.errors import UserError
+from qdeploy.errors import UserError, VerificationError
 from qdeploy.ir.integer_graph import IntegerGraph
 
 if TYPE_CHECKING:
@@ -151,3 +151,33 @@ def load_frames(folder: Path) -> Frames:
             why=str(error),
             do="run `qdeploy export` again",
         ) from error
+
+
+def check_frames(folder: Path, frames: Frames, graph: IntegerGraph) -> None:
+    """Whether the frames of a build are frames of its network, whatever digests say.
+
+    Raises:
+        VerificationError: there are none, they are all zero, or their shape or a code is not the
+            input's.
+    """
+    source, codes = graph.tensors[graph.input], frames.codes
+    if not len(codes):
+        problem = "there are none"
+    elif codes.shape[1:] != source.shape:
+        problem = f"their shape is {codes.shape[1:]}, that of the network's input {source.shape}"
+    elif len(frames.raw) != len(codes) or len(frames.labels) != len(codes):
+        problem = f"{len(codes)} of codes, {len(frames.raw)} raw, {len(frames.labels)} labels"
+    elif int(codes.min()) < source.lo or int(codes.max()) > source.hi:
+        problem = (
+            f"their codes go from {codes.min()} to {codes.max()}, those of the network's input "
+            f"from {source.lo} to {source.hi}"
+        )
+    elif not codes.any() and source.lo < source.hi:
+        problem = "every code is zero, which verifies next to nothing"
+    else:
+        return
+    raise VerificationError(
+        f"`{FRAMES_FILE}` of the build `{folder}` does not hold frames of its network: {problem}",
+        where=str(folder / FRAMES_FILE),
+        do="put the file back, or run `qdeploy export` again",
+    )

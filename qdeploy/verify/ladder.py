@@ -15,7 +15,8 @@ trained network beside the file) is skipped with the reason, unless it is requir
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
 from qdeploy.verify.inputs import LadderInputs
@@ -75,6 +76,7 @@ def climb(
     rungs: Sequence[str] = RUNGS,
     require: Sequence[str] = (),
     skip: Sequence[str] = (),
+    lost: Mapping[str, str] = MappingProxyType({}),
     report: Callable[[RungResult], None] = lambda result: None,
 ) -> list[RungResult]:
     """Run rungs in the order of the ladder; `report` is called after each.
@@ -83,6 +85,7 @@ def climb(
         rungs: names of those that the target declares.
         require: rungs that must run; one that cannot is an error instead of a skip.
         skip: rungs to leave out.
+        lost: rung -> why its level is not the one that the build had: it fails.
 
     Raises:
         UserError: as `check_choice`; a required rung cannot run; the build lacks a file.
@@ -94,6 +97,8 @@ def climb(
     def run(name: str) -> RungResult:
         if name in skip:
             return RungResult(name, skipped="left out on request")
+        if name in lost:
+            return RungResult(name, refused=lost[name])
         rung = load_rung(name)
         if reason := rung.absent(inputs):
             return RungResult(name, skipped=reason)
@@ -132,8 +137,9 @@ def failure(results: Sequence[RungResult]) -> VerificationError | None:
             if one.refused is not None:
                 return VerificationError(
                     f"rung `{one.name}`: {one.refused}",
-                    why="what is simulated would not be what was built",
-                    do="put the file back, or run `qdeploy export` again",
+                    why="what is compared would not be what was built",
+                    do="put back what was there, run `qdeploy export` again, or leave the rung out "
+                    f"with `--skip {one.name}`",
                 )
             if one.wrong:
                 return VerificationError(

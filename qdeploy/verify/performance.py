@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import write_json
-from qdeploy.build_folder import PERFORMANCE_FILE, read_performance
+from qdeploy.build_folder import PERFORMANCE_FILE, PerformanceRecord, read_performance
 from qdeploy.design.manifest import Design
+from qdeploy.verify.results import RungResult
 
 if TYPE_CHECKING:
     from qdeploy.sim.design import DesignResult
@@ -61,3 +62,19 @@ def read_cycles(folder: Path) -> int | None:
     """Measured cycles per frame of a build, None when its RTL was not simulated."""
     record = read_performance(folder)
     return None if record is None else int(record["cycles_per_frame"])
+
+
+def difference(recorded: PerformanceRecord, rtl: RungResult) -> str | None:
+    """What the rtl rung measured otherwise than the build with as many frames, in one sentence.
+
+    How long a design takes does not depend on the codes or on the machine.
+    """
+    for key, title in (
+        ("cycles_per_frame", "cycles per frame"),
+        ("latency_cycles", "cycles latency"),
+    ):
+        if key in rtl.details and recorded.get(key) != rtl.details[key]:
+            return (
+                f"{rtl.details[key]:,} {title}, where `{PERFORMANCE_FILE}` says {recorded.get(key)}"
+            )
+    return None

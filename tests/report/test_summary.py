@@ -107,6 +107,19 @@ def test_skipped_rung_says_why(tmp_path: Path) -> None:
     assert f"rtl: skipped: {reason}" in text
 
 
+def test_a_rung_whose_level_is_not_the_builds_says_why(tmp_path: Path) -> None:
+    refused = {
+        **RUNG,
+        "codes": 0,
+        "frames": 0,
+        "refused": "the netlist is another",
+        "passed": False,
+    }
+    text = _shown(_write(tmp_path / "b", verify={"rungs": [refused]}))
+    assert _cells(text, "rtl")[-1] == "REFUSED"
+    assert "rtl: the netlist is another" in text
+
+
 def test_notes_of_the_lowering_are_shown(tmp_path: Path) -> None:
     note = "layer `fc`: its logits have a bias per channel"
     assert f"note: {note}" in _shown(_write(tmp_path / "b", build={"name": "n", "notes": [note]}))

@@ -52,6 +52,7 @@ class RtlRung(Rung):
                 "cycles_stalled": int(stalled.cycles),
                 "cycles_free": int(free.cycles),
                 "cycles_per_frame": int(free.cycles_per_frame),
+                "latency_cycles": int(free.latency_cycles),
                 "fifo_high_water": {name: int(fill) for name, fill in free.fifo_max.items()},
             },
         )
