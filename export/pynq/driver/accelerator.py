@@ -39,8 +39,9 @@ class AcceleratorError(RuntimeError):
     """The board does not do what the package says it should."""
 
 
-# Seconds on the board that a self-test may spend on a batch of more than one full transfer.
-LONG_SECONDS = 10.0
+# Seconds on the board that a self-test may spend on a batch of more than one full transfer: half of
+# what the driver waits for a transfer.
+LONG_SECONDS = 5.0
 
 
 class Accelerator:
