@@ -35,9 +35,9 @@ def digests(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in OF_ITS_RUN:
             data = path.read_bytes()
-            if path.name == "bundle.json":  # says what made it, and when
+            if path.name == "bundle.json":  # says what made it, in which revision, and its digest
                 bundle = json.loads(data)
-                bundle.pop("provenance")
+                assert bundle.pop("digest") and bundle.pop("provenance")
                 data = json.dumps(bundle).encode()
             found[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
     return found
