@@ -12,8 +12,9 @@ NOTES = {
     "machine in the same run. `…_finn` is FINN's own estimate of its hardware for the same layers "
     "at the same folding, but for the `finn_without` layers that it has no figures for.",
     "faults": "Counts, without a peer. `redundant`: enumeration over all sums shows that no input "
-    "can tell the fault. `memories` and `rtl`: found by this rung alone; the RTL runs 20 random "
-    "frames.",
+    "can tell the fault. `right_layer`: the place that is named first is that of the fault, which "
+    "for a wire is the top and for a library module its file. `memories` and `rtl`: found by this "
+    "rung alone; the RTL runs 20 random frames.",
     "fmax": "The peer is a constant, the boards' clock of 100 MHz. The clocks are those of an "
     "ECP5-85F of speed grade 6, not of the boards' chips.",
     "fuzz": "Counts, without a peer.",

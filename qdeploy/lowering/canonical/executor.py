@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qdeploy.errors import UnsupportedLayerError
 
 FloatArray = npt.NDArray[Any]
+_PROJECT = __name__.partition(".")[0]
 
 
 def with_batch(model: ModelProto, frames: int) -> ModelProto:
@@ -35,7 +37,8 @@ def foreign_tools(what: str) -> Iterator[None]:
     """Around what ONNX's and QONNX's own packages do with a file: the one place for their failures.
 
     They raise whatever comes up (qonnx a bare `Exception`, onnxruntime classes of its own), and any
-    of it means that the file is not one they can run. Code of this project does not belong inside.
+    of it means that the file is not one they can run. What was raised in code of this project is
+    a fault of ours and goes on as it is.
 
     Args:
         what: is computed, for the message.
@@ -45,12 +48,20 @@ def foreign_tools(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # no narrower class has what qonnx raises
+        if _raised_here(error):
+            raise
         raise UnsupportedLayerError(
             f"{what} cannot be computed",
             why=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
             do="export the network again, in evaluation mode, for fixed sizes after the batch axis",
         ) from error
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether the frame that raised an error is of this project."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == _PROJECT
 
 
 def infer_shapes(model: ModelProto) -> ModelProto:
