@@ -124,17 +124,21 @@ def _take(path: Path, what: str, use: str, note: Callable[[str], None]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # it went just now: the next try makes it
             handle, new = _open(path)
-            try:
-                if _hold(handle, path, new, what, waited < _PATIENCE, note):
-                    _write(handle, use)
-                    return handle
-                os.close(handle)
-            except LockedError:
-                os.close(handle)
-                raise
-            except BaseException:
-                _release(handle, path) if new else os.close(handle)
-                raise
+            # An interrupt may come at any step: what is undone is undone once, or a file that was
+            # opened since would be closed.
+            with contextlib.ExitStack() as undo:
+                undo.callback(os.close, handle)
+                try:
+                    if _hold(handle, path, new, what, waited < _PATIENCE, note):
+                        _write(handle, use)
+                        undo.pop_all()
+                        return handle
+                except LockedError:
+                    raise
+                except BaseException:
+                    if new:
+                        _remove(handle, path)
+                    raise
         time.sleep(0.01)
     raise LockedError(
         f"{what} is in use: its lock changes hands all the time",
@@ -201,10 +205,14 @@ def _is_stale(holder: Holder, got: bool | None, inode: int) -> bool:
 
 
 def _release(handle: int, path: Path) -> None:
+    _remove(handle, path)
+    os.close(handle)
+
+
+def _remove(handle: int, path: Path) -> None:
     if _is_at(handle, path):
         with contextlib.suppress(OSError):
             path.unlink()
-    os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:
