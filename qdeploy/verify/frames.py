@@ -35,14 +35,18 @@ _UNREADABLE = (
 )
 
 
+# Types of stored frames, narrow ones first.
+_KINDS = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
+
+
 @dataclass(frozen=True)
 class Frames:
     """Input frames of a build.
 
     Args:
         codes: (frames, *input shape), what the accelerator gets.
-        raw: uint8 frames of the same shape as the data set has them; equal to the codes where
-            there is no data set.
+        raw: integers of the same shape as the data set has them; equal to the codes where there
+            is no data set.
         labels: (frames,), -1 where unknown.
         source: one sentence: where they come from.
         tested: how many of them, from the first on, are the test set an accuracy counts.
@@ -51,7 +55,7 @@ class Frames:
     """
 
     codes: npt.NDArray[np.int64]
-    raw: npt.NDArray[np.uint8]
+    raw: npt.NDArray[np.integer]
     labels: npt.NDArray[np.int64]
     source: str
     tested: int = 0
@@ -109,18 +113,24 @@ def frames_of_random_codes(graph: IntegerGraph, count: int, seed: int) -> Frames
     codes = np.random.default_rng(seed).integers(
         source.lo, source.hi + 1, (count, *source.shape), dtype=np.int64
     )
-    raw = codes.astype(np.uint8)
+    raw = narrowed(codes)
     labels = np.full(count, -1, dtype=np.int64)
     return Frames(codes, raw, labels, f"uniformly random codes, seed {seed}")
 
 
+def narrowed(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """The same integers in the narrowest type that holds them all."""
+    lo, hi = (int(codes.min()), int(codes.max())) if codes.size else (0, 0)
+    fitting = (kind for kind in _KINDS if np.iinfo(kind).min <= lo and hi <= np.iinfo(kind).max)
+    return codes.astype(next(fitting, np.int64))
+
+
 def save_frames(folder: Path, frames: Frames) -> None:
     """Write `frames.npz` into a build folder."""
-    kind = np.int16 if frames.codes.min() < 0 else np.uint8
     with atomic_path(folder / FRAMES_FILE) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            codes=frames.codes.astype(kind),
+            codes=narrowed(frames.codes),
             raw=frames.raw,
             labels=frames.labels,
             source=np.array(frames.source),

@@ -180,17 +180,6 @@ def export(path: Path, *options: str) -> int:
     return run(qdeploy, ["export", str(path), "--out", str(path.parent / "build"), *options])
 
 
-def test_a_signed_input_is_refused_before_hardware_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    network = SmallNetwork()
-    network.attribute("input", "signed", 1)
-    assert export(network.save(tmp_path / "network.onnx")) == 2
-    shown = capsys.readouterr()
-    assert "the network's input `input` is signed" in shown.err
-    assert "FINN" not in shown.out
-
-
 def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

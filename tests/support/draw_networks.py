@@ -41,12 +41,9 @@ def draw_network(draw: Draw, seed: int) -> QonnxMaker:
     """A network of any kind; the same for the same choices and seed."""
     flat = draw.integer(0, 7) == 0
     height, width = (1, draw.integer(4, 12)) if flat else (draw.integer(4, 9), draw.integer(4, 9))
-    maker = QonnxMaker(
-        seed,
-        (draw.pick(1, 2, 3), height, width),
-        bits=draw.integer(1, 8),
-        powers=bool(draw.integer(0, 1)),
-    )
+    shape, bits = (draw.pick(1, 2, 3), height, width), draw.integer(1, 8)
+    powers = bool(draw.integer(0, 1))
+    maker = QonnxMaker(seed, shape, bits, powers, signed=bits > 1 and seed % 3 == 0)
     maker.features.add(f"input of {maker.bits} bits")
     if draw.integer(0, 6) == 0:
         return _dense_network(draw, maker)

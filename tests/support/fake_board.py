@@ -208,3 +208,11 @@ class Registers:
 
     def write(self, offset: int, value: int) -> None:
         self._board.write(offset, value)
+
+
+def stand_in(package: Path, work: Path) -> FakeBoard:
+    """A board with the package's hardware, its bitstream in name only."""
+    (package / "bitstream").mkdir()
+    for name in ("accelerator.bit", "accelerator.hwh"):
+        (package / "bitstream" / name).touch()
+    return FakeBoard(build_model(package, work), package / "rtl")

@@ -63,6 +63,7 @@ class QonnxWriter:
     Args:
         shape: of the input, without the batch axis.
         bits: width of the input codes.
+        signed: whether they are, which takes two bits at least.
         powers: scales are powers of two, so that ties happen all the time.
 
     `features` says what the network holds; `now` is the tensor made last.
@@ -72,6 +73,7 @@ class QonnxWriter:
     shape: tuple[int, ...]
     bits: int = 8
     powers: bool = False
+    signed: bool = False
     nodes: list[Any] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     features: set[str] = field(default_factory=set)
@@ -79,8 +81,11 @@ class QonnxWriter:
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
         codes = self.random.integers(0, 2**self.bits, (FRAMES, *self.shape))
+        codes -= 2 ** (self.bits - 1) if self.signed else 0
         start = Value("x", torch.from_numpy(codes * 2.0**-self.bits))
-        self.now = self.quant(start, "input", 2.0**-self.bits, self.bits, signed=False)
+        self.now = self.quant(start, "input", 2.0**-self.bits, self.bits, signed=self.signed)
+        if self.signed:
+            self.features.add("signed input")
         self.features.add("power-of-two scales" if self.powers else "arbitrary scales")
 
     def save(self, path: Path) -> Path:

@@ -229,7 +229,7 @@ class Accelerator:
         generator = np.random.default_rng(0)
         shape = (frames, *self.layout.data_shape)
         low, high = self.layout.raw_range
-        batch = generator.integers(low, high + 1, size=shape, dtype=np.int16)
+        batch = generator.integers(low, high + 1, size=shape, dtype=np.int32)
         runs = []
         for _ in range(repeat):
             self.infer_codes(batch)

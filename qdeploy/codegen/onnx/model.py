@@ -54,6 +54,11 @@ from qdeploy.ir.intervals import magnitude, node_intervals
 OPSET = 17
 IR_VERSION = 10
 COMPARE_LEVELS = 3
+# Most bits of the input's codes -> its type: unsigned, signed.
+_INPUTS = (
+    (8, (TensorProto.UINT8, TensorProto.INT8)),
+    (16, (TensorProto.UINT16, TensorProto.INT16)),
+)
 # Name of the output with the logits as numbers.
 VALUES = "logits.value"
 
@@ -61,9 +66,9 @@ VALUES = "logits.value"
 def emit_onnx(graph: IntegerGraph, path: Path, *, taps: bool = False) -> None:
     """Write the integer graph as one ONNX file, atomically.
 
-    The input is uint8 or int8 (N, *shape); the output int32 logits or int64 class; with `taps`
-    every boundary is an int32 output under its own name. Where the logits have no single scale, a
-    second output `VALUES` has the network's own numbers in float64.
+    The input is uint8, int8, uint16 or int16 (N, *shape); the output int32 logits or int64 class;
+    with `taps` every boundary is an int32 output under its own name. Where the logits have no
+    single scale, a second output `VALUES` has the network's own numbers in float64.
     """
     model = integer_model(graph, taps=taps)
     onnx.checker.check_model(model)
@@ -90,8 +95,9 @@ class _Emitter:
         """The whole model."""
         graph = self.graph
         source = graph.tensors[graph.input]
-        if source.dtype.bits > 8:
-            raise InternalError("the input's codes do not fit a byte")
+        kind = next((kind for bits, kind in _INPUTS if source.dtype.bits <= bits), None)
+        if kind is None:
+            raise InternalError("the input's codes do not fit 16 bits")
         self.onnx_value_of[graph.input] = self.op("Cast", graph.input, to=TensorProto.FLOAT)
         done: set[str] = set()
         for node in graph.nodes:
@@ -109,8 +115,11 @@ class _Emitter:
         outputs = [self._output(graph.tensors[name]) for name in wanted]
         if not taps and graph.logits == graph.output and graph.head.scale is None:
             outputs.append(self._values(graph.tensors[graph.output]))
-        kind = TensorProto.INT8 if source.dtype.signed else TensorProto.UINT8
-        inputs = [helper.make_tensor_value_info(graph.input, kind, ["N", *source.shape])]
+        inputs = [
+            helper.make_tensor_value_info(
+                graph.input, kind[source.dtype.signed], ["N", *source.shape]
+            )
+        ]
         body = helper.make_graph(
             self.nodes, graph.name, inputs, outputs, list(self.constants.values())
         )

@@ -30,7 +30,12 @@ _UNREADABLE = (
     refusals.NotImplemented,
     refusals.RuntimeException,
 )
-INPUT_TYPES = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
+INPUT_TYPES: dict[str, type[np.integer]] = {
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int16)": np.int16,
+}
 
 
 class IntSimulator:

@@ -34,7 +34,12 @@ from qdeploy.lowering.integers.codes import lower_flatten, lower_max_pool, lower
 from qdeploy.lowering.integers.join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
 from qdeploy.lowering.integers.logits import lower_argmax, lower_logits
-from qdeploy.lowering.integers.quant_nodes import MAX_BITS, quant_parameters, quantize_constant
+from qdeploy.lowering.integers.quant_nodes import (
+    MAX_BITS,
+    MAX_INPUT_BITS,
+    quant_parameters,
+    quantize_constant,
+)
 from qdeploy.lowering.integers.thresholds import Quantizer
 
 
@@ -166,7 +171,7 @@ class _Lowering:
         )
 
     def _quantize_input(self, node: NodeProto, value: RawInput) -> AffineTensor:
-        found = quant_parameters(node, self.values, MAX_BITS)
+        found = quant_parameters(node, self.values, MAX_INPUT_BITS)
         if found.scale.size != 1 or "input" in self.builder.tensors:
             raise refuse(node, "the input has more than one scale", do="use one input quantizer")
         scale = fractions_of(found.scale)[0]

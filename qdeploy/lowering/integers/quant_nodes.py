@@ -21,6 +21,8 @@ from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import Constant, QuantizedConstant, Value
 
 MAX_BITS = 8
+# Of an input code: what a layer multiplies and a stream carries.
+MAX_INPUT_BITS = 16
 MAX_CONSTANT_BITS = 32
 
 

@@ -29,10 +29,10 @@ from qdeploy.design.digests import design_id
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack
 from qdeploy.devices.boards import Board
-from qdeploy.errors import InternalError, UnsupportedLayerError
+from qdeploy.errors import InternalError
 from qdeploy.ir import head
 from qdeploy.ir.head import Head
-from qdeploy.ir.integer_graph import Tensor
+from qdeploy.ir.integer_graph import IntType, Tensor
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
@@ -51,7 +51,7 @@ def make_package(
     folder: Path,
     design: Design,
     board: Board,
-    golden_inputs: npt.NDArray[np.uint8],
+    golden_inputs: npt.NDArray[np.integer],
     golden_outputs: npt.NDArray[np.int64],
     *,
     network_input: Tensor | None = None,
@@ -64,7 +64,7 @@ def make_package(
 
     Args:
         folder: the build folder, with the design in `rtl`.
-        golden_inputs: raw values (N, C, H, W) or (N, F), uint8.
+        golden_inputs: raw values (N, C, H, W) or (N, F), integers.
         golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
             map (N, channels, H', W').
         network_input: its step and the codes that are legal; every code of the
@@ -80,7 +80,6 @@ def make_package(
     Raises:
         FoldingError: when a stream is wider than a DMA can be.
         UserError: when the design folder lacks a file.
-        UnsupportedLayerError: when the input is signed.
         InternalError: when golden frames and design do not belong together.
     """
     shift = 8 - min(8, input_bits or design.input.bits)
@@ -127,36 +126,22 @@ def make_package(
     return folder / PACKAGE_FOLDER
 
 
-def check_sign(tensor: str, signed: bool) -> None:
-    """Refuse a signed input: the driver takes raw uint8 values.
-
-    Raises:
-        UnsupportedLayerError: it is signed.
-    """
-    if signed:
-        raise UnsupportedLayerError(
-            f"the network's input `{tensor}` is signed",
-            why="the pynq driver takes raw uint8 values, as a sensor or an image file gives them",
-            do="train with an unsigned input, as qdeploy's own networks have",
-        )
-
-
 def _check(
     design: Design,
-    inputs: npt.NDArray[np.uint8],
+    inputs: npt.NDArray[np.integer],
     outputs: npt.NDArray[np.int64],
     shift: int,
 ) -> None:
     """The golden frames fit the design's streams."""
-    check_sign(design.input.tensor, design.input.signed)
+    legal = IntType(design.input.bits, design.input.signed)
     problems = []
     if not len(inputs):
         problems.append("no golden frames")
-    elif inputs.dtype != np.uint8:
-        problems.append(f"raw inputs are {inputs.dtype}, not uint8")
+    elif not np.issubdtype(inputs.dtype, np.integer):
+        problems.append(f"raw inputs are {inputs.dtype}, not integers")
     elif prod(inputs.shape[1:]) != design.input.elements:
         problems.append(f"frames {inputs.shape[1:]} do not fill the stream {design.input.shape}")
-    elif int(inputs.max() >> shift) >= 1 << design.input.bits:
+    elif int(inputs.min() >> shift) < legal.lo or int(inputs.max() >> shift) > legal.hi:
         problems.append(f"inputs >> {shift} do not fit the stream's {design.input.bits} bits")
     if outputs.shape != (len(inputs), design.output.elements):
         problems.append(f"outputs {outputs.shape} for {len(inputs)} frames")
@@ -217,14 +202,14 @@ def _config(design: Design, board: Board) -> str:
 def _write_golden(
     folder: Path,
     design: Design,
-    inputs: npt.NDArray[np.uint8],
+    inputs: npt.NDArray[np.integer],
     outputs: npt.NDArray[np.int64],
     shift: int,
 ) -> None:
     """`golden.npz`: inputs (raw), packed (N, bytes per frame), outputs (N, elements) in the
     order of the stream."""
     folder.mkdir()
-    codes = to_stream_order(inputs >> np.uint8(shift), frames=True)
+    codes = to_stream_order(inputs >> shift, frames=True)
     stream = design.input
     beats = pack(codes, stream.bits, stream.per_beat)
     padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)
@@ -253,10 +238,8 @@ def _stream(stream: Stream) -> dict[str, Any]:
 
 def _input_values(stream: Stream, source: Tensor | None, shift: int) -> dict[str, Any]:
     """Which raw values the driver takes, and what they mean: value = scale · (raw >> shift)."""
-    top = (1 << stream.bits) - 1
-    lo, hi = (0, top) if source is None else (source.dtype.lo, source.dtype.hi)
-    if source is not None:
-        lo, hi = max(lo, source.lo), min(hi, source.hi)
+    legal = IntType(stream.bits, stream.signed)
+    lo, hi = (legal.lo, legal.hi) if source is None else (source.lo, source.hi)
     scale = None if source is None else source.scale
     return {
         "shift": shift,

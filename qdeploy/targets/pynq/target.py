@@ -10,7 +10,7 @@ from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
-from qdeploy.targets.pynq.package import check_sign, make_package
+from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import dma_bytes
 from qdeploy.targets.target import Target
 
@@ -37,9 +37,6 @@ class PynqTarget(Target):
     )
     rungs = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
     default_board = "pynq-z2"
-
-    def accept_graph(self, graph: IntegerGraph) -> None:
-        check_sign(graph.input, graph.tensors[graph.input].dtype.signed)
 
     def accept_design(self, design: Design) -> None:
         for stream in (design.input, design.output):

@@ -31,7 +31,7 @@ def test_a_trained_networks_package_passes_its_selftest_and_classifies_test_fram
     )
     folder = build(options, tmp_path / "tiny").folder
     package = folder / "package"
-    board = stand_in(package, tmp_path / "model")
+    board = fake_board.stand_in(package, tmp_path / "model")
     frames = load_frames(folder)
     with load_driver(package, board).Accelerator() as accelerator:
         report = accelerator.selftest()
@@ -64,7 +64,7 @@ def test_a_segmentation_networks_package_gives_maps(
         Path("maps"), frames=12, fps=10_000.0, argmax=argmax, skip=skip, synthesis=False
     )
     folder = build(options, tmp_path / "maps", source=source).folder
-    board = stand_in(folder / "package", tmp_path / "model")
+    board = fake_board.stand_in(folder / "package", tmp_path / "model")
     expected = IntSimulator(folder / "model.int.onnx").run(images.astype(np.int64))
     (values,) = expected.values()
     # A full transfer takes the simulated board longer than the driver waits for it.
@@ -86,11 +86,3 @@ def test_a_segmentation_networks_package_gives_maps(
         np.testing.assert_array_equal(found, wanted)
     else:
         np.testing.assert_array_equal(found, values.transpose(0, 2, 3, 1) * scale)
-
-
-def stand_in(package: Path, work: Path) -> fake_board.FakeBoard:
-    """A board with the package's hardware, its bitstream in name only."""
-    (package / "bitstream").mkdir()
-    for name in ("accelerator.bit", "accelerator.hwh"):
-        (package / "bitstream" / name).touch()
-    return fake_board.FakeBoard(fake_board.build_model(package, work), package / "rtl")

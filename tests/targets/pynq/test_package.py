@@ -20,7 +20,7 @@ import toy_core
 from qdeploy.design.manifest import Stream
 from qdeploy.design.packing import pack
 from qdeploy.devices.boards import load_board
-from qdeploy.errors import FoldingError, InternalError, UnsupportedLayerError, UserError
+from qdeploy.errors import FoldingError, InternalError, UserError
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import dma_bytes, shell_verilog
 from qdeploy.tools import find_tool, run_tool
@@ -206,11 +206,11 @@ def test_golden_frames_of_another_network_are_refused(tmp_path: Path) -> None:
         make_package(tmp_path, design, BOARD, raw[:, :2], toy_core.expected(raw))
 
 
-def test_a_signed_input_is_refused(tmp_path: Path) -> None:
+def test_golden_frames_beyond_a_signed_input_are_refused(tmp_path: Path) -> None:
     design = toy_core.write_core(tmp_path / "rtl")
     design = dataclasses.replace(design, input=dataclasses.replace(design.input, signed=True))
     raw = toy_core.frames(2)
-    with pytest.raises(UnsupportedLayerError, match="is signed"):
+    with pytest.raises(InternalError, match="do not fit the stream's 8 bits"):
         make_package(tmp_path, design, BOARD, raw, toy_core.expected(raw))
 
 
