@@ -8,6 +8,7 @@ and YAML's own errors, which every reader turns into a message that names the fi
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,7 @@ def read_bounded(path: Path, most: int) -> str:
         TooMuchError: it has more than `most` bytes.
         UnicodeDecodeError: it is no UTF-8.
     """
-    with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise TooMuchError(f"it has more than {most:,} bytes")
-    return data.decode("utf-8")
+    return read_some(path, most).decode("utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -63,12 +60,29 @@ def parse_json(text: str) -> Any:
     return _checked(json.loads(text))
 
 
+def read_some(path: Path, most: int) -> bytes:
+    """The bytes of a file that has `most` at most.
+
+    Raises:
+        OSError: it cannot be read.
+        TooMuchError: it has more.
+    """
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise TooMuchError(f"it has more than {most:,} bytes")
+    return data
+
+
 def _checked(data: Any) -> Any:
-    """JSON data whose texts can be written and whose integers have 64 bits at most."""
+    """JSON data whose texts can be written, whose integers have 64 bits at most, and whose other
+    numbers are finite."""
     if isinstance(data, str):
         data.encode("utf-8")  # a lone half of a pair of surrogates is no text
     elif isinstance(data, int) and abs(data) >= _BIG:
         raise TooMuchError("it holds an integer of more than 64 bits")
+    elif isinstance(data, float) and not math.isfinite(data):
+        raise TooMuchError("it holds a number that is not finite")
     elif isinstance(data, list):
         for item in data:
             _checked(item)

@@ -12,16 +12,22 @@ was left out or could not run. What has a type of its own is read by that:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Required, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from pydantic import Field, TypeAdapter, ValidationError
+
+# pydantic needs these before Python 3.12.
+from typing_extensions import TypedDict
 
 from qdeploy.bounded import read_json
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
 
 T = TypeVar("T")
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Figure = Annotated[float, Field(ge=0, le=1e18)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 # What was requested, and what came of it.
 BUILD_FILE = "build.json"
@@ -73,9 +79,9 @@ class BuildRecord(TypedDict, total=False):
     options: dict[str, Any]
     source: dict[str, Any]
     frames: str | None
-    frames_kept: int | None
-    accuracy_int: float | None
-    miou_int: float | None
+    frames_kept: Count | None
+    accuracy_int: Share | None
+    miou_int: Share | None
     synthesized: bool
     fifo_depths: str | None
     logit_scale: float | None
@@ -92,8 +98,8 @@ class PhaseRecord(TypedDict, total=False):
 
     name: str
     kind: str
-    accuracy: float | None
-    miou: float | None
+    accuracy: Share | None
+    miou: Share | None
 
 
 class SummaryRecord(TypedDict, total=False):
@@ -106,31 +112,31 @@ class SummaryRecord(TypedDict, total=False):
 class PerformanceRecord(TypedDict, total=False):
     """`performance.json`: cycles measured in the RTL simulation; see `verify.performance`."""
 
-    clock_mhz: float
-    cycles_per_frame: int
-    latency_cycles: int
-    fps: float
+    clock_mhz: Figure
+    cycles_per_frame: Positive
+    latency_cycles: Count
+    fps: Figure
     source: str
-    expected_cycles_per_frame: int
+    expected_cycles_per_frame: Count
     bottleneck: str
 
 
 class LayerResourcesRecord(TypedDict, total=False):
     """One layer of `resources.json`."""
 
-    name: str
+    name: Required[str]
     layer: str
     op: str
     module: str
-    folding: dict[str, int]
-    cycles: int
-    lut: int
-    lutram: int
-    srl: int
-    ff: int
-    bram36: float
-    uram: int
-    dsp: int
+    folding: dict[str, Count]
+    cycles: Count
+    lut: Count
+    lutram: Count
+    srl: Count
+    ff: Count
+    bram36: Figure
+    uram: Count
+    dsp: Count
 
 
 class ResourcesRecord(TypedDict, total=False):
@@ -144,19 +150,19 @@ class ResourcesRecord(TypedDict, total=False):
 
     board: str
     part: str
-    lut: int
-    lutram: int
-    srl: int
-    ff: int
-    bram36: float
-    uram: int
-    dsp: int
-    available: dict[str, float]
-    limits: dict[str, float]
+    lut: Count
+    lutram: Count
+    srl: Count
+    ff: Count
+    bram36: Figure
+    uram: Count
+    dsp: Count
+    available: dict[str, Figure]
+    limits: dict[str, Figure]
     fits: bool
     source: str
     notes: list[str]
-    outside: dict[str, float]
+    outside: dict[str, Figure]
     layers: list[LayerResourcesRecord]
     skipped: str
 
@@ -164,15 +170,15 @@ class ResourcesRecord(TypedDict, total=False):
 class RungRecord(TypedDict, total=False):
     """One rung of `verify.json`; see `verify.results.RungResult`."""
 
-    name: str
-    frames: int
-    boundaries: int
-    codes: int
-    mismatches: int
-    origins: int
-    wrong: int
+    name: Required[str]
+    frames: Count
+    boundaries: Count
+    codes: Count
+    mismatches: Count
+    origins: Count
+    wrong: Count
     must_be_exact: bool
-    class_mismatches: int
+    class_mismatches: Count
     skipped: str
     compared: str
     refused: str
@@ -189,7 +195,7 @@ class VerifyRecord(TypedDict, total=False):
         package: of a verification of the package too: its `problems`, in sentences.
     """
 
-    frames: int
+    frames: Count
     passed: bool
     files: dict[str, Any]
     package: dict[str, Any]
@@ -201,32 +207,32 @@ class FifoRecord(TypedDict, total=False):
 
     name: str
     stream: str
-    width: int
-    analytic: int
-    mark: int
-    depth: int
-    held: int
-    held_stalled: int
+    width: Count
+    analytic: Count
+    mark: Count
+    depth: Count
+    held: Count
+    held_stalled: Count
 
 
 class FifosRecord(TypedDict, total=False):
     """`fifos.json`: depths found by simulation; see `build.steps.size_fifos`."""
 
     source: str
-    frames: int
-    runs: int
-    cycles_per_frame: dict[str, float]
-    stall: float
-    words: int
-    words_analytic: int
+    frames: Count
+    runs: Count
+    cycles_per_frame: dict[str, Figure]
+    stall: Figure
+    words: Count
+    words_analytic: Count
     fifos: list[FifoRecord]
 
 
 class LayerEstimateRecord(TypedDict, total=False):
     """One layer of `estimates.json`: LUTs, BRAM36s and DSPs by both estimates."""
 
-    qdeploy: dict[str, float] | None
-    finn: dict[str, float] | None
+    qdeploy: dict[str, Figure] | None
+    finn: dict[str, Figure] | None
 
 
 class EstimatesRecord(TypedDict, total=False):
@@ -239,16 +245,16 @@ class EstimatesRecord(TypedDict, total=False):
 class BoardRecord(TypedDict, total=False):
     """The network on one larger board, of `boards.json`."""
 
-    board: str
+    board: Required[str]
     part: str
-    clock_mhz: float
-    cycles_per_frame: int
-    fps: float
-    lut: int
-    ff: int
-    bram36: float
-    dsp: int
-    dma_bound: bool
+    clock_mhz: Required[Figure]
+    cycles_per_frame: Required[Count]
+    fps: Required[Figure]
+    lut: Required[Count]
+    ff: Count
+    bram36: Required[Figure]
+    dsp: Required[Count]
+    dma_bound: Required[bool]
 
 
 class BoardsRecord(TypedDict, total=False):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qdeploy.bounded import read_some
 from qdeploy.data.array_pickle import read_pickle
 from qdeploy.data.dataset import Dataset, in_memory
 from qdeploy.data.files import needed_folder, note_checksums, unreadable
@@ -34,6 +35,7 @@ CLASSES = (
     "truck",
 )
 PER_BATCH = 10000
+MAX_BATCH_BYTES = 1 << 26  # a batch has 31 MB
 # File and MD5 as published inside cifar-10-python.tar.gz.
 FILES = (
     ("data_batch_1", "c99cafc152244af753f735de768cd75f"),
@@ -77,7 +79,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
 
 def _batch(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     try:
-        content = read_pickle(path.read_bytes())
+        content = read_pickle(read_some(path, MAX_BATCH_BYTES))
         for key in ("data", "labels"):
             if key not in content:
                 raise ValueError(f"it has no `{key}`")

@@ -25,6 +25,8 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 Pixels = npt.NDArray[np.uint8]
+# Pixels of an image: those of any data set have fewer, and 8 bytes of each are held at most.
+MAX_PIXELS = 1 << 26
 _noted: set[str] = set()
 
 
@@ -153,6 +155,16 @@ def _first_time(title: str) -> bool:
     return first
 
 
+def check_pixels(image: Image.Image) -> None:
+    """Refuse an image that declares more pixels than any has, before they are decoded.
+
+    Raises:
+        ValueError: it does.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"it is {image.width}x{image.height}, more than {MAX_PIXELS:,} pixels")
+
+
 def read_image(path: Path, title: str) -> Image.Image:
     """A decoded colour image.
 
@@ -161,6 +173,7 @@ def read_image(path: Path, title: str) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(image)
             return image.convert("RGB")
     except UNREADABLE as error:
         raise unreadable(title, path, error) from error
@@ -179,6 +192,7 @@ def read_mask(path: Path, title: str, size: tuple[int, int], classes: int, void:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(image)
             mode = image.mode
             mask = np.asarray(image)
     except UNREADABLE as error:

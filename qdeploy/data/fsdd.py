@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qdeploy.bounded import read_some
 from qdeploy.data.dataset import Dataset, in_memory
 from qdeploy.data.files import incomplete, needed_folder, note_tree, unreadable
 from qdeploy.data.spectrogram import RATE, log_mel
@@ -28,6 +29,7 @@ FOLDER = Path("fsdd") / "recordings"
 TRAIN_SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 TEST_SPEAKERS = ("theo", "yweweler")
 DIGITS, INDICES = 10, 50
+MAX_BYTES = 1 << 24  # of a recording; the longest has 36 kB
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # `tree_digest` of the recordings used for docs/results.md; their home publishes no checksum.
 DIGEST = "bdbabe32fa657162edfdcdbd292aecd5"
@@ -76,11 +78,11 @@ def read_wav(path: Path) -> npt.NDArray[np.float32]:
         DataError: when it is damaged, empty, or not of one channel, 16 bits and 8 kHz.
     """
     try:
-        with wave.open(io.BytesIO(path.read_bytes())) as file:
+        with wave.open(io.BytesIO(read_some(path, MAX_BYTES))) as file:
             kind = file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()
             expected = file.getnframes() * file.getnchannels() * file.getsampwidth()
             raw = file.readframes(file.getnframes())
-    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, wave.Error) as error:
         reason = str(error) or "its header does not match its length"
         raise unreadable(TITLE, path, reason, LAYOUT) from error
     if kind != (1, 16, RATE):

@@ -17,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 _UNSIGNED_BYTE = 8
+# Unpacked; the largest published file has 47 MB.
+MAX_BYTES = 1 << 28
+_MAX_AXES = 4
 
 
 class IdxError(ValueError):
@@ -30,15 +33,22 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         IdxError: for a wrong magic number, a wrong length or a damaged gzip stream.
         OSError: when the file cannot be read.
     """
-    raw = path.read_bytes()
     if path.suffix == ".gz":
         try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
+            with gzip.open(path) as packed:
+                raw = packed.read(MAX_BYTES + 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise IdxError(f"its gzip stream is damaged or truncated ({error})") from error
+    else:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise IdxError(f"it holds more than {MAX_BYTES:,} bytes")
     if len(raw) < 4 or raw[:3] != bytes((0, 0, _UNSIGNED_BYTE)):
         raise IdxError(f"it does not start like an idx file of bytes (first bytes {raw[:4].hex()})")
     axes = raw[3]
+    if not 1 <= axes <= _MAX_AXES:
+        raise IdxError(f"it has {axes} axes")
     start = 4 + 4 * axes
     if len(raw) < start:
         raise IdxError(f"its header ends after {len(raw)} of {start} bytes")

@@ -19,7 +19,15 @@ from PIL import Image
 
 from qdeploy.data.augment import Batch
 from qdeploy.data.dataset import Dataset
-from qdeploy.data.files import UNREADABLE, check_counts, few, incomplete, needed_folder, unreadable
+from qdeploy.data.files import (
+    UNREADABLE,
+    check_counts,
+    check_pixels,
+    few,
+    incomplete,
+    needed_folder,
+    unreadable,
+)
 from qdeploy.data.stream import FileSplit
 from qdeploy.errors import DataError
 from qdeploy.observer import Meter, Observer
@@ -78,6 +86,7 @@ class FolderSplit(FileSplit):
         path = self.root / self.folders[label] / os.fsdecode(bytes(self.files[index]))
         try:
             with Image.open(path) as image:
+                check_pixels(image)
                 if generator is None or not self.augmented:
                     pixels = _middle(image, self.size)
                 else:

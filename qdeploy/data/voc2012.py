@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qdeploy.bounded import read_bounded
 from qdeploy.data.augment import Batch, ScaleCropFlip, window
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.files import check_counts, few, incomplete, needed_folder, read_image, read_mask
@@ -23,6 +24,8 @@ HOME = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
 FOLDER = Path("VOCdevkit") / "VOC2012"
 ARCHIVE, ARCHIVE_MD5 = "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"
 SIZE = 513
+MAX_LIST_BYTES = 1 << 20
+LONGEST = 60  # characters of a name; those published have 11
 VOID = 255
 CLASSES = (
     "background",
@@ -149,8 +152,10 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
 def _names(root: Path, part: str) -> list[str]:
     path = root / LISTS / f"{part}.txt"
     try:
-        names = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
+        names = read_bounded(path, MAX_LIST_BYTES).split()
+        if any("\x00" in name or "/" in name or len(name) > LONGEST for name in names):
+            raise ValueError("a name in it is none of a file")
+    except (OSError, ValueError) as error:
         raise DataError(
             f"the list `{path.name}` of VOC 2012 cannot be read: {error}",
             where=str(path),

@@ -255,6 +255,13 @@ def _check(design: Design) -> None:
             raise ValueError(f"`{name}` is not a path inside the folder")
     if not design.layers or any(layer.cycles < 0 for layer in design.layers):
         raise ValueError("there are no layers, or one of negative cycles")
+    if not design.cycles_per_frame or not 0 < design.clock_mhz < 1e6:
+        raise ValueError("no layer takes a cycle, or the clock is no rate")
+    for layer in design.layers:
+        if min(layer.folding.values(), default=1) < 1 or layer.macs < 0:
+            raise ValueError(f"layer `{layer.name}`: invalid folding or number of products")
+        if layer.macs and not {"PE", "SIMD"} <= set(layer.folding):
+            raise ValueError(f"layer `{layer.name}` has weights, and no PE and SIMD")
     for stream in (design.input, design.output, *design.taps):
         sizes = (*stream.shape, stream.bits, stream.per_beat)
         if not stream.shape or min(sizes) < 1 or stream.bits > MAX_BITS:

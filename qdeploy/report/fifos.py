@@ -43,7 +43,8 @@ def fifo_rows(design: Design, sized: FifosRecord, verify: VerifyRecord) -> list[
     Args:
         sized, verify: `fifos.json` and `verify.json`, {} where absent.
     """
-    rung = next((one for one in verify.get("rungs", []) if one.get("name") == "rtl"), RungRecord())
+    rungs = (one for one in verify.get("rungs", []) if one["name"] == "rtl")
+    rung = next(rungs, RungRecord(name="rtl"))
     high = rung.get("details", {}).get("fifo_high_water", {})
     found = {str(one.get("name")): one for one in sized.get("fifos", [])}
     rows = []

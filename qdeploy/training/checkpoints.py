@@ -19,11 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from qdeploy.artifacts import atomic_path, sha256, write_json
-from qdeploy.bounded import read_json
+from qdeploy.bounded import read_json, read_some
 from qdeploy.errors import CheckpointError
 
 FORMAT = 1
 KEPT = 2
+MAX_BYTES = 1 << 32  # of the tensors: thirty times those of ResNet-50 with momentum
 
 
 @dataclass(frozen=True, order=True)
@@ -101,7 +102,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     do = "train again, or go on from an earlier checkpoint with --resume"
     try:
         sidecar = read_json(sidecar_path)
-        raw = path.read_bytes()
+        raw = read_some(path, MAX_BYTES)
         if not isinstance(sidecar, dict) or sidecar.get("format") != FORMAT:
             raise CheckpointError(
                 f"`{sidecar_path.name}` has an unknown format", where=str(sidecar_path), do=do
@@ -177,7 +178,7 @@ class CheckpointFolder:
                 where=str(path),
                 do="use --force to start this run over",
             )
-        position = Position(int(sidecar["phase"]), int(sidecar["epoch"]))
+        position = Position(*(_count(path, sidecar, key) for key in ("phase", "epoch")))
         return Checkpoint(position, tensors, sidecar, path)
 
     def at(self, position: Position, recipe_sha256: str) -> Checkpoint:
@@ -209,6 +210,17 @@ class CheckpointFolder:
                 do="use --force to start this run over",
             )
         return None, []
+
+
+def _count(path: Path, sidecar: dict[str, Any], key: str) -> int:
+    value = sidecar.get(key)
+    if type(value) is not int or value < 0 or type(sidecar.get("keep")) is not bool:
+        raise CheckpointError(
+            f"the checkpoint `{path.name}` does not say where in the run it was made",
+            where=str(path.with_suffix(".json")),
+            do="go on from an earlier checkpoint with --resume, or start over with --force",
+        )
+    return value
 
 
 def _is_kept(path: Path) -> bool:

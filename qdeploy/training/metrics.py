@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from qdeploy.artifacts import write_text
-from qdeploy.bounded import parse_json
+from qdeploy.bounded import MAX_JSON_BYTES, parse_json, read_bounded
 from qdeploy.training.checkpoints import Position, writing
 
 METRICS = "metrics.jsonl"
@@ -67,10 +69,11 @@ class EpochMetrics:
         """The row as it was written; keys of other versions are ignored.
 
         Raises:
-            TypeError: when a key is missing.
+            ValueError: when a key is missing, or a value is not of its type.
         """
         known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in row.items() if key in known})
+        found = {key: value for key, value in row.items() if key in known}
+        return TypeAdapter(cls).validate_json(json.dumps(found), strict=True)
 
     def sentence(self) -> str:
         """The row as a line for people."""
@@ -94,13 +97,13 @@ def read_metrics(folder: Path) -> list[EpochMetrics]:
     """The rows of metrics.jsonl in a run folder; an unreadable one ends the list."""
     rows: list[EpochMetrics] = []
     try:
-        text = (folder / METRICS).read_text(encoding="utf-8")
-    except OSError:
+        text = read_bounded(folder / METRICS, MAX_JSON_BYTES)
+    except (OSError, ValueError):
         return rows
     for line in text.splitlines():
         try:
             rows.append(EpochMetrics.from_json(parse_json(line)))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, AttributeError):
             break
     return rows
 

@@ -223,7 +223,10 @@ def started_from(folder: Path) -> dict[str, Any]:
     path = folder / STARTED_FROM
     if not path.exists():
         return {}
-    return {"started_from": read_json(path)}
+    try:
+        return {"started_from": read_json(path)}
+    except (OSError, ValueError):
+        return {}  # a record of the past, which nothing depends on
 
 
 def is_finished(folder: Path, digest: str) -> bool:

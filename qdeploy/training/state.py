@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qdeploy.errors import CheckpointError
 from qdeploy.recipe.models import Optimizer
 
 NETWORK = "network/"
@@ -43,14 +44,42 @@ def collect(network: nn.Module, optimizer: torch.optim.SGD) -> dict[str, torch.T
 
 
 def restore_network(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Load the network's part of a state."""
-    network.load_state_dict(_part(tensors, NETWORK))
+    """Load the network's part of a state.
+
+    Raises:
+        CheckpointError: its tensors are not those of the network.
+    """
+    try:
+        network.load_state_dict(_part(tensors, NETWORK))
+    except RuntimeError as error:
+        raise _other(error) from error
 
 
 def restore_training(
     network: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Load momentum and the random state, for resuming inside a phase."""
+    """Load momentum and the random state, for resuming inside a phase.
+
+    Raises:
+        CheckpointError: they are not those of the network.
+    """
+    try:
+        _restore_training(network, optimizer, tensors)
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise _other(error) from error
+
+
+def _other(error: Exception) -> CheckpointError:
+    return CheckpointError(
+        "the tensors of a checkpoint are not those of the recipe's network",
+        why=next(iter(str(error).splitlines()), type(error).__name__),
+        do="use --force to start this run over",
+    )
+
+
+def _restore_training(
+    network: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, torch.Tensor]
+) -> None:
     momentum = _part(tensors, MOMENTUM)
     for name, parameter in network.named_parameters():
         if name in momentum:

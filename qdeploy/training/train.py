@@ -13,7 +13,7 @@ from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset, free_bytes, place
 from qdeploy.data.load import data_spec, load_dataset
-from qdeploy.errors import RecipeError
+from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.observer import SILENT, Observer
 from qdeploy.quant.quantizers import fix_weight_steps
 from qdeploy.quant.short_scales import shorten_scales
@@ -31,7 +31,7 @@ from qdeploy.training.checkpoints import (
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.launch import SINGLE, Launch
-from qdeploy.training.metrics import phase_summaries, read_metrics
+from qdeploy.training.metrics import METRICS, phase_summaries, read_metrics
 from qdeploy.training.objective import Score
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.phase_without_epochs import run_without_epochs
@@ -227,6 +227,12 @@ def _finish(name: str, network: nn.Module, journal: Journal, score: Score) -> No
     """
     folder, measured = journal.folder, score.to_json()
     phases = phase_summaries(journal.rows)
+    if not phases:
+        raise CheckpointError(
+            f"`{METRICS}` of the run cannot be read, and no epoch is left to measure",
+            where=str(folder / METRICS),
+            do="use --force to start this run over",
+        )
     phases[-1].update(measured)
     common = {"recipe_sha256": journal.digest, "provenance": provenance.record()}
     write_tensors(folder / MODEL, network.state_dict(), {"name": name, **common})

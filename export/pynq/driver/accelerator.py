@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import bundle as bundles
+from . import golden as goldens
 from .head import Head
 from .layout import Layout
 
@@ -175,8 +176,7 @@ class Accelerator:
             "single_mismatches", "long_batch_mismatches", "long_batch_frames", "first"}`; `first`
             says where the first difference is.
         """
-        with np.load(str(self.root / "golden" / "golden.npz")) as data:
-            raw, packed, expected = data["inputs"], data["packed"], data["outputs"]
+        raw, packed, expected = goldens.load(self.root, self.bundle)
         count = len(raw)
         mine = np.zeros_like(packed)
         self.layout.to_beats(raw, mine)

@@ -44,7 +44,15 @@ BUNDLE_FILE = "bundle.json"
 BITFILE = "bitstream/accelerator.bit"
 _DMA_LENGTH = (1 << 26) - 1
 _STATIC = ("Makefile", "accelerator.ipynb", "vivado/build.tcl")
-_DRIVER = ("__init__.py", "__main__.py", "accelerator.py", "bundle.py", "layout.py")
+_DRIVER = (
+    "__init__.py",
+    "__main__.py",
+    "accelerator.py",
+    "bundle.py",
+    "contents.py",
+    "golden.py",
+    "layout.py",
+)
 
 
 def make_package(

@@ -1,0 +1,137 @@
+"""The files of a package, as its driver reads them, for the tests with damaged files."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import toy_core
+from damage import Kind
+from damaged_builds import packed_again
+
+from qdeploy.devices.boards import load_board
+from qdeploy.errors import UserError
+from qdeploy.self_digest import with_digest
+from qdeploy.targets.pynq.package import make_package
+
+
+def package(name: str, folder: Path) -> Path:
+    """A package of the toy core, with a stand-in for its bitstream."""
+    build = folder / "build"
+    design = toy_core.write_core(build / "rtl")
+    raw = toy_core.frames(3)
+    root = make_package(build, design, load_board("pynq-z2"), raw, toy_core.expected(raw))
+    (root / "bitstream").mkdir()
+    for suffix in ("bit", "hwh"):
+        (root / "bitstream" / f"accelerator.{suffix}").touch()
+    with np.load(root / "golden" / "golden.npz") as data:
+        for array in data.files:
+            np.save(root / "golden" / f"{array}.npy", data[array])
+    bundle = json.loads((root / "bundle.json").read_bytes())
+    (folder / "design_id").write_text(bundle["design_id"])
+    return root / name
+
+
+def sealed_bundle(path: Path) -> None:
+    """Its digest made that of its content, as whoever wants to do harm would."""
+    try:
+        data = json.loads(path.read_bytes())
+        path.write_text(json.dumps(with_digest(data)))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass  # it is refused before its digest is looked at
+
+
+def packed_golden(path: Path) -> None:
+    """The golden frames with this array in place of their own."""
+    packed_again(path, "golden.npz")
+
+
+def use_package(path: Path) -> None:
+    """Everything that the driver does with its files, on a board that puts out zeros."""
+    root = next(one for one in path.parents if one.name == "package")
+    design = int((root.parents[1] / "design_id").read_text(), 16)
+    driver, bundles = _driver(root, design)
+    try:
+        bundles.damaged(root, bundles.load(root))
+        with driver.Accelerator(timeout_s=1.0) as accelerator:
+            accelerator.selftest()
+            shape = (2, *accelerator.layout.data_shape)
+            low, high = accelerator.layout.raw_range
+            accelerator.names(accelerator.classify(np.full(shape, low)))
+            accelerator.infer(np.full(shape, high))
+            if accelerator.bundle["input"]["scale"] is not None:
+                accelerator.infer(np.full(shape, 0.5), from_float=True)
+    except (driver.AcceleratorError, bundles.BundleError) as error:
+        raise UserError(str(error)) from error
+
+
+def _driver(root: Path, design: int) -> tuple[ModuleType, ModuleType]:
+    """The driver of a package and its reader of bundles, for a board without hardware."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "driver"]:
+        del sys.modules[name]
+    sys.modules["pynq"] = _pynq(design)
+    sys.path.insert(0, str(root))
+    try:
+        return importlib.import_module("driver"), importlib.import_module("driver.bundle")
+    finally:
+        sys.path.remove(str(root))
+
+
+def _pynq(design: int) -> ModuleType:
+    """What the driver takes from `pynq`: transfers end at once and carry nothing."""
+    registers = {0x00: 0x51444550, 0x04: 1, 0x08: design}
+    channel = SimpleNamespace(
+        idle=True,
+        transfer=lambda *_: None,
+        wait=lambda: None,
+        stop=lambda: None,
+        start=lambda: None,
+    )
+    overlay = SimpleNamespace(
+        axi_dma_0=SimpleNamespace(sendchannel=channel, recvchannel=channel),
+        qd_shell_0=SimpleNamespace(
+            read=lambda offset: registers.get(offset, 0), write=lambda *_: None
+        ),
+    )
+    made = ModuleType("pynq")
+    made.__dict__.update(
+        Overlay=lambda *_, **__: overlay,
+        Clocks=SimpleNamespace(fclk0_mhz=0.0),
+        allocate=_allocate,
+    )
+    return made
+
+
+class _Buffer(np.ndarray):
+    """What `pynq.allocate` returns."""
+
+    def freebuffer(self) -> None:
+        """Nothing to give back here."""
+
+
+def _allocate(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    return np.zeros(shape, dtype).view(_Buffer)
+
+
+# File, damaged ones in every run, what follows the file.
+FILES = (
+    ("bundle.json", 40, None),
+    ("golden/golden.npz", 40, None),
+    ("golden/inputs.npy", 40, packed_golden),
+    ("golden/outputs.npy", 40, packed_golden),
+)
+KINDS = (
+    *(
+        Kind(f"package {name}", functools.partial(package, name), use_package, count, seal)
+        for name, count, seal in FILES
+    ),
+    Kind(
+        "sealed bundle", functools.partial(package, "bundle.json"), use_package, 150, sealed_bundle
+    ),
+)
