@@ -77,7 +77,7 @@ class FakeBoard:
         self.transfers = 0
         self.loaded: list[str] = []
         self.mhz = 50.0
-        self.fastest = 1000.0
+        self.slowest, self.fastest = 0.0, 1000.0
         self._handle: ctypes.c_void_p | None = None
         self._armed: dict[str, tuple[Buffer, int]] = {}
         self._idle = {"send": True, "receive": True}
@@ -93,7 +93,7 @@ class FakeBoard:
 
             @fclk0_mhz.setter
             def fclk0_mhz(cls, mhz: float) -> None:
-                board.mhz = min(mhz, board.fastest)
+                board.mhz = max(board.slowest, min(mhz, board.fastest))
 
         class Clocks(metaclass=ClocksMeta):
             pass

@@ -137,8 +137,8 @@ def test_the_clock_comes_from_the_bundle_and_one_too_fast_is_refused(
     path = toy_package / "bundle.json"
     saved = path.read_text(encoding="utf-8")
     try:
-        rewrite(path, clock_mhz=-1.0)
-        board.fastest = 0.5
+        rewrite(path, clock_mhz=50.0)
+        board.slowest = 66.0
         with pytest.raises(driver.AcceleratorError, match="above the"):
             driver.Accelerator()
     finally:
