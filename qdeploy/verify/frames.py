@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,29 +13,10 @@ from qdeploy.artifacts import atomic_path
 from qdeploy.build_folder import FRAMES_FILE
 from qdeploy.errors import UserError, VerificationError
 from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.npz import read_npz
 
 if TYPE_CHECKING:
     from qdeploy.data.dataset import Dataset
-
-
-# Of the arrays in `frames.npz` together.
-MAX_BYTES = 1 << 30
-# What numpy, zipfile and zlib end with on a damaged file.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    AttributeError,  # an entry that is no array is bytes
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 # Types of stored frames, narrow ones first.
@@ -152,21 +130,15 @@ def load_frames(folder: Path) -> Frames:
     """
     path = folder / FRAMES_FILE
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(one.file_size for one in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"it unpacks to {size:,} bytes, more than {MAX_BYTES:,}")
-        with np.load(path, allow_pickle=False) as data:
-            found = Frames(
-                data["codes"].astype(np.int64),
-                data["raw"],
-                data["labels"],
-                str(data["source"]),
-                int(data["tested"]),
-            )
-            _check(found, data["codes"].dtype)
-            return found
-    except _UNREADABLE as error:
+        names = ("codes", "raw", "labels", "source", "tested")
+        codes, raw, labels, source, tested = read_npz(path, names)
+        for array in (codes, raw, labels, tested):
+            if array.dtype.kind not in "iu" or (array is not tested and not array.ndim):
+                raise ValueError("its frames are no arrays of integers")
+        if tested.shape or tested < 0:
+            raise ValueError("it does not say how many frames are of the test set")
+        return Frames(codes.astype(np.int64), raw, labels, str(source), int(tested))
+    except (OSError, ValueError) as error:
         raise UserError(
             f"the build `{folder}` has no readable frames",
             where=str(path),
@@ -203,16 +175,3 @@ def check_frames(folder: Path, frames: Frames, graph: IntegerGraph) -> None:
         where=str(folder / FRAMES_FILE),
         do="put the file back, or run `qdeploy export` again",
     )
-
-
-def _check(frames: Frames, stored: np.dtype[Any]) -> None:
-    """That what was read are integers; what they say is for `check_frames`.
-
-    Raises:
-        ValueError: they are not.
-    """
-    whole = all(kind.kind in "iu" for kind in (stored, frames.raw.dtype, frames.labels.dtype))
-    if not whole or not frames.codes.ndim or not frames.raw.ndim or not frames.labels.ndim:
-        raise ValueError("its frames are no arrays of integers")
-    if frames.tested < 0:
-        raise ValueError(f"{frames.tested} of its frames are of the test set")

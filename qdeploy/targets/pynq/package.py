@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import qdeploy
-from qdeploy import provenance, self_digest
+from qdeploy import npz, provenance, self_digest
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
 from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
 from qdeploy.design import packing
@@ -178,7 +178,7 @@ def _copy_static(root: Path) -> None:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
     # One packing, one meaning of the integers and one digest for the PC and the board: the driver
     # gets copies of the files themselves.
-    for module in (packing, head, self_digest):
+    for module in (packing, head, npz, self_digest):
         shutil.copyfile(str(module.__file__), driver / Path(str(module.__file__)).name)
 
 
