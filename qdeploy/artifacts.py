@@ -6,62 +6,69 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from qdeploy.bounded import read_json
+from qdeploy.parts import part_of, swap, sync, sync_names, tidy_once
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it goes."""
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it goes.
+
+    Args:
+        durable: it is on the disk when this returns, also if the power fails then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    tidy_once(path.parent)
+    with part_of(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o644)
+        if durable:
+            sync(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if durable:
+            sync_names(path.parent)
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it replaces `path`, on failure it goes."""
+def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success it replaces `path`, on failure it goes.
+
+    A link at `path` stays one: what it leads to is replaced.
+
+    Args:
+        durable: it is on the disk when this returns, also if the power fails then.
+    """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
+    tidy_once(path.parent)
+    with part_of(path, folder=True) as temporary:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            old = temporary.with_suffix(".old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if durable:
+            sync(temporary)
+        swap(temporary, path)
+        if durable:
+            sync_names(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically (UTF-8)."""
-    with atomic_path(path) as temporary:
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write `text` to `path` atomically (UTF-8); `durable` as in `atomic_path`."""
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write `data` as indented JSON to `path` atomically.
+def write_json(path: Path, data: Any, *, durable: bool = False) -> None:
+    """Write `data` as indented JSON to `path` atomically; `durable` as in `atomic_path`.
 
     Raises:
         ValueError: a number is not finite, which JSON has no words for.
     """
-    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    write_text(path, text, durable=durable)
 
 
 def sha256(path: Path) -> str:

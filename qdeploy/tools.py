@@ -6,18 +6,21 @@ when one is missing and leaves its log where the message says it is.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError, ToolMissingError
+from qdeploy.scratch import scratch_folder
+from qdeploy.supervised import CancelledError, Supervised, start
 
 TAIL_LINES = 20
 # What programs, and the shell on behalf of those they start, say when memory runs out.
@@ -100,14 +103,11 @@ def tool_version(name: str) -> str:
 @functools.cache
 def _version(path: Path, flag: str) -> str:
     try:
-        done = subprocess.run(
-            [path, flag], capture_output=True, text=True, timeout=60, check=True, errors="replace"
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        lines = ask_tool([path, flag]).strip().splitlines()
+    except ToolFailedError as error:
         raise ToolFailedError(
-            f"`{path.name}` does not tell its version", where=str(path), why=str(error)
+            f"`{path.name}` does not tell its version", where=str(path), why=error.why
         ) from error
-    lines = done.stdout.strip().splitlines()
     return lines[0].strip() if lines else "unknown"
 
 
@@ -124,8 +124,9 @@ def run_tool(
         cmd: program and arguments.
         cwd: working directory.
         log_path: file for the output; its folder is made; an older file is replaced.
-        timeout: seconds after which the program and everything it started is ended.
-        env: variables added to the environment.
+        timeout: seconds after which the program and everything it started is ended; they also end
+            with this process (see `supervised`).
+        env: variables added to the environment; TMPDIR is a folder that goes with the program.
 
     Raises:
         OutOfMemoryError: it was killed (SIGKILL, as Linux does when memory runs out), or failed and
@@ -136,33 +137,22 @@ def run_tool(
     command = [str(part) for part in cmd]
     name = Path(command[0]).name
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("wb") as log:
+    with log_path.open("wb") as log, scratch_folder("tool") as temporary:
+        program = _start(command, cwd, log, {"TMPDIR": str(temporary), **(env or {})})
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolFailedError(
-                f"`{name}` could not be started", where=str(cwd), why=str(error)
-            ) from error
-        try:
-            status = process.wait(timeout=timeout)
+            status = program.wait(timeout)
         except subprocess.TimeoutExpired as error:
-            _end(process)
+            program.end()
             raise ToolFailedError(
                 f"`{name}` did not finish within {timeout:g} s",
                 where=f"log: {log_path}",
                 why=_tail(log_path),
             ) from error
         except BaseException:
-            _end(process)
+            program.end()
             raise
+        finally:
+            program.close()
     if status != 0 and _lacked_memory(status, log_path):
         raise OutOfMemoryError(
             f"`{name}` ran out of memory ({_ended(status)})",
@@ -179,11 +169,50 @@ def run_tool(
     return log_path.read_text(encoding="utf-8", errors="replace")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and its children (it leads a process group of its own)."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def ask_tool(cmd: Sequence[str | Path], timeout: float = 60.0) -> str:
+    """What a program prints on its standard output, in seconds.
+
+    Raises:
+        ToolFailedError: exit status other than zero, time over, or it cannot be started.
+    """
+    command = [str(part) for part in cmd]
+    with scratch_folder("tool") as folder:
+        output = folder / "output"
+        with output.open("wb") as file:
+            program = _start(command, folder, file, {}, subprocess.DEVNULL)
+            try:
+                status = program.wait(timeout)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                program.end()
+        text = output.read_text(encoding="utf-8", errors="replace")
+    if status != 0:
+        ended = f"no answer within {timeout:g} s" if status is None else _ended(status)
+        raise ToolFailedError(f"`{shlex.join(command)}` failed", why=ended)
+    return text
+
+
+def _start(
+    command: list[str],
+    cwd: Path,
+    output: IO[bytes],
+    env: Mapping[str, str],
+    errors: int = subprocess.STDOUT,
+) -> Supervised:
+    name = Path(command[0]).name
+    if shutil.which(command[0]) is None:
+        raise ToolFailedError(
+            f"`{name}` could not be started", where=command[0], why="there is no such program"
+        )
+    try:
+        return start(command, cwd, output, {**os.environ, **env}, errors)
+    except OSError as error:
+        raise ToolFailedError(
+            f"`{name}` could not be started", where=str(cwd), why=str(error)
+        ) from error
+    except CancelledError as error:
+        raise ToolFailedError(f"`{name}` is no longer needed") from error
 
 
 def _lacked_memory(status: int, log_path: Path) -> bool:

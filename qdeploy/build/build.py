@@ -72,7 +72,7 @@ def build(
         folder = out or default_folder(source.name, target, board)
         _refuse_foreign(folder)
         cache = options.cache_of(folder)
-        with atomic_folder(folder) as work:
+        with atomic_folder(folder, durable=True) as work:
             state = BuildState(options, source, target, board, work, cache, observer)
             run_steps(steps, state)
     return Build(folder, state.rungs, failure(state.rungs))

@@ -83,7 +83,7 @@ def analyze(
             reports.append({"run": str(folder), **report})
         compare_family(reports)
         result: dict[str, Any] = {"runs": reports}
-        write_json(target / ANALYSIS, result)
+        write_json(target / ANALYSIS, result, durable=True)
         pictures = plot(reports, target)
     if as_json:
         click.echo(json.dumps(result, indent=2))

@@ -50,7 +50,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write `dump_recipe(recipe)` atomically."""
-    write_text(path, dump_recipe(recipe))
+    write_text(path, dump_recipe(recipe), durable=True)
 
 
 def _apply(data: dict[str, Any], override: str) -> KeyPath:

@@ -15,23 +15,19 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_folder, seal, sealed
-from qdeploy.errors import ToolFailedError, UserError
+from qdeploy.errors import ToolFailedError
 from qdeploy.resources import resource
+from qdeploy.scratch import is_plain, scratch_folder
 from qdeploy.sim import bind
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import SimSpec
-from qdeploy.tools import find_tool, run_tool, tool_version
+from qdeploy.tools import ask_tool, find_tool, run_tool, tool_version
 
-# Paths that mean to make what they say.
-_PLAIN = re.compile(r"[A-Za-z0-9_./+@,=-]+", re.ASCII)
 LIBRARY = "sim.so"
 # Hidden and non-unique symbols: several models, each with its own runtime, live in one process.
 CXX_FLAGS = (
@@ -132,21 +128,12 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
 def _plain_folder(out: Path) -> Iterator[Path]:
     """A folder that make can work in: below `out`, or a temporary one where that path has a space
     or a character that means something to make.
-
-    Raises:
-        UserError: the folder for temporary files has such a path too.
     """
-    if _PLAIN.fullmatch(str(out)):
+    if is_plain(out):
         yield out / "model"
         return
-    with tempfile.TemporaryDirectory(prefix="qdeploy-model-") as name:
-        if not _PLAIN.fullmatch(name):
-            raise UserError(
-                f"make cannot build in `{name}`",
-                why="its path has a space or a special character",
-                do="set TMPDIR to a folder with a plain path, or give a plain one with --cache",
-            )
-        yield Path(name) / "model"
+    with scratch_folder("model") as folder:
+        yield folder / "model"
 
 
 def _runtime(build_dir: Path) -> Path:
@@ -199,14 +186,7 @@ def _includes() -> list[str]:
 
 
 def _verilator_root() -> Path:
-    done = subprocess.run(
-        [find_tool("verilator"), "--getenv", "VERILATOR_ROOT"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    root = Path(done.stdout.strip())
+    root = Path(ask_tool([find_tool("verilator"), "--getenv", "VERILATOR_ROOT"]).strip())
     if not (root / "include" / "verilated.cpp").exists():
         raise ToolFailedError(
             "Verilator's runtime sources are not where it says",

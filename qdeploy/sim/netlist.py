@@ -11,13 +11,13 @@ taken as a whole (a carry chain, say), so Verilator is told to split all of them
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
+from qdeploy.scratch import scratch_folder
 from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray
 from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist_text import Module, cell_sources, primitives, unmodelled
@@ -250,8 +250,7 @@ def _built(
     optimize: str,
 ) -> Simulator:
     """Build a model of `top`, in `extra`, over modules of the netlist and files of the RTL."""
-    with tempfile.TemporaryDirectory(prefix="qdeploy-netlist-") as name:
-        scratch = Path(name)
+    with scratch_folder("netlist") as scratch:
         texts = {
             "netlist.vlt": verilator_settings(modules),
             "netlist.v": "\n".join(netlist.modules[module].text for module in modules) + "\n",

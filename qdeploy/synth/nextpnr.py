@@ -11,7 +11,6 @@ import hashlib
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ from typing import Any
 from qdeploy.artifacts import write_json
 from qdeploy.devices.families import ECP5, Family, Routing
 from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError
+from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the commands or to the format of a stored result change this, and with it every key.
@@ -102,8 +102,7 @@ class NextPnr:
             return done
         program = find_nextpnr(self.routing.program)
         self.store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="qdeploy-nextpnr-") as name:
-            scratch = Path(name)
+        with scratch_folder("nextpnr") as scratch:
             lines = [f'read_verilog -defer "{source}"' for source in sources]
             lines += self.routing.commands(top, str(scratch / _NETLIST), dsp)
             (scratch / "run.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qdeploy.artifacts import write_text
@@ -25,6 +24,7 @@ from qdeploy.devices.families import find_family
 from qdeploy.devices.fit import available
 from qdeploy.errors import InternalError, OutOfMemoryError
 from qdeploy.observer import ignore
+from qdeploy.supervised import in_parallel
 from qdeploy.synth.cells import count
 from qdeploy.synth.figures import LayerResources, Resources
 from qdeploy.synth.sources import SourceTree
@@ -127,8 +127,8 @@ def _all(
             note(f"{module}: {error.what}; it will run again alone")
             return None
 
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(attempt, modules))
+    with in_parallel(attempt, modules, min(4, os.cpu_count() or 1)) as results:
+        found = list(results)
     return [
         one if one is not None else _alone(module, run, note)
         for module, one in zip(modules, found, strict=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from qdeploy.artifacts import atomic_path, sha256, write_json
 from qdeploy.devices.families import Family
 from qdeploy.errors import ToolFailedError
+from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
@@ -124,8 +124,7 @@ class Yosys:
         if done is not None:
             return done
         self.store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="qdeploy-yosys-") as name:
-            scratch = Path(name)
+        with scratch_folder("yosys") as scratch:
             script = [f'read_verilog -defer "{source}"' for source in sources]
             if stubs:
                 texts = [made.stub(name) for name, made in stubs.items()]

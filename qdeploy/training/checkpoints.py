@@ -1,6 +1,6 @@
 """Checkpoints: tensors in safetensors, everything else in a JSON sidecar with their hash.
 
-Both files are written atomically, the sidecar last: a checkpoint whose sidecar names the hash of
+Both files are written atomically and synced to the disk, the sidecar last: a checkpoint whose sidecar names the hash of
 its tensors is complete, anything else is not a checkpoint.
 """
 
@@ -21,6 +21,7 @@ from safetensors.torch import load, save_file
 from qdeploy.artifacts import atomic_path, sha256, write_json
 from qdeploy.bounded import read_json, read_some
 from qdeploy.errors import CheckpointError
+from qdeploy.parts import tidy
 
 FORMAT = 1
 KEPT = 2
@@ -58,12 +59,13 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[st
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with writing(path):
-        with atomic_path(path) as temporary:
+        with atomic_path(path, durable=True) as temporary:
             save_file(plain, temporary)
         try:
             write_json(
                 path.with_suffix(".json"),
                 {"format": FORMAT, "tensors": path.name, "sha256": sha256(path), **sidecar},
+                durable=True,
             )
         except OSError:
             path.unlink(missing_ok=True)
@@ -161,9 +163,8 @@ class CheckpointFolder:
         return sorted(self.folder.glob("phase*-epoch*.safetensors"))
 
     def clear(self) -> None:
-        """Remove files that a killed process left half written."""
-        for path in self.folder.glob(".*.part"):
-            path.unlink(missing_ok=True)
+        """Remove files that killed processes left half written."""
+        tidy(self.folder)
 
     def read(self, path: Path, recipe_sha256: str) -> Checkpoint:
         """The checkpoint in one of `paths()`.

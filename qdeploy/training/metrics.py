@@ -116,7 +116,7 @@ def write_metrics(folder: Path, rows: Sequence[EpochMetrics]) -> None:
     """
     with writing(folder / METRICS):
         text = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
-        write_text(folder / METRICS, text)
+        write_text(folder / METRICS, text, durable=True)
 
 
 def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:

@@ -249,6 +249,7 @@ def _finish(name: str, network: nn.Module, journal: Journal, score: Score) -> No
                 **digests(folder),
                 **common,
             },
+            durable=True,
         )
 
 

@@ -61,7 +61,7 @@ class WarmStart:
         """
         write_metrics(folder, self.rows)
         with writing(folder / STARTED_FROM):
-            write_json(folder / STARTED_FROM, self.origin)
+            write_json(folder / STARTED_FROM, self.origin, durable=True)
         own = CheckpointFolder(folder / CHECKPOINTS)
         # The oldest first: a phase that starts from the float network needs the end of that phase.
         for one in self.checkpoints:

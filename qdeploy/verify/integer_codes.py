@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.scratch import scratch_folder
 
 
 def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
@@ -21,8 +20,8 @@ def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
     from qdeploy.codegen.onnx.model import emit_onnx
     from qdeploy.codegen.onnx.session import IntSimulator
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "taps.onnx"
+    with scratch_folder("codes") as folder:
+        path = folder / "taps.onnx"
         emit_onnx(graph, path, taps=True)
         return as_int64(IntSimulator(path).run(frames))
 

@@ -92,4 +92,5 @@ def write_verify(
             "rungs": [rung.record() for rung in rungs],
             **provenance.record(),
         },
+        durable=True,
     )

@@ -113,7 +113,7 @@ def test_what_a_killed_process_left_half_written_goes_and_other_sums_are_said(
     interrupt_when(folder / CHECKPOINTS / "phase01-epoch00001.json")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, folder)
-    part = folder / CHECKPOINTS / ".phase01-epoch00002.safetensors.abc.part"
+    part = folder / CHECKPOINTS / ".phase01-epoch00002.safetensors.qdeploy-0123456789ab.part"
     part.write_bytes(b"half")
     kept = next((folder / CHECKPOINTS).glob("phase01-epoch00001.json"))
     sidecar = json.loads(kept.read_text())

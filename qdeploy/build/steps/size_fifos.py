@@ -8,7 +8,6 @@ frames before and after, with and without stalls.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from qdeploy.dataflow.fifos.sites import FifoSite
 from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError, ToolMissingError
 from qdeploy.ir.integer_graph import IntArray
+from qdeploy.scratch import scratch_folder
 from qdeploy.sim.design import DesignResult, simulate_design
 from qdeploy.sim.errors import DeadlockError
 from qdeploy.sim.fifo_sizing import Bounds, FifoSizer, Sizing, average, interval
@@ -168,8 +168,8 @@ def size_fifos(
         DeadlockError: the design stands still with deep FIFOs.
     """
     sites = compiled.fifo_sites()
-    with tempfile.TemporaryDirectory(prefix="qdeploy-fifos-") as name:
-        deep = Path(name) / "rtl"
+    with scratch_folder("fifos") as scratch:
+        deep = scratch / "rtl"
         design = compiled.for_sizing(deep)
         simulator = simulate_design(deep, design, cache / SIM_FOLDER)
         bounds = {site.stream: Bounds(site.least, site.deep) for site in sites}

@@ -8,8 +8,6 @@ matter for trained numbers. What counts is the refusal; the graph is for further
 from __future__ import annotations
 
 import copy
-import tempfile
-from pathlib import Path
 
 import onnx
 import torch
@@ -19,6 +17,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.lowering.from_torch.export import export_qonnx_file
 from qdeploy.lowering.integers.lower import lower_model
+from qdeploy.scratch import scratch_folder
 
 # Batch norm needs more than one value per channel, and some input other than zero.
 CALIBRATION_FRAMES = 4
@@ -53,7 +52,7 @@ def lower_untrained(
         for _ in range(CALIBRATION_STEPS):
             codes = torch.randint(0, 2**input_bits, (CALIBRATION_FRAMES, *shape))
             trial(codes.float() * 2.0**-input_bits)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trial.qonnx.onnx"
+    with scratch_folder("trial") as folder:
+        path = folder / "trial.qonnx.onnx"
         export_qonnx_file(trial, shape, path, centre=False)
         return lower_model(onnx.load(path)).graph

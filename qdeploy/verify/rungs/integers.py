@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.build_folder import INT_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.ir.reference import run_reference
+from qdeploy.scratch import scratch_folder
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.integer_codes import as_int64
@@ -34,8 +33,8 @@ class IntegersRung(Rung):
         total = compare(names, exact, reference)
         codes, mismatches = total.codes, total.mismatches
         first = total.first
-        with tempfile.TemporaryDirectory() as folder:
-            tapped = Path(folder) / "taps.onnx"
+        with scratch_folder("int") as folder:
+            tapped = folder / "taps.onnx"
             emit_onnx(inputs.graph, tapped, taps=True)
             for level in OPTIMIZATION_LEVELS:
                 for path, checked in ((tapped, names), (inputs.folder / INT_FILE, names[-1:])):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from qdeploy.sim.netlist import (
 )
 from qdeploy.sim.netlist_text import read_netlist
 from qdeploy.sim.simulator import Beats
+from qdeploy.supervised import in_parallel
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
@@ -137,8 +137,8 @@ def _by_block(
     parts = [compare(names, expected, {**result.taps, output: result.outputs})]
     made = groups(netlist, GROUP_CELLS)
     # Compiling takes the time and is done by other programs; the short runs are one after another.
-    with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        compiled = pool.map(lambda group: compile_group(netlist, group, optimize), made)
+    workers = min(2, os.cpu_count() or 1)
+    with in_parallel(lambda one: compile_group(netlist, one, optimize), made, workers) as compiled:
         for group, simulator in zip(made, compiled, strict=True):
             found = replay(netlist, simulator, group, recorded, inputs.stall, inputs.seed)
             for name, beats in found.items():

@@ -1,0 +1,41 @@
+"""Which processes run, by what is in their command lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE = 60.0
+
+
+def processes_with(mark: str) -> list[bytes]:
+    """Command lines that contain `mark`, of processes that run."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+            state = (process / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if mark.encode() in line and state not in "ZX":
+            found.append(line)
+    return found
+
+
+def gone(mark: str, seconds: float = 5.0) -> bool:
+    """Whether no process has `mark` in its command line, at once or within `seconds`."""
+    end = time.monotonic() + seconds
+    while processes_with(mark):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Until `condition` holds."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
