@@ -1,7 +1,7 @@
 """Checkpoints: tensors in safetensors, everything else in a JSON sidecar with their hash.
 
-Both files are written atomically and synced to the disk, the sidecar last: a checkpoint whose sidecar names the hash of
-its tensors is complete, anything else is not a checkpoint.
+Both files are written atomically and synced to the disk, the sidecar last: a checkpoint whose
+sidecar names the hash of its tensors is complete, anything else is not a checkpoint.
 """
 
 from __future__ import annotations
