@@ -7,7 +7,6 @@ the bundle says. Only what made it, `provenance`, may differ.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from qdeploy.bounded import read_json
 from qdeploy.build_folder import INT_FILE, PACKAGE_FOLDER, RTL_FOLDER, read_design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.scratch import scratch_folder
 from qdeploy.self_digest import DIGEST, is_intact
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.target import Target
@@ -56,8 +56,7 @@ def package_problems(
     package = folder / PACKAGE_FOLDER
     if not package.is_dir():
         return [f"`{PACKAGE_FOLDER}/` is missing"]
-    with tempfile.TemporaryDirectory(prefix="qdeploy-package-") as name:
-        again = Path(name)
+    with scratch_folder("package") as again:
         for item in (RTL_FOLDER, INT_FILE):
             if (folder / item).exists():
                 (again / item).symlink_to((folder / item).resolve())

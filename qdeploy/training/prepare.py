@@ -11,6 +11,7 @@ from qdeploy.artifacts import sha256
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.folder_lock import LOCK_FILE
 from qdeploy.observer import ignore
+from qdeploy.parts import tidy
 from qdeploy.recipe.loading import load_recipe, save_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
@@ -85,7 +86,7 @@ def prepare(
         note(f"a run in {folder} was being replaced: what is left of it is removed")
         _remove(folder)
         force = True
-    _clear_parts(folder)
+    tidy(folder)
     stored = _stored(folder)
     if stored is None:
         if not force and _holds_anything(folder):
@@ -191,13 +192,6 @@ def _check_unchanged(folder: Path) -> None:
 
 def _holds_anything(folder: Path) -> bool:
     return folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir())
-
-
-def _clear_parts(folder: Path) -> None:
-    """Remove what killed processes left half written of a run's own files."""
-    for name in (*OWN, RECIPE):
-        for path in folder.glob(f".{name}.*.part"):
-            path.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:
