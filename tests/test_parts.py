@@ -194,6 +194,10 @@ def test_what_is_durable_is_synced_before_it_gets_its_name(
     monkeypatch.setattr(Path, "replace", renamed)
     write_text(tmp_path / "file", "text", durable=True)
     assert events == ["sync .part", "rename", "sync folder"]
+    with atomic_folder(tmp_path / "folder", durable=True) as part:
+        (part / "file").write_text("text")
+        (part / "link").symlink_to("nowhere")
+    assert (tmp_path / "folder" / "link").is_symlink()
     events.clear()
     write_text(tmp_path / "file", "text")
     assert events == ["rename"]
