@@ -242,7 +242,7 @@ def sync(path: Path) -> None:
     if path.is_dir():
         for folder, _, files in os.walk(path):
             for name in files:
-                if not (Path(folder) / name).is_symlink():  # a link is a name, synced with its folder
+                if not (Path(folder) / name).is_symlink():  # a link is only a name
                     _sync(Path(folder) / name)
             _sync(Path(folder))
     else:
