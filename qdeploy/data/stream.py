@@ -64,6 +64,13 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         generator=torch.Generator().manual_seed(0),
     )
     iterator = _started(loader)
+    try:
+        yield from _batches(iterator)
+    finally:
+        _end_workers(iterator)
+
+
+def _batches(iterator: Iterator[Any]) -> Iterator[Batch]:
     while True:
         try:
             batch = next(iterator)
@@ -79,6 +86,18 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         if isinstance(batch, _WorkerError):
             raise batch.error()
         yield batch
+
+
+def _end_workers(iterator: Iterator[Any]) -> None:
+    """End the workers now, and not when the iterator is collected as garbage.
+
+    An error's traceback holds the iterator in a circle. Python's collector then finalizes its pipes
+    in any order, while the iterator's own end starts a thread on those of a worker that never got
+    an index; the thread closes them again, and with them whatever file was opened in between.
+    """
+    end = getattr(iterator, "_shutdown_workers", None)  # none where no process was started
+    if end is not None:
+        end()
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:

@@ -1,7 +1,9 @@
 """Batches of data sets that are read from files by worker processes."""
 
+import gc
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -131,12 +133,42 @@ class Dies(FileSplit):
         return torch.zeros(3, 4, 4, dtype=torch.uint8), torch.tensor(0)
 
 
+class Damaged(Dies):
+    def item(self, index, generator):
+        raise DataError("damaged")
+
+
 def test_a_killed_worker_stops_the_run_with_what_to_look_at():
     with pytest.raises(DataError, match="a process that decodes images was killed") as caught:
         list(stream(Dies(), [[(index, None)] for index in range(8)], workers=1))
     assert "data.workers" in (caught.value.do or "")
     assert caught.value.why
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+def lose_an_iterator() -> None:
+    """Leave an iterator with idle workers to the garbage collector: an error that is kept holds the
+    frame that keeps it."""
+    with pytest.raises(DataError) as caught:
+        list(stream(Damaged(), [[(0, None)]], workers=3))
+    assert caught.value.what == "damaged"
+
+
+def test_workers_that_never_got_an_index_close_no_file_of_others():
+    """Their pipes are closed once: the file numbers may belong to somebody else by then."""
+    failures: list[object] = []
+    before = threading.excepthook
+    threading.excepthook = failures.append  # type: ignore[assignment]
+    try:
+        for _ in range(3):
+            lose_an_iterator()
+            gc.collect()
+        for thread in threading.enumerate():
+            if thread.name == "QueueFeederThread":
+                thread.join(10)
+    finally:
+        threading.excepthook = before
+    assert not failures
 
 
 def test_voc_batches_have_a_label_for_every_pixel(recipe, root):
