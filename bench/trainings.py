@@ -190,7 +190,9 @@ def _minutes(seconds: float) -> str:
 def recipe_path(name: str) -> str:
     """The recipe of that name, below models/."""
     from qdeploy.recipe.loading import load_recipe
+    from qdeploy.recipe.variant import recipe_name
 
+    name = recipe_name(name)
     for path in sorted((ROOT / "models").glob("*/*.yaml")):
         if path.name != "tables.yaml" and load_recipe(path).name == name:
             return path.relative_to(ROOT / "models").as_posix()

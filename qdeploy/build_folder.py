@@ -68,8 +68,8 @@ class BuildRecord(TypedDict, total=False):
     Keys:
         frames: where the frames come from, None for a build without.
         accuracy_int, miou_int: of the integer network on the test set, in [0, 1], or None.
-        source: its `kind`, `files`, name -> hex SHA-256 of what was read of it, `classes` and
-            `input_bits`.
+        source: its `kind`, `files`, name -> hex SHA-256 of what was read of it, `recipe_sha256` of
+            what a run's recipe says, `classes` and `input_bits`.
         frames_kept: how many frames the build was verified with.
         files: name -> hex SHA-256; of every file, in older builds of the networks only.
         digest: of all the rest of this record; see `qdeploy.self_digest`.

@@ -15,11 +15,11 @@ from qdeploy.artifacts import atomic_folder
 from qdeploy.build.observer import SILENT_BUILD, BuildObserver
 from qdeploy.build.options import Options
 from qdeploy.build.pipeline import load_steps, run_steps
+from qdeploy.build.replace import check_replaceable, locked_build
 from qdeploy.build.source import Source, open_source
 from qdeploy.build.state import BuildState
-from qdeploy.build_folder import BUILD_FILE
 from qdeploy.devices.boards import Board, load_board
-from qdeploy.errors import UserError, VerificationError
+from qdeploy.errors import VerificationError
 from qdeploy.targets.registry import TARGETS
 from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import failure
@@ -45,6 +45,8 @@ def build(
     out: Path | None = None,
     observer: BuildObserver = SILENT_BUILD,
     source: Source | None = None,
+    *,
+    force: bool = False,
 ) -> Build:
     """Run the steps that the target declares.
 
@@ -52,10 +54,12 @@ def build(
         out: build folder, `default_folder` when None.
         observer: is told about every step; nothing is printed.
         source: the network, opened from `options.source` when None.
+        force: replace the build of another source, which is refused otherwise.
 
     Raises:
         UserError: anything in the options, the source or the data that can be fixed; raised before
             the long steps wherever it can be known there.
+        LockedError: another process writes the folder.
         DoesNotFitError: the design at the rate requested is larger than the board.
     """
     with observer.warnings():
@@ -70,21 +74,10 @@ def build(
             source = source or open_source(options.source, options.data, observer)
             say(source.describe())
         folder = out or default_folder(source.name, target, board)
-        _refuse_foreign(folder)
         cache = options.cache_of(folder)
-        with atomic_folder(folder, durable=True) as work:
-            state = BuildState(options, source, target, board, work, cache, observer)
-            run_steps(steps, state)
+        with locked_build(folder, "export", observer.note):
+            check_replaceable(folder, options.source, source, force)
+            with atomic_folder(folder, durable=True) as work:
+                state = BuildState(options, source, target, board, work, cache, observer)
+                run_steps(steps, state)
     return Build(folder, state.rungs, failure(state.rungs))
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """A file, or a folder that is no build, is not replaced."""
-    if not folder.exists() or (folder / BUILD_FILE).exists():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise UserError(
-            f"`{folder}` exists and is not a build",
-            why="a build replaces the whole folder",
-            do="give another folder with --out, or remove it yourself",
-        )

@@ -11,6 +11,7 @@ from qdeploy.build.lost import lost_levels
 from qdeploy.build.observer import SILENT_BUILD, BuildObserver
 from qdeploy.build.options import Options, read_build_file, read_options, reading
 from qdeploy.build.package_check import package_problems
+from qdeploy.build.replace import locked_build
 from qdeploy.build.source import open_source
 from qdeploy.build_folder import (
     GRAPH_FILE,
@@ -63,9 +64,10 @@ def verify(
             `check_choice` does not take them.
         VerificationError: nothing can run: the networks, the frames or the manifest are not those
             that were made; `verify.json` then says that nothing is verified.
+        LockedError: another process writes the folder.
     """
     check_choice(require, skip)
-    with observer.warnings():
+    with observer.warnings(), locked_build(folder, "verify", observer.note):
         options = read_options(folder)
         files = check_files(folder)
         error = files.error()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.artifacts import sha256
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.observer import SILENT, Observer
@@ -33,16 +36,18 @@ class Source(ABC):
         name: of the network, which names the build.
         network: the quantized network in eval mode, None for a file.
         kind: what it is: RUN, FILE or MEMORY.
-        files: what it was read from, to be known again.
-        recipe_file: resolved recipe, None for a file.
+        files: what was read of it: name -> hex SHA-256.
+        recipe_sha256: digest of what the recipe says, None for a file.
+        recipe_text: resolved recipe, None for a file.
         classes: names of the classes, empty where unknown.
     """
 
     name: str
     kind: ClassVar[str]
-    files: tuple[Path, ...] = ()
+    files: Mapping[str, str] = MappingProxyType({})
     network: nn.Module | None = None
-    recipe_file: Path | None = None
+    recipe_sha256: str | None = None
+    recipe_text: str | None = None
     input_bits: int = 8
 
     @property
@@ -74,14 +79,15 @@ class RunSource(Source):
     kind = RUN
 
     def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
-        from qdeploy.training.run import MODEL, RECIPE, load_run
+        from qdeploy.training.run import load_run
 
-        self.run: Run = load_run(folder)
+        self.run: Run = load_run(folder, observer.note)
         self.data, self.observer = data, observer
         self.name = self.run.name
         self.network = self.run.network
-        self.recipe_file = folder / RECIPE
-        self.files = (self.recipe_file, folder / MODEL)
+        self.recipe_text = self.run.recipe_text
+        self.recipe_sha256 = self.run.recipe_sha256
+        self.files = self.run.files
         self.input_bits = self.run.recipe.quantization.input_bits
 
     @cached_property
@@ -142,7 +148,7 @@ class FileSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = (path,)
+        self.files = {path.name: sha256(path)}
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
 
     def describe(self) -> str:

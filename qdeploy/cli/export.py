@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     envvar="QDEPLOY_CACHE",
     help="Folder of results stored by content [.cache beside the build; $QDEPLOY_CACHE].",
 )
+@click.option("--force", is_flag=True, help="Replace the build of another source or recipe.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     source: Path,
@@ -92,6 +93,7 @@ def export(
     fifo_depths: str,
     data: Path | None,
     cache: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Turn SOURCE, a run folder or a QONNX file, into a verified accelerator package.
@@ -120,7 +122,7 @@ def export(
         data=data,
         cache=cache,
     )
-    result = build(options, out, observer(as_json))
+    result = build(options, out, observer(as_json), force=force)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
 
 

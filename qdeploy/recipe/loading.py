@@ -3,7 +3,7 @@ the fix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from qdeploy.errors import RecipeError
 from qdeploy.recipe.explain import explain
 from qdeploy.recipe.inherit import BASE, read_with_bases
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.variant import variant_name
 from qdeploy.recipe.yaml_tree import KeyPath, construct, lines_by_key
 
 
@@ -24,6 +25,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     `phases.0.epochs=3`.
 
     List items are addressed by index, named ones such as `phases` also by name. Values are YAML.
+    Overrides become part of the recipe's name, unless one of them is the name.
 
     Raises:
         RecipeError: for a file that cannot be read, invalid YAML, an unknown key, a value out of
@@ -36,11 +38,30 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         set_here[_apply(data, override)] = override
     try:
-        return Recipe.model_validate(data)
+        recipe = Recipe.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         what, keys, do = explain(first, data)
         raise RecipeError(what, where=_where(keys, path, found, set_here), do=do) from error
+    if ("name",) in set_here:
+        return recipe
+    return recipe.model_copy(
+        update={"name": variant_name(recipe.name, _settings(recipe, set_here))}
+    )
+
+
+def _settings(recipe: Recipe, set_here: Iterable[KeyPath]) -> dict[str, Any]:
+    """What was set as it was understood: dotted key -> value; items by name where they have one."""
+    settings = {}
+    for keys in set_here:
+        here: Any = recipe.model_dump(mode="json")
+        dotted = []
+        for key in keys:
+            here = here[key]
+            named = isinstance(key, int) and isinstance(here, dict) and "name" in here
+            dotted.append(str(here["name"] if named else key))
+        settings[".".join(dotted)] = here
+    return settings
 
 
 def dump_recipe(recipe: Recipe) -> str:

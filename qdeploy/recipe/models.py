@@ -15,6 +15,8 @@ from qdeploy.recipe.networks import Network
 from qdeploy.recipe.section import Section
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# The same, and what `variant_name` puts behind it.
+RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
 Width = Annotated[int, Field(ge=1, le=8)] | Literal["float"]
 QUANTIZED_FROM_FLOAT = ("direct", "retrain")
 WITHOUT_EPOCHS = ("direct", "recalibrate")
@@ -262,7 +264,7 @@ class Training(Section):
 class Recipe(Section):
     """Everything that determines the trained weights."""
 
-    name: str = Field(pattern=NAME_PATTERN, description="name of the run and build folders")
+    name: str = Field(pattern=RUN_PATTERN, description="name of the run and build folders")
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of every random choice")
     network: Network = Field(description="the architecture")
     quantization: Quantization = Field(

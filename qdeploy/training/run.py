@@ -56,6 +56,7 @@ class Run:
         folder: the run folder.
         recipe: the resolved recipe.
         recipe_text: as it is stored.
+        files: what was read, recipe and weights: name -> hex SHA-256.
         network: quantized and trained, in evaluation mode; has `input_shape`.
         summary: content of summary.json.
     """
@@ -63,6 +64,7 @@ class Run:
     folder: Path
     recipe: Recipe
     recipe_text: str = field(repr=False)
+    files: dict[str, str]
     network: nn.Module = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
 
@@ -132,6 +134,7 @@ def load_run(run_dir: Path | str, note: Callable[[str], None] = ignore) -> Run:
         raise _unfinished(folder)
     tensors, sidecar = read_tensors(folder / MODEL)
     text = (folder / RECIPE).read_bytes()
+    found = {RECIPE: hashlib.sha256(text).hexdigest(), MODEL: str(sidecar["sha256"])}
     files = summary.get(FILES)
     if files is None:
         note(
@@ -139,7 +142,6 @@ def load_run(run_dir: Path | str, note: Callable[[str], None] = ignore) -> Run:
             f"{RECIPE} and {MODEL} are those of the training cannot be told"
         )
     else:
-        found = {RECIPE: hashlib.sha256(text).hexdigest(), MODEL: str(sidecar["sha256"])}
         _compare(files, found, folder)
     network = build_network(recipe, quantized=True)
     try:
@@ -152,7 +154,7 @@ def load_run(run_dir: Path | str, note: Callable[[str], None] = ignore) -> Run:
             do="train again with --force",
         ) from error
     network.eval()
-    return Run(folder, recipe, text.decode("utf-8"), network, summary)
+    return Run(folder, recipe, text.decode("utf-8"), found, network, summary)
 
 
 def _unfinished(folder: Path) -> CheckpointError:

@@ -63,10 +63,12 @@ def test_json_prints_the_summary_alone_on_standard_output(recipe, tmp_path, caps
     assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
 
 
-def test_the_run_folder_defaults_to_the_recipes_name(recipe, tmp_path, monkeypatch):
+def test_the_run_folder_defaults_to_the_recipes_name_and_what_was_set(
+    recipe, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert call(recipe, "--set", "training.epochs=1") == 0
-    assert (tmp_path / "runs" / "small" / "summary.json").exists()
+    assert (tmp_path / "runs" / "small+training.epochs=1" / "summary.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ It has the digest of every file of the build, of the source, and of its own cont
 
 from __future__ import annotations
 
-import shutil
-
 from qdeploy import provenance
-from qdeploy.artifacts import sha256, write_json
+from qdeploy.artifacts import write_json, write_text
 from qdeploy.build.digests import FILES, take_digests
 from qdeploy.build.options import ANALYTIC, SIMULATED
 from qdeploy.build.state import BuildState, made
@@ -25,8 +23,8 @@ class Record(Step):
 
     def run(self, state: BuildState) -> None:
         folder, graph = state.folder, made(state.graph, "lower")
-        if state.source.recipe_file is not None:
-            shutil.copy(state.source.recipe_file, folder / RECIPE_FILE)
+        if state.source.recipe_text is not None:
+            write_text(folder / RECIPE_FILE, state.source.recipe_text)
         depths = SIMULATED if (folder / FIFOS_FILE).exists() else ANALYTIC
         frames = None if state.frames is None else state.verification_frames
         record = {
@@ -34,7 +32,8 @@ class Record(Step):
             "options": state.options.record(),
             "source": {
                 "kind": state.source.kind,
-                FILES: {path.name: sha256(path) for path in state.source.files},
+                FILES: dict(state.source.files),
+                "recipe_sha256": state.source.recipe_sha256,
                 "classes": list(state.source.classes),
                 "input_bits": state.source.input_bits,
             },
