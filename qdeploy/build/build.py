@@ -76,7 +76,7 @@ def build(
         folder = out or default_folder(source.name, target, board)
         cache = options.cache_of(folder)
         with locked_build(folder, "export", observer.note):
-            check_replaceable(folder, options.source, source, force)
+            check_replaceable(folder, options.source, source, force, observer.note)
             with atomic_folder(folder, durable=True) as work:
                 state = BuildState(options, source, target, board, work, cache, observer)
                 run_steps(steps, state)

@@ -67,6 +67,7 @@ def verify(
         LockedError: another process writes the folder.
     """
     check_choice(require, skip)
+    read_options(folder)  # what is no build is refused before there is a lock beside it
     with observer.warnings(), locked_build(folder, "verify", observer.note):
         options = read_options(folder)
         files = check_files(folder)

@@ -147,7 +147,10 @@ class FileSource(Source):
     kind = FILE
 
     def __init__(self, path: Path) -> None:
+        from qdeploy.lowering.canonical.bounds import check_size
+
         self.path = path
+        check_size(path)
         self.files = {path.name: sha256(path)}
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
 
@@ -167,7 +170,7 @@ def open_source(path: Path, data: Path | None, observer: Observer = SILENT) -> S
     """The source at `path`; a run with its data set in the folder `data`.
 
     Raises:
-        UserError: there is nothing of the kind there.
+        UserError: there is nothing of the kind there, or a file that is too large.
         CheckpointError: the run folder is not complete.
     """
     if path.is_dir():

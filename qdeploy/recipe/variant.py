@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 SEPARATOR = "+"
-LONGEST = 80  # of what was set
+LONGEST = 120  # of what was set: with a recipe's and a board's name it is a file name yet
+_LONGEST_SETTING = 60
 _DIGITS = 8
 # How and where it is trained, which changes no weight: a run goes on with other values.
 WITHOUT_INFLUENCE = {
@@ -28,17 +29,21 @@ WITHOUT_INFLUENCE = {
 def variant_name(name: str, settings: Mapping[str, Any]) -> str:
     """`name` with `settings` (dotted key -> value, as JSON has them) behind it.
 
-    A setting whose text is no part of a file name ends in a digest of it, as do all of them
-    together where they are longer than `LONGEST`.
+    A setting that is long, or whose text is no part of a file name, ends in a digest of it. Where
+    all of them together are longer than `LONGEST`, the first ones stand for the rest, with how many
+    more there are and the digest of all.
     """
-    parts = {
-        _setting(key, value)
+    parts = sorted(
+        SEPARATOR + _setting(key, value)
         for key, value in settings.items()
         if key not in WITHOUT_INFLUENCE and not key.startswith("name.")
-    }
-    text = "".join(SEPARATOR + part for part in sorted(parts))
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST - _DIGITS - 1]}-{_digest(text)}"
+    )
+    text = whole = "".join(parts)
+    shown = len(parts)
+    while len(text) > LONGEST:
+        shown -= 1
+        rest = f"{SEPARATOR}{len(parts) - shown}-more-{_digest(whole)}"
+        text = "".join(parts[:shown]) + rest
     return name + text
 
 
@@ -52,7 +57,9 @@ def _setting(key: str, value: Any) -> str:
     text = f"{key}={shown}"
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "_", text, flags=re.ASCII)
     exact = text if not isinstance(value, str) or not _reads_otherwise(value) else f"{key}='{value}"
-    return plain if plain == exact else f"{plain}-{_digest(exact)}"
+    if plain == exact and len(plain) <= _LONGEST_SETTING:
+        return plain
+    return f"{plain[: _LONGEST_SETTING - _DIGITS - 1]}-{_digest(exact)}"
 
 
 def _reads_otherwise(text: str) -> bool:

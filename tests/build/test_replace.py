@@ -11,16 +11,14 @@ import pytest
 from bad_files import SmallNetwork
 from tiny_runs import train_tiny
 
+from qdeploy import __version__, provenance
 from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.build.replace import check_replaceable, locked_build
 from qdeploy.build.reverify import verify
 from qdeploy.build.source import open_source
 from qdeploy.build_folder import BUILD_FILE, RECIPE_FILE
-from qdeploy.cli.main import qdeploy
-from qdeploy.cli.main import run as call
 from qdeploy.errors import LockedError, UserError
-from qdeploy.verify.ladder import RUNGS
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def built(folder: Path, source: Path) -> Path:
     folder.mkdir(exist_ok=True)
     opened = open_source(source, None)
     known = {"files": dict(opened.files), "recipe_sha256": opened.recipe_sha256}
-    record = {"options": Options(source).record(), "source": known}
+    record = {"options": Options(source).record(), "source": known, **provenance.record()}
     (folder / BUILD_FILE).write_text(json.dumps(record))
     return folder
 
@@ -51,11 +49,15 @@ def test_a_build_of_another_run_is_replaced_by_force_only(
 ) -> None:
     folder = built(tmp_path / "build", runs["one"])
     check(folder, runs["one"])
-    with pytest.raises(UserError, match="holds a build of another source") as caught:
+    with pytest.raises(UserError, match="holds a build of") as caught:
         check(folder, runs["two"])
     assert all(str(run.resolve()) in caught.value.what for run in runs.values())
-    assert "recipe.yaml: " in (caught.value.why or "")
-    assert "model.safetensors: " in (caught.value.why or "")
+    digests = [open_source(runs[run], None).files for run in ("two", "one")]
+    for name in ("recipe.yaml", "model.safetensors"):
+        here, there = (files[name][:12] for files in digests)
+        assert f"{name} has the digest {here}…, its was {there}…" in (caught.value.why or "")
+    assert f"qdeploy {__version__} at " in (caught.value.why or "")
+    assert "made it" in (caught.value.why or "")
     assert "--force" in (caught.value.do or "")
     check(folder, runs["two"], force=True)
 
@@ -80,7 +82,7 @@ def test_the_same_network_from_another_path_and_a_build_of_before_are_the_same_s
     del record["source"]
     (folder / BUILD_FILE).write_text(json.dumps(record))
     check(folder, runs["one"])
-    with pytest.raises(UserError, match="another source"):
+    with pytest.raises(UserError, match="holds a build of"):
         check(folder, runs["two"])
 
 
@@ -93,24 +95,37 @@ def test_a_build_whose_record_is_damaged_is_replaced_by_force_only(tmp_path: Pat
     check(folder, file, force=True)
 
 
-def test_export_refuses_the_folder_of_another_file_before_it_builds_and_force_replaces_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"options": {}, "source": {"files": 5}},
+        {"options": {"source": 7}, "source": {"files": {"a.onnx": 7}, "recipe_sha256": []}},
+        {"source": {"files": ["a.onnx"]}, "versions": {}, "git": None},
+    ],
+)
+def test_a_record_that_says_nothing_of_its_source_is_another_source(
+    record: object, tmp_path: Path
 ) -> None:
-    one = SmallNetwork().save(tmp_path / "one.onnx")
+    file = SmallNetwork().save(tmp_path / "small.onnx")
+    folder = built(tmp_path / "build", file)
+    (folder / BUILD_FILE).write_text(json.dumps(record))
+    with pytest.raises(UserError, match="holds a build of") as caught:
+        check(folder, file)
+    assert "qdeploy made it" in (caught.value.why or "")
+
+
+def test_a_file_that_was_written_again_replaces_its_build_with_a_note(tmp_path: Path) -> None:
+    notes: list[str] = []
+    file = SmallNetwork().save(tmp_path / "small.onnx")
+    folder = built(tmp_path / "build", file)
+    check_replaceable(folder, file, open_source(file, None), False, notes.append)
+    assert notes == []
     other = SmallNetwork()
     other.constants["weights"] = -other.constants["weights"]
-    two = other.save(tmp_path / "two.onnx")
-    folder = built(tmp_path / "build", one)
-    before = (folder / BUILD_FILE).read_text()
-    assert call(qdeploy, ["export", str(two), "--out", str(folder)]) == 2
-    shown = capsys.readouterr()
-    assert "another source" in shown.err and "FINN" not in shown.out
-    assert (folder / BUILD_FILE).read_text() == before
-    quick = Options(two, frames=4, synthesis=False, fifo_depths="analytic", skip=RUNGS)
-    build(quick, folder, force=True)
-    record = json.loads((folder / BUILD_FILE).read_text())
-    assert record["source"]["files"] == open_source(two, None).files
-    assert sorted(path.name for path in tmp_path.iterdir() if ".lock" in path.name) == []
+    other.save(file)
+    check_replaceable(folder, file, open_source(file, None), False, notes.append)
+    assert notes == [f"note: `{file}` has changed since the build that is replaced"]
 
 
 def test_a_folder_that_another_process_writes_is_refused_by_export_and_verify(
@@ -124,6 +139,23 @@ def test_a_folder_that_another_process_writes_is_refused_by_export_and_verify(
         with pytest.raises(LockedError, match="the build folder"):
             verify(folder)
     assert not (tmp_path / ".build.lock").exists()
+
+
+def test_the_lock_of_a_folder_and_of_a_link_to_it_is_one(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "link").symlink_to("build")
+    with (
+        locked_build(tmp_path / "build", "export"),
+        pytest.raises(LockedError),
+        locked_build(tmp_path / "link", "verify"),
+    ):
+        pass
+
+
+def test_what_is_no_build_is_refused_by_verify_without_a_trace(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no complete build"):
+        verify(tmp_path / "missing" / "build")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_recipe_in_a_build_is_the_one_that_was_read(

@@ -39,7 +39,7 @@ def kinds(settings: dict[str, Any]) -> dict[str, tuple[type, Any]]:
     return {key: (type(value), repr(value)) for key, value in settings.items()}
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(SETTINGS, SETTINGS)
 def test_names_are_equal_just_when_the_settings_are(
     one: dict[str, Any], other: dict[str, Any]
@@ -75,6 +75,15 @@ def test_values_that_no_file_name_holds_end_in_a_digest() -> None:
     other = named("phases.0.schedule={type: step, milestones: [2, 4]}")
     assert one != other
     assert all(re.fullmatch(rf"{NAME}\+phases\.float\.schedule=[\w.=-]+", x) for x in (one, other))
+
+
+def test_long_settings_are_whole_ones_and_how_many_more() -> None:
+    one = {f"phases.retrain.key{index}": index for index in range(9)}
+    names = [variant_name("net", one | {"phases.retrain.key8": last}) for last in (8, 9)]
+    kept = re.escape("".join(f"+phases.retrain.key{index}={index}" for index in range(4)))
+    assert all(re.fullmatch(rf"net{kept}\+5-more-[0-9a-f]{{8}}", name) for name in names)
+    assert names[0] != names[1]
+    assert re.fullmatch(r"net\+text=x{46}-[0-9a-f]{8}", variant_name("net", {"text": "x" * 300}))
 
 
 def test_a_variants_recipe_is_read_back_as_it_is(tmp_path) -> None:
