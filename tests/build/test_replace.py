@@ -152,9 +152,10 @@ def test_the_lock_of_a_folder_and_of_a_link_to_it_is_one(tmp_path: Path) -> None
         pass
 
 
-def test_what_is_no_build_is_refused_by_verify_without_a_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["here", "/proc/none"])
+def test_what_is_no_build_is_refused_by_verify_without_a_trace(place: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no complete build"):
-        verify(tmp_path / "missing" / "build")
+        verify(tmp_path / place / "build")
     assert list(tmp_path.iterdir()) == []
 
 
