@@ -18,6 +18,7 @@ from qdeploy.build_folder import BUILD_FILE, BuildRecord, read_build
 from qdeploy.errors import UserError
 from qdeploy.folder_lock import locked
 from qdeploy.observer import ignore
+from qdeploy.parts import tidy
 
 _SHOWN = 12  # digits of a digest
 
@@ -48,6 +49,8 @@ def check_replaceable(
     Raises:
         UserError: it holds something that is no build, or a build of another source.
     """
+    # A build that was killed between its last two steps takes its place before it is asked for.
+    tidy(Path(os.path.realpath(folder)).parent)
     if not (folder / BUILD_FILE).exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(

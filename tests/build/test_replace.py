@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,31 @@ def test_a_folder_that_another_process_writes_is_refused_by_export_and_verify(
         with pytest.raises(LockedError, match="the build folder"):
             verify(folder)
     assert not (tmp_path / ".build.lock").exists()
+
+
+def test_a_build_that_a_kill_left_between_two_names_is_asked_for_too(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    built(tmp_path / "build", runs["one"]).rename(tmp_path / ".build.qdeploy-0123456789ab.old")
+    with pytest.raises(UserError, match="holds a build of"):
+        check(tmp_path / "build", runs["two"])
+    assert [path.name for path in tmp_path.iterdir()] == ["build"]
+
+
+def test_a_build_whose_surroundings_cannot_be_written_is_verified_without_a_lock() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        around = Path(name)
+        (around / "build").mkdir(mode=0o755)
+        around.chmod(0o555)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            with locked_build(around / "build", "verify"):
+                assert [path.name for path in around.iterdir()] == ["build"]
+        finally:
+            os.seteuid(user)
+            around.chmod(0o700)
 
 
 def test_the_lock_of_a_folder_and_of_a_link_to_it_is_one(tmp_path: Path) -> None:
