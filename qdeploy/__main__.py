@@ -1,6 +1,6 @@
 """`python -m qdeploy`, which is also what `torchrun -m qdeploy` starts."""
 
-from qdeploy.cli.main import main
+from qdeploy.cli.start import main
 
 if __name__ == "__main__":
     main()

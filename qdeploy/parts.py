@@ -28,6 +28,7 @@ _NAME = re.compile(r"\.(?P<name>.+)\.qdeploy-[0-9a-f]{12}\.(?P<kind>part|old)", 
 _NOT_LOCKED_HERE = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _own: set[Path] = set()
 _tidied: set[Path] = set()
+os.register_at_fork(after_in_child=_own.clear)  # the parts of its parent
 
 
 @contextlib.contextmanager
@@ -108,11 +109,6 @@ def remove_own() -> None:
     """Remove the parts that this process still has: for its end, when nothing works on them."""
     for path in list(_own):
         remove(path)
-
-
-def forget_own() -> None:
-    """In a forked copy of the process: the parts are not its own."""
-    _own.clear()
 
 
 def tidy(folder: Path) -> None:

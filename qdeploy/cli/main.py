@@ -4,7 +4,7 @@ Commands are imported when they are called, not before: `qdeploy --help` answers
 the pipeline that they start takes seconds to load.
 
 Exit codes: 0 done; 1 failed (a check that must hold does not, a tool broke, a fault in qdeploy);
-2 something the user can fix; 130 interrupted.
+2 something the user can fix; 130, 143 and 129 ended by SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 import click
 
 from qdeploy import __version__
+from qdeploy.cli import signals
 from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
-
-INTERRUPTED = 130
+from qdeploy.parts import remove_own
+from qdeploy.scratch import folder_of_process
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class LazyGroup(click.Group):
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
+        _make_torch_private()
         module, attribute = entry.target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
@@ -98,7 +100,11 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of every error.")
 @click.pass_obj
 def qdeploy(settings: Settings, debug: bool) -> None:
-    """From a recognition task to a proven low-bit accelerator on a small FPGA."""
+    """From a recognition task to a proven low-bit accelerator on a small FPGA.
+
+    Exit codes: 0 done; 1 a check failed or a tool broke; 2 something you can fix; 130, 143, 129
+    ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP.
+    """
     settings.debug = debug
 
 
@@ -106,9 +112,10 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     """Run `command` with `arguments`, show what goes wrong on stderr, return the exit code."""
     settings = Settings()
     try:
-        result = command.main(
-            args=list(arguments), prog_name="qdeploy", standalone_mode=False, obj=settings
-        )
+        with signals.told():
+            result = command.main(
+                args=list(arguments), prog_name="qdeploy", standalone_mode=False, obj=settings
+            )
     except QDeployError as error:
         return _show(error, settings.debug)
     except click.ClickException as error:
@@ -121,8 +128,11 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         refusal.__cause__ = error
         return _show(refusal, settings.debug)
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted; what was finished stays, nothing half-written is kept", file=sys.stderr)
-        return INTERRUPTED
+        signals.arrived()
+        signals.say()
+        return signals.exit_code()
+    if signals.heard():
+        return signals.exit_code()
     return result if isinstance(result, int) else 0
 
 
@@ -134,6 +144,15 @@ def _show(error: QDeployError, debug: bool) -> int:
     if isinstance(error, InternalError):
         print("This is a fault in qdeploy: please report it with the lines above.", file=sys.stderr)
     return error.exit_code
+
+
+def _make_torch_private() -> None:
+    """Give torch a private folder for what it compiles.
+
+    By itself it makes one when it is loaded, under a name that anybody could have taken before.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder_of_process("torch"))
 
 
 def _quieten() -> None:
@@ -148,13 +167,17 @@ def _quieten() -> None:
 
 
 def main() -> None:
-    """Entry point of the `qdeploy` program."""
-    _quieten()
-    code = run(qdeploy, sys.argv[1:])
+    """Load and run the command that the arguments name, and end the process."""
+    signals.listen()
+    code = None
+    with signals.Ending():
+        _quieten()
+        code = run(qdeploy, sys.argv[1:])
+    signals.close_streams()
+    code = signals.exit_code() if code is None else code
     if _in_a_lost_group():
         # gloo's threads still wait for the lost processes: Python's own end would abort in them.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        remove_own()
         os._exit(code)
     sys.exit(code)
 

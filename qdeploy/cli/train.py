@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import shlex
-import signal
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qdeploy.cli import signals
 from qdeploy.cli.progress import PRINTING
 from qdeploy.training.launch import Launch
 
 if TYPE_CHECKING:
     from qdeploy.recipe.models import Recipe
-
-INTERRUPTED = 130
 
 
 @click.command()
@@ -87,7 +83,7 @@ def train(
     from qdeploy.training.train import train as run_training
 
     try:
-        with _stoppable():
+        with signals.told():
             run_training(
                 resolved,
                 folder,
@@ -99,11 +95,11 @@ def train(
                 observer=PRINTING,
             )
     except KeyboardInterrupt:
-        if not launch.is_first:
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        words = [*_again(recipe, folder, data, overrides), *["--any-network"] * any_network]
-        click.echo(f"interrupted: go on with `{shlex.join(words)}`", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        signals.arrived()
+        if launch.is_first:
+            words = [*_again(recipe, folder, data, overrides), *["--any-network"] * any_network]
+            click.echo(f"interrupted: go on with `{shlex.join(words)}`", err=True)
+        raise click.exceptions.Exit(signals.exit_code()) from None
     if not launch.is_first:
         return
     summary = read_summary(folder) or {}
@@ -122,23 +118,6 @@ def _launch(environment: Mapping[str, str]) -> Launch:
         world=int(environment.get("WORLD_SIZE", "1")),
         local_rank=int(environment.get("LOCAL_RANK", "0")),
     )
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Treat the signal by which clusters and torchrun stop a process like Ctrl-C."""
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check_supported(recipe: Recipe) -> None:

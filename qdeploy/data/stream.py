@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import signal
 import threading
 from abc import abstractmethod
@@ -15,6 +17,7 @@ from qdeploy.data.augment import Batch
 from qdeploy.data.dataset import Split
 from qdeploy.errors import DataError
 
+_PR_SET_PDEATHSIG = 1
 PREFETCHED = 4  # batches that each worker decodes in advance
 
 
@@ -59,6 +62,7 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_collate,
+        worker_init_fn=_end_with_parent,
         # Without a generator a DataLoader draws its workers' seeds from the global one, which is
         # reserved for the training.
         generator=torch.Generator().manual_seed(0),
@@ -113,6 +117,15 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     iterator = iter(loader)
     signal.signal(signal.SIGCHLD, before)
     return iterator
+
+
+def _end_with_parent(_worker: int) -> None:
+    """Have the system end this worker when the training ends, also if that is killed (Linux).
+
+    By itself it would notice after some seconds, and hold the lock of the run folder until then.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _killed(why: str) -> DataError:

@@ -65,7 +65,7 @@ def test_wheel_installs_one_import_name_and_the_command(unpacked: Path) -> None:
     assert tops == {"qdeploy"}
     (info,) = unpacked.glob("*.dist-info")
     entry_points = (info / "entry_points.txt").read_text(encoding="utf-8")
-    assert "qdeploy = qdeploy.cli.main:main" in entry_points
+    assert "qdeploy = qdeploy.cli.start:main" in entry_points
 
 
 def test_wheel_declares_its_licence_and_python(unpacked: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which processes run, by what is in their command lines."""
+"""Which processes run, by what is in their command lines or their environment."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 def processes_with(mark: str) -> list[bytes]:
-    """Command lines that contain `mark`, of processes that run."""
+    """Command lines of the processes that run and have `mark` in theirs, or in their environment:
+    what a process starts gets its environment.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes()
+            around = line + (process / "environ").read_bytes()
             state = (process / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
-        if mark.encode() in line and state not in "ZX":
+        if mark.encode() in around and state not in "ZX":
             found.append(line)
     return found
 
 
 def gone(mark: str, seconds: float = 5.0) -> bool:
-    """Whether no process has `mark` in its command line, at once or within `seconds`."""
+    """Whether no process has `mark`, at once or within `seconds`."""
     end = time.monotonic() + seconds
     while processes_with(mark):
         if time.monotonic() > end:
