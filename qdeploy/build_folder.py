@@ -181,6 +181,7 @@ class RungRecord(TypedDict, total=False):
     class_mismatches: Count
     skipped: str
     compared: str
+    coverage: dict[str, Share]
     refused: str
     note: str
     details: dict[str, Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE
 from qdeploy.report.design_report import DesignReport, LayerRow
-from qdeploy.report.summary import verdict
+from qdeploy.report.summary import coverage_kinds, covered_share, verdict
 from qdeploy.resources import resource
 
 TEMPLATE = "export/report/report.html.j2"
@@ -43,6 +43,8 @@ def render(folder: Path, report: DesignReport) -> str:
     return template.render(
         report=report,
         verdict=verdict,
+        coverage_kinds=coverage_kinds,
+        covered_share=covered_share,
         cycles=_bars([(r.name, r.cycles, r.bottleneck) for r in report.layers if r.cycles]),
         luts=_bars([(r.name, r.used.get("lut", 0), False) for r in _by_luts(report)]),
         parts=_bars([(name, luts, False) for name, luts in report.parts.items()]),

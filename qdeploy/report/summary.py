@@ -6,7 +6,7 @@ skipped, is said in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,23 +134,27 @@ def _ladder(data: VerifyRecord | None, console: Console) -> None:
         return
     rungs = data.get("rungs", [])
     rows: list[Cells] = []
+    covered = any(rung.get("coverage") for rung in rungs)
     for rung in rungs:
-        if rung.get("skipped"):
-            rows.append((str(rung["name"]), "-", "-", "-", "-", "skipped"))
-            continue
-        if rung.get("refused") and not rung.get("codes"):
-            rows.append((str(rung["name"]), "-", "-", "-", "-", verdict(rung)))
-            continue
-        counts = [_number(rung.get(key)) for key in ("frames", "boundaries", "codes", "mismatches")]
-        rows.append((str(rung["name"]), *counts, verdict(rung)))
-    head = ("rung", "frames", "boundaries", "codes", "mismatches", "verdict")
+        cells = [_number(rung.get(k)) for k in ("frames", "boundaries", "codes", "mismatches")]
+        if rung.get("skipped") or (rung.get("refused") and not rung.get("codes")):
+            cells = ["-"] * len(cells)
+        if covered:
+            cells.append(least_covered(rung))
+        last = "skipped" if rung.get("skipped") else verdict(rung)
+        rows.append((str(rung["name"]), *cells, last))
+    head = ["rung", "frames", "boundaries", "codes", "mismatches", "verdict"]
+    if covered:
+        head.insert(5, "coverage")
     print_table(
         "Verification: the same frames through every level",
         head,
         rows,
-        right=(1, 2, 3, 4),
+        right=range(1, len(head) - 1),
         console=console,
     )
+    if covered:
+        _coverage(rungs, console)
     for rung in rungs:
         text = f"skipped: {rung['skipped']}" if rung.get("skipped") else rung.get("note")
         text = rung.get("refused") or text
@@ -161,6 +165,48 @@ def _ladder(data: VerifyRecord | None, console: Console) -> None:
         console.print("NO RUNG RAN: nothing shows that this design is the network")
     if any(rung.get(key) for rung in rungs for key in ("skipped", "refused", "note")):
         console.print()
+
+
+def _coverage(rungs: Sequence[RungRecord], console: Console) -> None:
+    kinds = coverage_kinds(rungs)
+    rows = [
+        (str(rung["name"]), *(covered_share(rung, kind) for kind in kinds))
+        for rung in rungs
+        if rung.get("coverage")
+    ]
+    print_table(
+        "Coverage: single faults that would have changed what the rung compared",
+        ("rung", *kinds),
+        rows,
+        right=range(1, 1 + len(kinds)),
+        console=console,
+    )
+
+
+def coverage_kinds(rungs: Sequence[RungRecord]) -> list[str]:
+    """Kinds of faults that some rung has a share of, in the order of the records."""
+    return list(dict.fromkeys(kind for rung in rungs for kind in rung.get("coverage", {})))
+
+
+def covered_share(rung: RungRecord, kind: str) -> str:
+    """A rung's share of one kind of fault; `-` where it has none, `>=` where only some of its
+    frames were looked at."""
+    share = rung.get("coverage", {}).get(kind)
+    if share is None:
+        return "-"
+    looked = rung.get("details", {}).get("single_faults", {}).get("frames", rung.get("frames"))
+    bound = ">=" if share < 1 and looked != rung.get("frames") else ""
+    # Never 100 % of what is not all.
+    return bound + (f"{share:.1%}" if share == 1 or share < 0.9995 else "99.9%")
+
+
+def least_covered(rung: RungRecord) -> str:
+    """The kind of fault that a rung sees least of."""
+    shares = rung.get("coverage", {})
+    if not shares:
+        return "-"
+    kind = min(shares, key=lambda one: shares[one])
+    return f"{covered_share(rung, kind)} {kind}" if shares[kind] < 1 else covered_share(rung, kind)
 
 
 def verdict(rung: RungRecord) -> str:

@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
+from qdeploy.verify.coverage.counted import FrameCoverage
+from qdeploy.verify.coverage.frames import BEATS
 from qdeploy.verify.inputs import LadderInputs
 from qdeploy.verify.integer_codes import integer_codes
 from qdeploy.verify.results import RungResult
@@ -93,6 +96,8 @@ def climb(
     """
     check_choice(require, skip, rungs)
     reference = integer_codes(inputs.graph, inputs.frames)
+    stops = (inputs.rtl_frames, inputs.qonnx_frames, inputs.netlist_frames)
+    counted = FrameCoverage(inputs.graph, inputs.frames, reference, stops)
 
     def run(name: str) -> RungResult:
         if name in skip:
@@ -104,7 +109,8 @@ def climb(
             return RungResult(name, skipped=reason)
         _check_files(rung, inputs)
         try:
-            return rung.run(inputs, reference, required=name in require)
+            result = rung.run(inputs, reference, required=name in require)
+            return _with_coverage(result, rung, counted)
         except ToolMissingError as error:
             if name in require:
                 raise
@@ -118,6 +124,20 @@ def climb(
         results.append(result)
         report(result)
     return results
+
+
+def _with_coverage(result: RungResult, rung: Rung, counted: FrameCoverage) -> RungResult:
+    """The result with the coverage of the frames that the rung compared at every boundary."""
+    if not result.frames or result.coverage is not None:
+        return result
+    found = counted.first(result.frames)
+    shares = found.shares()
+    if rung.counts_beats:
+        # As many beats as the frames have must come at every boundary, or the rung fails.
+        shares[BEATS] = 1.0
+    return replace(
+        result, coverage=shares, details={**result.details, "single_faults": found.record()}
+    )
 
 
 def _check_files(rung: Rung, inputs: LadderInputs) -> None:

@@ -26,6 +26,8 @@ class RungResult:
         skipped: why the rung did not run, None when it did.
         refused: why the level is not the one that was built, None when it is: a failure.
         compared: what `codes` counts, for people.
+        coverage: share of the single faults of each kind that would have changed something that
+            the rung compared (`qdeploy.verify.coverage`); None where nothing says.
         note: one sentence for people.
         details: further figures (stalls, optimization levels, distances of differing codes).
     """
@@ -42,6 +44,7 @@ class RungResult:
     skipped: str | None = None
     refused: str | None = None
     compared: str = "codes"
+    coverage: dict[str, float] | None = None
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -57,7 +60,7 @@ class RungResult:
     def record(self) -> dict[str, Any]:
         """As in `verify.json`: empty fields left out."""
         data = asdict(self)
-        for key in ("skipped", "refused", "note", "details"):
+        for key in ("skipped", "refused", "coverage", "note", "details"):
             if not data[key]:
                 del data[key]
         if self.compared == "codes":

@@ -263,3 +263,13 @@ def test_the_command_prints_json_and_writes_the_report(build: Path) -> None:
 def test_a_folder_that_is_no_build_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no complete design"):
         read_report(tmp_path)
+
+
+def test_the_html_report_has_the_coverage_of_each_rung(build: Path) -> None:
+    data = json.loads((build / "verify.json").read_text(encoding="utf-8"))
+    data["rungs"][0]["coverage"] = {"weights": 0.1734, "beats": 1.0}
+    (build / "verify.json").write_text(json.dumps(data), encoding="utf-8")
+    html = render(build, read_report(build))
+    assert "<th>weights</th><th>beats</th></tr>" in html
+    assert "<td>17.3%</td><td>100.0%</td></tr>" in html
+    assert 'colspan="7" class="left">skipped: `yosys`' in html

@@ -187,3 +187,32 @@ def test_terminal_table_keeps_every_cell() -> None:
     print_table("title", ("rung", "verdict"), [("rtl", "exact")], console=console)
     assert "rtl" in out.getvalue()
     assert "exact" in out.getvalue()
+
+
+def test_coverage_is_a_column_of_the_ladder_and_a_table_by_kind(tmp_path: Path) -> None:
+    rungs = [
+        RUNG | {"coverage": {"weights": 0.1734, "thresholds": 0.0213, "beats": 1.0}},
+        RUNG | {"name": "memories", "coverage": {"weights": 1.0, "thresholds": 1.0}},
+        RUNG | {"name": "int"},
+    ]
+    text = _shown(_write(tmp_path / "b", verify={"rungs": rungs}))
+    ladder, table = text.split("Coverage: ")
+    assert _cells(ladder, "rung")[-2:] == ["coverage", "verdict"]
+    assert _cells(ladder, "rtl")[-3:] == ["2.1%", "thresholds", "exact"]
+    assert _cells(ladder, "memories")[-2:] == ["100.0%", "exact"]
+    assert _cells(ladder, "int")[-2:] == ["-", "exact"]
+    assert _cells(table, "rung") == ["rung", "weights", "thresholds", "beats"]
+    assert _cells(table, "rtl") == ["rtl", "17.3%", "2.1%", "100.0%"]
+    assert _cells(table, "memories") == ["memories", "100.0%", "100.0%", "-"]
+    assert "int" not in table.split("Build folder")[0]
+
+
+def test_coverage_of_some_of_the_frames_is_a_bound_and_never_rounded_to_all(
+    tmp_path: Path,
+) -> None:
+    rung = RUNG | {
+        "coverage": {"weights": 0.99996, "windows": 1.0},
+        "details": {"single_faults": {"frames": 80}},
+    }
+    text = _shown(_write(tmp_path / "b", verify={"rungs": [rung]}))
+    assert _cells(text.split("Coverage: ")[1], "rtl") == ["rtl", ">=99.9%", "100.0%"]

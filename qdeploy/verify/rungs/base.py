@@ -18,10 +18,12 @@ class Rung(ABC):
         name: what `verify.json`, `--require` and `--skip` call it.
         needs: files or folders of the build folder that it reads. A build that lacks one is not
             complete, which is an error; what a build may lack, `absent` names.
+        counts_beats: whether every beat of every frame is counted at the boundaries.
     """
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str | Path, ...]] = ()
+    counts_beats: ClassVar[bool] = False
 
     def absent(self, inputs: LadderInputs) -> str | None:
         """Why this build has no such level, for people; None when it has."""

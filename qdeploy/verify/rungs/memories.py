@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qdeploy.build_folder import RTL_FOLDER
 from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import Bias, IntegerGraph, Threshold
+from qdeploy.verify.coverage.frames import BIASES, CHANNELS, THRESHOLDS, WEIGHTS, WINDOWS
+from qdeploy.verify.coverage.shifts import shifts_of
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.memories.design import check_design
 from qdeploy.verify.results import RungResult
@@ -38,11 +43,29 @@ class MemoriesRung(Rung):
             mismatches=ledger.differing,
             note=ledger.listed[0].sentence() if ledger.listed else "",
             compared="numbers",
+            coverage=_coverage(inputs.graph, counted),
             details={
                 "compared": counted,
                 "differences": [one.sentence() for one in ledger.listed[:MOST_TOLD]],
             },
         )
+
+
+def _coverage(graph: IntegerGraph, counted: Mapping[str, int]) -> dict[str, float]:
+    """Numbers are compared one by one, each at its place; so are geometries. A number that is
+    stored more than once is compared as often, but covers one of the graph's."""
+    have = {
+        WEIGHTS: graph.weights_of(),
+        THRESHOLDS: sum(n.thresholds.size for n in graph.nodes if isinstance(n, Threshold)),
+        BIASES: sum(n.bias.size for n in graph.nodes if isinstance(n, Bias)),
+    }
+    shares = {kind: min(1.0, counted.get(kind, 0) / n) for kind, n in have.items() if n}
+    if WEIGHTS in shares:
+        # Rows in another order are other weights.
+        shares[CHANNELS] = shares[WEIGHTS]
+    if any(shifts_of(node, graph.tensors[node.inputs[0]].shape) for node in graph.nodes):
+        shares[WINDOWS] = float(counted.get("parameters", 0) > 0)
+    return shares
 
 
 def records_all(design: Design) -> bool:

@@ -60,6 +60,7 @@ class NetlistRung(Rung):
 
     name = "netlist"
     needs = (RTL_FOLDER,)
+    counts_beats = True
 
     def absent(self, inputs: LadderInputs) -> str | None:
         if (inputs.folder / NETLIST_PATH).is_file():

@@ -18,6 +18,7 @@ class RtlRung(Rung):
 
     name = "rtl"
     needs = (RTL_FOLDER,)
+    counts_beats = True
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         folder = inputs.folder / RTL_FOLDER
