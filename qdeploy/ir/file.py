@@ -1,6 +1,7 @@
 """The integer graph as a file: one safetensors file that is safe to read.
 
-    arrays     `<node>.weights`, `.bias`, `.thresholds`, each in the narrowest of int8 … int64
+    arrays     `<node>.weights`, `.bias`, `.thresholds`, and `preparation`, the thresholds of the
+               input by `order_of`; each in the narrowest of int8 … int64
     metadata   one entry: {"version", "sha256", "graph"}, the graph as in `structure.py`
 
 The same graph gives the same bytes. The hash covers structure and arrays, so a file that was
@@ -25,8 +26,9 @@ from safetensors.numpy import load, save
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import PassError, UserError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.ir.json_data import FormatError
 from qdeploy.ir.rules import check_graph, check_structure
-from qdeploy.ir.structure import FormatError, array_name, array_of, from_structure, to_structure
+from qdeploy.ir.structure import arrays_of, from_structure, to_structure
 
 VERSION = 1
 METADATA_KEY = "qdeploy.integer_graph"
@@ -51,11 +53,9 @@ def write_graph(graph: IntegerGraph, path: Path) -> None:
         UserError: the graph is larger than `read_graph` takes.
     """
     check_graph(graph)
-    arrays = {}
-    for node in graph.nodes:
-        name, array = array_name(node), array_of(node)
-        if name is not None and array is not None:
-            arrays[name] = np.ascontiguousarray(_narrow(array))
+    arrays = {
+        name: np.ascontiguousarray(_narrow(array)) for name, array in arrays_of(graph).items()
+    }
     structure = to_structure(graph)
     envelope = {"version": VERSION, "sha256": _digest(structure, arrays), "graph": structure}
     # One entry: the package writes several in an order of its own.

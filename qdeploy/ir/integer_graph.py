@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 from typing import TypeAlias
 
@@ -31,6 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.ir.head import Head
+from qdeploy.ir.input_codes import InputPreparation
+from qdeploy.ir.input_thresholds import plain
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
@@ -173,7 +176,8 @@ class IntegerGraph:
     """Nodes in execution order between one input and one output tensor.
 
     `head` says what the integers of the logits mean, which are the output, or what an ArgMax at the
-    end compares.
+    end compares. `preparation` says which codes a frame has; None for plain ones, `x / scale`
+    rounded, in the input's own shape.
     """
 
     name: str
@@ -182,6 +186,15 @@ class IntegerGraph:
     nodes: tuple[Node, ...]
     tensors: dict[str, Tensor]
     head: Head = field(default_factory=Head)
+    preparation: InputPreparation | None = None
+
+    @cached_property
+    def prepared(self) -> InputPreparation:
+        """`preparation`, or the plain one."""
+        if self.preparation is not None:
+            return self.preparation
+        source = self.tensors[self.input]
+        return plain(source.scale, source.lo, source.hi, source.shape)
 
     @property
     def logits(self) -> str:

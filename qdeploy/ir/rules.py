@@ -72,10 +72,26 @@ def check_structure(graph: IntegerGraph) -> None:
         names.add(node.name)
     if graph.output not in known:
         raise PassError(f"nothing makes the output `{graph.output}`")
+    problem = next(_preparation_problems(graph), None)
+    if problem is not None:
+        raise PassError(f"the preparation of the input: {problem}")
     channels = graph.tensors[graph.logits].shape[0]
     for kind, values in (("gains", graph.head.gain), ("offsets", graph.head.offset)):
         if len(values) not in (1, channels):
             raise PassError(f"{len(values)} {kind} for logits of {channels} channels")
+
+
+def _preparation_problems(graph: IntegerGraph) -> Iterator[str]:
+    """Where it does not give the codes that the graph takes."""
+    found, source = graph.preparation, graph.tensors[graph.input]
+    if found is None:
+        return
+    if found.code_shape != source.shape:
+        yield f"it gives frames of {found.code_shape}, not {source.shape}"
+    if (found.lo, found.hi) != (source.lo, source.hi):
+        yield f"it gives codes from {found.lo} to {found.hi}, not {source.lo} to {source.hi}"
+    if found.scale != source.scale:
+        yield f"its codes have the scale {found.scale}, not {source.scale}"
 
 
 def _broken(node: Node, problem: str) -> PassError:

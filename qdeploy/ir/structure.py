@@ -2,7 +2,8 @@
 
     {"name", "input", "output", "head": {"gain": ["1/8", …], "offset": […]},
      "tensors": [{"name", "shape", "bits", "signed", "lo", "hi", "scale": "1/8" or null}],
-     "nodes":   [{"kind", "name", "layer", "inputs", "output", and what the kind has besides}]}
+     "nodes":   [{"kind", "name", "layer", "inputs", "output", and what the kind has besides}],
+     "preparation": as in `preparation_data.py`, where the input is not a plain one}
 
 Tensors and nodes keep their order. Arrays (weights, biases, thresholds) are left out; they are
 known by `array_name`. Reading takes nothing on trust: every key must be there and no other, every
@@ -11,13 +12,13 @@ value must be of its type and in its range.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
 from qdeploy.ir.head import Head
+from qdeploy.ir.input_codes import fraction_text, order_of
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
@@ -34,6 +35,19 @@ from qdeploy.ir.integer_graph import (
     Tensor,
     Threshold,
 )
+from qdeploy.ir.json_data import (
+    MAX_ITEMS,
+    MAX_MAGNITUDE,
+    FormatError,
+    fraction_of,
+    fractions_of,
+    integer_of,
+    integers_of,
+    list_of,
+    object_of,
+    text_of,
+)
+from qdeploy.ir.preparation_data import PREPARATION, preparation_of
 
 KINDS: dict[str, type[Node]] = {
     kind.__name__: kind
@@ -47,15 +61,19 @@ _TUPLES = {"stride": 2, "dilation": 2, "kernel": 2, "pads": 4}
 _INTEGERS = ("base", "groups")
 _COMMON = ("name", "layer", "inputs", "output")
 
-MAX_ITEMS = 10_000
-MAX_NAME = 1000
 MAX_WIRE_BITS = 64
-MAX_MAGNITUDE = 1 << 63
-_SCALE = re.compile(r"(-?[0-9]{1,1000})/([0-9]{1,1000})", re.ASCII)
 
 
-class FormatError(ValueError):
-    """A file, or JSON data, that holds no integer graph; says where and why."""
+def arrays_of(graph: IntegerGraph) -> dict[str, IntArray]:
+    """Every array of a graph, by its name in a file."""
+    arrays: dict[str, IntArray] = {}
+    for node in graph.nodes:
+        name, array = array_name(node), array_of(node)
+        if name is not None and array is not None:
+            arrays[name] = array
+    if graph.preparation is not None:
+        arrays[PREPARATION] = order_of(graph.preparation.thresholds)
+    return arrays
 
 
 def array_name(node: Node) -> str | None:
@@ -70,6 +88,7 @@ def array_of(node: Node) -> IntArray | None:
 
 def to_structure(graph: IntegerGraph) -> dict[str, Any]:
     """A graph as JSON data, without its arrays."""
+    prepared = {} if graph.preparation is None else {PREPARATION: graph.preparation.record()}
     return {
         "name": graph.name,
         "input": graph.input,
@@ -80,6 +99,7 @@ def to_structure(graph: IntegerGraph) -> dict[str, Any]:
         },
         "tensors": [_tensor_data(tensor) for tensor in graph.tensors.values()],
         "nodes": [_node_data(node) for node in graph.nodes],
+        **prepared,
     }
 
 
@@ -92,10 +112,12 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
     Raises:
         FormatError: the data is of another form, an array is missing or left over.
     """
-    item = _object(data, ("name", "input", "output", "head", "tensors", "nodes"), "graph")
-    head = _object(item["head"], ("gain", "offset"), "head")
+    keys = ("name", "input", "output", "head", "tensors", "nodes")
+    prepared = isinstance(data, dict) and PREPARATION in data
+    item = object_of(data, (*keys, PREPARATION) if prepared else keys, "graph")
+    head = object_of(item["head"], ("gain", "offset"), "head")
     tensors: dict[str, Tensor] = {}
-    for index, entry in enumerate(_list(item["tensors"], MAX_ITEMS, "tensors")):
+    for index, entry in enumerate(list_of(item["tensors"], MAX_ITEMS, "tensors")):
         tensor = _tensor(entry, f"tensor {index}")
         if tensor.name in tensors:
             raise FormatError(f"two tensors are called `{tensor.name}`")
@@ -103,12 +125,15 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
     left = dict(arrays)
     nodes = tuple(
         _node(entry, left, f"node {index}")
-        for index, entry in enumerate(_list(item["nodes"], MAX_ITEMS, "nodes"))
+        for index, entry in enumerate(list_of(item["nodes"], MAX_ITEMS, "nodes"))
     )
+    preparation = None
+    if prepared:
+        preparation = preparation_of(item[PREPARATION], left.pop(PREPARATION, None))
     if left:
         raise FormatError(f"the array `{min(left)}` belongs to no node")
     name, source, output = (
-        _text(item[key], f"graph: {key}") for key in ("name", "input", "output")
+        text_of(item[key], f"graph: {key}") for key in ("name", "input", "output")
     )
     return IntegerGraph(
         name,
@@ -116,7 +141,10 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
         output,
         nodes,
         tensors,
-        Head(_fractions(head["gain"], "head: gain"), _fractions(head["offset"], "head: offset")),
+        Head(
+            fractions_of(head["gain"], "head: gain"), fractions_of(head["offset"], "head: offset")
+        ),
+        preparation,
     )
 
 
@@ -154,18 +182,18 @@ def _own_fields(kind: type[Node]) -> Iterator[str]:
 
 
 def _tensor(data: Any, where: str) -> Tensor:
-    item = _object(data, ("name", "shape", "bits", "signed", "lo", "hi", "scale"), where)
+    item = object_of(data, ("name", "shape", "bits", "signed", "lo", "hi", "scale"), where)
     if type(item["signed"]) is not bool:
         raise FormatError(f"{where}: signed is {item['signed']!r}, not true or false")
-    shape = _integers(item["shape"], None, 1, MAX_MAGNITUDE, f"{where}: shape")
+    shape = integers_of(item["shape"], None, 1, MAX_MAGNITUDE, f"{where}: shape")
     if len(shape) not in (1, 3):
         raise FormatError(f"{where}: shape has {len(shape)} sizes, not 1 or 3")
     return Tensor(
-        _text(item["name"], f"{where}: name"),
+        text_of(item["name"], f"{where}: name"),
         shape,
-        IntType(_integer(item["bits"], 1, MAX_WIRE_BITS, f"{where}: bits"), item["signed"]),
-        _integer(item["lo"], -MAX_MAGNITUDE, MAX_MAGNITUDE, f"{where}: lo"),
-        _integer(item["hi"], -MAX_MAGNITUDE, MAX_MAGNITUDE, f"{where}: hi"),
+        IntType(integer_of(item["bits"], 1, MAX_WIRE_BITS, f"{where}: bits"), item["signed"]),
+        integer_of(item["lo"], -MAX_MAGNITUDE, MAX_MAGNITUDE, f"{where}: lo"),
+        integer_of(item["hi"], -MAX_MAGNITUDE, MAX_MAGNITUDE, f"{where}: hi"),
         _scale(item["scale"], f"{where}: scale"),
     )
 
@@ -176,19 +204,18 @@ def _node(data: Any, arrays: dict[str, IntArray], where: str) -> Node:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise FormatError(f"{where}: unknown kind {name!r}")
-    item = _object(data, ("kind", *_COMMON, *_own_fields(kind)), where)
+    item = object_of(data, ("kind", *_COMMON, *_own_fields(kind)), where)
     values: dict[str, Any] = {
-        key: _text(item[key], f"{where}: {key}") for key in ("name", "layer", "output")
+        key: text_of(item[key], f"{where}: {key}") for key in ("name", "layer", "output")
     }
-    values["inputs"] = tuple(
-        _text(entry, f"{where}: inputs") for entry in _list(item["inputs"], 2, f"{where}: inputs")
-    )
+    sources = list_of(item["inputs"], 2, f"{where}: inputs")
+    values["inputs"] = tuple(text_of(entry, f"{where}: inputs") for entry in sources)
     for key in _own_fields(kind):
         if key in _TUPLES:
-            values[key] = _integers(item[key], _TUPLES[key], 0, MAX_MAGNITUDE, f"{where}: {key}")
+            values[key] = integers_of(item[key], _TUPLES[key], 0, MAX_MAGNITUDE, f"{where}: {key}")
         else:
             low, high = -MAX_MAGNITUDE, MAX_MAGNITUDE
-            values[key] = _integer(item[key], low, high, f"{where}: {key}")
+            values[key] = integer_of(item[key], low, high, f"{where}: {key}")
     if kind in ARRAYS:
         key, rank = ARRAYS[kind]
         array = arrays.pop(f"{values['name']}.{key}", None)
@@ -200,57 +227,5 @@ def _node(data: Any, arrays: dict[str, IntArray], where: str) -> Node:
     return kind(**values)
 
 
-def _object(data: Any, keys: tuple[str, ...], where: str) -> dict[str, Any]:
-    """`data` if it is a JSON object with just these keys."""
-    if not isinstance(data, dict):
-        raise FormatError(f"{where}: not an object")
-    for missing in (key for key in keys if key not in data):
-        raise FormatError(f"{where}: `{missing}` is missing")
-    for unknown in (key for key in data if key not in keys):
-        raise FormatError(f"{where}: unknown key {unknown[:MAX_NAME]!r}")
-    return data
-
-
-def _list(data: Any, most: int, where: str) -> list[Any]:
-    if not isinstance(data, list) or len(data) > most:
-        raise FormatError(f"{where}: not a list of at most {most} items")
-    return data
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or len(value) > MAX_NAME:
-        raise FormatError(f"{where}: not a text of at most {MAX_NAME} characters")
-    return value
-
-
-def _integer(value: Any, low: int, high: int, where: str) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise FormatError(f"{where}: not an integer from {low} to {high}")
-    return value
-
-
-def _integers(data: Any, count: int | None, low: int, high: int, where: str) -> tuple[int, ...]:
-    items = _list(data, 4, where)
-    if count is not None and len(items) != count:
-        raise FormatError(f"{where}: {len(items)} integers, not {count}")
-    return tuple(_integer(value, low, high, where) for value in items)
-
-
-def fraction_text(value: Fraction) -> str:
-    """A fraction as files have it, such as "1/8"."""
-    return f"{value.numerator}/{value.denominator}"
-
-
-def _fractions(data: Any, where: str) -> tuple[Fraction, ...]:
-    return tuple(_fraction(value, where) for value in _list(data, MAX_ITEMS, where))
-
-
 def _scale(value: Any, where: str) -> Fraction | None:
-    return None if value is None else _fraction(value, where)
-
-
-def _fraction(value: Any, where: str) -> Fraction:
-    found = _SCALE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[2]) == 0:
-        raise FormatError(f'{where}: not a fraction such as "1/8"')
-    return Fraction(int(found[1]), int(found[2]))
+    return None if value is None else fraction_of(value, where)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.build_folder import QONNX_FILE
-from qdeploy.errors import InternalError
+from qdeploy.errors import InternalError, VerificationError
 from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import execute
@@ -55,14 +55,48 @@ def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
     """
     model = canonical(path, probe=False)
     sources = lower_model(model).sources
-    frames = np.asarray(codes).astype(np.float32) * np.float32(scale_of(graph.tensors[graph.input]))
-    context = execute(model, frames)
+    context = execute(model, real_frames(graph, codes))
+    _check_input(graph, context[sources[graph.input]], codes)
     found = {
         name: context[sources[name]]
         for name in graph.boundaries()
         if not isinstance(graph.producer(name), ArgMax)
     }
     return float_level(graph, found, codes)
+
+
+def real_frames(graph: IntegerGraph, codes: IntArray) -> npt.NDArray[np.float32]:
+    """Frames as the file takes them, (N, *shape in the file), that have these codes.
+
+    Args:
+        codes: input codes (N, *shape).
+
+    Raises:
+        InternalError: no frame has them, or the integers have no meaning.
+    """
+    scale_of(graph.tensors[graph.input])
+    try:
+        return graph.prepared.real(np.asarray(codes))
+    except ValueError as error:
+        raise InternalError("no frame of the file has the input codes", why=str(error)) from error
+
+
+def _check_input(graph: IntegerGraph, values: npt.NDArray[np.floating], codes: IntArray) -> None:
+    """That the file itself gives the real frames the codes they were made for.
+
+    Raises:
+        VerificationError: it gives others.
+    """
+    scale = scale_of(graph.tensors[graph.input])
+    found = np.rint(values.astype(np.float64) / scale).astype(np.int64).reshape(-1)
+    wrong = int((found != np.asarray(codes).reshape(-1)).sum())
+    if wrong:
+        raise VerificationError(
+            f"{wrong} of {found.size} input codes are not those that the file gives",
+            where=f"tensor `{graph.input}`",
+            why="a frame and its codes have to be the same input",
+            do="keep the build folder: the input's preparation is wrong",
+        )
 
 
 def float_result(

@@ -30,6 +30,7 @@ from qdeploy.errors import PassError, UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import check_bounds, check_size
 from qdeploy.lowering.canonical.constants import FoldConstants, refuse_growth
 from qdeploy.lowering.canonical.executor import infer_shapes
+from qdeploy.lowering.canonical.input_type import float_input
 from qdeploy.lowering.canonical.padding import PadIntoConv
 from qdeploy.lowering.canonical.passes import (
     Pass,
@@ -41,6 +42,7 @@ from qdeploy.lowering.canonical.passes import (
     run_passes,
     shape_of,
 )
+from qdeploy.lowering.canonical.raw_part import raw_tensors, reshape_each_frame
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.canonical.window_rules import check_channels, check_windows
 
@@ -164,17 +166,20 @@ class GemmToMatMul(Pass):
 
 
 class ReshapeToFlatten(Pass):
-    """Reshape or Squeeze to (N, features) becomes Flatten; other shapes are refused."""
+    """Reshape or Squeeze to (N, features) becomes Flatten; other shapes are refused, but for those
+    of the input before its quantizer."""
 
     def call(self, model: ModelProto) -> PassResult:
-        constant = set(initializers(model))
-        found = [
-            n
-            for n in model.graph.node
-            if n.op_type in ("Reshape", "Squeeze") and n.input[0] not in constant
-        ]
+        constant, raw = set(initializers(model)), raw_tensors(model)
+        kinds = ("Reshape", "Squeeze")
+        found = [n for n in model.graph.node if n.op_type in kinds and n.input[0] not in constant]
+        modified = False
         for node in found:
             before, after = shape_of(model, node.input[0]), shape_of(model, node.output[0])
+            if node.output[0] in raw and len(after) > 2 and after[0] == before[0]:
+                modified = reshape_each_frame(model, node, after) or modified
+                continue
+            modified = True
             if len(after) != 2 or not before or after[0] != before[0]:
                 raise refuse(
                     node,
@@ -184,7 +189,7 @@ class ReshapeToFlatten(Pass):
                 )
             flat = helper.make_node("Flatten", [node.input[0]], [node.output[0]], node.name, axis=1)
             replace_node(model, node, [flat])
-        return PassResult(model, bool(found))
+        return PassResult(model, modified)
 
 
 class RemoveUnread(Pass):
@@ -228,6 +233,7 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         check_size(path)
         model = onnx.load(path)
         check_bounds(model, path.name, str(path))
+        float_input(model)
         onnx.checker.check_model(model)
     except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
         raise UnsupportedLayerError(

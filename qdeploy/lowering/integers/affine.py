@@ -17,15 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
+from qdeploy.lowering.integers.raw_input import RawInput
 
 Fractions: TypeAlias = tuple[Fraction, ...]
-
-
-@dataclass(frozen=True)
-class RawInput:
-    """The file's input before its quantizer; `flat` after a Flatten in between."""
-
-    flat: bool = False
 
 
 @dataclass(frozen=True)

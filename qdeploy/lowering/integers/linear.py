@@ -22,7 +22,6 @@ from qdeploy.lowering.integers.affine import (
     Constant,
     Fractions,
     QuantizedConstant,
-    RawInput,
     Value,
     fractions_of,
     single,
@@ -126,13 +125,6 @@ def _inputs(
     builder: Builder, node: NodeProto, *operands: Value
 ) -> tuple[AffineTensor, QuantizedConstant]:
     x, weights = operands
-    if isinstance(x, RawInput):
-        raise refuse(
-            node,
-            "it reads the network's input before it is quantized",
-            why="everything from the first quantizer on is integers",
-            do="put a QuantIdentity with scale 2**-input_bits before the first layer",
-        )
     if not isinstance(x, AffineTensor):
         raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
     if isinstance(weights, Constant):

@@ -17,7 +17,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.ir.integer_graph import IntegerGraph, Tensor
+from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse, refuse_operator
@@ -25,18 +25,17 @@ from qdeploy.lowering.integers.affine import (
     AffineTensor,
     Constant,
     QuantizedConstant,
-    RawInput,
     Value,
     fractions_of,
 )
 from qdeploy.lowering.integers.builder import Builder, Lowered
 from qdeploy.lowering.integers.codes import lower_flatten, lower_max_pool, lower_threshold
+from qdeploy.lowering.integers.input_nodes import InputNodes
 from qdeploy.lowering.integers.join import AVERAGES, lower_add, lower_average
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
 from qdeploy.lowering.integers.logits import lower_argmax, lower_logits
 from qdeploy.lowering.integers.quant_nodes import (
     MAX_BITS,
-    MAX_INPUT_BITS,
     quant_parameters,
     quantize_constant,
 )
@@ -70,12 +69,10 @@ class _Lowering:
     def __init__(self, model: ModelProto) -> None:
         self.model = model
         self.builder = Builder()
-        item = model.graph.input[0]
-        self.input_shape = tuple(d.dim_value for d in list(item.type.tensor_type.shape.dim)[1:])
         self.values: dict[str, Value] = {
             i.name: Constant(numpy_helper.to_array(i)) for i in model.graph.initializer
         }
-        self.values[item.name] = RawInput()
+        self.input = InputNodes(model, self.builder, self.values)
         self.handlers: Mapping[str, Callable[[NodeProto], Value]] = {
             "Quant": self._quant,
             "IntQuant": self._quant,
@@ -97,14 +94,17 @@ class _Lowering:
         """Follow every node of the file and finish the graph."""
         last = None
         for node in self.model.graph.node:
-            handler = self.handlers.get(node.op_type)
-            if handler is None:
-                raise refuse_operator(node)
-            self.values[node.output[0]] = handler(node)
+            value = self.input.lowered(node)
+            if value is None:
+                handler = self.handlers.get(node.op_type)
+                if handler is None:
+                    raise refuse_operator(node)
+                value = handler(node)
+            self.values[node.output[0]] = value
             if node.output[0] == self.model.graph.output[0].name:
                 last = node
-        value = self.values.get(self.model.graph.output[0].name)
-        if last is None or not isinstance(value, AffineTensor):
+        result = self.values.get(self.model.graph.output[0].name)
+        if last is None or not isinstance(result, AffineTensor):
             raise UnsupportedLayerError(
                 "the file's output is not computed from its quantized input",
                 where=f"output `{self.model.graph.output[0].name}`",
@@ -113,10 +113,10 @@ class _Lowering:
                 do=f"build the network from {ACCEPTED}",
             )
         source = self.model.graph.output[0].name
-        head, output = lower_logits(self.builder, last, value, source), "logits"
+        head, output = lower_logits(self.builder, last, result, source), "logits"
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)
-        return self.builder.finish(name, output, head)
+        return self.input.finished(self.builder.finish(name, output, head))
 
     def _operands(self, node: NodeProto) -> list[Value]:
         return [self.values[item] for item in node.input if item]
@@ -124,13 +124,6 @@ class _Lowering:
     def _activation(self, node: NodeProto) -> AffineTensor:
         """The node's one activation; the rest of its inputs are constants."""
         operands = self._operands(node)
-        if any(isinstance(item, RawInput) for item in operands):
-            raise refuse(
-                node,
-                "it reads the network's input before it is quantized",
-                why="from the first quantizer on everything is integers",
-                do="put a QuantIdentity with scale 2**-input_bits before the first layer",
-            )
         found = [item for item in operands if isinstance(item, AffineTensor)]
         if len(found) != 1:
             raise refuse(
@@ -145,8 +138,6 @@ class _Lowering:
         value = self.values[node.input[0]]
         if isinstance(value, Constant):
             return quantize_constant(node, self.values, value)
-        if isinstance(value, RawInput):
-            return self._quantize_input(node, value)
         if not isinstance(value, AffineTensor):
             value = self._activation(node)
         if node.op_type == "BipolarQuant":
@@ -169,16 +160,6 @@ class _Lowering:
         return lower_threshold(
             self.builder, node, value, Quantizer(scale, lo, found.hi), found.dtype
         )
-
-    def _quantize_input(self, node: NodeProto, value: RawInput) -> AffineTensor:
-        found = quant_parameters(node, self.values, MAX_INPUT_BITS)
-        if found.scale.size != 1 or "input" in self.builder.tensors:
-            raise refuse(node, "the input has more than one scale", do="use one input quantizer")
-        scale = fractions_of(found.scale)[0]
-        tensor = Tensor("input", self.input_shape, found.dtype, found.lo, found.hi, scale)
-        name = self.builder.add_tensor(tensor, node.output[0])
-        result = AffineTensor(name, (scale,))
-        return lower_flatten(self.builder, node, result) if value.flat else result
 
     def _constants(self, node: NodeProto, value: AffineTensor) -> tuple[Fraction, ...]:
         """The constant operand, exact, one entry or one per channel."""
@@ -269,8 +250,6 @@ class _Lowering:
         axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 1)
         if axis != 1:
             raise refuse(node, f"a Flatten at axis {axis}", do="use torch.nn.Flatten()")
-        if isinstance(self.values[node.input[0]], RawInput):
-            return RawInput(flat=True)
         return lower_flatten(self.builder, node, self._activation(node))
 
     def _transpose(self, node: NodeProto) -> Value:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +17,7 @@ from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
 from qdeploy.lowering.canonical.module_names import call_of
 from qdeploy.lowering.from_torch.export import deployed_network
 from qdeploy.lowering.from_torch.module_calls import outputs_by_call
-from qdeploy.verify.float_levels import FloatLevel, float_level, float_result, scale_of
+from qdeploy.verify.float_levels import FloatLevel, float_level, float_result, real_frames
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
@@ -70,9 +69,7 @@ def torch_level(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> Flo
             calls[name] = ("", 1)
         elif isinstance(node, Threshold):
             calls[name] = (node.layer, call_of(name, f"{node.layer}.code"))
-    frames = torch.from_numpy(np.asarray(codes).astype(np.float32)) * scale_of(
-        graph.tensors[graph.input]
-    )
+    frames = torch.from_numpy(real_frames(graph, codes))
     seen = outputs_by_call(network, frames, {layer for layer, _ in calls.values()})
     found = {
         name: seen[layer][call - 1].cpu().numpy()
