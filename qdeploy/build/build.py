@@ -20,6 +20,7 @@ from qdeploy.build.source import Source, open_source
 from qdeploy.build.state import BuildState
 from qdeploy.devices.boards import Board, load_board
 from qdeploy.errors import VerificationError
+from qdeploy.ir.raw_type import parse_raw_type
 from qdeploy.targets.registry import TARGETS
 from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import failure
@@ -71,7 +72,8 @@ def build(
         for step in steps:
             step.check(options, board)
         with observer.during("read the network") as say:
-            source = source or open_source(options.source, options.data, observer)
+            raw = None if options.input is None else parse_raw_type(options.input)
+            source = source or open_source(options.source, options.data, observer, raw)
             say(source.describe())
         folder = out or default_folder(source.name, target, board)
         cache = options.cache_of(folder)

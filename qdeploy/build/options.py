@@ -12,6 +12,7 @@ from typing import Any
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
 from qdeploy.errors import UserError
+from qdeploy.ir.raw_type import parse_raw_type
 from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import check_choice
 
@@ -49,6 +50,7 @@ class Options:
             estimate alone.
         fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the skews of branches.
         data: folder of the data sets.
+        input: the integers that a file's input is made of, as `parse_raw_type` takes them.
         cache: folder of results stored by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
     """
@@ -69,6 +71,7 @@ class Options:
     synthesis: bool = True
     fifo_depths: str = SIMULATED
     data: Path | None = None
+    input: str | None = None
     cache: Path | None = None
 
     def check(self, target: Target) -> None:
@@ -76,8 +79,10 @@ class Options:
 
         Raises:
             UserError: an option that the target has no use for, the rungs are as `check_choice`
-                does not take them, or the cache is a file.
+                does not take them, the input is of no such type, or the cache is a file.
         """
+        if self.input is not None:
+            parse_raw_type(self.input)
         for option in dataclasses.fields(self):
             step, flag = STEP_OPTIONS.get(option.name, (None, ""))
             if step not in (None, *target.steps) and getattr(self, option.name) != option.default:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qdeploy.artifacts import sha256
 from qdeploy.errors import UserError
+from qdeploy.ir.input_codes import RawType
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.observer import SILENT, Observer
 from qdeploy.verify.frames import Frames, frames_of_dataset, frames_of_random_codes
@@ -142,14 +143,18 @@ class NetworkSource(Source):
 
 
 class FileSource(Source):
-    """A QONNX file."""
+    """A QONNX file.
+
+    Args:
+        raw: the integers that its input is made of, None where only the file may say.
+    """
 
     kind = FILE
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, raw: RawType | None = None) -> None:
         from qdeploy.lowering.canonical.bounds import check_size
 
-        self.path = path
+        self.path, self.raw = path, raw
         check_size(path)
         self.files = {path.name: sha256(path)}
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
@@ -160,23 +165,34 @@ class FileSource(Source):
     def write_qonnx(self, path: Path) -> None:
         from qdeploy.lowering.canonical.import_qonnx import import_qonnx
 
-        import_qonnx(self.path, path)
+        import_qonnx(self.path, path, self.raw)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
         return frames_of_random_codes(graph, count, seed)
 
 
-def open_source(path: Path, data: Path | None, observer: Observer = SILENT) -> Source:
+def open_source(
+    path: Path, data: Path | None, observer: Observer = SILENT, raw: RawType | None = None
+) -> Source:
     """The source at `path`; a run with its data set in the folder `data`.
+
+    Args:
+        raw: the integers that a file's input is made of, where it does not say.
 
     Raises:
         UserError: there is nothing of the kind there, or a file that is too large.
         CheckpointError: the run folder is not complete.
     """
     if path.is_dir():
+        if raw is not None:
+            raise UserError(
+                "--input is for files",
+                why=f"the run `{path}` has a data set, whose values its network was trained on",
+                do="leave --input out",
+            )
         return RunSource(path, data, observer)
     if path.suffix == ".onnx" and path.is_file():
-        return FileSource(path)
+        return FileSource(path, raw)
     raise UserError(
         f"`{path}` is neither a run folder nor a QONNX file",
         do="give the folder that `qdeploy train` wrote, or a file ending in .onnx",

@@ -61,6 +61,12 @@ if TYPE_CHECKING:
     help="Depths of FIFOs from RTL simulation, or from the skews of branches alone.",
 )
 @click.option(
+    "--input",
+    "input_type",
+    metavar="TYPE[:SCALE[:ZERO]]",
+    help="Integers a file's input is made of, such as uint8:1/255: x = SCALE x (raw - ZERO).",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path),
     envvar="QDEPLOY_DATA",
@@ -91,6 +97,7 @@ def export(
     skip: tuple[str, ...],
     no_synthesis: bool,
     fifo_depths: str,
+    input_type: str | None,
     data: Path | None,
     cache: Path | None,
     force: bool,
@@ -120,6 +127,7 @@ def export(
         synthesis=not no_synthesis,
         fifo_depths=fifo_depths,
         data=data,
+        input=input_type,
         cache=cache,
     )
     result = build(options, out, observer(as_json), force=force)

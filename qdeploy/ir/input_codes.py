@@ -158,7 +158,7 @@ class InputPreparation:
         values = self.raw.values()
         return np.stack([self._row(row, values) for row in range(len(self.thresholds))])
 
-    @property
+    @cached_property
     def takes_codes(self) -> bool:
         """Whether an integer given to the driver is the code itself."""
         if self.raw is None:
@@ -185,12 +185,12 @@ class InputPreparation:
             raise ValueError("the input has values that are not finite numbers")
         return self.arrange(self._by_row(values, self._row))
 
-    def codes_of_integers(self, given: npt.NDArray[np.integer]) -> CodeArray:
+    def codes_of_integers(self, given: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """Codes in the graph's order of integer frames (N, *shape) within `integer_range`: raw
         ones, or codes where none are known."""
         raw = self.raw
-        if raw is None:
-            return self.arrange(np.asarray(given).astype(np.int64))
+        if raw is None or self.takes_codes:
+            return self.arrange(np.asarray(given))
         low, table = raw.lo, self.table
         index = np.asarray(given).astype(np.int64) - low
         return self.arrange(self._by_row(index, lambda row, values: table[row][values]))
@@ -234,6 +234,15 @@ class InputPreparation:
         if np.isnan(found).any():
             raise ValueError("no value of the input has one of the codes")
         return found
+
+    def nearest_reachable(self, codes: CodeArray) -> CodeArray:
+        """Codes in the file's order, (N, *shape), each replaced by one that occurs, if it does not:
+        the next smaller one, or the smallest."""
+        places = np.arange(self.hi - self.lo + 1)
+        last = np.maximum.accumulate(np.where(self.reachable, places, -1), axis=1)
+        last = np.where(last < 0, self.reachable.argmax(axis=1)[:, None], last)
+        found = self._by_row(codes - self.lo, lambda row, values: last[row][values])
+        return found.astype(np.int64) + self.lo
 
     @cached_property
     def _samples(self) -> FloatArray:

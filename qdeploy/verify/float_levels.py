@@ -56,7 +56,9 @@ def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
     model = canonical(path, probe=False)
     sources = lower_model(model).sources
     context = execute(model, real_frames(graph, codes))
-    _check_input(graph, context[sources[graph.input]], codes)
+    source = sources[graph.input]
+    own = graph.prepared.restore(codes) if source == model.graph.input[0].name else codes
+    _check_input(graph, context[source], own)
     found = {
         name: context[sources[name]]
         for name in graph.boundaries()
@@ -83,6 +85,10 @@ def real_frames(graph: IntegerGraph, codes: IntArray) -> npt.NDArray[np.float32]
 
 def _check_input(graph: IntegerGraph, values: npt.NDArray[np.floating], codes: IntArray) -> None:
     """That the file itself gives the real frames the codes they were made for.
+
+    Args:
+        values: of the file's tensor that stands for the graph's input.
+        codes: in the order of its elements.
 
     Raises:
         VerificationError: it gives others.

@@ -29,13 +29,14 @@ class Frames:
 
     Args:
         codes: (frames, *input shape), what the accelerator gets.
-        raw: integers of the same shape as the data set has them; equal to the codes where there
-            is no data set.
+        raw: integers as the data set has them, or as the driver takes them for a network from a
+            file: (frames, *shape in the file).
         labels: (frames,), -1 where unknown.
         source: one sentence: where they come from.
         tested: how many of them, from the first on, are the test set an accuracy counts.
         masks: (tested frames, H, W) a class for each pixel, None where frames have one each.
         void: class of pixels that do not count, None where all do.
+        random: whether they are drawn by chance.
     """
 
     codes: npt.NDArray[np.int64]
@@ -45,6 +46,7 @@ class Frames:
     tested: int = 0
     masks: npt.NDArray[np.int64] | None = None
     void: int | None = None
+    random: bool = False
 
     def first(self, count: int) -> Frames:
         """The first `count` frames."""
@@ -58,6 +60,7 @@ class Frames:
             tested,
             masks,
             self.void,
+            self.random,
         )
 
 
@@ -92,14 +95,18 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
 
 
 def frames_of_random_codes(graph: IntegerGraph, count: int, seed: int) -> Frames:
-    """Uniformly random codes over the input's whole range, for a file without a data set."""
-    source = graph.tensors[graph.input]
-    codes = np.random.default_rng(seed).integers(
-        source.lo, source.hi + 1, (count, *source.shape), dtype=np.int64
-    )
-    raw = narrowed(codes)
+    """Uniformly random frames, for a file without a data set: raw integers where the file says what
+    they are, else codes, of those that occur."""
+    prepared, random = graph.prepared, np.random.default_rng(seed)
+    low, high = prepared.integer_range
+    raw = random.integers(low, high + 1, (count, *prepared.shape), dtype=np.int64)
+    if prepared.raw is None and not prepared.reachable.all():
+        raw = prepared.nearest_reachable(raw)
     labels = np.full(count, -1, dtype=np.int64)
-    return Frames(codes, raw, labels, f"uniformly random codes, seed {seed}")
+    kind = "codes" if prepared.raw is None else f"{prepared.raw.name} values"
+    codes = prepared.codes_of_integers(raw).astype(np.int64)
+    source = f"uniformly random {kind}, seed {seed}"
+    return Frames(codes, narrowed(raw), labels, source, random=True)
 
 
 def narrowed(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
@@ -107,6 +114,17 @@ def narrowed(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     lo, hi = (int(codes.min()), int(codes.max())) if codes.size else (0, 0)
     fitting = (kind for kind in _KINDS if np.iinfo(kind).min <= lo and hi <= np.iinfo(kind).max)
     return codes.astype(next(fitting, np.int64))
+
+
+def _made_of(frames: Frames, graph: IntegerGraph) -> bool:
+    """Whether the codes are those of the raw values, where the graph says how they are made."""
+    found, raw = graph.preparation, frames.raw
+    if found is None:
+        return True
+    low, high = found.integer_range
+    if raw.shape[1:] != found.shape or int(raw.min()) < low or int(raw.max()) > high:
+        return False
+    return np.array_equal(found.codes_of_integers(raw), frames.codes)
 
 
 def save_frames(folder: Path, frames: Frames) -> None:
@@ -166,6 +184,8 @@ def check_frames(folder: Path, frames: Frames, graph: IntegerGraph) -> None:
             f"their codes go from {codes.min()} to {codes.max()}, those of the network's input "
             f"from {source.lo} to {source.hi}"
         )
+    elif not _made_of(frames, graph):
+        problem = "their codes are not those of their raw values"
     elif not codes.any() and source.lo < source.hi:
         problem = "every code is zero, which verifies next to nothing"
     else:

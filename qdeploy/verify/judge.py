@@ -210,6 +210,8 @@ def _exact_file(
         if quantized and scale is not None and name in lowered.sources:
             tensor = lowered.sources[name]
             codes = frames if name == graph.input else found[name]
+            if tensor == model.graph.input[0].name:
+                codes = graph.prepared.restore(codes)
             given[tensor] = Given(codes.reshape(len(codes), *shapes[tensor][1:]), scale)
     return ExactFile(model, given)
 

@@ -123,6 +123,8 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
             ("input", "byte", "input"),
         )
         for value in (0, -1, NAN, INFINITE)
+        # A negative scale turns the codes of the input.
+        if (which, value) != ("input", -1)
     },
     "weights that are no numbers": (constant("weights", NAN), "layer `w`", "train"),
     "a bias that is no number": (constant("bias", NAN), "layer `conv`", "train"),

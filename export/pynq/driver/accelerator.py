@@ -19,6 +19,7 @@ import numpy as np
 
 from . import bundle as bundles
 from . import golden as goldens
+from . import preparation as preparations
 from .head import Head
 from .layout import Layout
 
@@ -70,7 +71,7 @@ class Accelerator:
 
         self.root = Path(__file__).resolve().parent.parent
         self.bundle: dict[str, Any] = bundles.load(self.root)
-        self.layout = Layout(self.bundle)
+        self.layout = Layout(self.bundle, preparations.load(self.root, self.bundle))
         output = self.bundle["output"]
         self._head = Head(
             tuple(Fraction(value) for value in output["gain"]),
@@ -110,7 +111,8 @@ class Accelerator:
         Args:
             batch: (N, C, H, W) integers in the range that `bundle.json` names, or one frame
                 (C, H, W).
-            from_float: real numbers instead; they are divided by the input's step and rounded.
+            from_float: real numbers instead, as the network's file takes them; each becomes the
+                code that the file gives it.
 
         Returns:
             Logits (N, classes) float64: gain * integer + offset, the network's own numbers; where

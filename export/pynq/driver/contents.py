@@ -15,6 +15,9 @@ MAX_BITS = 32
 # Elements of a frame, and bytes of its beats: one DMA transfer has to hold a frame.
 MOST = 1 << 26
 MAX_AXES = 4
+# Steps from the file's order of a frame to the stream's, and bits of a raw integer.
+MAX_STEPS = 16
+MAX_RAW = 16
 # Digits of a fraction's two numbers; those of float32 factors have fewer.
 FRACTION = re.compile(r"-?[0-9]{1,2000}/[1-9][0-9]{0,1999}")
 
@@ -77,6 +80,38 @@ def _input(stream: dict[str, Any]) -> None:
     _is(legal, "input.range", f"codes of {stream['bits']} bits")
     if stream.get("scale") is not None:
         _number(stream["scale"], "input.scale")
+    _is(isinstance(stream.get("preparation"), dict), "input.preparation", "an object")
+    _preparation(stream["preparation"], stream["data_shape"])
+
+
+def _preparation(found: dict[str, Any], shape: list[int]) -> None:
+    """As `input_codes.InputPreparation.of_record` takes it."""
+    name = "input.preparation"
+    _is(found.get("shape") == shape, f"{name}.shape", "that of the data")
+    for key in ("lo", "zero"):
+        _whole(found.get(key), f"{name}.{key}", -(1 << MAX_BITS), 1 << MAX_BITS)
+    axis = found.get("axis")
+    if axis is not None:
+        _whole(axis, f"{name}.axis", 0, len(shape) - 1)
+    _is(isinstance(found.get("falling"), list), f"{name}.falling", "a list of rows")
+    for row in found["falling"]:
+        _whole(row, f"{name}.falling", 0, MOST)
+    layout = found.get("layout")
+    _is(isinstance(layout, list) and len(layout) <= MAX_STEPS, f"{name}.layout", "a list of steps")
+    for step in layout:
+        pair = isinstance(step, list) and len(step) == 2 and step[0] in ("reshape", "transpose")
+        _is(pair and isinstance(step[1], list), f"{name}.layout", "a list of steps")
+        for number in step[1]:
+            _whole(number, f"{name}.layout", 0, MOST)
+    if found.get("scale") is not None:
+        _fraction(found["scale"], f"{name}.scale")
+    _is("raw" in found, f"{name}.raw", "there")
+    if found["raw"] is not None:
+        raw = found["raw"]
+        _is(isinstance(raw, dict), f"{name}.raw", "an object")
+        for key in ("lo", "hi", "zero"):
+            _whole(raw.get(key), f"{name}.raw.{key}", -(1 << MAX_RAW), 1 << MAX_RAW)
+        _fraction(raw.get("scale"), f"{name}.raw.scale")
 
 
 def _output(stream: dict[str, Any]) -> None:
@@ -105,6 +140,10 @@ def _whole(value: Any, name: str, least: int, most: int) -> None:
 def _number(value: Any, name: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     _is(number and 0 < value < 1e12, name, "a positive number")
+
+
+def _fraction(value: Any, name: str) -> None:
+    _is(isinstance(value, str) and FRACTION.fullmatch(value), name, "a fraction")
 
 
 def _inside(value: Any, name: str) -> None:

@@ -1,13 +1,13 @@
 """Input values into DMA beats and beats into results: numpy only, no board needed.
 
-    raw integers   code = raw >> shift                 shift 0 unless the network sees fewer bits of
-                                                       a byte than eight
-    real numbers   code = round(value / scale), halves to even
+    integers       raw ones, or codes where the network's file does not say what a raw one is:
+                   code = raw >> shift where the network sees fewer bits of a byte than eight, else
+                   as `input_codes.py` says
+    real numbers   each the code that the network's file gives it
 
-Codes are clipped to the legal ones and travel in the stream's order (H, W, C), packed into the
-core's beats, each padded with zero bytes to the DMA's beat. A result's beats lose their padding and
-become integers, in the shape of the stream: (elements,), or (H', W', channels) for a network that
-decides for every pixel.
+Codes travel in the stream's order (H, W, C), packed into the core's beats, each padded with zero
+bytes to the DMA's beat. A result's beats lose their padding and become integers, in the shape of
+the stream: (elements,), or (H', W', channels) for a network that decides for every pixel.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from typing import Any
 
 import numpy as np
 
+from .input_codes import InputPreparation
 from .packing import pack, unpack
 
 
 class Layout:
-    """Shapes, widths and meaning of one accelerator's streams, from its bundle."""
+    """Shapes, widths and meaning of one accelerator's streams, from its bundle.
 
-    def __init__(self, bundle: dict[str, Any]) -> None:
+    Args:
+        preparation: of its input.
+    """
+
+    def __init__(self, bundle: dict[str, Any], preparation: InputPreparation) -> None:
         self._in = bundle["input"]
         self._out = bundle["output"]
+        self._preparation = preparation
         self.data_shape = tuple(self._in["data_shape"])
         self.out_shape = tuple(self._out["stream_shape"])
         self.in_frame_bytes = self._in["beats"] * self._in["dma_bytes_per_beat"]
@@ -32,20 +38,20 @@ class Layout:
         self.raw_range = tuple(self._in["raw_range"])
 
     def check(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
-        """A batch of raw integers, or one frame made a batch of one.
+        """A batch of integers, or of real numbers as float32; one frame is made a batch of one.
 
         Args:
-            from_float: the values are real numbers, and become raw integers here.
+            from_float: the values are real numbers.
 
         Raises:
-            TypeError: when raw values are no integers, or real ones no numbers.
-            ValueError: when the shape is not (N, C, H, W) of this network, a raw value is out of
+            TypeError: when values are no integers, or real ones no numbers.
+            ValueError: when the shape is not (N, *data_shape) of this network, an integer is out of
                 range, a real one is not finite, or the network's step is not known.
         """
         batch = np.asarray(batch)
         if from_float:
-            batch = self._from_float(batch)
-        if not np.issubdtype(batch.dtype, np.integer):
+            batch = self._real(batch)
+        elif not np.issubdtype(batch.dtype, np.integer):
             raise TypeError(
                 f"the input must be integers, not {batch.dtype}; real numbers need from_float=True"
             )
@@ -57,34 +63,36 @@ class Layout:
                 f" not {batch.shape}"
             )
         low, high = self.raw_range
-        if batch.size and (int(batch.min()) < low or int(batch.max()) > high):
+        if not from_float and batch.size and (int(batch.min()) < low or int(batch.max()) > high):
             raise ValueError(
                 f"input values must be from {low} to {high}, not {batch.min()} to {batch.max()};"
                 " scale them first, or give real numbers with from_float=True"
             )
         return batch
 
-    def _from_float(self, batch: np.ndarray) -> np.ndarray:
-        scale = self._in["scale"]
-        if scale is None:
+    def _real(self, batch: np.ndarray) -> np.ndarray:
+        if self._in["scale"] is None:
             raise ValueError("what one step of the input means is not known; give integers")
-        values = np.asarray(batch, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            values = batch.astype(np.float32)
         if not np.isfinite(values).all():
             raise ValueError("the input has values that are not finite numbers")
-        low, high = self._in["range"]
-        codes = np.clip(np.rint(values / scale), low, high).astype(np.int64)
-        return codes << self._in["shift"]
+        return values
 
     def codes(self, batch: np.ndarray) -> np.ndarray:
-        """Raw values (N, C, H, W) -> input codes in stream order (N, elements)."""
-        low, high = self._in["range"]
-        codes = np.clip(batch >> self._in["shift"], low, high)
+        """Checked values (N, *data_shape) -> input codes in stream order (N, elements)."""
+        if np.issubdtype(batch.dtype, np.floating):
+            codes = self._preparation.codes(batch)
+        else:
+            if self._in["shift"]:
+                batch = np.clip(batch >> self._in["shift"], *self._in["range"])
+            codes = self._preparation.codes_of_integers(batch)
         if codes.ndim == 4:
             codes = codes.transpose(0, 2, 3, 1)
         return codes.reshape(len(batch), -1)
 
     def to_beats(self, batch: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a batch."""
+        """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a checked batch."""
         beats = pack(self.codes(batch).reshape(-1), self._in["bits"], self._in["per_beat"])
         view = out.reshape(len(batch) * self._in["beats"], self._in["dma_bytes_per_beat"])
         used = beats.shape[1]

@@ -18,3 +18,7 @@ class TakeFrames(Step):
         graph = made(state.graph, "lower")
         state.frames = state.source.frames(graph, options.frames, options.seed)
         save_frames(state.folder, state.verification_frames)
+        if state.frames.random:
+            note = f"frames are {state.frames.source}: they verify arithmetic, not accuracy"
+            state.notes = (*state.notes, note)
+            state.observer.note(f"note: {note}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from qdeploy.build.input_note import input_note
+from qdeploy.build.source import FILE
 from qdeploy.build.state import BuildState
 from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import GRAPH_FILE, INT_FILE, QONNX_FILE
@@ -27,6 +29,7 @@ class Lower(Step):
             graph = read_graph(state.folder / GRAPH_FILE)
             emit_onnx(graph, state.folder / INT_FILE, taps=False)
             say(f"{len(graph.nodes)} integer nodes, {graph.weights_of():,} weights")
-        state.graph, state.notes = graph, lowered.notes
-        for note in lowered.notes:
+        own = (input_note(graph),) if state.source.kind == FILE else ()
+        state.graph, state.notes = graph, (*own, *lowered.notes)
+        for note in state.notes:
             state.observer.note(f"note: {note}")

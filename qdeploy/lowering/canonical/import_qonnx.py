@@ -27,10 +27,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import PassError, UnsupportedLayerError
+from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.bounds import check_bounds, check_size
 from qdeploy.lowering.canonical.constants import FoldConstants, refuse_growth
 from qdeploy.lowering.canonical.executor import infer_shapes
-from qdeploy.lowering.canonical.input_type import float_input
+from qdeploy.lowering.canonical.input_type import declare_type, float_input
 from qdeploy.lowering.canonical.padding import PadIntoConv
 from qdeploy.lowering.canonical.passes import (
     Pass,
@@ -219,14 +220,16 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def canonical(path: Path, *, probe: bool = True) -> ModelProto:
+def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> ModelProto:
     """Read a QONNX file into canonical form with inferred shapes and a batch of one frame.
 
     Args:
         path: the file.
         probe: check each rewriting with the official executor on a probe frame.
+        raw: the integers that the input is made of, where the file does not say.
 
     Raises:
+        UserError: the file says that its input is made of others.
         UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     try:
@@ -234,6 +237,8 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
         model = onnx.load(path)
         check_bounds(model, path.name, str(path))
         float_input(model)
+        if raw is not None:
+            declare_type(model, raw)
         onnx.checker.check_model(model)
     except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
         raise UnsupportedLayerError(
@@ -252,9 +257,9 @@ def canonical(path: Path, *, probe: bool = True) -> ModelProto:
     return run_passes(model, PASSES, probe=probe).model
 
 
-def import_qonnx(source: Path, target: Path) -> None:
-    """Write the canonical form of `source` to `target`, atomically."""
-    model = canonical(source)
+def import_qonnx(source: Path, target: Path, raw: RawType | None = None) -> None:
+    """Write the canonical form of `source` to `target`, atomically; `raw` as of `canonical`."""
+    model = canonical(source, raw=raw)
     with atomic_path(target) as temporary:
         onnx.save(model, temporary)
 

@@ -167,7 +167,7 @@ def _thresholds(
 
 def _one(node: NodeProto, array: npt.NDArray[Any], what: str) -> float:
     """The one value of a parameter that may be repeated for each channel."""
-    if not array.size or (array != array.reshape(-1)[0]).any():
+    if not array.size or not np.array_equal(array, np.full_like(array, array.flat[0]), True):
         raise refuse(
             node,
             f"the input's quantizer has more than one {what}",

@@ -4,6 +4,7 @@ rtl/        the verified design, unchanged, and the shell around it
 vivado/     project script and settings; `make bitstream`
 driver/     Python driver with a copy of the packing code
 golden/     raw frames, the same packed, and the integers that must come out
+input.npz   from what the driver takes to input codes: thresholds of real numbers, table of raw ones
 bundle.json everything the driver needs to know, with the hash of every file and of itself
 """
 
@@ -27,15 +28,15 @@ from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
 from qdeploy.design import packing
 from qdeploy.design.digests import design_id
 from qdeploy.design.manifest import Design, Stream
-from qdeploy.design.packing import pack
 from qdeploy.devices.boards import Board
 from qdeploy.errors import InternalError
-from qdeploy.ir import head
+from qdeploy.ir import head, input_codes
 from qdeploy.ir.head import Head
-from qdeploy.ir.integer_graph import IntType, Tensor
+from qdeploy.ir.input_codes import InputPreparation
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
+from qdeploy.targets.pynq.package_input import PackageInput
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
 from qdeploy.targets.pynq.tcl import tcl_word
 
@@ -52,6 +53,7 @@ _DRIVER = (
     "contents.py",
     "golden.py",
     "layout.py",
+    "preparation.py",
 )
 
 
@@ -62,7 +64,7 @@ def make_package(
     golden_inputs: npt.NDArray[np.integer],
     golden_outputs: npt.NDArray[np.int64],
     *,
-    network_input: Tensor | None = None,
+    preparation: InputPreparation | None = None,
     meaning: Head | None = None,
     classes: Sequence[str] = (),
     input_bits: int | None = None,
@@ -72,11 +74,11 @@ def make_package(
 
     Args:
         folder: the build folder, with the design in `rtl`.
-        golden_inputs: raw values (N, C, H, W) or (N, F), integers.
+        golden_inputs: raw values (N, *shape of the preparation), integers.
         golden_outputs: integers that must come out, (N, elements of the output) or (N,), for a
             map (N, channels, H', W').
-        network_input: its step and the codes that are legal; every code of the
-            stream, of unknown step, when None.
+        preparation: from frames to codes; when None every code of the stream is legal, and its
+            step unknown.
         meaning: what the output's integers mean; the design's one scale when None.
         classes: names of the classes; numbers when empty.
         input_bits: input code = raw value >> (8 - input_bits); those of the stream when None.
@@ -90,16 +92,16 @@ def make_package(
         UserError: when the design folder lacks a file.
         InternalError: when golden frames and design do not belong together.
     """
-    shift = 8 - min(8, input_bits or design.input.bits)
+    source = PackageInput.of(design, golden_inputs.shape[1:], preparation, input_bits)
     golden_outputs = to_stream_order(golden_outputs, frames=True).reshape(len(golden_inputs), -1)
-    _check(design, golden_inputs, golden_outputs, shift)
-    source = folder / RTL_FOLDER
-    identity = design_id(source, design)
+    _check(design, golden_inputs, golden_outputs, source)
+    identity = design_id(folder / RTL_FOLDER, design)
     with atomic_folder(folder / PACKAGE_FOLDER) as root:
-        _copy_rtl(source, design, root / "rtl", identity)
+        _copy_rtl(folder / RTL_FOLDER, design, root / "rtl", identity)
         _copy_static(root)
         write_text(root / "vivado/config.tcl", _config(design, board))
-        _write_golden(root / "golden", design, golden_inputs, golden_outputs, shift)
+        _write_golden(root / "golden", design, golden_inputs, golden_outputs, source)
+        source.write(root)
         bundle: dict[str, Any] = {
             "format": BUNDLE_FORMAT,
             "name": design.name,
@@ -110,9 +112,8 @@ def make_package(
             "design_id": identity,
             "input": {
                 **_stream(design.input),
-                "data_shape": list(golden_inputs.shape[1:]),
                 "order": "row-major (H, W, C)",
-                **_input_values(design.input, network_input, shift),
+                **source.record(),
             },
             "output": {
                 **_stream(design.output),
@@ -124,7 +125,7 @@ def make_package(
             "golden_frames": len(golden_inputs),
             "provenance": provenance.record(),
         }
-        write_text(root / "README.md", _readme(bundle, board))
+        write_text(root / "README.md", _readme(bundle, source, board))
         bundle["files"] = {
             path.relative_to(root).as_posix(): sha256(path)
             for path in sorted(root.rglob("*"))
@@ -138,10 +139,9 @@ def _check(
     design: Design,
     inputs: npt.NDArray[np.integer],
     outputs: npt.NDArray[np.int64],
-    shift: int,
+    source: PackageInput,
 ) -> None:
     """The golden frames fit the design's streams."""
-    legal = IntType(design.input.bits, design.input.signed)
     problems = []
     if not len(inputs):
         problems.append("no golden frames")
@@ -149,8 +149,10 @@ def _check(
         problems.append(f"raw inputs are {inputs.dtype}, not integers")
     elif prod(inputs.shape[1:]) != design.input.elements:
         problems.append(f"frames {inputs.shape[1:]} do not fill the stream {design.input.shape}")
-    elif int(inputs.min() >> shift) < legal.lo or int(inputs.max() >> shift) > legal.hi:
-        problems.append(f"inputs >> {shift} do not fit the stream's {design.input.bits} bits")
+    elif inputs.shape[1:] != source.preparation.shape:
+        problems.append(f"frames {inputs.shape[1:]} are not {source.preparation.shape}")
+    elif int(inputs.min()) < source.raw_range[0] or int(inputs.max()) > source.raw_range[1]:
+        problems.append(f"inputs are not from {source.raw_range[0]} to {source.raw_range[1]}")
     if outputs.shape != (len(inputs), design.output.elements):
         problems.append(f"outputs {outputs.shape} for {len(inputs)} frames")
     if problems:
@@ -178,7 +180,7 @@ def _copy_static(root: Path) -> None:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
     # One packing, one meaning of the integers and one digest for the PC and the board: the driver
     # gets copies of the files themselves.
-    for module in (packing, head, npz, self_digest):
+    for module in (packing, head, input_codes, npz, self_digest):
         shutil.copyfile(str(module.__file__), driver / Path(str(module.__file__)).name)
 
 
@@ -212,20 +214,15 @@ def _write_golden(
     design: Design,
     inputs: npt.NDArray[np.integer],
     outputs: npt.NDArray[np.int64],
-    shift: int,
+    source: PackageInput,
 ) -> None:
     """`golden.npz`: inputs (raw), packed (N, bytes per frame), outputs (N, elements) in the
     order of the stream."""
     folder.mkdir()
-    codes = to_stream_order(inputs >> shift, frames=True)
-    stream = design.input
-    beats = pack(codes, stream.bits, stream.per_beat)
-    padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)
-    padded[:, : beats.shape[1]] = beats
     np.savez_compressed(
         folder / "golden.npz",
         inputs=inputs,
-        packed=padded.reshape(len(inputs), -1),
+        packed=source.packed(design, inputs),
         outputs=outputs.astype(np.int64),
     )
 
@@ -241,21 +238,6 @@ def _stream(stream: Stream) -> dict[str, Any]:
         "beats": stream.beats,
         "bytes_per_beat": stream.bytes_per_beat,
         "dma_bytes_per_beat": dma_bytes(stream),
-    }
-
-
-def _input_values(stream: Stream, source: Tensor | None, shift: int) -> dict[str, Any]:
-    """Which raw values the driver takes, and what they mean: value = scale · (raw >> shift)."""
-    legal = IntType(stream.bits, stream.signed)
-    lo, hi = (legal.lo, legal.hi) if source is None else (source.lo, source.hi)
-    scale = None if source is None else source.scale
-    return {
-        "shift": shift,
-        "range": [lo, hi],
-        "raw_range": [0, 255] if shift else [lo, hi],
-        "zero_point": 0,
-        "scale": None if scale is None else float(scale),
-        "step": None if scale is None else f"{scale.numerator}/{scale.denominator}",
     }
 
 
@@ -281,11 +263,10 @@ def _class_count(design: Design) -> int:
     return design.output.shape[-1]
 
 
-def _readme(bundle: dict[str, Any], board: Board) -> str:
+def _readme(bundle: dict[str, Any], given: PackageInput, board: Board) -> str:
     source, sink = bundle["input"], bundle["output"]
     shape = ", ".join(str(size) for size in source["data_shape"])
     frame = max(stream["beats"] * stream["dma_bytes_per_beat"] for stream in (source, sink))
-    low, high = source["raw_range"]
     many = f"{len(bundle['classes'])} classes"
     if len(sink["stream_shape"]) == 3:
         height, width, _ = sink["stream_shape"]
@@ -301,8 +282,8 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
         life_note=board.life_cycle.note,
         pynq=board.pynq,
         board_files=board.board_files,
-        input_text=f"frames of shape ({shape}), integers from {low} to {high}",
-        input_meaning=_meaning(source),
+        input_text=given.takes,
+        input_meaning=given.meaning,
         output_text=f"one of {many}" if sink["kind"] == "class" else f"a logit for each of {many}",
         cycles=f"{bundle['cycles_per_frame']:,}",
         fps=f"{bundle['clock_mhz'] * 1e6 / bundle['cycles_per_frame']:,.0f}",
@@ -312,17 +293,4 @@ def _readme(bundle: dict[str, Any], board: Board) -> str:
         max_frames=f"{_DMA_LENGTH // frame:,}",
         in_bytes=source["dma_bytes_per_beat"],
         out_bytes=sink["dma_bytes_per_beat"],
-    )
-
-
-def _meaning(source: dict[str, Any]) -> str:
-    """One sentence: what an input integer means to the network."""
-    low, high = source["range"]
-    code = f"`value >> {source['shift']}`" if source["shift"] else "the value itself"
-    if source["scale"] is None:
-        return f"The network's input code is {code}, {low} to {high}."
-    return (
-        f"The network's input code is {code}, {low} to {high}; one step of it means "
-        f"{source['scale']:.9g}. With `from_float=True` the driver takes real numbers, divides "
-        "them by that step, rounds halves to even, and clips to the legal codes."
     )

@@ -59,7 +59,7 @@ class PynqTarget(Target):
             build.board,
             golden.raw,
             outputs.astype(np.int64),
-            network_input=graph.tensors[graph.input],
+            preparation=graph.prepared,
             meaning=graph.head,
             classes=build.classes or _numbers(graph),
             input_bits=build.input_bits,

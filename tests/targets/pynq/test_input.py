@@ -17,7 +17,7 @@ import toy_core
 
 from qdeploy.design.manifest import Stream
 from qdeploy.devices.boards import load_board
-from qdeploy.ir.integer_graph import IntType, Tensor
+from qdeploy.ir.input_thresholds import plain
 from qdeploy.targets.pynq.package import make_package
 
 SHAPE = (3, 2, 2)
@@ -29,7 +29,6 @@ def packaged(
     """The toy core as if its input were narrower; its package and bundle."""
     design = toy_core.write_core(folder / "rtl")
     narrow = Stream("s_axis", "input", (2, 2, 3), bits, False, 3)
-    source = Tensor("input", SHAPE, IntType(bits, False), lo, hi, scale)
     raw = np.random.default_rng(0).integers(lo, hi + 1, (2, *SHAPE)).astype(np.uint8)
     package = make_package(
         folder,
@@ -37,7 +36,7 @@ def packaged(
         load_board("pynq-z2"),
         raw << (8 - input_bits),
         toy_core.expected(raw),
-        network_input=source,
+        preparation=plain(scale, lo, hi, SHAPE),
         input_bits=input_bits,
     )
     return package, json.loads((package / "bundle.json").read_text())
@@ -48,7 +47,8 @@ def layout(tmp_path: Path, load_driver: Callable[..., ModuleType]) -> Callable[.
     def make(*values: Any, **options: Any) -> Any:
         package, bundle = packaged(tmp_path, *values, **options)
         load_driver(package)
-        return importlib.import_module("driver.layout").Layout(bundle)
+        preparation = importlib.import_module("driver.preparation").load(package, bundle)
+        return importlib.import_module("driver.layout").Layout(bundle, preparation)
 
     return make
 

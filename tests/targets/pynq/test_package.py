@@ -157,7 +157,8 @@ def test_maps_of_logits_are_golden_in_the_order_of_the_stream(
     assert len(bundle["classes"]) == 4
     assert "4 classes, for each of 2 x 3 pixels" in (package / "README.md").read_text()
     load_driver(package)
-    layout = importlib.import_module("driver.layout").Layout(bundle)
+    preparation = importlib.import_module("driver.preparation").load(package, bundle)
+    layout = importlib.import_module("driver.layout").Layout(bundle, preparation)
     beats = pack(golden, stream.bits, stream.per_beat)
     np.testing.assert_array_equal(
         layout.from_beats(beats.reshape(2, -1)), logits.transpose(0, 2, 3, 1)
@@ -210,7 +211,7 @@ def test_golden_frames_beyond_a_signed_input_are_refused(tmp_path: Path) -> None
     design = toy_core.write_core(tmp_path / "rtl")
     design = dataclasses.replace(design, input=dataclasses.replace(design.input, signed=True))
     raw = toy_core.frames(2)
-    with pytest.raises(InternalError, match="do not fit the stream's 8 bits"):
+    with pytest.raises(InternalError, match="not from -128 to 127"):
         make_package(tmp_path, design, BOARD, raw, toy_core.expected(raw))
 
 
