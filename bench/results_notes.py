@@ -30,6 +30,10 @@ NOTES = {
     "- Tensil, ResNet-20 on CIFAR-10 in 16-bit fixed point with 90 % accuracy on a ZCU104, whose "
     'Zynq UltraScale+ is another and far larger chip: "Getting Tensil to run ResNet at 300 frames '
     f'per second on ZCU104", <{TENSIL}>.',
+    "kills": "Counts, without a peer. `tidied`: kills after which something half-written was "
+    "there, which the next run removed. `lost`: finished work that was gone or changed after a "
+    "kill, and next runs that failed or ended with other bytes. `left`: files that were still "
+    "there after the next run. `orphans`: programs and workers that still ran 10 s after the kill.",
     "ladder": 'Counts, without a peer. Names that end in "(board\'s folding)" are folded as fast '
     "as the PYNQ-Z2 holds (`--board-folding`), the others for simulation speed. `-` in the columns "
     "of origins: the row is from before they were counted.",
