@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
         )
         for which, name, layer in (
             ("weight", "w.scale", "w"),
-            ("activation", "grid", "short"),
+            ("activation", "grid", "act"),
             ("input", "byte", "input"),
         )
         for value in (0, -1, NAN, INFINITE)

@@ -268,11 +268,6 @@ ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
         "layer `up`.*Resize has no hardware",
         "let the host enlarge",
     ),
-    "argmax": (
-        lambda: [helper.make_node("ArgMax", ["codes"], ["out"], "index", axis=1)],
-        "layer `index`.*ArgMax has no hardware",
-        "ask for the class on export",
-    ),
     "concat": (
         lambda: [helper.make_node("Concat", ["codes", "codes"], ["out"], "both", axis=1)],
         "layer `both`.*Concat has no hardware",
@@ -307,7 +302,7 @@ def test_a_layer_without_hardware_is_refused_with_a_way_out(
 ) -> None:
     nodes, message, advice = ENDS[name]
     constants = {**CONSTANTS, "doubled": np.array([1, 1, 2, 2], np.float32)}
-    shape = {"argmax": (1, 1, 7, 6), "resize": (1, 4, 14, 12), "concat": (1, 8, 7, 6)}
+    shape = {"resize": (1, 4, 14, 12), "concat": (1, 8, 7, 6)}
     path = write_qonnx([*start(quant_node), *nodes()], constants, SHAPE, shape.get(name, SHAPE))
     with pytest.raises(UnsupportedLayerError, match=message) as caught:
         lower(path)

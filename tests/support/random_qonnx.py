@@ -11,7 +11,7 @@ import torch
 from qonnx_writer import QonnxWriter, Value, Weights
 from torch.nn import functional as F
 
-from qdeploy.lowering.canonical.import_qonnx import affine_of_batch_norm
+from qdeploy.lowering.canonical.affine_nodes import affine_of_batch_norm
 
 EPSILON = 1e-5
 # After such a gain a step of the accumulator passes several thresholds at once.

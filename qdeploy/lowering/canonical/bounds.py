@@ -21,7 +21,9 @@ QONNX_DOMAIN = "qonnx.custom_op.general"
 STANDARD_DOMAINS = ("", "ai.onnx")
 # Names under which exporters have written the same operators.
 SAME_AS_QONNX = ("finn.custom_op.general", "onnx.brevitas")
-DOMAINS = (*STANDARD_DOMAINS, QONNX_DOMAIN, *SAME_AS_QONNX)
+# Standard operators over maps (N, H, W, C).
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
+DOMAINS = (*STANDARD_DOMAINS, QONNX_DOMAIN, *SAME_AS_QONNX, CHANNELS_LAST_DOMAIN)
 
 MAX_FILE_BYTES = 1 << 30
 MAX_NODES = 20_000
@@ -78,7 +80,7 @@ def check_bounds(model: ModelProto, name: str, where: str) -> None:
         if node.domain in SAME_AS_QONNX:
             node.domain = QONNX_DOMAIN
     _import_domains(model)
-    for tensor in _tensors(model):
+    for tensor in tensors_of(model):
         problem = _data_problem(tensor)
         if problem is not None:
             raise UnsupportedLayerError(
@@ -122,17 +124,17 @@ def _check_node(node: NodeProto) -> None:
 
 
 def _import_domains(model: ModelProto) -> None:
-    """The operator sets in use, declared once; missing ones are added."""
-    used = {node.domain for node in model.graph.node} | {""}
+    """The operator sets in use, declared once; QONNX's is added, since passes write its nodes."""
     declared = {item.domain for item in model.opset_import}
     for item in list(model.opset_import):
         if item.domain in SAME_AS_QONNX:
             model.opset_import.remove(item)
-    if QONNX_DOMAIN in used and QONNX_DOMAIN not in declared:
+    if QONNX_DOMAIN not in declared:
         model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
 
 
-def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+def tensors_of(model: ModelProto) -> Iterator[TensorProto]:
+    """Every constant of a file: initializers and tensors in attributes."""
     yield from model.graph.initializer
     for node in model.graph.node:
         for attribute in node.attribute:

@@ -12,36 +12,11 @@ from math import prod
 
 import numpy as np
 from onnx import ModelProto, NodeProto
-from onnx.reference import ReferenceEvaluator
 
 from qdeploy.lowering.canonical.bounds import MAX_ELEMENTS, STANDARD_DOMAINS
-from qdeploy.lowering.canonical.executor import foreign_tools
-from qdeploy.lowering.canonical.passes import Pass, PassResult, add_initializer, initializers
 from qdeploy.lowering.canonical.refusal import refuse, refuse_operator
 
 _ANY_SIZE = 0
-
-
-class FoldConstants(Pass):
-    """Standard nodes that read only constants become initializers."""
-
-    def call(self, model: ModelProto) -> PassResult:
-        modified = False
-        known = initializers(model)
-        for node in list(model.graph.node):
-            wanted = [name for name in node.input if name]
-            if node.domain not in STANDARD_DOMAINS or any(name not in known for name in wanted):
-                continue
-            if not foldable(node, known):
-                continue
-            with foreign_tools(f"the constants of node `{node.name or node.output[0]}`"):
-                values = ReferenceEvaluator(node).run(None, {name: known[name] for name in wanted})
-            for name, value in zip(node.output, values, strict=True):
-                known[name] = np.asarray(value)
-                add_initializer(model, name, known[name])
-            model.graph.node.remove(node)
-            modified = True
-        return PassResult(model, modified)
 
 
 def refuse_growth(model: ModelProto) -> None:

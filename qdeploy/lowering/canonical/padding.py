@@ -1,11 +1,15 @@
-"""Padding nodes: zeros around a map become padding of the convolutions that read it."""
+"""Padding: as numbers of the window that reads the padded map.
+
+Pad with zeros, then Conv            -> Conv with more padding
+auto_pad SAME_UPPER, SAME_LOWER      -> pads
+"""
 
 from __future__ import annotations
 
-import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from qdeploy.lowering.canonical.passes import Pass, PassResult, bypass, initializers
+from qdeploy.lowering.canonical.edit import Edit, attribute, integers, text_attribute
+from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.refusal import refuse
 
 
@@ -13,18 +17,19 @@ class PadIntoConv(Pass):
     """Zeros around a feature map become padding of the convolutions that read it."""
 
     def requires(self, model: ModelProto) -> None:
-        known = initializers(model)
-        for node in model.graph.node:
-            if node.op_type != "Pad":
+        edit = Edit(model)
+        for node in edit.of_kind("Pad"):
+            sizes = _pad_sizes(edit, node)
+            if sizes is not None and not any(sizes):
                 continue
-            users = [user for user in model.graph.node if node.output[0] in user.input]
+            users = edit.readers(node.output[0])
             if not users or any(user.op_type != "Conv" for user in users):
                 raise refuse(
                     node,
                     "a padding that is not read by a convolution",
                     do="pad before Conv2d, or use its own padding",
                 )
-            value = _pad_value(node, known)
+            value = _pad_value(edit, node)
             if value != 0:
                 raise refuse(
                     node,
@@ -32,7 +37,7 @@ class PadIntoConv(Pass):
                     why="the padding unit inserts code 0, which means 0",
                     do="pad with zeros",
                 )
-            if _pad_sizes(node, known) is None:
+            if sizes is None:
                 raise refuse(
                     node,
                     "a padding outside the map's two axes, or a crop",
@@ -40,36 +45,86 @@ class PadIntoConv(Pass):
                 )
 
     def call(self, model: ModelProto) -> PassResult:
-        found = [n for n in model.graph.node if n.op_type == "Pad"]
-        for node in found:
-            sizes = _pad_sizes(node, initializers(model)) or (0, 0, 0, 0)
-            for user in model.graph.node:
-                if node.output[0] in user.input:
+        edit = Edit(model)
+        for node in edit.of_kind("Pad"):
+            sizes = _pad_sizes(edit, node) or ()
+            if any(sizes):
+                for user in edit.readers(node.output[0]):
                     own = next((a for a in user.attribute if a.name == "pads"), None)
-                    before = list(own.ints) if own is not None else [0, 0, 0, 0]
+                    before = list(own.ints) if own is not None else [0] * len(sizes)
                     if own is not None:
                         user.attribute.remove(own)
                     total = [a + b for a, b in zip(before, sizes, strict=True)]
                     user.attribute.append(helper.make_attribute("pads", total))
-            bypass(model, node)
-        return PassResult(model, bool(found))
+            edit.bypass(node)
+        return PassResult(model, edit.apply())
 
 
-def _pad_value(node: NodeProto, known: dict[str, np.ndarray]) -> float | str:
+class ExplicitPads(Pass):
+    """Paddings that a window names by a rule (SAME, VALID) become numbers."""
+
+    def call(self, model: ModelProto) -> PassResult:
+        edit = Edit(model)
+        modified = False
+        for node in edit.of_kind("Conv", "MaxPool", "AveragePool"):
+            kind = text_attribute(node, "auto_pad", "NOTSET")
+            if kind == "NOTSET":
+                continue
+            pads = _same_pads(edit, node, kind) if kind.startswith("SAME") else []
+            if pads is None:
+                continue
+            for item in [item for item in node.attribute if item.name in ("auto_pad", "pads")]:
+                node.attribute.remove(item)
+            if any(pads):
+                node.attribute.append(helper.make_attribute("pads", pads))
+            modified = True
+        return PassResult(model, modified)
+
+
+def _pad_value(edit: Edit, node: NodeProto) -> float | str:
     """The constant that a Pad inserts; its mode where it inserts none."""
-    modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
-    if modes and modes[0] != "constant":
-        return f"mode {modes[0]}"
+    mode = text_attribute(node, "mode", "constant")
+    if mode != "constant":
+        return f"mode {mode}"
     if len(node.input) < 3 or not node.input[2]:
         return 0.0
-    value = known.get(node.input[2])
+    value = edit.constant(node.input[2])
     return "a value computed at run time" if value is None else float(value.reshape(-1)[0])
 
 
-def _pad_sizes(node: NodeProto, known: dict[str, np.ndarray]) -> tuple[int, int, int, int] | None:
-    """(top, left, bottom, right) of a Pad of (N, C, H, W), None where it pads something else."""
-    sizes = known.get(node.input[1]) if len(node.input) > 1 else None
-    if sizes is None or sizes.size != 8 or (sizes < 0).any() or len(node.input) > 3:
+def _pad_sizes(edit: Edit, node: NodeProto) -> tuple[int, ...] | None:
+    """Begins, then ends, of a Pad along a map's own axes; None where it pads something else."""
+    rank = len(edit.shape(node.input[0]))
+    sizes = integers(edit, node, "pads", 1)
+    if sizes is None or min(sizes, default=0) < 0:
         return None
-    n, c, top, left, n_end, c_end, bottom, right = (int(v) for v in sizes)
-    return None if n or c or n_end or c_end else (top, left, bottom, right)
+    places = list(range(rank))
+    if len(node.input) > 3 and node.input[3]:
+        axes = edit.constant(node.input[3])
+        if axes is None or not rank:
+            return None
+        places = [int(axis) % rank for axis in axes.reshape(-1)]
+    if len(sizes) != 2 * len(places) or rank < 3:
+        return None
+    around = [0] * (2 * rank)
+    for index, axis in enumerate(places):
+        around[axis], around[axis + rank] = sizes[index], sizes[index + len(places)]
+    begins, ends = around[:rank], around[rank:]
+    return None if any((*begins[:2], *ends[:2])) else (*begins[2:], *ends[2:])
+
+
+def _same_pads(edit: Edit, node: NodeProto, kind: str) -> list[int] | None:
+    """The pads that keep ceil(size / stride) windows; None where the sizes are not known."""
+    sizes = edit.shape(node.input[0])[2:]
+    kernel = attribute(node, "kernel_shape") or edit.shape(node.input[1])[2:]
+    if not sizes or len(sizes) != len(kernel) or min(sizes) < 1:
+        return None
+    ones = [1] * len(kernel)
+    strides, dilations = (attribute(node, key, ones) for key in ("strides", "dilations"))
+    begins, ends = [], []
+    for size, taps, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
+        total = max(0, (-(-size // stride) - 1) * stride + dilation * (taps - 1) + 1 - size)
+        small, large = total // 2, total - total // 2
+        begins.append(small if kind == "SAME_UPPER" else large)
+        ends.append(large if kind == "SAME_UPPER" else small)
+    return [*begins, *ends]

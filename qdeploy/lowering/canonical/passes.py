@@ -1,8 +1,12 @@
 """What a pass over a QONNX file is: requires -> call -> ensures.
 
-A pass gets a copy of the model; `requires` refuses what it cannot take, `call` rewrites, `ensures`
-checks what it promised. A pass that rewrote something is also run on probe frames by the official
-executor before and after: the outputs must agree within the pass's `tolerance` (0: bit for bit).
+`requires` refuses what the pass cannot take, `call` rewrites in place, `ensures` checks what it
+promised. Numbers are checked too, on a probe frame:
+
+    a pass that is exact          the file's outputs before and after, bit for bit
+    a pass with a tolerance       each rewritten node alone, on values of its own
+
+A whole network would not show a tolerance: one rounding in front of a quantizer may change a code.
 Passes run to a fixpoint, with a bound on the rounds.
 """
 
@@ -11,13 +15,15 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from qdeploy.errors import PassError, UnsupportedLayerError
-from qdeploy.lowering.canonical.executor import execute, probe_frame
+from qdeploy.errors import PassError
+from qdeploy.lowering.canonical.edit import Edit
+from qdeploy.lowering.canonical.evaluate import Array, evaluate
+from qdeploy.lowering.canonical.local_check import Rewritten, check_rewritten
 
 # A round may uncover work for the next; a file of any depth needs two or three.
 MAX_ROUNDS = 10
@@ -25,18 +31,25 @@ MAX_ROUNDS = 10
 
 @dataclass(frozen=True)
 class PassResult:
-    """The model after a pass, and whether the pass changed anything."""
+    """The model after a pass, and whether the pass changed anything.
+
+    Args:
+        rewritten: nodes with what took their place, to be checked one by one.
+        notes: what a user should know, in sentences.
+    """
 
     model: ModelProto
     modified: bool
+    rewritten: tuple[Rewritten, ...] = ()
+    notes: tuple[str, ...] = field(default=())
 
 
 class Pass(ABC):
     """One rewriting of a QONNX model.
 
     Attributes:
-        tolerance: largest difference of an output on the probe frame, relative to the largest
-            output.
+        tolerance: 0 where the file's outputs stay bit for bit; else the largest difference of a
+            rewritten node's result, relative to its largest value.
     """
 
     tolerance: float = 0.0
@@ -59,50 +72,106 @@ class Pass(ABC):
             PassError: the promise is broken.
         """
 
-    def __call__(self, model: ModelProto, *, probe: bool = True) -> PassResult:
-        """Run the pass on a copy and check it; `probe`: compare outputs before and after."""
+    def rewrite(self, model: ModelProto) -> PassResult:
+        """The pass on `model` itself, unchecked but for its own conditions."""
         self.requires(model)
-        result = self.call(copy.deepcopy(model))
+        result = self.call(model)
         self.ensures(result.model)
-        if probe and result.modified:
-            self._same_outputs(model, result.model)
         return result
 
-    def _same_outputs(self, before: ModelProto, after: ModelProto) -> None:
-        frame = probe_frame(before)
-        expected = execute(before, frame)[before.graph.output[0].name]
-        if not np.isfinite(expected).all():
-            return  # A scale or a weight is not finite: the lowering says which.
-        found = execute(after, frame)[after.graph.output[0].name]
-        allowed = self.tolerance * max(1.0, float(np.abs(expected).max()))
-        difference = float(np.abs(expected.reshape(-1) - found.reshape(-1)).max())
-        if not difference <= allowed:
-            raise PassError(
-                f"{type(self).__name__} changed the outputs by {difference:.3g}",
-                why=f"at most {allowed:.3g} is allowed",
-            )
+    def __call__(self, model: ModelProto, *, probe: bool = True) -> PassResult:
+        """Run the pass on a copy and check it; `probe`: compare numbers before and after."""
+        return run_passes(model, (self,), probe=probe, rounds=1)
 
 
-def run_passes(model: ModelProto, passes: Iterable[Pass], *, probe: bool = True) -> PassResult:
+class _Checked:
+    """A model under rewriting, and what of it is still to be checked."""
+
+    def __init__(self, model: ModelProto, probe: bool) -> None:
+        self.model, self.probe = copy.deepcopy(model), probe
+        self._before = model
+        self._exact: list[str] = []
+
+    def run(self, step: Pass) -> PassResult:
+        name = type(step).__name__
+        if step.tolerance and self.probe:
+            self.check()
+            before = copy.deepcopy(self.model)
+        result = step.rewrite(self.model)
+        self.model = result.model
+        if result.modified and self.probe and step.tolerance:
+            check_rewritten(before, result.rewritten, step.tolerance, name)
+            self._before = copy.deepcopy(self.model)
+        elif result.modified:
+            self._exact.append(name)
+        return result
+
+    def check(self) -> None:
+        """Compare the outputs with those before the last exact passes."""
+        if self._exact and self.probe:
+            _same_outputs(self._before, self.model, ", ".join(dict.fromkeys(self._exact)))
+            self._before = copy.deepcopy(self.model)
+        self._exact = []
+
+
+def run_passes(
+    model: ModelProto, passes: Iterable[Pass], *, probe: bool = True, rounds: int = MAX_ROUNDS
+) -> PassResult:
     """Run passes one after the other, again and again, until none of them changes anything.
 
+    Args:
+        rounds: most rounds; 1 runs each pass once.
+
     Raises:
-        PassError: some still do after `MAX_ROUNDS` rounds.
+        PassError: some still change something after `rounds` rounds, or a number changed.
     """
-    steps = tuple(passes)
-    for count in range(MAX_ROUNDS):
+    steps, work = tuple(passes), _Checked(model, probe)
+    notes: list[str] = []
+    busy: list[str] = []
+    for count in range(rounds):
         busy = []
         for step in steps:
-            result = step(model, probe=probe)
-            model = result.model
+            result = work.run(step)
+            notes += result.notes
             if result.modified:
                 busy.append(type(step).__name__)
-        if not busy:
-            return PassResult(model, count > 0)
+        if not busy or rounds == 1:
+            work.check()
+            return PassResult(work.model, count > 0 or bool(busy), notes=tuple(notes))
     raise PassError(
-        f"{', '.join(busy)} reached no fixpoint within {MAX_ROUNDS} rounds",
+        f"{', '.join(busy)} reached no fixpoint within {rounds} rounds",
         why="one pass undoes what another does, or finds its own result again",
     )
+
+
+def probe_frame(model: ModelProto) -> Array:
+    """One frame of a model's input, of values that spread over the ranges inputs usually have."""
+    kind = model.graph.input[0].type.tensor_type
+    shape = (1, *(d.dim_value for d in list(kind.shape.dim)[1:]))
+    rng = np.random.default_rng(0)
+    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        low, high = max(limits.min, -128), min(limits.max, 255)
+        return rng.integers(low, high + 1, shape).astype(dtype)
+    frame = rng.integers(-256, 256, shape) / 256
+    wide = rng.random(shape) < 1 / 8
+    return np.where(wide, frame * 256, frame).astype(dtype)
+
+
+def _same_outputs(before: ModelProto, after: ModelProto, names: str) -> None:
+    frame = probe_frame(before)
+    wanted = [item.name for item in after.graph.output]
+    expected, found = evaluate(before, frame, wanted), evaluate(after, frame, wanted)
+    for a, b in zip(expected, found, strict=True):
+        if not np.isfinite(a).all():
+            continue  # A scale or a weight is not finite: the lowering says which.
+        if not np.array_equal(a.reshape(-1), b.reshape(-1)):
+            difference = np.abs(a.reshape(-1).astype(np.float64) - b.reshape(-1)).max()
+            raise PassError(
+                f"{names} changed the outputs by {float(difference):.3g}",
+                why="a file in canonical form computes what the file itself does, bit for bit",
+            )
 
 
 def initializers(model: ModelProto) -> dict[str, np.ndarray]:
@@ -118,7 +187,7 @@ def shape_of(model: ModelProto, name: str) -> tuple[int, ...]:
             return tuple(d.dim_value for d in item.type.tensor_type.shape.dim)
     for tensor in model.graph.initializer:
         if tensor.name == name:
-            return tuple(numpy_helper.to_array(tensor).shape)
+            return tuple(tensor.dims)
     return ()
 
 
@@ -130,28 +199,6 @@ def add_initializer(model: ModelProto, name: str, array: np.ndarray) -> str:
 
 def replace_node(model: ModelProto, old: NodeProto, new: Iterable[NodeProto]) -> None:
     """Put nodes in the place of one node."""
-    nodes = list(model.graph.node)
-    index = next(i for i, node in enumerate(nodes) if node is old or node == old)
-    nodes[index : index + 1] = list(new)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def bypass(model: ModelProto, node: NodeProto) -> None:
-    """Remove a node that passes its first input through unchanged."""
-    source, target = node.input[0], node.output[0]
-    if target == model.graph.output[0].name:
-        producer = next((n for n in model.graph.node if source in n.output), None)
-        if producer is None:
-            raise UnsupportedLayerError(
-                "the file's output is its input, unchanged",
-                where=f"node `{node.name or target}` ({node.op_type})",
-                do="export a network with a layer",
-            )
-        for user in model.graph.node:
-            user.input[:] = [target if name == source else name for name in user.input]
-        producer.output[:] = [target if name == source else name for name in producer.output]
-    else:
-        for user in model.graph.node:
-            user.input[:] = [source if name == target else name for name in user.input]
-    model.graph.node.remove(node)
+    edit = Edit(model)
+    edit.replace(next(node for node in edit.nodes if node is old or node == old), new)
+    edit.apply()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from onnx import ModelProto, NodeProto, helper
-
-from qdeploy.lowering.canonical.passes import add_initializer, initializers, replace_node
+from onnx import ModelProto
 
 # Operations of one element, and changes of order.
 _KEPT = {
@@ -24,21 +21,3 @@ def raw_tensors(model: ModelProto) -> set[str]:
         if len(raw) == 1 and node.op_type in _KEPT and {*node.input} <= constant | found:
             found.update(node.output)
     return found
-
-
-def reshape_each_frame(model: ModelProto, node: NodeProto, shape: tuple[int, ...]) -> bool:
-    """Write a node that reshapes frames as a Reshape for any number of them, in place; whether
-    that changed anything.
-
-    Args:
-        shape: of its result, with the axis of frames.
-    """
-    target = np.array([0, *shape[1:]], dtype=np.int64)
-    if node.op_type == "Reshape":
-        known = initializers(model).get(node.input[1])
-        if known is not None and np.array_equal(known, target):
-            return False
-    name = add_initializer(model, f"{node.output[0]}_shape", target)
-    new = helper.make_node("Reshape", [node.input[0], name], [node.output[0]], node.name)
-    replace_node(model, node, [new])
-    return True

@@ -26,12 +26,8 @@ from torch import nn
 from qdeploy import provenance
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
-from qdeploy.lowering.canonical.executor import infer_shapes
-from qdeploy.lowering.canonical.import_qonnx import (
-    PASSES,
-    affine_of_batch_norm,
-    one_input_one_output,
-)
+from qdeploy.lowering.canonical.affine_nodes import affine_of_batch_norm
+from qdeploy.lowering.canonical.import_qonnx import PASSES, one_input_one_output
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.passes import (
     add_initializer,
@@ -39,6 +35,7 @@ from qdeploy.lowering.canonical.passes import (
     replace_node,
     run_passes,
 )
+from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
 from qdeploy.lowering.from_torch.margins import CentreMargins
 
 METADATA_KEY = "qdeploy.provenance"

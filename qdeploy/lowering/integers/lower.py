@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import IntegerGraph
-from qdeploy.lowering.canonical.import_qonnx import canonical
+from qdeploy.lowering.canonical.import_qonnx import canonical, notes_of
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse, refuse_operator
 from qdeploy.lowering.integers.affine import (
@@ -68,7 +68,7 @@ def lower_model(model: ModelProto, *, argmax: bool = False, name: str = "network
 class _Lowering:
     def __init__(self, model: ModelProto) -> None:
         self.model = model
-        self.builder = Builder()
+        self.builder = Builder(notes=notes_of(model))
         self.values: dict[str, Value] = {
             i.name: Constant(numpy_helper.to_array(i)) for i in model.graph.initializer
         }

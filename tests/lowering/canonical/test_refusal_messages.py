@@ -259,13 +259,6 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
         CURVE,
         "build the network from quantized Conv2d and Linear",
     ),
-    "softmax at the end": (
-        lambda q: dense(q, helper.make_node("Softmax", ["sums"], ["out"], "prob")),
-        "`prob`",
-        "Softmax has no hardware",
-        CURVE,
-        "end the network at the logits",
-    ),
     "float weights": (
         lambda q: [
             q("x", "xq", "byte", "eight", signed=0),

@@ -32,7 +32,7 @@ def test_the_file_gives_what_torch_gives_and_says_what_made_it(
     found = execute(model, values)["logits"]
     assert np.abs(found - frozen).max() < 1e-5
     assert {node.op_type for node in model.graph.node} == {
-        *("Quant", "Conv", "Mul", "Add", "Relu", "MaxPool", "Flatten", "Transpose", "MatMul")
+        *("Quant", "Conv", "Mul", "Add", "Relu", "MaxPool", "Flatten", "MatMul")
     }
     metadata = {item.key: item.value for item in model.metadata_props}
     assert "brevitas" in json.loads(metadata[METADATA_KEY])["versions"]
