@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,15 +58,55 @@ def read_npz(
         raise ValueError(str(error) or type(error).__name__) from error
 
 
+def npz_names(path: Path) -> tuple[str, ...]:
+    """Names of the arrays of an archive.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such archive, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            found = [name for name in archive.namelist() if name.endswith(".npy")]
+    except _DAMAGED as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    return tuple(name[: -len(".npy")] for name in found)
+
+
+def read_npy(path: Path, most: int = MAX_BYTES) -> npt.NDArray[Any]:
+    """The array of a file of one.
+
+    Args:
+        most: bytes of the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file, damaged, or larger than `most`.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size > most:
+                raise ValueError(f"it has {size:,} bytes, more than {most:,}")
+            file.seek(0)
+            return _parsed(file, size, path.name)
+    except _DAMAGED as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
 def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as file:
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"`{name}` is of another version of numpy's format")
-        shape, by_column, kind = npy.read_array_header_1_0(file)
-        room = entry.file_size - file.tell()
-        if kind.hasobject or prod(shape) * kind.itemsize != room:
-            raise ValueError(f"`{name}` declares {shape} of {kind} in {room:,} bytes")
-        data = file.read(room + 1)
+        return _parsed(file, entry.file_size, name)
+
+
+def _parsed(file: IO[bytes], size: int, name: str) -> npt.NDArray[Any]:
+    if npy.read_magic(file) != (1, 0):
+        raise ValueError(f"`{name}` is of another version of numpy's format")
+    shape, by_column, kind = npy.read_array_header_1_0(file)
+    room = size - file.tell()
+    if kind.hasobject or prod(shape) * kind.itemsize != room:
+        raise ValueError(f"`{name}` declares {shape} of {kind} in {room:,} bytes")
+    data = file.read(room + 1)
     flat: npt.NDArray[Any] = np.frombuffer(data, kind)
     return flat.reshape(shape, order="F" if by_column else "C").copy()

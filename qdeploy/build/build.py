@@ -16,7 +16,7 @@ from qdeploy.build.observer import SILENT_BUILD, BuildObserver
 from qdeploy.build.options import Options
 from qdeploy.build.pipeline import load_steps, run_steps
 from qdeploy.build.replace import check_replaceable, locked_build
-from qdeploy.build.source import Source, open_source
+from qdeploy.build.source import FileExtras, Source, open_source
 from qdeploy.build.state import BuildState
 from qdeploy.devices.boards import Board, load_board
 from qdeploy.errors import VerificationError
@@ -72,8 +72,13 @@ def build(
         for step in steps:
             step.check(options, board)
         with observer.during("read the network") as say:
-            raw = None if options.input is None else parse_raw_type(options.input)
-            source = source or open_source(options.source, options.data, observer, raw)
+            extras = FileExtras(
+                None if options.input is None else parse_raw_type(options.input),
+                options.frames_from,
+                options.labels,
+                options.class_names,
+            )
+            source = source or open_source(options.source, options.data, observer, extras)
             say(source.describe())
         folder = out or default_folder(source.name, target, board)
         cache = options.cache_of(folder)

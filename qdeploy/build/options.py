@@ -17,7 +17,7 @@ from qdeploy.targets.target import Target
 from qdeploy.verify.ladder import check_choice
 
 # Options that are paths: stored absolute, read back as paths.
-PATHS = ("source", "folding", "data", "cache")
+PATHS = ("source", "folding", "data", "frames_from", "labels", "class_names", "cache")
 # Values of `fifo_depths`.
 SIMULATED, ANALYTIC = "simulated", "analytic"
 # Option -> the step that reads it, and what the command line calls it. A target without the step
@@ -51,6 +51,8 @@ class Options:
         fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the skews of branches.
         data: folder of the data sets.
         input: the integers that a file's input is made of, as `parse_raw_type` takes them.
+        frames_from, labels, class_names: files of frames, their labels and the names of the
+            classes, for a network from a file.
         cache: folder of results stored by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
     """
@@ -72,6 +74,9 @@ class Options:
     fifo_depths: str = SIMULATED
     data: Path | None = None
     input: str | None = None
+    frames_from: Path | None = None
+    labels: Path | None = None
+    class_names: Path | None = None
     cache: Path | None = None
 
     def check(self, target: Target) -> None:
@@ -131,7 +136,7 @@ def read_options(folder: Path) -> Options:
         for key in ("require", "skip"):
             data[key] = tuple(data[key])
         for key in PATHS:
-            data[key] = None if data[key] is None else Path(data[key])
+            data[key] = None if data.get(key) is None else Path(data[key])
         return Options(**data)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.artifacts import sha256
-from qdeploy.errors import UserError
+from qdeploy.errors import DataError, UserError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.observer import SILENT, Observer
 from qdeploy.verify.frames import Frames, frames_of_dataset, frames_of_random_codes
+from qdeploy.verify.frames_of_files import frames_of_files
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,19 +144,44 @@ class NetworkSource(Source):
         return Frames(codes, self.images, labels, "frames given with the network")
 
 
+@dataclass(frozen=True)
+class FileExtras:
+    """What a person tells of a network from a file.
+
+    Args:
+        raw: the integers that its input is made of, None where only the file may say.
+        frames: a file or folder of frames, None for random ones.
+        labels: a file of their labels.
+        class_names: a file of the names of the classes.
+    """
+
+    raw: RawType | None = None
+    frames: Path | None = None
+    labels: Path | None = None
+    class_names: Path | None = None
+
+
 class FileSource(Source):
     """A QONNX file.
 
     Args:
-        raw: the integers that its input is made of, None where only the file may say.
+        extras: what is told besides.
+
+    Raises:
+        UserError: the file is too large, or the names of the classes cannot be read.
     """
 
     kind = FILE
 
-    def __init__(self, path: Path, raw: RawType | None = None) -> None:
+    def __init__(self, path: Path, extras: FileExtras = FileExtras()) -> None:
         from qdeploy.lowering.canonical.bounds import check_size
 
-        self.path, self.raw = path, raw
+        self.path, self.extras = path, extras
+        self._classes: tuple[str, ...] = ()
+        if extras.class_names is not None:
+            from qdeploy.data.given_frames import read_class_names
+
+            self._classes = read_class_names(extras.class_names)
         check_size(path)
         self.files = {path.name: sha256(path)}
         self.name = path.name.removesuffix(".onnx").removesuffix(".qonnx")
@@ -165,34 +192,65 @@ class FileSource(Source):
     def write_qonnx(self, path: Path) -> None:
         from qdeploy.lowering.canonical.import_qonnx import import_qonnx
 
-        import_qonnx(self.path, path, self.raw)
+        import_qonnx(self.path, path, self.extras.raw)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._classes
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        return frames_of_random_codes(graph, count, seed)
+        """The given frames, or random ones.
+
+        Raises:
+            DataError: frames, labels or names are not those of the network.
+        """
+        classes, extras = graph.tensors[graph.logits].shape[0], self.extras
+        if self._classes and len(self._classes) != classes:
+            raise DataError(
+                f"there are {len(self._classes):,} names for {classes:,} classes",
+                where=str(extras.class_names),
+                do="give the name of a class on each line",
+            )
+        if extras.frames is None:
+            if extras.labels is not None:
+                raise DataError(
+                    "there are labels, and no frames that they are of",
+                    where=str(extras.labels),
+                    do="give the frames with --frames-from",
+                )
+            return frames_of_random_codes(graph, count, seed)
+        from qdeploy.data.given_frames import read_frames, read_labels
+
+        given = read_frames(extras.frames)
+        labels = given.labels if extras.labels is None else read_labels(extras.labels, given)
+        return frames_of_files(graph, given, labels, extras.frames.name)
 
 
 def open_source(
-    path: Path, data: Path | None, observer: Observer = SILENT, raw: RawType | None = None
+    path: Path,
+    data: Path | None,
+    observer: Observer = SILENT,
+    extras: FileExtras = FileExtras(),
 ) -> Source:
     """The source at `path`; a run with its data set in the folder `data`.
 
     Args:
-        raw: the integers that a file's input is made of, where it does not say.
+        extras: what is told of a file besides.
 
     Raises:
         UserError: there is nothing of the kind there, or a file that is too large.
         CheckpointError: the run folder is not complete.
     """
     if path.is_dir():
-        if raw is not None:
+        if extras != FileExtras():
             raise UserError(
-                "--input is for files",
-                why=f"the run `{path}` has a data set, whose values its network was trained on",
-                do="leave --input out",
+                "--input, --frames-from, --labels and --class-names are for files",
+                why=f"the run `{path}` has the data set that its network was trained on",
+                do="leave them out",
             )
         return RunSource(path, data, observer)
     if path.suffix == ".onnx" and path.is_file():
-        return FileSource(path, raw)
+        return FileSource(path, extras)
     raise UserError(
         f"`{path}` is neither a run folder nor a QONNX file",
         do="give the folder that `qdeploy train` wrote, or a file ending in .onnx",

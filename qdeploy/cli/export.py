@@ -67,6 +67,20 @@ if TYPE_CHECKING:
     help="Integers a file's input is made of, such as uint8:1/255: x = SCALE x (raw - ZERO).",
 )
 @click.option(
+    "--frames-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Frames for a file: .npz, .npy, or a folder of PNG or .npy [random ones].",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Their labels, .npy or .csv: the accuracy of the file's network.",
+)
+@click.option(
+    "--class-names", type=click.Path(path_type=Path), help="Names of the classes, one a line."
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path),
     envvar="QDEPLOY_DATA",
@@ -98,6 +112,9 @@ def export(
     no_synthesis: bool,
     fifo_depths: str,
     input_type: str | None,
+    frames_from: Path | None,
+    labels: Path | None,
+    class_names: Path | None,
     data: Path | None,
     cache: Path | None,
     force: bool,
@@ -128,6 +145,9 @@ def export(
         fifo_depths=fifo_depths,
         data=data,
         input=input_type,
+        frames_from=frames_from,
+        labels=labels,
+        class_names=class_names,
         cache=cache,
     )
     result = build(options, out, observer(as_json), force=force)
