@@ -226,13 +226,19 @@ class InputPreparation:
         Raises:
             ValueError: no x has one of the codes.
         """
-        samples, low = self._samples, self.lo
-        index = self.restore(np.asarray(codes).astype(np.int64)) - low
-        if index.size and (index.min() < 0 or index.max() > self.hi - low):
-            raise ValueError(f"input codes are from {low} to {self.hi}")
-        found = self._by_row(index, lambda row, values: samples[row][values]).astype(np.float32)
-        if np.isnan(found).any():
-            raise ValueError("no value of the input has one of the codes")
+        given = np.asarray(codes)
+        samples, low, found = (
+            self._samples,
+            self.lo,
+            np.empty((len(given), *self.shape), np.float32),
+        )
+        for block in self._blocks(len(given)):
+            index = self.restore(given[block]).astype(np.int64) - low
+            if index.size and (index.min() < 0 or index.max() > self.hi - low):
+                raise ValueError(f"input codes are from {low} to {self.hi}")
+            found[block] = self._by_row(index, lambda row, values: samples[row][values])
+            if np.isnan(found[block]).any():
+                raise ValueError("no value of the input has one of the codes")
         return found
 
     def nearest_reachable(self, codes: CodeArray) -> CodeArray:
@@ -320,6 +326,11 @@ class InputPreparation:
     def _arranged(self) -> CodeArray:
         """Place in the file's frame of each element of the graph's."""
         return self.arrange(np.arange(prod(self.shape)).reshape(1, *self.shape))
+
+    def _blocks(self, frames: int) -> list[slice]:
+        """Frames in parts of which the integers in between take little memory."""
+        step = max(1, (1 << 20) // prod(self.shape))
+        return [slice(first, first + step) for first in range(0, frames, step)]
 
     def _row(self, row: int, values: npt.NDArray[Any]) -> CodeArray:
         count = np.searchsorted(self.thresholds[row], values, side="right").astype(np.int64)

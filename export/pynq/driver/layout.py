@@ -19,6 +19,9 @@ import numpy as np
 from .input_codes import InputPreparation
 from .packing import pack, unpack
 
+# Elements that become codes at a time: what is in between takes several bytes for each.
+BLOCK = 1 << 20
+
 
 class Layout:
     """Shapes, widths and meaning of one accelerator's streams, from its bundle.
@@ -93,6 +96,11 @@ class Layout:
 
     def to_beats(self, batch: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a checked batch."""
+        step = max(1, BLOCK // self._in["elements"])
+        for first in range(0, len(batch), step):
+            self._pack(batch[first : first + step], out[first : first + step])
+
+    def _pack(self, batch: np.ndarray, out: np.ndarray) -> None:
         beats = pack(self.codes(batch).reshape(-1), self._in["bits"], self._in["per_beat"])
         view = out.reshape(len(batch) * self._in["beats"], self._in["dma_bytes_per_beat"])
         used = beats.shape[1]

@@ -148,11 +148,11 @@ def _thresholds(
     # Half a step is the step of values such as -1 and +1.
     unit = 2 if int(halves) % 2 else 1
     first = int(halves) * unit // 2
-    rows = np.sort(table.astype(np.float32), axis=1)
+    rows, same = np.unique(np.sort(table.astype(np.float32), axis=1), axis=0, return_inverse=True)
     if len(rows) > 1:
         shape = [1] * (len(here) + 1)
         shape[-1 if last else 1] = channels
-        axis, which = value.per_place(node, np.arange(channels).reshape(shape))
+        axis, which = value.per_place(node, same.reshape(shape))
         value = RawInput(value.shape, value.raw, value.layout, value.operations, axis)
         rows = rows[which.astype(np.int64)]
 

@@ -92,6 +92,11 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], Make]] = {
             "MultiThreshold", [[-0.5, 0.5], [0.1, 2.0]], out_dtype="INT2", out_bias=-1.0
         ),
     ),
+    "one row of thresholds for each of many features": (
+        (2, 4, 4),
+        (32,),
+        lambda f: f.reshape(1, -1).op("MultiThreshold", [[-0.5, 0.5]] * 32, out_dtype="UINT2"),
+    ),
     "two levels": (
         (1, 4, 4),
         (1, 4, 4),
