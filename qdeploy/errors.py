@@ -44,7 +44,11 @@ class QDeployError(Exception):
         super().__init__(self.render())
 
     def render(self) -> str:
-        """The message as printed, one labelled line for each part that is present."""
+        """The message as printed, one labelled line for each part that is present.
+
+        Names in it may come from anywhere: signs that a terminal takes for commands, and those that
+        cannot be written, are replaced.
+        """
         lines = [self.what]
         for label, text in (
             ("where", self.where),
@@ -54,7 +58,8 @@ class QDeployError(Exception):
         ):
             if text:
                 lines.append(f"  {label:<8} {text}")
-        return "\n".join(lines)
+        text = "\n".join(lines)
+        return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
 class UserError(QDeployError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
@@ -100,7 +102,7 @@ class Options:
 
     def record(self) -> dict[str, Any]:
         """As stored in `build.json`."""
-        plain = dataclasses.asdict(self)
+        plain = asdict(self)
         for key in PATHS:
             plain[key] = None if plain[key] is None else str(Path(plain[key]).resolve())
         return plain
@@ -137,7 +139,10 @@ def read_options(folder: Path) -> Options:
             data[key] = tuple(data[key])
         for key in PATHS:
             data[key] = None if data.get(key) is None else Path(data[key])
-        return Options(**data)
+        found = TypeAdapter(Options).validate_python(asdict(Options(**data)))
+        if min(found.frames, found.rtl_frames) < 1 or not 0 <= found.stall < 1:
+            raise ValueError("its frames or its stalls are no such numbers")
+        return found
 
 
 def read_build_file(folder: Path) -> dict[str, Any]:

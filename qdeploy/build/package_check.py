@@ -16,6 +16,7 @@ from qdeploy.bounded import read_json
 from qdeploy.build_folder import INT_FILE, PACKAGE_FOLDER, RTL_FOLDER, read_design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.npz import npz_names, read_npz
 from qdeploy.scratch import scratch_folder
 from qdeploy.self_digest import DIGEST, is_intact
 from qdeploy.targets.finished import FinishedBuild
@@ -111,18 +112,17 @@ def _difference(one: Path, other: Path) -> str | None:
 
 
 def _of_arrays(one: Path, other: Path) -> str | None:
-    import zipfile
-
     import numpy as np
 
     try:
-        with np.load(one, allow_pickle=False) as left, np.load(other, allow_pickle=False) as right:
-            if set(left) != set(right):
-                return f"holds {', '.join(sorted(left))}, not {', '.join(sorted(right))}"
-            for name in sorted(right):
-                if not np.array_equal(left[name], right[name]):
-                    return f"has other `{name}` than the integer graph gives"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        here, there = sorted(npz_names(one)), sorted(npz_names(other))
+        if here != there:
+            return f"holds {', '.join(here)}, not {', '.join(there)}"
+        for name in there:
+            left, right = (read_npz(path, [name])[0] for path in (one, other))
+            if not np.array_equal(left, right):
+                return f"has other `{name}` than the integer graph gives"
+    except (OSError, ValueError) as error:
         return f"cannot be read: {error}"
     return None
 

@@ -25,6 +25,7 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 Pixels = npt.NDArray[np.uint8]
+FORMATS = ("JPEG", "PNG")
 # Pixels of an image: those of any data set have fewer, and 8 bytes of each are held at most.
 MAX_PIXELS = 1 << 26
 _noted: set[str] = set()
@@ -155,14 +156,21 @@ def _first_time(title: str) -> bool:
     return first
 
 
-def check_pixels(image: Image.Image) -> None:
-    """Refuse an image that declares more pixels than any has, before they are decoded.
+def open_image(path: Path) -> Image.Image:
+    """An image that is not decoded yet, of a format that data sets have.
+
+    Pillow goes by what is in a file, not by its name, and for some formats (EPS) starts programs
+    that run what is in it.
 
     Raises:
-        ValueError: it does.
+        OSError, ValueError: one of another format, or of more pixels than any has; `UNREADABLE`
+            has what else Pillow raises.
     """
+    image = Image.open(path, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
+        image.close()
         raise ValueError(f"it is {image.width}x{image.height}, more than {MAX_PIXELS:,} pixels")
+    return image
 
 
 def read_image(path: Path, title: str) -> Image.Image:
@@ -172,8 +180,7 @@ def read_image(path: Path, title: str) -> Image.Image:
         DataError: when it is damaged, naming it.
     """
     try:
-        with Image.open(path) as image:
-            check_pixels(image)
+        with open_image(path) as image:
             return image.convert("RGB")
     except UNREADABLE as error:
         raise unreadable(title, path, error) from error
@@ -191,8 +198,7 @@ def read_mask(path: Path, title: str, size: tuple[int, int], classes: int, void:
             that is not a class; with the file, the label and its position.
     """
     try:
-        with Image.open(path) as image:
-            check_pixels(image)
+        with open_image(path) as image:
             mode = image.mode
             mask = np.asarray(image)
     except UNREADABLE as error:

@@ -22,10 +22,10 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.files import (
     UNREADABLE,
     check_counts,
-    check_pixels,
     few,
     incomplete,
     needed_folder,
+    open_image,
     unreadable,
 )
 from qdeploy.data.stream import FileSplit
@@ -85,8 +85,7 @@ class FolderSplit(FileSplit):
         label = int(self.labels[index])
         path = self.root / self.folders[label] / os.fsdecode(bytes(self.files[index]))
         try:
-            with Image.open(path) as image:
-                check_pixels(image)
+            with open_image(path) as image:
                 if generator is None or not self.augmented:
                     pixels = _middle(image, self.size)
                 else:

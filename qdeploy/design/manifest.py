@@ -7,6 +7,7 @@ that folder; a simulator or synthesizer runs with the folder as its working dire
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
@@ -20,6 +21,8 @@ from qdeploy.errors import UserError
 DESIGN_FILE = "design.json"
 # Of an element of a stream.
 MAX_BITS = 32
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_PATH = re.compile(r"\w[\w./-]*", re.ASCII)
 # Key of a layer's folding: pixels per beat of its input.
 PIXELS = "M"
 
@@ -250,9 +253,7 @@ def _check(design: Design) -> None:
     Raises:
         ValueError: it does not.
     """
-    for name in (*design.sources, *design.memories):
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"`{name}` is not a path inside the folder")
+    _check_names(design)
     if not design.layers or any(layer.cycles < 0 for layer in design.layers):
         raise ValueError("there are no layers, or one of negative cycles")
     if not design.cycles_per_frame or not 0 < design.clock_mhz < 1e6:
@@ -272,6 +273,21 @@ def _check(design: Design) -> None:
         raise ValueError("a FIFO has no words, or words of no bits")
     if design.streams:
         _check_streams(design)
+
+
+def _check_names(design: Design) -> None:
+    """Names reach the command lines and scripts of tools: they are plain ones, and paths inside
+    the folder."""
+    for names, ending in ((design.sources, ".v"), (design.memories, ".hex")):
+        for name in names:
+            if not _PATH.fullmatch(name) or ".." in name or not name.endswith(ending):
+                raise ValueError(f"`{name}` is not a path inside the folder of a `{ending}` file")
+    ports = [design.input.name, design.output.name, *(tap.name for tap in design.taps)]
+    for fifo in design.fifos:
+        ports += [fifo.fill_port, *([fifo.limit_port] if fifo.limit_port else [])]
+    for name in (design.top, *ports, *(layer.module for layer in design.layers)):
+        if not _IDENTIFIER.fullmatch(name):
+            raise ValueError(f"`{name}` is not a name of Verilog")
 
 
 def _check_streams(design: Design) -> None:

@@ -151,7 +151,9 @@ def read_report(folder: Path) -> DesignReport:
 def _summary(build: BuildRecord) -> SummaryRecord:
     """The training run's summary, where the build came from one that is still there."""
     source = (build.get("options") or {}).get("source")
-    return (read_summary(Path(source)) if source else None) or SummaryRecord()
+    if not isinstance(source, str) or not source:
+        return SummaryRecord()
+    return read_summary(Path(source)) or SummaryRecord()
 
 
 def _layers(

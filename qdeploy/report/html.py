@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.artifacts import write_text
+from qdeploy.bounded import MAX_YAML_BYTES
 from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE
 from qdeploy.report.design_report import DesignReport, LayerRow
 from qdeploy.report.summary import coverage_kinds, covered_share, verdict
@@ -53,8 +54,14 @@ def render(folder: Path, report: DesignReport) -> str:
             for f in report.fifos
             if f.fill is not None
         ],
-        recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
+        recipe=_shown(recipe) if recipe.is_file() else "",
     )
+
+
+def _shown(recipe: Path) -> str:
+    """The recipe's text; no more of it than a recipe has."""
+    with recipe.open("rb") as file:
+        return file.read(MAX_YAML_BYTES).decode("utf-8", errors="replace")
 
 
 def _by_luts(report: DesignReport) -> list[LayerRow]:

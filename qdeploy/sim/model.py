@@ -24,6 +24,7 @@ from qdeploy.errors import ToolFailedError
 from qdeploy.resources import resource
 from qdeploy.scratch import is_plain, scratch_folder
 from qdeploy.sim import bind
+from qdeploy.sim.only_hardware import check_sources
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import SimSpec
 from qdeploy.tools import ask_tool, find_tool, run_tool, tool_version
@@ -57,6 +58,7 @@ def build_model(spec: SimSpec, build_dir: Path) -> Simulator:
         ToolFailedError: Verilator found a mistake or a warning in the sources, or the C++ compiler
             failed; the logs stay in `build_dir`.
         InternalError: the spec's ports are not those of the module.
+        UserError: the sources do more than describe hardware.
     """
     for name in ("verilator", "make", "g++"):
         find_tool(name)
@@ -73,6 +75,7 @@ def build_model(spec: SimSpec, build_dir: Path) -> Simulator:
 
 def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -> None:
     """Compile into `out`; `model` gets what Verilator writes, which goes afterwards."""
+    check_sources((Path(source) for source in spec.sources), spec.folder)
     shutil.rmtree(logs, ignore_errors=True)
     run_tool(
         [

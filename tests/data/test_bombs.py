@@ -126,3 +126,19 @@ def test_no_more_is_read_of_a_file_than_may_be_in_it(tmp_path: Path) -> None:
         file.truncate(1 << 40)  # takes no room on the disk
     with bounded(), pytest.raises(TooMuchError, match="more than 1,048,576 bytes"):
         read_some(path, 1 << 20)
+
+
+def test_an_image_that_is_a_program_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    trace, tools = tmp_path / "trace", tmp_path / "tools"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {trace}\n")
+    (tools / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    path = tmp_path / "image.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
+    with pytest.raises(DataError, match="damaged"):
+        read_image(path, "the set")
+    assert not trace.exists()

@@ -37,7 +37,7 @@ TOKENS = (
     *(b"null", b"true", b"-1", b"1e999", b"NaN", b"[]", b"{}", b"[" * 60, b"{a: ", b"&a", b"*a"),
     *(b"<<", b"!!timestamp x", b"\x00", b"\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"),
     *(b"\\ud800", b"\xed\xa0\x80", b"9" * 40, b"9" * 5000, b"0", b"..", b"/", b"\n", b"\t", b":"),
-    *(b"#", b'"', b"{{7*7}}", b"[bold]", b"1/0", *PROGRAMS),
+    *(b"#", b'"', b"{{7*7}}", b"[bold]", b"[/x]", b"\x1b[31m", b"1/0", *PROGRAMS),
 )
 # What code that a file brought along would have to do; see Python's table of audit events.
 RUNS = (
@@ -59,6 +59,7 @@ class Kind:
         around: what has to hold meanwhile.
         error: what the reader may raise; one's own faults aside.
         needed: whether there is no going on without the file.
+        change: what damage is done to the file's bytes; `mutated` where None.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Kind:
     around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     error: tuple[type[Exception], ...] = (QDeployError,)
     needed: bool = True
+    change: Callable[[bytes, random.Random], bytes] | None = None
 
 
 @dataclass
@@ -135,7 +137,7 @@ def damaged(kind: Kind, folder: Path, count: int, seed: str) -> Outcome:
         _sealed(kind, path)
         kind.read(path)  # loads what is loaded once
         for number in range(count):
-            data = mutated(good, draw)
+            data = (kind.change or mutated)(good, draw)
             path.write_bytes(data)
             _sealed(kind, path)
             try:
@@ -202,15 +204,17 @@ class _Watch:
 
     def __init__(self) -> None:
         self.on, self.installed = False, False
-        self.folder = ""
+        self.places: tuple[str, ...] = ()
         self.seen: list[str] = []
 
     def begin(self, folder: Path) -> None:
-        """Note from here on; files below `folder` may be written."""
+        """Note from here on; files below `folder` may be written, and
+        those in temporary folders."""
         if not self.installed:
             sys.addaudithook(self._hook)  # for ever: there is no way to remove one
             self.installed = True
-        self.folder, self.seen, self.on = str(folder), [], True
+        self.places = (str(folder), "/dev/null", "/proc/self/")
+        self.seen, self.on = [], True
 
     def end(self) -> list[str]:
         """What was noted."""
@@ -222,12 +226,14 @@ class _Watch:
             return
         if event == "subprocess.Popen" and arguments[0] == "git":
             return  # which revision made a file is part of the record of every run
-        if event in RUNS:
+        if event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
+            self.places += (str(arguments[0]),)
+        elif event in RUNS:
             self.seen.append(f"{event} {arguments!r:.120}")
         elif event == "open" and isinstance(arguments[2], int):
             writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             path = str(arguments[0])
-            if writes and not path.startswith((self.folder, "/dev/null", "/proc/self/")):
+            if writes and not path.startswith(self.places):
                 self.seen.append(f"wrote {path}")
 
 

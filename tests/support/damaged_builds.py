@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from damage import Kind, all_of
+from damage_values import header_changed, json_changed, onnx_changed, yaml_changed
 from random_graphs import small_mlp
 from random_qonnx import QonnxMaker, Weights
 from rich.console import Console
@@ -28,6 +29,7 @@ from qdeploy.build_folder import (
     read_resources,
     read_verify,
 )
+from qdeploy.dataflow.compile import hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.folding.file import read_folding
 from qdeploy.design.manifest import Design
@@ -72,6 +74,11 @@ def qonnx_file(folder: Path) -> Path:
     maker = QonnxMaker(3, (2, 5, 5))
     maker.conv(3, weights=Weights(2)).norm(node=True).relu().act(2)
     return maker.flatten().dense(4, Weights(3), gemm=True).save(folder / "net.onnx")
+
+
+def to_hardware(path: Path) -> None:
+    """Every step up to the choice of a folding."""
+    hardware_layers(lower(path))
 
 
 def graph_file(folder: Path) -> Path:
@@ -244,15 +251,32 @@ def show(path: Path) -> None:
 
 
 KINDS = (
-    Kind("recipe", recipe_file, load_recipe, 250),
-    Kind("board", board_file, lambda path: load_board(str(path)), 200),
-    Kind("folding", folding_file, read_folding, 200),
+    Kind("recipe", recipe_file, load_recipe, 150),
+    Kind("board", board_file, lambda path: load_board(str(path)), 100),
+    Kind("folding", folding_file, read_folding, 100),
     Kind("costs", cost_table, lambda path: load_costs(folder=path.parent), 20),
-    Kind("records", records, read_records, 200),
-    Kind("design", design_file, lambda path: Design.load(path.parent), 200),
+    Kind("records", records, read_records, 120),
+    Kind("design", design_file, lambda path: Design.load(path.parent), 100),
     Kind("report", build, show, 60),
-    Kind("frames", frames_file, lambda path: load_frames(path.parent), 150),
-    Kind("frames array", frames_array, lambda path: load_frames(path.parent), 80, packed_again),
-    Kind("graph", graph_file, read_graph, 120),
-    Kind("qonnx", qonnx_file, lower, 120),
+    Kind("frames", frames_file, lambda path: load_frames(path.parent), 100),
+    Kind("frames array", frames_array, lambda path: load_frames(path.parent), 60, packed_again),
+    Kind("graph", graph_file, read_graph, 60),
+    Kind("qonnx", qonnx_file, lower, 100),
+    Kind("recipe values", recipe_file, load_recipe, 100, change=yaml_changed),
+    Kind("board values", board_file, lambda path: load_board(str(path)), 60, change=yaml_changed),
+    Kind("folding values", folding_file, read_folding, 60, change=yaml_changed),
+    Kind(
+        "cost values",
+        cost_table,
+        lambda path: load_costs(folder=path.parent),
+        20,
+        change=json_changed,
+    ),
+    Kind("record values", records, read_records, 100, change=json_changed),
+    Kind(
+        "design values", design_file, lambda path: Design.load(path.parent), 60, change=json_changed
+    ),
+    Kind("report values", build, show, 60, change=json_changed),
+    Kind("graph values", graph_file, read_graph, 60, change=header_changed),
+    Kind("qonnx values", qonnx_file, to_hardware, 100, change=onnx_changed),
 )

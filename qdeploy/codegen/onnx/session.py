@@ -38,6 +38,15 @@ INPUT_TYPES: dict[str, type[np.integer]] = {
 }
 
 
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"the integer network `{path.name}` cannot be read",
+        where=str(path),
+        why=str(error),
+        do="run `qdeploy export` again",
+    )
+
+
 class IntSimulator:
     """A session on a file of `emit_onnx`.
 
@@ -47,7 +56,7 @@ class IntSimulator:
         threads: threads inside an operator; single frames of small networks are fastest with 1.
 
     Raises:
-        UserError: onnxruntime cannot read the file.
+        UserError: onnxruntime cannot read the file, or it takes no codes.
     """
 
     def __init__(self, path: Path, *, level: OptimizationLevel = "all", threads: int = 1) -> None:
@@ -60,15 +69,11 @@ class IntSimulator:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except _UNREADABLE as error:
-            raise UserError(
-                f"the integer network `{path.name}` cannot be read",
-                where=str(path),
-                why=str(error),
-                do="run `qdeploy export` again",
-            ) from error
-        item = self._session.get_inputs()[0]
-        self._input, self._type = item.name, np.dtype(INPUT_TYPES[item.type])
+            item = self._session.get_inputs()[0]
+            self._input, self._type = item.name, np.dtype(INPUT_TYPES[item.type])
+        except (*_UNREADABLE, LookupError) as error:
+            raise _unreadable(path, error) from error
+        self._path = path
         self.input_shape = tuple(item.shape[1:])
         self.outputs = [output.name for output in self._session.get_outputs()]
 
@@ -76,11 +81,16 @@ class IntSimulator:
         """Every output (N, *shape) for input codes (N, *shape); integer codes of any width.
 
         Raises:
-            UserError: the codes have another shape, or do not fit the input's type.
+            UserError: the codes have another shape, or do not fit the input's type; the file's
+                operators do not go together.
         """
         if codes.dtype != self._type or codes.shape[1:] != self.input_shape:
             codes = self._checked(codes)
-        return dict(zip(self.outputs, self._session.run(None, {self._input: codes}), strict=True))
+        try:
+            found = self._session.run(None, {self._input: codes})
+        except _UNREADABLE as error:
+            raise _unreadable(self._path, error) from error
+        return dict(zip(self.outputs, found, strict=True))
 
     def _checked(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         limits = np.iinfo(self._type)

@@ -31,7 +31,12 @@ INNARDS_CALL = re.compile(rf"({'|'.join(sorted(INNARDS))})(?:_(\d+))?")
 
 
 def module_path(node: NodeProto) -> str:
-    """The module path in dots, such as `body.conv1`; for other files the node's own name."""
+    """The module path in dots, such as `body.conv1`; for other files the node's own name. Line
+    breaks and other signs that cannot be shown become underscores."""
+    return "".join(sign if sign.isprintable() else "_" for sign in _path(node))
+
+
+def _path(node: NodeProto) -> str:
     if not node.name.startswith("/"):
         return node.name or node.output[0]
     scopes = [part for part in node.name.split("/")[1:-1] if not INNARDS_CALL.fullmatch(part)]
