@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdeploy.errors import InternalError, QDeployError
+from qdeploy.scratch import scratch_base
 
 SECONDS = 10
 MEBIBYTES = 2048
@@ -213,7 +214,7 @@ class _Watch:
         if not self.installed:
             sys.addaudithook(self._hook)  # for ever: there is no way to remove one
             self.installed = True
-        self.places = (str(folder), "/dev/null", "/proc/self/")
+        self.places = (str(folder), f"{scratch_base()}/qdeploy-", "/dev/null", "/proc/self/")
         self.seen, self.on = [], True
 
     def end(self) -> list[str]:

@@ -70,6 +70,14 @@ def cost_table(folder: Path) -> Path:
     return path
 
 
+def read_costs(path: Path) -> object:
+    return load_costs(folder=path.parent)
+
+
+def read_design(path: Path) -> Design:
+    return Design.load(path.parent)
+
+
 def qonnx_file(folder: Path) -> Path:
     maker = QonnxMaker(3, (2, 5, 5))
     maker.conv(3, weights=Weights(2)).norm(node=True).relu().act(2)
@@ -254,9 +262,9 @@ KINDS = (
     Kind("recipe", recipe_file, load_recipe, 150),
     Kind("board", board_file, lambda path: load_board(str(path)), 100),
     Kind("folding", folding_file, read_folding, 100),
-    Kind("costs", cost_table, lambda path: load_costs(folder=path.parent), 20),
+    Kind("costs", cost_table, read_costs, 20),
     Kind("records", records, read_records, 120),
-    Kind("design", design_file, lambda path: Design.load(path.parent), 100),
+    Kind("design", design_file, read_design, 100),
     Kind("report", build, show, 60),
     Kind("frames", frames_file, lambda path: load_frames(path.parent), 100),
     Kind("frames array", frames_array, lambda path: load_frames(path.parent), 60, packed_again),
@@ -272,10 +280,8 @@ KINDS = (
         20,
         change=json_changed,
     ),
-    Kind("record values", records, read_records, 100, change=json_changed),
-    Kind(
-        "design values", design_file, lambda path: Design.load(path.parent), 60, change=json_changed
-    ),
+    Kind("record values", records, read_records, 60, change=json_changed),
+    Kind("design values", design_file, read_design, 60, change=json_changed),
     Kind("report values", build, show, 60, change=json_changed),
     Kind("graph values", graph_file, read_graph, 60, change=header_changed),
     Kind("qonnx values", qonnx_file, to_hardware, 100, change=onnx_changed),

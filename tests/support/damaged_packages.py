@@ -132,6 +132,6 @@ KINDS = (
         for name, count, seal in FILES
     ),
     Kind(
-        "sealed bundle", functools.partial(package, "bundle.json"), use_package, 150, sealed_bundle
+        "sealed bundle", functools.partial(package, "bundle.json"), use_package, 100, sealed_bundle
     ),
 )

@@ -77,9 +77,9 @@ def read_checkpoints(path: Path) -> None:
 
 
 KINDS = (
-    Kind("run recipe", functools.partial(run, "recipe.yaml"), read_run, 40),
-    Kind("summary", functools.partial(run, "summary.json"), read_run, 40),
-    Kind("metrics", functools.partial(run, "metrics.jsonl"), read_run, 30, needed=False),
+    Kind("run recipe", functools.partial(run, "recipe.yaml"), read_run, 30),
+    Kind("summary", functools.partial(run, "summary.json"), read_run, 30),
+    Kind("metrics", functools.partial(run, "metrics.jsonl"), read_run, 16, needed=False),
     Kind("model sidecar", functools.partial(run, "model.json"), read_run, 30),
     Kind("model", functools.partial(run, "model.safetensors"), read_run, 20),
     Kind("sealed model", functools.partial(run, "model.safetensors"), read_run, 40, with_digest),
@@ -87,14 +87,14 @@ KINDS = (
         "checkpoint sidecar",
         functools.partial(checkpoint, ".json"),
         read_checkpoints,
-        40,
+        16,
         needed=False,
     ),
     Kind(
         "sealed checkpoint",
         functools.partial(checkpoint, ".safetensors"),
         read_checkpoints,
-        40,
+        16,
         with_digest,
         needed=False,
     ),
@@ -102,7 +102,7 @@ KINDS = (
         "metrics of a part",
         lambda folder: checkpoint(".json", folder).parents[1] / "metrics.jsonl",
         read_checkpoints,
-        20,
+        8,
         needed=False,
     ),
 )

@@ -73,10 +73,10 @@ def _kind(name: str, file: str, count: int, change: Change | None = None) -> Kin
 
 
 KINDS = (
-    _kind("options", BUILD_FILE, 40, json_changed),
-    _kind("design", "rtl/design.json", 40, json_changed),
-    _kind("memory", "rtl/*.hex", 20),
-    _kind("wrapper", "rtl/*mvau.v", 20),
-    _kind("top", "rtl/*_top.v", 20),
-    _kind("integers", INT_FILE, 30, onnx_changed),
+    _kind("options", BUILD_FILE, 20, json_changed),
+    _kind("design", "rtl/design.json", 20, json_changed),
+    _kind("memory", "rtl/*.hex", 10),
+    _kind("wrapper", "rtl/*mvau.v", 10),
+    _kind("top", "rtl/*_top.v", 10),
+    _kind("integers", INT_FILE, 20, onnx_changed),
 )

@@ -28,6 +28,8 @@ def node(name: str) -> NodeProto:
         ("/Flatten", "flatten"),
         ("a file of its own/Conv", "a file of its own/Conv"),
         ("", "y"),
+        ("broken\n  off", "broken_  off"),
+        ("/a\x1b[31m\u2028/Conv", "a_[31m_"),
     ],
 )
 def test_a_node_belongs_to_the_module_that_made_it(name: str, path: str) -> None:
