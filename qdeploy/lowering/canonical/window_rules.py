@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, helper
 
-from qdeploy.lowering.canonical.passes import shape_of
+from qdeploy.lowering.canonical.edit import Edit
 from qdeploy.lowering.canonical.refusal import refuse
 
 _LEAST = {"kernel_shape": 1, "strides": 1, "dilations": 1, "group": 1, "pads": 0}
@@ -44,11 +44,12 @@ def check_channels(model: ModelProto) -> None:
     Raises:
         UnsupportedLayerError: names the first that does not.
     """
-    padded = {node.output[0] for node in model.graph.node if node.op_type == "Pad"}
-    for node in model.graph.node:
+    edit = Edit(model)
+    padded = {node.output[0] for node in edit.of_kind("Pad")}
+    for node in edit.nodes:
         if node.op_type != "Conv" or node.input[0] in padded:  # Pads have rules of their own.
             continue
-        source, weights = shape_of(model, node.input[0]), shape_of(model, node.input[1])
+        source, weights = edit.shape(node.input[0]), edit.shape(node.input[1])
         if len(source) != 4 or len(weights) != 4:
             continue  # Not known, or not two-dimensional: the lowering says which.
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
