@@ -48,6 +48,9 @@ COMMANDS: dict[str, Entry] = {
     "verify": Entry(
         "qdeploy.cli.verify:verify", "Run the same frames through every level of a build."
     ),
+    "inspect": Entry(
+        "qdeploy.cli.inspect:inspect", "Show what a file, run or build holds and what it becomes."
+    ),
     "report": Entry(
         "qdeploy.cli.report:report", "Show a build layer by layer, and write its HTML report."
     ),
