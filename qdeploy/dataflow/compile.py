@@ -111,6 +111,7 @@ def compile_graph(
     fps: float | None = None,
     constraints: Sequence[FoldingConstraint] = (),
     reserved: Mapping[str, float] | None = None,
+    widest_beat: int | None = None,
     costs: BlockCosts | None = None,
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
@@ -119,6 +120,7 @@ def compile_graph(
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
         constraints: per-layer constraints of a folding file.
+        widest_beat: bytes of a beat of the design's input and output at most.
         reserved: how much of the board the folding leaves free, see `Budget.without`.
         costs: measured costs of blocks; those that the board's family uses when None.
 
@@ -137,6 +139,7 @@ def compile_graph(
         Budget.of(board).without(reserved or {}),
         cycles,
         min_cycles=arriving,
+        widest_beat=widest_beat,
         constraints=constraints,
         costs=costs,
         clock_mhz=clock,

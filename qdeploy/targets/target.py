@@ -18,12 +18,15 @@ class Target(ABC):
         steps: the steps of its builds by name, in order; `qdeploy.build.steps` has them. A step's
             options, such as `--fps`, are refused for a target that does not declare the step.
         rungs: the rungs of its ladder by name; `qdeploy.verify.ladder.RUNGS` has them.
+        widest_beat: bytes of a beat that its host can send or take; None without a limit. The
+            folding keeps to it.
         default_board: the board to build for when none is named; None for a target without boards.
     """
 
     name: ClassVar[str]
     steps: ClassVar[tuple[str, ...]]
     rungs: ClassVar[tuple[str, ...]] = ()
+    widest_beat: ClassVar[int | None] = None
     default_board: ClassVar[str | None] = None
 
     def accept_graph(self, graph: IntegerGraph) -> None:

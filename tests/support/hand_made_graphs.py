@@ -6,7 +6,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.ir.integer_graph import Add, Conv, IntegerGraph, IntType, Node, Tensor, Threshold
+from qdeploy.ir.integer_graph import (
+    Add,
+    Conv,
+    Dense,
+    IntegerGraph,
+    IntType,
+    Node,
+    Tensor,
+    Threshold,
+)
 
 
 def tensor(name: str, shape: tuple[int, ...], lo: int, hi: int) -> Tensor:
@@ -34,4 +43,23 @@ def block() -> IntegerGraph:
         tensor("code", (2, 2, 2), -1, 2),
         tensor("sum", (2, 2, 2), -1, 5),
         tensor("out", (2, 2, 2), 0, 3),
+    )
+
+
+def dense_graph(features: int) -> IntegerGraph:
+    """Bytes, a fully connected layer of ternary weights with two-bit codes, logits of four."""
+    rng = np.random.default_rng(features)
+    first, last = rng.integers(-1, 2, (8, features)), rng.integers(-1, 2, (4, 8))
+    wide, high = 255 * features, 3 * 8
+    table = np.sort(rng.integers(-400, 400, (8, 3)))
+    return graph_of(
+        [
+            Dense("fc1", "fc1", ("x",), "acc", first),
+            Threshold("act", "act", ("acc",), "code", table, 0),
+            Dense("fc2", "fc2", ("code",), "logits", last),
+        ],
+        tensor("x", (features,), 0, 255),
+        tensor("acc", (8,), -wide, wide),
+        tensor("code", (8,), 0, 3),
+        tensor("logits", (4,), -high, high),
     )

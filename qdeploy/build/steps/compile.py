@@ -59,6 +59,7 @@ def _compiled(state: BuildState) -> Compiled:
             fps=state.options.fps,
             constraints=_constraints(state.options),
             reserved=state.reserved,
+            widest_beat=state.target.widest_beat,
             costs=costs,
         )
         design = compiled.design

@@ -17,7 +17,7 @@ from qdeploy.dataflow.finn.nodes import hw_nodes
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, Value, files_of, restrict
 from qdeploy.dataflow.folding.infeasible import advice, biggest, excess, nearest
-from qdeploy.dataflow.folding.options import SearchSpace, search_space
+from qdeploy.dataflow.folding.options import SearchSpace, search_space, within_beat
 from qdeploy.dataflow.folding.solver import LayerGroup, Option, Solution, solve
 from qdeploy.devices.capacity import usable
 from qdeploy.errors import DoesNotFitError, FoldingError
@@ -76,6 +76,7 @@ def fold(
     cycles: int | None = None,
     *,
     min_cycles: int = 1,
+    widest_beat: int | None = None,
     constraints: Sequence[FoldingConstraint] = (),
     costs: BlockCosts | None = None,
     clock_mhz: float | None = None,
@@ -86,6 +87,7 @@ def fold(
         model: specialized hardware layers.
         cycles: per frame at most; None asks for as few as the budget allows.
         min_cycles: per frame, input-bound: a faster folding would only use more of the board.
+        widest_beat: bytes of a beat of the model's input and output at most; None without a limit.
         constraints: per-layer folding constraints.
         costs: measured costs of blocks; those of Series 7 when None.
         clock_mhz: for rates in messages, which are in cycles when None.
@@ -97,6 +99,8 @@ def fold(
     """
     costs = costs or load_costs()
     full = search_space(model, costs)
+    if widest_beat is not None:
+        full = within_beat(full, model, widest_beat)
     about = _About(model, costs, clock_mhz, files_of(constraints), full)
     legal = SearchSpace(restrict(full.groups, constraints), full.edges)
     if cycles is None:

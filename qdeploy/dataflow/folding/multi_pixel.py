@@ -31,6 +31,7 @@ def fold_multi_pixel(
     cycles: int | None = None,
     *,
     min_cycles: int = 1,
+    widest_beat: int | None = None,
     constraints: Sequence[FoldingConstraint] = (),
     costs: BlockCosts | None = None,
     clock_mhz: float | None = None,
@@ -42,7 +43,12 @@ def fold_multi_pixel(
     """
     choices = multi_pixel_choices(model)
     asked, others = _asked(choices, constraints)
-    settings: dict[str, Any] = {"min_cycles": min_cycles, "costs": costs, "clock_mhz": clock_mhz}
+    settings: dict[str, Any] = {
+        "min_cycles": min_cycles,
+        "widest_beat": widest_beat,
+        "costs": costs,
+        "clock_mhz": clock_mhz,
+    }
 
     def folded(pixels: Mapping[str, int]) -> tuple[ModelWrapper, Folding]:
         made = with_multi_pixel(model, pixels)

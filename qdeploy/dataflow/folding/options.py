@@ -28,6 +28,7 @@ from qdeploy.dataflow.finn.geometry import Window
 from qdeploy.dataflow.finn.nodes import HwNode, Kind, divisors, layer_groups
 from qdeploy.dataflow.finn.timing import windowed_cycles
 from qdeploy.dataflow.folding.solver import Edge, LayerGroup, Option
+from qdeploy.errors import FoldingError
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -74,6 +75,33 @@ def _together(parts: list[_Part]) -> int:
 def search_space(model: ModelWrapper, costs: BlockCosts) -> SearchSpace:
     """All foldings of a specialized, unfolded model, whose attributes are undefined afterwards."""
     return _Lister(model, costs).search_space()
+
+
+def within_beat(space: SearchSpace, model: ModelWrapper, widest: int) -> SearchSpace:
+    """The foldings whose beats a host can send and take.
+
+    Args:
+        widest: bytes of a beat of the model's input and output at most.
+
+    Raises:
+        FoldingError: a layer has none: one element alone is wider.
+    """
+    ends = {model.graph.input[0].name, model.graph.output[0].name}
+    groups = []
+    for group in space.groups:
+        options = [
+            option
+            for option in group.options
+            if all(-(-option.widths.get(name, 0) // 8) <= widest for name in ends)
+        ]
+        if not options:
+            raise FoldingError(
+                f"layer `{group.name}` has no folding whose beats have at most {widest} bytes",
+                why="its host sends and takes no wider ones",
+                do="use fewer bits, or fewer channels at the input and the output",
+            )
+        groups.append(LayerGroup(group.name, options))
+    return SearchSpace(groups, space.edges)
 
 
 class _Lister:

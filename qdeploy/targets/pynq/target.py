@@ -11,7 +11,7 @@ from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.pynq.package import make_package
-from qdeploy.targets.pynq.shell import dma_bytes
+from qdeploy.targets.pynq.shell import DMA_MAX_BYTES_PER_BEAT, dma_bytes
 from qdeploy.targets.target import Target
 
 # Golden frames of a package at least, where the build has as many.
@@ -36,6 +36,7 @@ class PynqTarget(Target):
         "record",
     )
     rungs = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
+    widest_beat = DMA_MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
 
     def accept_design(self, design: Design) -> None:
