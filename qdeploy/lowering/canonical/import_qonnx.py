@@ -49,7 +49,7 @@ from qdeploy.lowering.canonical.reshapes import (
     ReshapeToFlatten,
     refuse_reshapes,
 )
-from qdeploy.lowering.canonical.window_rules import check_channels, check_windows
+from qdeploy.lowering.canonical.window_rules import check_channels, check_quantizers, check_windows
 
 NOTES_KEY = "qdeploy.notes"
 
@@ -97,6 +97,7 @@ def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> 
     refuse_growth(model)
     result = run_passes(model, PASSES, probe=probe)
     model = infer_shapes(result.model)
+    check_quantizers(model)
     refuse_reshapes(model)
     _keep_notes(model, [*notes, *result.notes])
     return model

@@ -1,4 +1,4 @@
-"""Convolutions and pools that no file may have, refused before anything computes with them.
+"""Nodes that no file may have, refused by name: windows, channels, quantizers.
 
 ONNX's own checker lets a stride of 0 pass, and its shape inference divides by it: the process ends.
 It lets groups pass that do not divide the channels, and the executor fails on them.
@@ -36,6 +36,23 @@ def check_windows(model: ModelProto) -> None:
                     why=f"each number has to be at least {least}",
                     do="use positive kernels, strides and dilations, and no negative padding",
                 )
+
+
+def check_quantizers(model: ModelProto) -> None:
+    """Check that scale, zero point and width of every quantizer are constants.
+
+    Raises:
+        UnsupportedLayerError: names the first quantizer that computes one.
+    """
+    edit = Edit(model)
+    for node in edit.of_kind("Quant", "IntQuant", "BipolarQuant", "Trunc"):
+        if not all(edit.is_constant(name) for name in node.input[1:] if name):
+            raise refuse(
+                node,
+                "its scale, zero point or width is computed at run time",
+                why="thresholds are computed once, before the hardware is built",
+                do="export the network in evaluation mode, with constants instead",
+            )
 
 
 def check_channels(model: ModelProto) -> None:
