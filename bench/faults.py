@@ -4,9 +4,11 @@
 
 Four networks are stitched, and their files broken one at a time: a weight, threshold or constant
 off by one, two channels swapped, a parameter off by one, a port at another stream, an operator of a
-library module changed. The rungs `memories` and `rtl` run on each. A fault that neither finds has
-to be one that no input can show, which is enumerated. Writes bench/results/faults.json; the exit
-code is 1 where a fault was found by neither and is not redundant, or was told of another layer.
+library module changed, or of one of its two forms only (simulated, synthesized) in the design and
+in the library that it is compared with. The rungs `memories` and `rtl` run on each. A fault that
+neither finds has to be one that no input can show, which is enumerated or shown by a SAT solver.
+Writes bench/results/faults.json; the exit code is 1 where a fault was found by neither and is not
+redundant, or was told of another layer.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ SHARES = {
     "parameter": 12,
     "wire": 8,
     "library": 8,
+    "forms": 5,
 }
 FRAMES, STALL = 20, 0.2
 
@@ -134,11 +137,15 @@ def _network(name: str, each: int, seed: int, *, rtl: bool) -> list[Outcome]:
 
 
 def _outcome(folder: Path, design: Any, graph: Any, fault: Any, frames: Any) -> Outcome:
-    from design_faults import changes_nothing
+    from design_faults import FORMS, changes_nothing
+    from library_changes import changes_no_construct
 
+    from qdeploy.verify.memories.constructs import check_constructs
     from qdeploy.verify.memories.design import check_design
 
-    ledger = check_design(folder, design, graph)
+    library = _library(folder, fault.file) if fault.kind == FORMS else None
+    ledger = check_design(folder, design, graph, library)
+    check_constructs(ledger, folder.parent / "proofs", library)
     first = ledger.listed[0] if ledger.listed else None
     seen = None if frames is None else _rtl(folder, design, graph, frames)
     if first is not None:
@@ -146,14 +153,32 @@ def _outcome(folder: Path, design: Any, graph: Any, fault: Any, frames: Any) -> 
         right = first.layer == fault.layer if fault.layer else owner in first.sentence()
     else:
         right = seen is not None and f"`{fault.layer}" in seen
+    redundant = False
+    if first is None and seen is None:
+        if fault.kind == FORMS:
+            redundant = changes_no_construct(
+                ledger.constructs, fault.file, fault.text, folder.parent
+            )
+        else:
+            redundant = changes_nothing(folder, design, graph, fault)
     return Outcome(
         fault.kind,
         f"{fault.kind}: {fault.file}, {fault.what}",
         None if first is None else first.sentence(),
         seen,
         right,
-        first is None and seen is None and changes_nothing(folder, design, graph, fault),
+        redundant,
     )
+
+
+def _library(folder: Path, file: str) -> Path:
+    """A library that has one file as the design has it."""
+    from qdeploy.resources import resource
+
+    library = folder.parent / "library"
+    shutil.copytree(resource("hw/rtl"), library, dirs_exist_ok=True)
+    shutil.copyfile(folder / file, library / file)
+    return library
 
 
 def _rtl(folder: Path, design: Any, graph: Any, frames: np.ndarray) -> str | None:

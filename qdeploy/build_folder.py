@@ -60,6 +60,7 @@ PACKAGE_FOLDER = "package"
 # Beside the build folder: results stored by content; compiled models are in a folder of it.
 CACHE_FOLDER = ".cache"
 SIM_FOLDER = "sim"
+PROOFS_FOLDER = "proofs"
 
 
 class BuildRecord(TypedDict, total=False):

@@ -60,8 +60,9 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "yosys",
             "yosys",
-            "counting LUTs, flip-flops, block RAMs and DSPs",
-            "everything but the resource figures and the netlist rung still works without it",
+            "counting LUTs, flip-flops, block RAMs and DSPs, and for proofs",
+            "everything but the resource figures, the netlist rung and part of the memories rung "
+            "still works without it",
             "-V",
         ),
     )

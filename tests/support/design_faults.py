@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from library_changes import VIEWS, form
 
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntegerGraph
@@ -28,6 +29,10 @@ _OPERATORS = {
     " + 1'b1": " + 2'd2",
     "<= s_tdata": "<= ~s_tdata",
 }
+_DOT = re.compile(r"\.DOT\((\d)\)")
+_DOTS = ("qd_dot_planes.v", "qd_dot_mult.v", "qd_dot_xnor.v")
+# In one of the two forms of a library module.
+_IN_FORMS = {" + ": " - ", " & ": " | ", " ^ ": " & ", "x*y": "x+y", " << ": " + ", "<= ": "<= ~"}
 # They choose memories, multipliers and depths, and how early something is read: never a result.
 IMPLEMENTATION = frozenset(("AHEAD", "READ", "USE_DSP", "DEPTH", "LATENCY"))
 
@@ -131,6 +136,29 @@ class Faults:
         edited = text[:at] + _OPERATORS[old] + text[at + len(old) :]
         return Fault("library", name, edited, "", f"{old.strip()} at {at}")
 
+    def _forms(self) -> Fault | None:
+        """An operator of a library module in one form only: that which is simulated, or that which
+        is synthesized. The design has the library's own files."""
+        places = []
+        wrappers = "".join(self._read(f"{layer.module}.v") for layer in self.design.layers)
+        used = sorted({_DOTS[int(kind)] for kind in _DOT.findall(wrappers)})
+        for name in used:
+            text = self._read(name)
+            for view in VIEWS:
+                start, end = form(text, view)
+                places += [
+                    (name, view, at, old)
+                    for old in _IN_FORMS
+                    for at in _starts(text, old, start)
+                    if at < end and not _in_comment(text, at) and not _in_loop(text, at)
+                ]
+        if not places:
+            return None
+        name, view, at, old = self.random.choice(places)
+        text = self._read(name)
+        edited = text[:at] + _IN_FORMS[old] + text[at + len(old) :]
+        return Fault(FORMS, name, edited, "", f"{old.strip()} at {at}, {view} only")
+
     def _mask(self) -> Fault | None:
         """One bit of a mask of sums in logic, where there are any."""
         for one in self.random.sample(self.design.layers, len(self.design.layers)):
@@ -188,6 +216,8 @@ class Faults:
 
 
 KINDS = ("weight", "threshold", "constant", "channels", "parameter", "wire", "library")
+# Found by proofs, where `KINDS` are found by reading.
+FORMS = "forms"
 
 
 def codes_of(folder: Path, design: Design, unit: UnitParameters) -> list[list[int]] | None:
@@ -319,5 +349,13 @@ def _starts(text: str, what: str, start: int) -> Iterator[int]:
 
 
 def _in_comment(text: str, at: int) -> bool:
-    line = text[text.rfind("\n", 0, at) + 1 : at]
-    return "//" in line
+    return "//" in _before(text, at)
+
+
+def _in_loop(text: str, at: int) -> bool:
+    """Whether a place is in the head of a loop, which may not end then."""
+    return "for (" in _before(text, at)
+
+
+def _before(text: str, at: int) -> str:
+    return text[text.rfind("\n", 0, at) + 1 : at]

@@ -10,6 +10,9 @@ from qdeploy.bounded import read_bounded
 from qdeploy.design.manifest import Design
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntegerGraph, Threshold
+from qdeploy.resources import resource
+from qdeploy.verify.memories.blocks import LIBRARY
+from qdeploy.verify.memories.constructs import constructs_of
 from qdeploy.verify.memories.geometry import check_padding, check_window
 from qdeploy.verify.memories.ledger import Ledger, Place, UnreadableError
 from qdeploy.verify.memories.library import check_library, needed
@@ -52,11 +55,14 @@ _READERS: dict[UnitKind, Callable[[LayerReading], None]] = {
 }
 
 
-def check_design(folder: Path, design: Design, graph: IntegerGraph) -> Ledger:
+def check_design(
+    folder: Path, design: Design, graph: IntegerGraph, library: Path | None = None
+) -> Ledger:
     """Compare every number and parameter of a design with the integer graph.
 
     Args:
         folder: of the design.
+        library: what its library files have to equal; None for this version's.
 
     Raises:
         UserError: the design was stitched before its streams and nodes were recorded.
@@ -79,7 +85,7 @@ def check_design(folder: Path, design: Design, graph: IntegerGraph) -> Ledger:
         blocks |= _layer(place, design, units[layer.module], topology)
     _guarded(whole, partial(_check_top, whole, design))
     _ends(whole, design, graph, topology)
-    _files(ledger, design, blocks)
+    _files(ledger, design, blocks, library or resource(LIBRARY))
     _count_parameters(ledger, graph)
     return ledger
 
@@ -109,6 +115,8 @@ def _layer(place: Place, design: Design, unit: UnitParameters, topology: Topolog
         if rest.strip() and not wrapper.embedded:
             raise UnreadableError("there is text after its module")
         used.update(block.module for block in wrapper.blocks)
+        for construct in dict.fromkeys(c for b in wrapper.blocks for c in constructs_of(b)):
+            place.ledger.constructs.setdefault(construct, []).append(place.layer)
         reading = LayerReading(
             place,
             unit,
@@ -166,10 +174,10 @@ def _ends(place: Place, design: Design, graph: IntegerGraph, topology: Topology)
         place.check(f"stream `{stream.name}`", facts, given)
 
 
-def _files(ledger: Ledger, design: Design, used: set[str]) -> None:
+def _files(ledger: Ledger, design: Design, used: set[str], library: Path) -> None:
     """Every source is known, and every memory file is read once."""
     own = {f"{name}.v" for name in (design.top, *(layer.module for layer in design.layers))}
-    check_library(ledger, ledger.folder, [name for name in design.sources if name not in own])
+    check_library(ledger, library, [name for name in design.sources if name not in own])
     for name in sorted((own | needed(used)) - set(design.sources)):
         Place(ledger, "", name).differs("the file", "among the design's sources", "not there")
     for name in sorted({*design.memories, *ledger.used}):

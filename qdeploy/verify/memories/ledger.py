@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qdeploy.ir.integer_graph import IntArray
+from qdeploy.verify.sums.results import Construct
 
 # Of one memory or parameter list; all are counted.
 MOST_LISTED = 20
@@ -53,6 +54,7 @@ class Ledger:
         counted: numbers compared, by kind (`weights`, `thresholds`, …).
         differing: differences in all; `listed` has the first of each memory.
         used: how often each memory file was read.
+        constructs: modules of the library that are written twice, and the layers that have them.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Ledger:
     differing: int = 0
     listed: list[Difference] = field(default_factory=list)
     used: Counter[str] = field(default_factory=Counter)
+    constructs: dict[Construct, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

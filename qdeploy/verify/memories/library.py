@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from qdeploy.errors import InternalError
 from qdeploy.resources import resource
 from qdeploy.verify.memories.blocks import LIBRARY
 from qdeploy.verify.memories.ledger import Ledger, Place
@@ -17,18 +16,17 @@ _COMMENT = re.compile(r"//[^\n]*")
 _WORD = re.compile(r"\bqd_\w+")
 
 
-def check_library(ledger: Ledger, folder: Path, names: list[str]) -> None:
-    """Each file is, byte for byte, the one that this version has: what is read back here is
+def check_library(ledger: Ledger, library: Path, names: list[str]) -> None:
+    """Each file is, byte for byte, the one that the library has: what is read back here is
     understood as these modules do it."""
     for name in names:
         place = Place(ledger, "", name)
-        try:
-            expected = resource(f"{LIBRARY}/{name}").read_bytes()
-        except InternalError:
+        if not (library / name).is_file():
             place.differs("the file", "a layer, the top or a library module", "none of these")
             continue
+        expected = (library / name).read_bytes()
         try:
-            found = (folder / name).read_bytes()
+            found = (ledger.folder / name).read_bytes()
         except OSError as error:
             place.differs("the file", "there", error.strerror or "unreadable")
             continue

@@ -6,7 +6,7 @@ is synthesized. The expression is linear in the bits of the codes by its form,
     total = Σ factor · |{bits of codes under a mask}|      or   Σ weight · code
 
 so it is equal to the weights when each bit has the factor that the weight of its code gives it. The
-circuit is proved equal in `circuit.py`.
+circuit is proved equal by rewriting it backward (`qdeploy.verify.sums`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ import numpy as np
 
 from qdeploy.ir.integer_graph import IntArray, IntType
 from qdeploy.verify.memories.blocks import Block
-from qdeploy.verify.memories.circuit import read_circuit, row_factors
+from qdeploy.verify.memories.circuit import read_circuit
 from qdeploy.verify.memories.ledger import UnreadableError
 from qdeploy.verify.memories.reader import LayerReading
+from qdeploy.verify.sums.circuit import Circuit
+from qdeploy.verify.sums.dots import COUNTERS
+from qdeploy.verify.sums.polynomial import ONE, Polynomial
+from qdeploy.verify.sums.results import NotProvedError
+from qdeploy.verify.sums.rewriting import Rewriter
 
 _MODULE = re.compile(
     r"\s*`default_nettype none\n"
@@ -126,16 +131,22 @@ def _prove_circuit(
     """
     rows, code_bits = expected.shape
     place = reading.place
-    circuit = read_circuit(text, code_bits)
-    place.check("rows of the circuit of its sums", rows, len(circuit.outputs))
+    module, sums = read_circuit(text, code_bits)
+    place.check("rows of the circuit of its sums", rows, len(sums))
     found = np.zeros(expected.shape, dtype=np.int64)
-    for row, bits in enumerate(circuit.outputs[:rows]):
-        place.check(f"bits of sum {row} of the circuit", width, len(bits))
-        stage = circuit.stage(bits, f"sum {row} of the circuit")
-        if stage is not None:
-            place.check(f"cycles of sum {row} of the circuit", latency, stage)
-        found[row], constant = row_factors(circuit, row, width, code_bits)
-        place.check(f"constant of sum {row} of the circuit", 0, constant)
+    try:
+        rewriter = Rewriter(Circuit(module), COUNTERS)
+        for row, bits in enumerate(sums[:rows]):
+            place.check(f"bits of sum {row} of the circuit", width, len(bits))
+            value = rewriter.word(bits)
+            cycles = {at for monomial in value for _, _, at in monomial}
+            if cycles:
+                only = cycles.pop() if len(cycles) == 1 else sorted(cycles)
+                place.check(f"cycles of sum {row} of the circuit", latency, only)
+            place.check(f"constant of sum {row} of the circuit", 0, value.pop(ONE, 0))
+            _set_factors(found[row], value)
+    except NotProvedError as error:
+        raise UnreadableError(f"the circuit of its sums is not proved: {error}") from error
     place.ledger.counted["sums proved"] += rows
     place.arrays(
         expected % (1 << width),
@@ -145,6 +156,19 @@ def _prove_circuit(
             "in the circuit"
         ),
     )
+
+
+def _set_factors(row: IntArray, value: Polynomial) -> None:
+    """The factor of each bit of the codes.
+
+    Raises:
+        NotProvedError: the sum has products of bits.
+    """
+    for monomial, factor in value.items():
+        if len(monomial) > 1:
+            raise NotProvedError("it multiplies bits with each other")
+        ((_, bit, _),) = monomial
+        row[bit] = factor
 
 
 def _row_text(expression: str, low: str, bits: str, top: str) -> str:

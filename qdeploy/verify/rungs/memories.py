@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qdeploy.build_folder import RTL_FOLDER
+from qdeploy.build_folder import PROOFS_FOLDER, RTL_FOLDER
 from qdeploy.design.manifest import Design
+from qdeploy.errors import ToolMissingError
 from qdeploy.ir.integer_graph import Bias, IntegerGraph, Threshold
 from qdeploy.verify.coverage.frames import BIASES, CHANNELS, THRESHOLDS, WEIGHTS, WINDOWS
 from qdeploy.verify.coverage.shifts import shifts_of
 from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.memories.constructs import check_constructs
 from qdeploy.verify.memories.design import check_design
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
@@ -25,7 +27,10 @@ _BEFORE = (
 
 
 class MemoriesRung(Rung):
-    """Needs no frames and no program: memory files, modules and the top are read as text."""
+    """Needs no frames: memory files, modules and the top are read as text, and what is written
+    twice in the library, for simulation and for synthesis, is proved with Yosys to be the same.
+    Without Yosys the result says that it is not.
+    """
 
     name = "memories"
     needs = (RTL_FOLDER,)
@@ -36,12 +41,19 @@ class MemoriesRung(Rung):
         if not records_all(design):
             return RungResult(self.name, skipped=_BEFORE)
         ledger = check_design(folder, design, inputs.graph)
+        not_proved = ""
+        try:
+            check_constructs(ledger, inputs.cache / PROOFS_FOLDER)
+        except ToolMissingError as error:
+            if required:
+                raise
+            not_proved = f"dot products in simulation and synthesis not compared: {error.what}"
         counted = {kind: int(count) for kind, count in sorted(ledger.counted.items())}
         return RungResult(
             self.name,
             codes=sum(counted.get(kind, 0) for kind in (*_OWN, "parameters", "connections")),
             mismatches=ledger.differing,
-            note=ledger.listed[0].sentence() if ledger.listed else "",
+            note=ledger.listed[0].sentence() if ledger.listed else not_proved,
             compared="numbers",
             coverage=_coverage(inputs.graph, counted),
             details={
