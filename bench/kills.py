@@ -4,6 +4,7 @@
 
 `train`, `export`, `verify` and `analyze` of a small network, each in a folder of its own, are
 killed (SIGKILL, the command's own process only) after times drawn from 0 to what the command takes.
+Each is a copy of a process that has the packages loaded, so that the moments fall on its work.
 After a few kills in a row the command runs to its end. Writes bench/results/kills.json; the exit
 code is 1 where anything was lost, left or orphaned.
 """
@@ -53,6 +54,26 @@ OF_ITS_RUN = (
     "summary.json",
 )
 OF_ITS_RUN += ("metrics.jsonl", "model.qonnx.onnx")
+# Starts commands: reads their words, forks, tells the process number; waits for the end when told
+# to, and tells how it ended.
+SERVER = """
+import json, os, sys
+import brevitas.nn, matplotlib.pyplot, onnxruntime, qonnx.core.modelwrapper, sklearn.datasets
+import qdeploy.training.train, qdeploy.build.source
+from qdeploy.cli.start import main
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.argv = ["qdeploy", *json.loads(line)]
+        main()
+    print(child, flush=True)
+    sys.stdin.readline()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 PATIENCE = 10.0  # seconds in which children have to end
 
 
@@ -80,6 +101,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.server: subprocess.Popen[str] | None = None
         self.temporary = folder / "tmp"
         self.temporary.mkdir(parents=True)
         (folder / "small.yaml").write_text(RECIPE, encoding="utf-8")
@@ -91,23 +113,41 @@ class Place:
             shutil.copytree(self.folder / entry, other.folder / entry)
         return other
 
-    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        """A command whose children have the name of this folder in their environment."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(self.temporary),
-            "QDEPLOY_CACHE": "",
-        }
-        with (self.folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "qdeploy", *words],
+    def start(self, words: Sequence[str]) -> int:
+        """Start a command; its process number. Its children have the name of this folder in their
+        environment.
+        """
+        if self.server is None:
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "TMPDIR": str(self.temporary),
+                "TORCHINDUCTOR_CACHE_DIR": str(self.folder.parent / "torch"),
+            }
+            self.server = subprocess.Popen(
+                [sys.executable, "-c", SERVER, str(self.folder)],
                 cwd=self.folder,
                 env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(list(words)) + "\n")
+        self.server.stdin.flush()
+        return self.heard()
+
+    def go_on(self) -> None:
+        """Have the end of the command waited for, which `heard` tells then."""
+        assert self.server is not None and self.server.stdin is not None
+        self.server.stdin.write("\n")
+        self.server.stdin.flush()
+
+    def heard(self) -> int:
+        """The next number from the process that starts commands."""
+        assert self.server is not None and self.server.stdout is not None
+        return int(self.server.stdout.readline())
 
     def run(self, words: Sequence[str]) -> float:
         """Run a command to its end; seconds.
@@ -116,7 +156,9 @@ class Place:
             RuntimeError: it failed.
         """
         begun = time.monotonic()
-        code = self.start(words).wait()
+        self.start(words)
+        self.go_on()
+        code = self.heard()
         said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
         if code != 0 or "Traceback" in said:
             raise RuntimeError(f"`{' '.join(words)}` ended with {code}: {said[-2000:]}")
@@ -127,7 +169,9 @@ class Place:
         from running import processes_with
 
         end = time.monotonic() + PATIENCE
-        while found := processes_with(str(self.temporary)):
+        while found := [
+            line for line in processes_with(str(self.temporary)) if SERVER.encode() not in line
+        ]:
             if time.monotonic() > end:
                 return [line.replace(b"\0", b" ").decode(errors="replace") for line in found]
             time.sleep(0.05)
@@ -257,6 +301,7 @@ def remove(folder: Path) -> None:
 def kills(command: Command, count: int, draw: random.Random) -> Found:
     """Kill a command `count` times."""
     found, place, turn = Found(), command.place, 0
+    command.begin(1)
     seconds = place.run(command.words())
     right = place.digests(command.output)
     while found.kills < count:
@@ -264,11 +309,12 @@ def kills(command: Command, count: int, draw: random.Random) -> Found:
         turn += 1
         for _ in range(min(IN_A_ROW, count - found.kills)):
             was = command.progress()
-            process = place.start(command.words())
+            number = place.start(command.words())
             time.sleep(draw.uniform(0.0, seconds))
-            process.send_signal(signal.SIGKILL)
-            if process.wait() != -signal.SIGKILL:
-                seconds *= 0.9  # it had come to its end
+            os.kill(number, signal.SIGKILL)  # its number stays its own until it is waited for
+            place.go_on()
+            if place.heard() != -signal.SIGKILL:
+                seconds *= 0.7  # it had come to its end
                 continue
             found.kills += 1
             found.orphans += place.orphans()
@@ -278,7 +324,8 @@ def kills(command: Command, count: int, draw: random.Random) -> Found:
             if (damage := command.damage(right)) is not None:
                 found.lost.append(damage)
         try:
-            seconds = max(place.run(command.words()), 0.5 * seconds)
+            took = place.run(command.words())
+            seconds = min(max(took, 0.5 * seconds), 1.5 * seconds)
         except RuntimeError as error:
             found.lost.append(str(error))
             command.begin(0)

@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qdeploy.artifacts import atomic_folder, seal, sealed
@@ -77,23 +77,24 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
     """Compile into `out`; `model` gets what Verilator writes, which goes afterwards."""
     check_sources((Path(source) for source in spec.sources), spec.folder)
     shutil.rmtree(logs, ignore_errors=True)
-    run_tool(
-        [
-            find_tool("verilator"),
-            *("--cc", "--top-module", spec.top, "--prefix", "Vdut", "--Mdir", model),
-            *VERILATOR_FLAGS,
-            *("--output-split", str(SPLIT_STATEMENTS)),
-            *("--output-split-cfuncs", str(SPLIT_FUNCTIONS)),
-            *("-CFLAGS", " ".join((*CXX_FLAGS, *HOOKS))),
-            *(f"-Wno-{warning}" for warning in spec.waive),
-            *(f"-G{name}={_literal(value)}" for name, value in spec.parameters.items()),
-            *(f"-D{name}={text}" if text else f"-D{name}" for name, text in spec.defines.items()),
-            *(Path(source).absolute() for source in spec.sources),
-        ],
-        cwd=spec.folder,
-        log_path=logs / "verilator.log",
-        timeout=COMPILE_TIMEOUT,
-    )
+    with _plain_files(spec.sources) as sources:
+        run_tool(
+            [
+                find_tool("verilator"),
+                *("--cc", "--top-module", spec.top, "--prefix", "Vdut", "--Mdir", model),
+                *VERILATOR_FLAGS,
+                *("--output-split", str(SPLIT_STATEMENTS)),
+                *("--output-split-cfuncs", str(SPLIT_FUNCTIONS)),
+                *("-CFLAGS", " ".join((*CXX_FLAGS, *HOOKS))),
+                *(f"-Wno-{warning}" for warning in spec.waive),
+                *(f"-G{name}={_literal(value)}" for name, value in spec.parameters.items()),
+                *(f"-D{key}={text}" if text else f"-D{key}" for key, text in spec.defines.items()),
+                *sources,
+            ],
+            cwd=spec.folder,
+            log_path=logs / "verilator.log",
+            timeout=COMPILE_TIMEOUT,
+        )
     header = (model / "Vdut.h").read_text(encoding="utf-8")
     (model / "bind.cpp").write_text(bind.bind_source(spec, header), encoding="utf-8")
     generated = sum(source.stat().st_size for source in model.glob("*.cpp"))
@@ -125,6 +126,23 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
     if not (out / LIBRARY).exists():
         raise ToolFailedError("g++ ended without the library", where=f"log: {logs / 'link.log'}")
     shutil.rmtree(model)
+
+
+@contextlib.contextmanager
+def _plain_files(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Absolute paths that Verilator takes as they stand: links, where a path has a character that
+    means something to it, as `$` and `*` do.
+    """
+    paths = [Path(file).absolute() for file in files]
+    if all(is_plain(path) for path in paths):
+        yield paths
+        return
+    with scratch_folder("sources") as folder:
+        links = [folder / str(index) / path.name for index, path in enumerate(paths)]
+        for link, path in zip(links, paths, strict=True):
+            link.parent.mkdir()
+            link.symlink_to(path)
+        yield links
 
 
 @contextlib.contextmanager

@@ -13,6 +13,15 @@ import os
 
 from qdeploy.scratch import folder_of_process
 
+# Variables that FINN takes as settings, beside those whose names begin with its own.
+_ITS_SETTINGS = (
+    "AUTOMATIC_DEPENDENCY_UPDATES",
+    "DEPS_GIT_TIMEOUT",
+    "LIVENESS_THRESHOLD",
+    "NUM_DEFAULT_WORKERS",
+    "RTLSIM_TRACE_DEPTH",
+)
+
 
 @functools.cache
 def prepare() -> None:
@@ -21,6 +30,9 @@ def prepare() -> None:
     FINN works in a private folder of this process, which goes with it, and reads no settings from
     anywhere else: what it makes depends on the network alone.
     """
+    for name in list(os.environ):  # in any case: FINN takes small letters too
+        if name.upper().startswith("FINN_") or name.upper() in _ITS_SETTINGS:
+            del os.environ[name]
     scratch = folder_of_process("finn")
     # FINN takes these from the environment only, and fails or writes into the home without them.
     os.environ["FINN_BUILD_DIR"] = str(scratch)
