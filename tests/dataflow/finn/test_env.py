@@ -56,7 +56,7 @@ from finn.util.settings import get_settings, initialize_dummy_settings
 print(get_settings().model_dump_json())
 initialize_dummy_settings()
 print(get_settings().model_dump_json())
-print([path for path in opened if "planted" in path])
+print([path for path in opened if "/planted/" in path or path.endswith("settings.yaml")])
 """
 
 
