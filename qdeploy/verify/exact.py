@@ -17,7 +17,6 @@ taken from the lowering.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -27,56 +26,14 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray
-
-UNIT = Fraction(1, 1 << 24)
-# Roundings of a code times its scale, and what an engine may do besides (a fused multiply-add saves
-# some, a reciprocal in place of a division adds one).
-_SPARE = 4
-
-
-@dataclass(frozen=True)
-class Exact:
-    """Elements (K,): exact values, magnitudes of their terms, and roundings of a float engine."""
-
-    value: npt.NDArray[Any]  # of Fraction
-    size: npt.NDArray[np.float64]
-    roundings: int
-
-    def error(self) -> npt.NDArray[np.float64]:
-        """How far a float32 engine may be from each value."""
-        return self.size * error_factor(self.roundings)
-
-
-def error_factor(roundings: int) -> float:
-    """γ_n for n roundings and the spare ones."""
-    n = (roundings + _SPARE) * UNIT
-    return float(n / (1 - n))
-
-
-@dataclass(frozen=True)
-class Given:
-    """A tensor of the file whose codes are known: value = scale · code.
-
-    Args:
-        codes: (frames, *shape of the file's tensor).
-    """
-
-    codes: IntArray
-    scale: Fraction
-
-
-@dataclass(frozen=True)
-class QuantizerNumbers:
-    """What a Quant node says: value = scale · (code - zero), codes lo … hi."""
-
-    scale: Fraction
-    zero: Fraction
-    lo: int
-    hi: int
-
-    def code(self, value: Fraction) -> int:
-        """The code of a value: halves to even, then clipped."""
-        return min(max(round(value / self.scale + self.zero), self.lo), self.hi)
+from qdeploy.verify.exact_curves import CURVES
+from qdeploy.verify.exact_elements import Exact, Given
+from qdeploy.verify.exact_quantizer import (
+    QUANTIZERS,
+    QuantizerNumbers,
+    constant_codes,
+    read_numbers,
+)
 
 
 class ExactFile:
@@ -94,26 +51,22 @@ class ExactFile:
         self._weights: dict[str, tuple[IntArray, npt.NDArray[Any]]] = {}
         self.shapes = _shapes(model)
 
+    def is_quantizer(self, tensor: str) -> bool:
+        """Whether a quantizer node makes a tensor."""
+        node = self.makers.get(tensor)
+        return node is not None and node.op_type in QUANTIZERS
+
     def quantizer(self, tensor: str, channel: int = 0) -> QuantizerNumbers:
-        """The numbers of the Quant node that makes `tensor`.
+        """The numbers of the quantizer node that makes `tensor`.
 
         Raises:
-            InternalError: no Quant node with constants makes it.
+            InternalError: no quantizer node with constants makes it.
         """
         node = self.makers.get(tensor)
-        if node is None or node.op_type not in ("Quant", "IntQuant"):
+        if node is None or not self.is_quantizer(tensor):
             raise InternalError(f"no Quant node makes `{tensor}`")
-        scale, zero, bits = (self._constant(name).reshape(-1) for name in node.input[1:4])
-        attributes = _attributes(node)
-        lo, hi = _code_range(
-            int(bits[0]), bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
-        )
-        return QuantizerNumbers(
-            Fraction(float(scale[channel if scale.size > 1 else 0])),
-            Fraction(float(zero[channel if zero.size > 1 else 0])),
-            lo,
-            hi,
-        )
+        arrays = [self._constant(name) for name in node.input[1:]]
+        return read_numbers(node.op_type, arrays, _attributes(node), channel)
 
     def before_quantizer(self, tensor: str, index: IntArray) -> Exact:
         """What goes into the quantizer that makes `tensor`, at some of its elements."""
@@ -129,10 +82,7 @@ class ExactFile:
             InternalError: an operator that the canonical form does not have.
         """
         if tensor in self.given:
-            known = self.given[tensor]
-            codes = known.codes[tuple(index.T)]
-            value = np.array([known.scale * int(code) for code in codes], dtype=object)
-            return Exact(value, np.abs(codes) * abs(float(known.scale)), 3)
+            return self.given[tensor].at(index)
         if tensor in self.constants:
             values = _picked(self.constants[tensor], index)
             exact = np.array([Fraction(float(value)) for value in values], dtype=object)
@@ -147,8 +97,10 @@ class ExactFile:
                 return self._product(node, index)
             case "Add" | "Sub":
                 return self._sum(node, index)
-            case "Relu":
-                return _map(self.elements(node.input[0], index), lambda v: max(v, Fraction(0)))
+            case "Neg":
+                return _map(self.elements(node.input[0], index), lambda v: -v)
+            case kind if kind in CURVES:
+                return self._curve(node, index)
             case "Conv" | "MatMul":
                 return self._dot(node, index)
             case "Flatten":
@@ -203,8 +155,27 @@ class ExactFile:
             )
             return Exact(value, np.abs(picked * scales.astype(np.float64)), 2)
         before = self.elements(node.input[0], index)
-        numbers = self.quantizer(node.output[0])
-        return _map(before, lambda v: numbers.scale * (numbers.code(v) - numbers.zero))
+        after = []
+        for value, channel in zip(before.value, index[:, 1], strict=True):
+            numbers = self.quantizer(node.output[0], int(channel))
+            after.append(numbers.scale * (numbers.code(value) - numbers.zero))
+        return Exact(np.array(after, dtype=object), before.size, before.roundings)
+
+    def _curve(self, node: NodeProto, index: IntArray) -> Exact:
+        x = self.elements(node.input[0], index)
+        more = [self._broadcast(name, node.output[0], index) for name in node.input[1:] if name]
+        attributes = _attributes(node)
+        if node.op_type == "Clip" and len(node.input) > 1:
+            # A limit that is left out is an empty name, or none.
+            limits = iter(more)
+            pair = [next(limits).value if name else None for name in node.input[1:]]
+            attributes |= {
+                key: float(end[0])
+                for key, end in zip(("min", "max"), pair, strict=False)
+                if end is not None
+            }
+        slopes = more[0].value if node.op_type == "PRelu" else None
+        return Exact(*CURVES[node.op_type](x.value, x.size, x.roundings, attributes, slopes))
 
     def _constant(self, tensor: str) -> npt.NDArray[Any]:
         if tensor in self.constants:
@@ -229,19 +200,10 @@ class ExactFile:
                     self._constant(maker.input[0]), _attributes(maker).get("perm")
                 ).astype(np.float32)
             scale = np.broadcast_to(self._constant(node.input[1]).astype(np.float32), values.shape)
-            if node.op_type == "BipolarQuant" or self._is_signed_bit(node):
-                self._weights[name] = np.where(values >= 0, 1, -1).astype(np.int64), scale
-            else:
-                numbers = self.quantizer(name)
-                zero = float(numbers.zero)
-                steps = np.rint(np.float32(values / scale) + np.float32(zero))
-                codes = np.clip(steps, numbers.lo, numbers.hi) - zero
-                self._weights[name] = codes.astype(np.int64), scale
+            arrays = [self._constant(item) for item in node.input[1:]]
+            codes = constant_codes(node.op_type, values, arrays, _attributes(node))
+            self._weights[name] = codes, scale
         return self._weights[name]
-
-    def _is_signed_bit(self, node: NodeProto) -> bool:
-        bits = self._constant(node.input[3]).reshape(-1)[0]
-        return int(bits) == 1 and bool(_attributes(node).get("signed", 1))
 
     def _weight(self, tensor: str) -> tuple[IntArray, npt.NDArray[Any]]:
         """Codes and scales of a layer's weights, transposes of them included."""
@@ -270,7 +232,7 @@ class ExactFile:
         flat = sources.reshape(count * terms, -1)
         known = self.given.get(node.input[0])
         uniform = (scales == scales[:, :1]).all()
-        if known is not None and uniform:
+        if known is not None and known.scale is not None and uniform:
             # All integers: one sum, one scale.
             inputs = np.where(inside, known.codes[tuple(flat.T)].reshape(count, terms), 0)
             step = [known.scale * Fraction(float(s)) for s in scales[:, 0]]
@@ -375,13 +337,6 @@ def _map(values: Exact, function: Any) -> Exact:
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
-def _code_range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
-    """Codes of an integer quantizer of the QONNX specification."""
-    if not signed:
-        return 0, (1 << bits) - (2 if narrow else 1)
-    return -(1 << (bits - 1)) + int(narrow), (1 << (bits - 1)) - 1
 
 
 def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.errors import InternalError, VerificationError
+from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import execute
@@ -54,7 +55,8 @@ def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
         codes: input codes (N, *shape).
     """
     model = canonical(path, probe=False)
-    sources = lower_model(model).sources
+    lowered = lower_model(model)
+    sources = lowered.sources
     context = execute(model, real_frames(graph, codes))
     source = sources[graph.input]
     own = graph.prepared.restore(codes) if source == model.graph.input[0].name else codes
@@ -62,9 +64,9 @@ def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
     found = {
         name: context[sources[name]]
         for name in graph.boundaries()
-        if not isinstance(graph.producer(name), ArgMax)
+        if name in sources and not isinstance(graph.producer(name), ArgMax)
     }
-    return float_level(graph, found, codes)
+    return float_level(graph, found, codes, lowered.maps)
 
 
 def real_frames(graph: IntegerGraph, codes: IntArray) -> npt.NDArray[np.float32]:
@@ -216,13 +218,17 @@ def _power_of_two(scale: Fraction) -> bool:
 
 
 def float_level(
-    graph: IntegerGraph, values: Mapping[str, np.ndarray], codes: IntArray
+    graph: IntegerGraph,
+    values: Mapping[str, np.ndarray],
+    codes: IntArray,
+    maps: Mapping[str, Head] | None = None,
 ) -> FloatLevel:
-    """Integers at every boundary of float values; what has no value or no single scale is computed.
+    """Integers at every boundary of float values; what has no value or no scale is computed.
 
     Args:
         values: boundary -> float values.
         codes: input codes (N, *shape).
+        maps: boundary -> what its integers mean, where that is more than the tensor's scale.
     """
     result = {graph.input: np.asarray(codes).astype(np.int64)}
 
@@ -237,12 +243,15 @@ def float_level(
     for name in graph.boundaries():
         tensor = graph.tensors[name]
         if name in values and name == graph.logits:
-            result[name] = _logit_integers(graph, values[name].reshape(-1, *tensor.shape))
+            result[name] = _integers(graph.head, values[name].reshape(-1, *tensor.shape))
+        elif name in values and name in (maps or {}):
+            found = values[name].reshape(-1, *tensor.shape)
+            result[name] = _integers((maps or {})[name], found)
         elif name in values and tensor.scale is not None:
             steps = np.rint(values[name].astype(np.float64) / scale_of(tensor)).astype(np.int64)
             # What is averaged over all pixels keeps axes of one pixel in the file.
             result[name] = steps.reshape(len(steps), *tensor.shape)
-        elif isinstance(graph.producer(name), Threshold):
+        elif isinstance(graph.producer(name), Threshold) and maps is None:
             raise InternalError(f"no module or tensor gives the codes of {name}")
         else:
             computed(name)
@@ -253,14 +262,14 @@ def float_level(
     )
 
 
-def _logit_integers(graph: IntegerGraph, logits: np.ndarray) -> IntArray:
-    """The integers nearest to what float logits stand for."""
-    shape = [1, -1, *([1] * (logits.ndim - 2))]
+def _integers(head: Head, values: np.ndarray) -> IntArray:
+    """The integers nearest to what float values (N, channels, …) stand for."""
+    shape = [1, -1, *([1] * (values.ndim - 2))]
     gain, offset = (
-        np.array([float(value) for value in values]).reshape(shape)
-        for values in (graph.head.gain, graph.head.offset)
+        np.array([float(value) for value in part]).reshape(shape)
+        for part in (head.gain, head.offset)
     )
-    steps = (logits.astype(np.float64) - offset) / np.where(gain == 0, 1, gain)
+    steps = (values.astype(np.float64) - offset) / np.where(gain == 0, 1, gain)
     return np.rint(steps).astype(np.int64)
 
 

@@ -10,6 +10,7 @@ an earlier difference explains, and the layers after a difference are checked as
             than float32 arithmetic can be
 
 Logits are compared as values: an engine's logit is right within its error bound of the exact one.
+Logits that a quantizer makes are codes, and judged like all others.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from qdeploy.ir.integer_graph import (
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import infer_shapes
 from qdeploy.lowering.integers.builder import Lowered
-from qdeploy.verify.exact import ExactFile, Given, error_factor
+from qdeploy.verify.exact import ExactFile
+from qdeploy.verify.exact_elements import Given, error_factor
 
 # Logits whose exact value is computed from the file besides, spread over all.
 SAMPLED = 64
@@ -117,8 +119,9 @@ def judge(
     graph, model = lowered.graph, infer_shapes(model)
     names = [name for name in graph.boundaries() if name in found]
     differing = np.zeros(len(frames), dtype=bool)
+    codes_last = ExactFile(model, {}).is_quantizer(lowered.sources.get(graph.logits, ""))
     for name in names:
-        if name != graph.logits:
+        if name != graph.logits or codes_last:
             differing |= (found[name] != reference[name]).reshape(len(frames), -1).any(axis=1)
     verdict = Verdict()
     exact_logits = reference[graph.logits].copy()
@@ -128,7 +131,7 @@ def judge(
         local = _layer_by_layer(graph, frames[chosen], part)
         exact_logits[chosen] = local[graph.logits]
         verdict.differences = _judged(lowered, model, frames[chosen], part, local, chosen)
-    if logits is not None:
+    if logits is not None and not codes_last:
         _judge_logits(verdict, lowered, model, frames, {**reference, **found}, exact_logits, logits)
     return verdict
 
@@ -159,7 +162,8 @@ def _judged(
     file = _exact_file(lowered, model, frames, found)
     result: list[Difference] = []
     for name in graph.boundaries():
-        if name not in found or name == graph.logits:
+        tensor = lowered.sources.get(name, "")
+        if name not in found or (name == graph.logits and not file.is_quantizer(tensor)):
             continue
         places = np.argwhere(found[name] != local[name])
         if not len(places):
@@ -168,30 +172,27 @@ def _judged(
             (int(local[name][tuple(place)]), int(found[name][tuple(place)])) for place in places
         ]
         indices = [(int(numbers[place[0]]), *map(int, place[1:])) for place in places]
-        if not isinstance(graph.producer(name), Threshold):
+        if not file.is_quantizer(tensor):
             result += [
                 Difference(name, index, expected, got, None, 0.0, False)
                 for index, (expected, got) in zip(indices, pairs, strict=True)
             ]
             continue
-        tensor = lowered.sources[name]
-        quantizer = file.quantizer(tensor)
+        meaning = _meaning(lowered, name)
         before = file.before_quantizer(tensor, _in_file(file, tensor, places, found[name].shape))
         errors = before.error()
-        for index, (expected, got), value, error in zip(
-            indices, pairs, before.value, errors, strict=True
-        ):
-            steps = value / quantizer.scale + quantizer.zero
-            half = Fraction(1, 2)
-            edge = got - half if got > expected else got + half
+        for index, pair, value, error in zip(indices, pairs, before.value, errors, strict=True):
+            quantizer = file.quantizer(tensor, index[1])
+            gain, offset = meaning.of(index[1])
+            # Codes of the quantizer itself: those on the wire have no zero point, or another sign.
+            expected, got = (int(quantizer.code_of(gain * n + offset)) for n in pair)
             result.append(
                 Difference(
                     name,
                     index,
-                    expected,
-                    got,
-                    float(abs(edge - steps)),
-                    float(error) / float(quantizer.scale),
+                    *pair,
+                    float(quantizer.distance(value, expected, got)),
+                    float(error) / abs(float(quantizer.scale)),
                     quantizer.code(value) == expected,
                 )
             )
@@ -203,17 +204,26 @@ def _exact_file(
 ) -> ExactFile:
     """The file with the engine's codes at every quantizer."""
     graph, given = lowered.graph, {}
-    shapes = ExactFile(model, {}).shapes
+    file = ExactFile(model, {})
     for name in (graph.input, *graph.boundaries()):
-        quantized = name == graph.input or isinstance(graph.producer(name), Threshold)
-        scale = graph.tensors[name].scale
-        if quantized and scale is not None and name in lowered.sources:
-            tensor = lowered.sources[name]
+        tensor = lowered.sources.get(name, "")
+        if name == graph.input or file.is_quantizer(tensor):
+            meaning = _meaning(lowered, name)
             codes = frames if name == graph.input else found[name]
             if tensor == model.graph.input[0].name:
                 codes = graph.prepared.restore(codes)
-            given[tensor] = Given(codes.reshape(len(codes), *shapes[tensor][1:]), scale)
+            codes = codes.reshape(len(codes), *file.shapes[tensor][1:])
+            given[tensor] = Given(codes, meaning.scale, meaning)
     return ExactFile(model, given)
+
+
+def _meaning(lowered: Lowered, name: str) -> Head:
+    """What the integers of a boundary mean in the file."""
+    if name == lowered.graph.logits:
+        return lowered.graph.head
+    if name in lowered.maps:
+        return lowered.maps[name]
+    return Head((lowered.graph.tensors[name].scale or Fraction(1),))
 
 
 def _in_file(file: ExactFile, tensor: str, places: IntArray, shape: tuple[int, ...]) -> IntArray:

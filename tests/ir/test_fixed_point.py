@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from qdeploy.ir.fixed_point import FixedPoint, fit_fixed_point
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.ir.intervals import Intervals
-from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
+from qdeploy.lowering.integers.quantizer import Quantizer
+from qdeploy.lowering.integers.thresholds import threshold_table
 
 gains = st.fractions(0, 4, max_denominator=1 << 16)
 offsets = st.fractions(-300, 300, max_denominator=1 << 12)

@@ -280,19 +280,6 @@ ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
         "layer `average`.*does not cover the whole map",
         "AdaptiveAvgPool2d",
     ),
-    "bipolar": (
-        lambda: [
-            helper.make_node(
-                "BipolarQuant",
-                ["codes", "grid"],
-                ["out"],
-                "sign",
-                domain="qonnx.custom_op.general",
-            )
-        ],
-        "layer `sign`.*activations are -1 and \\+1",
-        "one-bit activations after a ReLU",
-    ),
 }
 
 

@@ -16,7 +16,8 @@ from qdeploy.lowering.canonical.executor import infer_shapes
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model
-from qdeploy.verify.exact import ExactFile, Given
+from qdeploy.verify.exact import ExactFile
+from qdeploy.verify.exact_elements import Given
 from qdeploy.verify.float_levels import qonnx_level
 from qdeploy.verify.judge import Verdict, judge
 

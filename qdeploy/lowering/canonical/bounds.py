@@ -79,6 +79,9 @@ def check_bounds(model: ModelProto, name: str, where: str) -> None:
         _check_node(node)
         if node.domain in SAME_AS_QONNX:
             node.domain = QONNX_DOMAIN
+        for item in node.attribute:
+            if item.name == "rounding_mode" and item.s.upper() == b"ROUND_TO_ZERO":
+                item.s = b"DOWN"  # the same, by the one name that the executor knows
     _import_domains(model)
     for tensor in tensors_of(model):
         problem = _data_problem(tensor)

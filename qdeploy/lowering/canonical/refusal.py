@@ -17,6 +17,7 @@ WEIGHTED = "codes -> {} with quantized weights -> batch norm or bias -> ReLU -> 
 AFFINE = (
     "a layer's sums -> one factor and one term for each channel (batch norm) -> ReLU -> quantizer"
 )
+RISING = "a layer's sums -> batch norm -> an activation that never falls -> quantizer"
 AVERAGE = "quantizer -> average over the whole map -> Flatten -> Linear"
 LOGITS = "codes -> the last Conv2d or Linear -> bias or batch norm -> logits"
 VECTOR = "quantizer -> Flatten -> Linear"
@@ -27,7 +28,7 @@ PATTERNS: Mapping[str, str] = {
     "Gemm": WEIGHTED.format("Linear"),
     "Quant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
     "IntQuant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
-    "BipolarQuant": "weights of -1 and +1 -> Conv2d or Linear",
+    "BipolarQuant": "weights, or a layer's sums and batch norm -> -1 and +1 -> the next layer",
     "Add": "one shared quantizer on both branches -> their sum -> ReLU or quantizer",
     "MaxPool": "quantizer -> MaxPool2d -> the next layer",
     "Flatten": VECTOR,
@@ -36,19 +37,21 @@ PATTERNS: Mapping[str, str] = {
     "Pad": "zeros around a map -> Conv2d",
     **dict.fromkeys(("GlobalAveragePool", "AveragePool", "ReduceMean"), AVERAGE),
     **dict.fromkeys(("Mul", "Div", "Sub", "BatchNormalization"), AFFINE),
+    **dict.fromkeys(("Clip", "HardSigmoid", "LeakyRelu", "PRelu", "Sigmoid", "Tanh"), RISING),
 }
 ANYWHERE = (
-    "a convolution's or fully connected layer's sums go to batch norm or bias, then to ReLU, then "
-    "to a quantizer; only codes go on to other layers"
+    "a convolution's or fully connected layer's sums go to batch norm or bias, then to ReLU or "
+    "another activation that never falls, then to a quantizer; only codes go on to other layers"
 )
 ACCEPTED = (
-    "quantized Conv2d and Linear, batch norm, ReLU, quantized activations, residual sums of "
-    "quantized branches, max-pooling of codes, global average pooling and Flatten"
+    "quantized Conv2d and Linear, batch norm, ReLU and other activations that never fall, "
+    "quantizers, residual sums of quantized branches, max-pooling, global average pooling and "
+    "Flatten"
 )
 CURVE = (
-    "everything between a layer's sums and a quantizer becomes integer thresholds, which can "
-    "express affine maps and ReLU only",
-    "use QuantReLU, or QuantIdentity where negative values are wanted, and retrain",
+    "everything between a layer's sums and a quantizer becomes integer thresholds: of curves there "
+    "are ReLU, Clip, LeakyReLU, PReLU, HardSigmoid, Sigmoid and Tanh",
+    "use QuantReLU, or one of these with a quantizer behind it, and retrain",
 )
 ENLARGE = (
     "output pixels would have to be repeated or mixed in the stream; there is no hardware for it",
@@ -83,8 +86,8 @@ OPERATORS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), LOOP),
     **dict.fromkeys(
         (
-            *("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Softplus", "Mish", "Gelu", "Erf"),
-            *("LeakyRelu", "PRelu", "Elu", "Celu", "Selu", "ThresholdedRelu", "Clip"),
+            *("HardSwish", "Softplus", "Softsign", "Mish", "Gelu", "Erf"),
+            *("Elu", "Celu", "Selu", "ThresholdedRelu"),
             *("Exp", "Log", "Pow", "Sqrt", "Abs"),
         ),
         CURVE,

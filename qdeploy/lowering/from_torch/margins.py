@@ -51,7 +51,8 @@ def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int
     unit = lcm(*(value.denominator for value in exact))
     gain, offset, half = (value.numerator * (unit // value.denominator) for value in exact)
     down = up = 2 * half
-    for k, threshold in enumerate(row.tolist(), source.quantizer.lo + 1):
+    first = source.quantizer.hi - len(row) + 1
+    for k, threshold in enumerate(row.tolist(), first):
         value = gain * threshold + offset - half * (2 * k - 1)
         if threshold <= hi:
             down = min(down, value)
@@ -64,9 +65,9 @@ def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
     name = _preceding_bias(model, lowered.affine[node.output].quantized)
     bias = None if name is None else initializers(model)[name]
     channels = len(node.thresholds)
-    if bias is None or bias.dtype != np.float32 or bias.size != channels:
-        return
     source, tensor = lowered.affine[node.output], lowered.graph.tensors[node.inputs[0]]
+    if bias is None or bias.dtype != np.float32 or bias.size != channels or not source.is_plain:
+        return
     acc = lowered.intervals.get(tensor.name)
     if acc is None:
         acc = Intervals((tensor.lo,) * channels, (tensor.hi,) * channels)
@@ -77,8 +78,12 @@ def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
         new = np.float32(float(old + slack(row, source, channel, lo, hi)))
         offset = source.offset[channel] + Fraction(float(new)) - old
         table = threshold_table(
-            [source.gain[channel]], [offset], source.quantizer, Intervals((lo,), (hi,))
-        )
+            [source.gain[channel]],
+            [offset],
+            source.quantizer,
+            Intervals((lo,), (hi,)),
+            source.steps,
+        )[:, node.base - source.quantizer.lo :]
         # Rounding the new bias to float32 may leave a very narrow margin: keep the old one then.
         if np.array_equal(table[0], row):
             moved.flat[channel] = new

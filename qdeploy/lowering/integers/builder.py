@@ -18,22 +18,45 @@ from qdeploy.ir.rules import check_graph
 from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, expand
-from qdeploy.lowering.integers.thresholds import Quantizer
+from qdeploy.lowering.integers.quantizer import Quantizer, Rounding
+from qdeploy.lowering.integers.steps import RELU, Step
 
 ACCUMULATOR_BITS = 32
 
 
 @dataclass(frozen=True)
 class ThresholdSource:
-    """What a Threshold was made from: value = gain[c]·n + offset[c] before a quantizer.
+    """What a Threshold was made from: value = gain[c]·n + offset[c], then steps, then a quantizer.
 
-    `quantized` is the quantizer's output in the QONNX file.
+    Args:
+        quantizers: one, or one for each channel.
+        quantized: the quantizer's output in the QONNX file.
+        steps: between the affine map and the quantizer.
+        mirrored: channels whose codes have the sign changed.
     """
 
     gain: tuple[Fraction, ...]
     offset: tuple[Fraction, ...]
-    quantizer: Quantizer
+    quantizers: tuple[Quantizer, ...]
     quantized: str = ""
+    steps: tuple[Step, ...] = ()
+    mirrored: frozenset[int] = frozenset()
+
+    @property
+    def quantizer(self) -> Quantizer:
+        """The first channel's quantizer."""
+        return self.quantizers[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is an affine map, perhaps a ReLU, and one quantizer that rounds to nearest."""
+        return (
+            len(self.quantizers) == 1
+            and self.steps in ((), (RELU,))
+            and not self.mirrored
+            and not self.quantizer.zero
+            and self.quantizer.rounding is Rounding.HALF_EVEN
+        )
 
 
 @dataclass(frozen=True)
@@ -44,7 +67,9 @@ class Lowered:
         graph: the integers.
         affine: for each Threshold's output, the exact map and quantizer its table was made from.
         intervals: for each accumulator, the exact interval per channel.
-        sources: for each boundary and the input, the tensor of the QONNX file with the same values.
+        sources: for each boundary and the input, the tensor of the QONNX file with the same values;
+            codes that only stand between a quantizer and the max-pool before it have none.
+        maps: for each of these, what its integers mean; the logits have their `Head` instead.
         notes: what a user should know of the integers, in sentences.
     """
 
@@ -53,6 +78,7 @@ class Lowered:
     intervals: Mapping[str, Intervals]
     sources: Mapping[str, str]
     notes: tuple[str, ...]
+    maps: Mapping[str, Head] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,12 +92,18 @@ class Builder:
     sources: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     signs: dict[str, frozenset[int]] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
 
-    def add_tensor(self, tensor: Tensor, source: str) -> str:
-        """Add a tensor under a unique name; returns the name."""
+    def add_tensor(self, tensor: Tensor, source: str | None) -> str:
+        """Add a tensor under a unique name; returns the name.
+
+        Args:
+            source: the tensor of the file with the same values, None where there is none.
+        """
         name = unique(tensor.name, self.tensors)
         self.tensors[name] = replace(tensor, name=name)
-        self.sources[name] = source
+        if source is not None:
+            self.sources[name] = source
         return name
 
     def accumulator(
@@ -124,18 +156,19 @@ class Builder:
     def is_accumulator(self, name: str) -> bool:
         """Whether a tensor is a weighted sum that no quantizer has narrowed yet.
 
-        Sums of codes (Add, GlobalSum) are on the codes' grid and count as codes.
+        Sums of codes (Add, GlobalSum, `codes`) are on the codes' grid and count as codes.
         """
-        return isinstance(self.producer(name), Conv | Dense | Bias)
+        return name not in self.codes and isinstance(self.producer(name), Conv | Dense | Bias)
 
     def oriented(self, value: AffineTensor) -> AffineTensor:
         """The map of a value from its tensor as it is now, sign changes of channels included."""
-        negated = self.signs.get(value.tensor)
+        now = self.signs.get(value.tensor, frozenset())
+        negated = now ^ value.turned
         if not negated:
             return value
-        channels = self.tensors[value.tensor].shape[0]
-        gain = expand(value.gain, channels)
-        return replace(value, gain=tuple(-g if c in negated else g for c, g in enumerate(gain)))
+        gain = expand(value.gain, self.tensors[value.tensor].shape[0])
+        gain = tuple(-g if c in negated else g for c, g in enumerate(gain))
+        return replace(value, gain=gain, turned=now)
 
     def can_negate(self, name: str) -> bool:
         """Whether `negate_channels` takes a tensor."""
@@ -211,8 +244,13 @@ class Builder:
         ]
         return new
 
-    def finish(self, name: str, output: str, head: Head) -> Lowered:
+    def finish(
+        self, name: str, output: str, head: Head, values: Mapping[str, object] | None = None
+    ) -> Lowered:
         """The finished graph.
+
+        Args:
+            values: what every tensor of the file became.
 
         Raises:
             PassError: a node's result is never read, or the graph breaks its own rules.
@@ -225,4 +263,10 @@ class Builder:
         check_graph(graph)
         wanted = {graph.input, *graph.boundaries()}
         sources = {key: value for key, value in self.sources.items() if key in wanted}
-        return Lowered(graph, self.affine, self.intervals, sources, tuple(self.notes))
+        maps = {}
+        for key, source in sources.items():
+            value = (values or {}).get(source)
+            if isinstance(value, AffineTensor) and value.tensor == key and not value.steps:
+                value = self.oriented(value)
+                maps[key] = Head(value.gain, value.offset)
+        return Lowered(graph, self.affine, self.intervals, sources, tuple(self.notes), maps)

@@ -1,69 +1,32 @@
-"""Quantizers, max-pooling and Flatten in the lowering: nodes whose results are codes.
+"""Max-pooling, Flatten, and codes with steps pending, which become codes again.
 
-A quantizer reads a weighted sum, a sum of codes, or codes (a second quantizer on a shortcut); all
-are integers under an affine map. Where the map falls, thresholds would have to count down. A
-weighted sum that nothing else reads changes sign in its weights; anything else goes through a
-depthwise convolution of kernel 1 with the weights -1 and +1.
+quantizer -> ReLU -> convolution     the values after the steps are few: on one grid they have
+                                     codes of their own, which thresholds on the first ones give
 """
 
 from __future__ import annotations
 
-import numpy as np
+from fractions import Fraction
+from math import gcd, lcm
+
 from onnx import NodeProto, helper
 
-from qdeploy.ir.integer_graph import Conv, Flatten, IntArray, IntType, MaxPool, Tensor, Threshold
-from qdeploy.lowering.canonical.module_names import call_number, module_path, numbered
+from qdeploy.ir.integer_graph import Flatten, IntType, Tensor
+from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import AffineTensor, single
-from qdeploy.lowering.integers.builder import Builder, ThresholdSource
-from qdeploy.lowering.integers.thresholds import Quantizer, code_bounds, threshold_table
+from qdeploy.lowering.integers.affine import AffineTensor, expand
+from qdeploy.lowering.integers.builder import Builder
+from qdeploy.lowering.integers.quant_nodes import MAX_BITS
+from qdeploy.lowering.integers.quantize import add_max_pool, lower_threshold
+from qdeploy.lowering.integers.quantizer import Quantizer
+from qdeploy.lowering.integers.steps import Pooled, direction, value_of
 
-
-def lower_threshold(
-    builder: Builder, node: NodeProto, value: AffineTensor, quantizer: Quantizer, dtype: IntType
-) -> AffineTensor:
-    """Codes of a quantizer after an affine map; channels with a negative gain change sign.
-
-    A quantizer that changes no code, or repeats an earlier one, makes no node.
-    """
-    layer = module_path(node)
-    source = builder.tensors[value.tensor]
-    if _changes_nothing(builder, value, quantizer, source):
-        return AffineTensor(value.tensor, value.gain)
-    value = builder.oriented(value)
-    gain, offset = value.expanded(source.shape[0])
-    tensor = value.tensor
-    negative = frozenset(c for c, g in enumerate(gain) if g < 0)
-    if negative:
-        tensor = _negated(builder, node, tensor, negative)
-        gain = tuple(abs(g) for g in gain)
-    interval = builder.channel_intervals(tensor)
-    table = threshold_table(gain, offset, quantizer, interval)
-    made = _made_before(builder, tensor, table, quantizer, dtype)
-    if made is not None:
-        return AffineTensor(made, (quantizer.scale,))
-    lo, hi = code_bounds(table, quantizer.lo, interval)
-    call = call_number(node)
-    name = numbered(f"{layer}.code", call)
-    output = builder.add_tensor(
-        Tensor(name, source.shape, dtype, lo, hi, quantizer.scale), node.output[0]
-    )
-    builder.affine[output] = ThresholdSource(gain, offset, quantizer, node.output[0])
-    builder.nodes.append(
-        Threshold(
-            builder.node_name(layer, numbered("threshold", call)),
-            layer,
-            (tensor,),
-            output,
-            table,
-            quantizer.lo,
-        )
-    )
-    return AffineTensor(output, (quantizer.scale,))
+# More codes than this, and finding the grid of their values takes too long.
+_MOST_CODES = 4096
 
 
 def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
-    """The largest code of each window."""
+    """The largest value of each window: of codes at once, of sums after their quantizer."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     kernel = tuple(attributes["kernel_shape"])
     stride = tuple(attributes.get("strides", (1,) * len(kernel)))
@@ -84,39 +47,27 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> Af
             "two dimensions",
             do="use MaxPool2d(kernel, stride, padding)",
         )
-    if builder.is_accumulator(value.tensor) or not all(g > 0 for g in value.gain):
-        raise refuse(
-            node,
-            "a max-pool before the quantizer",
-            why="the pooling unit takes the maximum of codes",
-            do="put it after the quantized activation",
-        )
-    source = builder.tensors[value.tensor]
-    channels, height, width = source.shape
-    shape = (
-        channels,
-        (height + pads[0] + pads[2] - kernel[0]) // stride[0] + 1,
-        (width + pads[1] + pads[3] - kernel[1]) // stride[1] + 1,
+    pool = Pooled(
+        module_path(node),
+        (kernel[0], kernel[1]),
+        (stride[0], stride[1]),
+        (pads[0], pads[1], pads[2], pads[3]),
     )
-    layer = module_path(node)
-    tensor = Tensor(f"{layer}.code", shape, source.dtype, source.lo, source.hi, single(value.gain))
-    output = builder.add_tensor(tensor, node.output[0])
-    builder.nodes.append(
-        MaxPool(
-            builder.node_name(layer, "pool"),
-            layer,
-            (value.tensor,),
-            output,
-            (kernel[0], kernel[1]),
-            (stride[0], stride[1]),
-            (pads[0], pads[1], pads[2], pads[3]),
-        )
-    )
-    return AffineTensor(output, value.gain, value.offset, value.rectified)
+    count = builder.tensors[value.tensor].shape[0]
+    rises = all(g * direction(value.steps, c) > 0 for c, g in enumerate(expand(value.gain, count)))
+    pooled = any(isinstance(step, Pooled) for step in value.steps)
+    if builder.is_accumulator(value.tensor) or not rises or pooled:
+        return value.then(pool)
+    # What rises everywhere commutes with a maximum, steps that are pending too.
+    source = None if value.steps else node.output[0]
+    output = add_max_pool(builder, pool, value.tensor, source)
+    return AffineTensor(output, value.gain, value.offset, value.steps)
 
 
 def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
     """Channels become elements; one map per channel is repeated."""
+    if any(isinstance(step, Pooled) for step in value.steps):
+        value = settled(builder, node, value)
     source = builder.tensors[value.tensor]
     if len(source.shape) == 1:
         return value
@@ -131,56 +82,37 @@ def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> Aff
         Flatten(builder.node_name(layer, "flatten"), layer, (value.tensor,), output)
     )
     per_channel = value.repeated(source.size // source.shape[0])
-    return AffineTensor(output, per_channel.gain, per_channel.offset, value.rectified)
+    return AffineTensor(output, per_channel.gain, per_channel.offset, per_channel.steps)
 
 
-def _negated(builder: Builder, node: NodeProto, name: str, channels: frozenset[int]) -> str:
-    """A tensor with the sign of some channels changed."""
-    if builder.can_negate(name):
-        builder.negate_channels(name, channels)
-        return name
-    source = builder.tensors[name]
-    if len(source.shape) != 3:
-        raise refuse(
-            node,
-            "codes are quantized again with a negative factor",
-            why="thresholds count upwards",
-            do="put the batch norm after a layer, or keep its factors positive",
-        )
-    layer, count = module_path(node), source.shape[0]
-    weights = np.ones((count, 1, 1, 1), dtype=np.int64)
-    weights[list(channels)] = -1
-    interval = builder.channel_intervals(name).negated(channels)
-    output = builder.accumulator(node, source.shape, interval, "turned")
-    builder.nodes.append(
-        Conv(builder.node_name(layer, "turn"), layer, (name,), output, weights, groups=count)
-    )
-    return output
+def settled(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
+    """The value with no steps pending, if it can be: what steps make of codes, as codes.
 
+    Sums of a layer, and codes whose values after the steps lie on no grid, are left as they are.
 
-def _made_before(
-    builder: Builder, tensor: str, table: IntArray, quantizer: Quantizer, dtype: IntType
-) -> str | None:
-    """The codes of an earlier Threshold that is the same."""
-    for node in builder.nodes:
-        if (
-            isinstance(node, Threshold)
-            and node.inputs == (tensor,)
-            and builder.affine[node.output].quantizer == quantizer
-            and builder.tensors[node.output].dtype == dtype
-            and np.array_equal(node.thresholds, table)
-        ):
-            return node.output
-    return None
-
-
-def _changes_nothing(
-    builder: Builder, value: AffineTensor, quantizer: Quantizer, source: Tensor
-) -> bool:
-    return (
-        single(value.gain) == quantizer.scale
-        and not any(value.offset)
-        and not builder.is_accumulator(value.tensor)
-        and quantizer.lo <= source.lo
-        and source.hi <= quantizer.hi
-    )
+    Args:
+        node: that made the value.
+    """
+    if not value.steps or builder.is_accumulator(value.tensor):
+        return value
+    source = builder.tensors[value.tensor]
+    if source.hi - source.lo > _MOST_CODES:
+        return value
+    gains, offsets = value.expanded(source.shape[0])
+    found: set[Fraction] = set()
+    for channel in range(source.shape[0]):
+        for code in range(source.lo, source.hi + 1):
+            exact = value_of(value.steps, channel, gains[channel] * code + offsets[channel])
+            if exact is None:
+                return value
+            found.add(exact)
+    if found == {Fraction(0)}:
+        return value
+    unit = Fraction(1, lcm(*(v.denominator for v in found)))
+    unit *= gcd(*(int(v / unit) for v in found))
+    codes = [int(v / unit) for v in found]
+    lo, hi = min(*codes, 0), max(*codes, 1)
+    dtype = IntType.holding(lo, hi)
+    if dtype.bits > MAX_BITS:
+        return value
+    return lower_threshold(builder, node, value, (Quantizer(unit, lo, hi),), dtype, (unit,))

@@ -9,6 +9,7 @@ An integer adder needs both branches on one grid: the gains have to be equal as 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from onnx import NodeProto, helper
@@ -82,11 +83,11 @@ def _sum_of_maps(a: AffineTensor, b: AffineTensor, channels: int) -> AffineTenso
     gains = zip(a.expanded(channels)[0], b.expanded(channels)[0], strict=True)
     total = tuple(g + h for g, h in gains)
     one = single(total)
-    return AffineTensor(a.tensor, total if one is None else (one,)).plus(a.offset).plus(b.offset)
+    return replace(a, gain=total if one is None else (one,)).plus(b.offset)
 
 
 def _quantized(builder: Builder, node: NodeProto, value: AffineTensor, found: str) -> None:
-    if not builder.is_accumulator(value.tensor) and not value.rectified:
+    if not builder.is_accumulator(value.tensor) and not value.steps:
         return
     producer = builder.producer(value.tensor)
     layer = f" (from layer `{producer.layer}`)" if producer else ""

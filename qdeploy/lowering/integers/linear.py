@@ -138,7 +138,7 @@ def _inputs(
         raise refuse(
             node, "its weights are not constant", do=f"a {node.op_type} needs constant weights"
         )
-    if builder.is_accumulator(x.tensor) or x.rectified:
+    if builder.is_accumulator(x.tensor) or x.steps:
         producer = builder.producer(x.tensor)
         sums = f": it is the sums of layer `{producer.layer}`" if producer else ""
         raise refuse(

@@ -34,15 +34,18 @@ from qdeploy.lowering.canonical.refusal import LOGITS, refuse
 from qdeploy.lowering.integers.affine import AffineTensor, expand, single
 from qdeploy.lowering.integers.builder import ACCUMULATOR_BITS, Builder
 
+# Operators as people call them.
+_STEPS = {"Relu": "ReLU"}
+
 
 def lower_logits(builder: Builder, node: NodeProto, value: AffineTensor, source: str) -> Head:
     """Name the tensor `logits` and return what its integers mean."""
-    if value.rectified:
+    if value.steps:
         raise refuse(
             node,
-            "the network ends in a ReLU without quantizer",
+            f"the network ends in a {_STEPS.get(node.op_type, node.op_type)} without quantizer",
             expected=LOGITS,
-            do="use QuantReLU, or end at the sums of the last layer",
+            do="put a quantizer behind it, or end at the sums of the last layer",
         )
     value = builder.oriented(value)
     if builder.tensors[value.tensor].name == "input":

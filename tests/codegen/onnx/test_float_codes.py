@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from qdeploy.codegen.onnx.float_codes import fit_fold, fit_line, split_parity
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.ir.intervals import Intervals
-from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
+from qdeploy.lowering.integers.quantizer import Quantizer
+from qdeploy.lowering.integers.thresholds import threshold_table
 
 LO, HI = -200, 300
 BOUNDS = np.array([LO]), np.array([HI])

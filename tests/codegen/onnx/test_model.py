@@ -28,7 +28,8 @@ from qdeploy.ir.integer_graph import (
 from qdeploy.ir.intervals import Intervals, accumulator_intervals, node_intervals
 from qdeploy.ir.reference import run_reference
 from qdeploy.ir.rules import check_graph
-from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
+from qdeploy.lowering.integers.quantizer import Quantizer
+from qdeploy.lowering.integers.thresholds import threshold_table
 
 
 def one_layer(

@@ -23,7 +23,8 @@ from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph, IntType, Threshold
 from qdeploy.ir.intervals import Intervals
 from qdeploy.ir.reference import run_reference
-from qdeploy.lowering.integers.thresholds import Quantizer, threshold_table
+from qdeploy.lowering.integers.quantizer import Quantizer
+from qdeploy.lowering.integers.thresholds import threshold_table
 from qdeploy.sim.design import simulate_design
 
 BUDGET = Budget(lut=53200, bram36=140, dsp=220)

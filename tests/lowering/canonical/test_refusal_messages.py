@@ -24,7 +24,8 @@ from qdeploy.lowering.integers.lower import lower
 
 Write = Callable[..., Path]
 Quant = Callable[..., onnx.NodeProto]
-CURVE = "to batch norm or bias, then to ReLU, then to a quantizer"
+CURVE = "to batch norm or bias, then to ReLU or another activation that never falls"
+RISING = "batch norm -> an activation that never falls -> quantizer"
 WEIGHTED = "quantized weights -> batch norm or bias -> ReLU -> quantizer"
 
 
@@ -60,11 +61,11 @@ class Mistaken(nn.Module):
 
 # What is done, features before the head; layer and operator; found, expected, what to do.
 MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
-    "sigmoid": (
-        lambda n, x: n.back(n.sigmoid(n.front(x))),
+    "softplus": (
+        lambda n, x: n.back(nn.functional.softplus(n.front(x))),
         144,
-        "`sigmoid`|(Sigmoid)",
-        "Sigmoid has no hardware here",
+        "`softplus`|(Softplus)",
+        "Softplus has no hardware here",
         CURVE,
         "use QuantReLU",
     ),
@@ -229,7 +230,8 @@ CONSTANTS: dict[str, Any] = {
     "eight": np.float32(8),
     "byte": np.float32(1 / 256),
     "scale": np.float32(0.25),
-    "scales": np.full((1, 4), 0.25, np.float32),
+    "several": np.array([[0.25, 0.3, 0.1, 0.7]], np.float32),
+    "column": np.full((1, 1, 4), 0.25, np.float32),
     "weights": np.arange(-8, 8, dtype=np.float32).reshape(4, 4) / 4,
 }
 
@@ -245,10 +247,10 @@ def dense(quant: Quant, *following: onnx.NodeProto) -> list[onnx.NodeProto]:
 
 
 FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, str]] = {
-    "tanh": (
-        lambda q: dense(q, helper.make_node("Tanh", ["sums"], ["out"], "squash")),
+    "softsign": (
+        lambda q: dense(q, helper.make_node("Softsign", ["sums"], ["out"], "squash")),
         "`squash`",
-        "Tanh has no hardware",
+        "Softsign has no hardware",
         CURVE,
         "QuantReLU",
     ),
@@ -269,19 +271,33 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
         f"codes -> Linear with {WEIGHTED}",
         "a Quant node after the weights",
     ),
-    "rounding down": (
-        lambda q: dense(q, q("sums", "out", "scale", "two", rounding_mode="FLOOR")),
+    "an unknown rounding": (
+        lambda q: dense(q, q("sums", "out", "scale", "two", rounding_mode="STOCHASTIC")),
         "`quant_out`",
-        "it rounds by FLOOR",
+        "it rounds by STOCHASTIC",
         "-> quantizer ->",
-        "rounding_mode ROUND",
+        "HALF_EVEN, HALF_UP",
     ),
-    "a zero point": (
-        lambda q: dense(q, q("sums", "out", "scale", "two", zero="one")),
+    "a zero point between codes": (
+        lambda q: dense(q, q("sums", "out", "scale", "two", zero="scale")),
         "`quant_out`",
-        "the zero point 1",
+        "the zero point 0.25",
         "-> quantizer ->",
-        "zero point 0",
+        "use an integer as zero point",
+    ),
+    "a slope below zero": (
+        lambda q: dense(q, helper.make_node("LeakyRelu", ["sums"], ["out"], "bend", alpha=-0.5)),
+        "`bend`",
+        "a negative slope (-0.5)",
+        RISING,
+        "slopes at zero or above",
+    ),
+    "two scales within a channel": (
+        lambda q: dense(q, q("sums", "out", "column", "two")),
+        "`quant_out`",
+        "a constant of shape (1, 1, 4)",
+        "-> quantizer ->",
+        "one for each channel",
     ),
     "a width from the frame": (
         lambda q: dense(q, q("sums", "out", "sums", "two")),
@@ -293,13 +309,13 @@ FILES: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str, str, s
     "one scale per channel before a layer": (
         lambda q: dense(
             q,
-            q("sums", "codes", "scales", "two"),
+            q("sums", "codes", "several", "two"),
             helper.make_node("MatMul", ["codes", "wq"], ["out"], "fc2"),
         ),
-        "`quant_codes`",
+        "`fc2`",
         "one scale per channel",
-        "-> quantizer ->",
-        "one scale for the layer's activations",
+        f"codes -> Linear with {WEIGHTED}",
+        "one scale for the activations",
     ),
     "two layers without quantizer": (
         lambda q: dense(q, helper.make_node("MatMul", ["sums", "wq"], ["out"], "fc2")),

@@ -19,7 +19,6 @@ from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_fi
 from qdeploy.lowering.from_torch.margins import CentreMargins
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
-from qdeploy.lowering.integers.thresholds import tie_distance
 from qdeploy.verify.float_levels import qonnx_level
 from qdeploy.verify.rungs.torch import torch_level
 
@@ -41,7 +40,7 @@ def smallest_margin(lowered: Lowered) -> Fraction:
                 near = {n for t in row.tolist() for n in (t - 1, t)}
                 for n in near & set(range(acc.lo[c], acc.hi[c] + 1)):
                     value = source.gain[c] * n + source.offset[c]
-                    margins.append(tie_distance(value, source.quantizer))
+                    margins.append(source.quantizer.edge_distance(value))
     return min(margins)
 
 

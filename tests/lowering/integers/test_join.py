@@ -186,6 +186,36 @@ def test_a_product_quantized_twice_with_opposite_signs_keeps_both(
     agree(path, graph, np.arange(200).reshape(50, 4).astype(np.uint8), tmp_path)
 
 
+def test_a_relu_of_codes_before_a_sum_is_made_of_codes(
+    write_qonnx: Write, quant_node: Quant, tmp_path: Path
+) -> None:
+    nodes = [
+        *residual(quant_node)[:-1],
+        helper.make_node("Relu", ["a"], ["r"], "relu"),
+        helper.make_node("Add", ["r", "b"], ["sum"], "join"),
+        quant_node("sum", "out", "other", "three", signed=1),
+    ]
+    path = write_qonnx(nodes, CONSTANTS, (1, 4), (1, 4))
+    graph = lower(path)
+    assert graph.tensors["relu.code"].lo == 0
+    agree(path, graph, np.arange(200).reshape(50, 4).astype(np.uint8), tmp_path)
+
+
+def test_codes_of_a_vector_quantized_again_with_a_negative_factor_are_turned(
+    write_qonnx: Write, quant_node: Quant, tmp_path: Path
+) -> None:
+    nodes = [
+        *residual(quant_node)[:-1],
+        helper.make_node("Sub", ["zero", "a"], ["minus"], "minus"),
+        quant_node("minus", "out", "grid", "two"),
+    ]
+    path = write_qonnx(nodes, CONSTANTS, (1, 4), (1, 4))
+    graph = lower(path)
+    turn = next(node for node in graph.nodes if node.name == "quant_out.turn")
+    assert isinstance(turn, Dense) and np.array_equal(turn.weights, -np.eye(4))
+    agree(path, graph, np.arange(200).reshape(50, 4).astype(np.uint8), tmp_path)
+
+
 def test_a_tensor_added_to_itself_needs_no_adder(
     write_qonnx: Write, quant_node: Quant, tmp_path: Path
 ) -> None:
@@ -231,15 +261,6 @@ REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
         r"layer `join` cannot.*one of its two inputs is not quantized \(from layer `matmul`\)",
         "put a quantizer",
     ),
-    "rectified": (
-        lambda quant: [
-            *residual(quant)[:-1],
-            helper.make_node("Relu", ["a"], ["r"], "relu"),
-            helper.make_node("Add", ["r", "b"], ["sum"], "join"),
-        ],
-        "layer `join` cannot.*one of its two inputs is not quantized",
-        "put a quantizer",
-    ),
     "product of branches": (
         lambda quant: [
             *residual(quant)[:-1],
@@ -247,15 +268,6 @@ REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
         ],
         "layer `join` cannot.*a Mul of 2 branches",
         "residual sums",
-    ),
-    "falling": (
-        lambda quant: [
-            *residual(quant)[:-1],
-            helper.make_node("Sub", ["zero", "a"], ["minus"], "minus"),
-            quant("minus", "sum", "grid", "two"),
-        ],
-        "quantized again with a negative factor",
-        "batch norm after a layer",
     ),
 }
 

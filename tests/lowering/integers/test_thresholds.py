@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from qdeploy.errors import PassError
 from qdeploy.ir.intervals import Intervals
 from qdeploy.ir.reference import count_thresholds
+from qdeploy.lowering.integers.quantizer import Quantizer
 from qdeploy.lowering.integers.thresholds import (
-    Quantizer,
     code_bounds,
     threshold_table,
-    tie_distance,
 )
 
 floats = st.floats(-4, 4, width=32).map(lambda v: Fraction(float(v)))
@@ -76,7 +75,7 @@ def test_a_negative_gain_is_a_broken_promise() -> None:
 
 def test_the_distance_to_a_tie_is_measured_in_codes() -> None:
     quantizer = Quantizer(Fraction(1, 4), 0, 3)
-    assert tie_distance(Fraction(1, 8), quantizer) == 0
-    assert tie_distance(Fraction(1, 4), quantizer) == Fraction(1, 2)
-    assert tie_distance(Fraction(10), quantizer) == Fraction(40) - Fraction(5, 2)
-    assert tie_distance(Fraction(-1), quantizer) == Fraction(9, 2)
+    assert quantizer.edge_distance(Fraction(1, 8)) == 0
+    assert quantizer.edge_distance(Fraction(1, 4)) == Fraction(1, 2)
+    assert quantizer.edge_distance(Fraction(10)) == Fraction(40) - Fraction(5, 2)
+    assert quantizer.edge_distance(Fraction(-1)) == Fraction(9, 2)

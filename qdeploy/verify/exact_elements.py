@@ -1,0 +1,64 @@
+"""Elements of a file in exact arithmetic, and how far a float32 engine may be from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.ir.head import Head
+from qdeploy.ir.integer_graph import IntArray
+
+UNIT = Fraction(1, 1 << 24)
+# Roundings of a code times its scale, and what an engine may do besides (a fused multiply-add saves
+# some, a reciprocal in place of a division adds one).
+_SPARE = 4
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Elements (K,): exact values, magnitudes of their terms, and roundings of a float engine."""
+
+    value: npt.NDArray[Any]  # of Fraction
+    size: npt.NDArray[np.float64]
+    roundings: int
+
+    def error(self) -> npt.NDArray[np.float64]:
+        """How far a float32 engine may be from each value."""
+        return self.size * error_factor(self.roundings)
+
+
+def error_factor(roundings: int) -> float:
+    """γ_n for n roundings and the spare ones."""
+    n = (roundings + _SPARE) * UNIT
+    return float(n / (1 - n))
+
+
+@dataclass(frozen=True)
+class Given:
+    """A tensor of the file whose codes are known: value = gain[c] · code + offset[c].
+
+    Args:
+        codes: (frames, *shape of the file's tensor).
+        scale: gain of all channels, or None for `meaning`.
+        meaning: gain and offset, each for all channels or for each.
+    """
+
+    codes: IntArray
+    scale: Fraction | None
+    meaning: Head | None = None
+
+    def at(self, index: IntArray) -> Exact:
+        """Some elements (K, axes)."""
+        codes = self.codes[tuple(index.T)]
+        head = self.meaning or Head((self.scale or Fraction(1),))
+        channels = index[:, 1] if index.shape[1] > 1 else np.zeros(len(index), dtype=np.int64)
+        maps = [head.of(int(channel)) for channel in channels]
+        value = np.array([g * int(n) + b for (g, b), n in zip(maps, codes, strict=True)], object)
+        size = [
+            abs(float(g) * int(n)) + abs(float(b)) for (g, b), n in zip(maps, codes, strict=True)
+        ]
+        return Exact(value, np.array(size, dtype=np.float64), 3)
