@@ -140,7 +140,11 @@ class Threshold(Node):
 
 @dataclass(frozen=True)
 class Add(Node):
-    """Sum of two tensors of one shape and one scale: the join of a residual connection."""
+    """Sum of two tensors of one shape: the join of a residual connection.
+
+    One integer of either means as much; factors of a branch may be in the meaning only, so `scale`
+    of the two may differ.
+    """
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,6 @@ def _problems(graph: IntegerGraph, node: Node) -> Iterator[str]:
         yield f"it needs {output.dtype.bits} bits, more than {MOST_BITS}"
     if isinstance(node, Add) and inputs[0].shape != inputs[1].shape:
         yield f"its two inputs have different shapes ({inputs[0].shape} and {inputs[1].shape})"
-    if isinstance(node, Add) and inputs[0].scale != inputs[1].scale:
-        yield f"its two inputs have different scales ({inputs[0].scale} and {inputs[1].scale})"
     if isinstance(node, Bias) and node.bias.shape != inputs[0].shape[:1]:
         yield f"a bias of shape {node.bias.shape} for {inputs[0].shape[0]} channels"
     if isinstance(node, Threshold):

@@ -315,8 +315,9 @@ class ExactFile:
         sources, inside = self._pooled(node, index)
         count, terms = inside.shape
         all_ = self.elements(node.input[0], sources.reshape(count * terms, 4))
-        value = all_.value.reshape(count, terms).sum(axis=1) / terms
-        size = all_.size.reshape(count, terms).sum(axis=1) / terms
+        # What lies in the padding is zero, and counts.
+        value = (all_.value.reshape(count, terms) * inside).sum(axis=1) / terms
+        size = (all_.size.reshape(count, terms) * inside).sum(axis=1) / terms
         return Exact(value, size, all_.roundings + terms + 1)
 
     def _unflattened(self, source: str, index: IntArray) -> IntArray:

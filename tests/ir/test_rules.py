@@ -1,7 +1,6 @@
 """What an integer graph promises, and how a broken promise is reported."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -55,7 +54,6 @@ def test_a_graph_that_breaks_a_rule_is_named_by_layer_and_rule(
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("x", {"scale": Fraction(1, 2)}, "different scales"),
         ("sum", {"lo": -9}, "do not fit 4 bits"),
         ("acc", {"dtype": IntType(33, True)}, "needs 33 bits"),
         ("sum", {"shape": (2, 4)}, "not .2, 4."),

@@ -247,8 +247,8 @@ def test_a_padding_value_that_is_not_code_zero_is_refused(
     assert caught.value.do
 
 
-def test_zero_padding_of_codes_that_do_not_mean_zero_is_refused(
-    write_qonnx: Write, quant_node: Quant
+def test_codes_that_do_not_mean_zero_get_others_before_they_are_padded(
+    write_qonnx: Write, quant_node: Quant, tmp_path: Path
 ) -> None:
     nodes = [
         *start(quant_node),
@@ -256,8 +256,8 @@ def test_zero_padding_of_codes_that_do_not_mean_zero_is_refused(
         quant_node("kernel", "w", "grid", "four"),
         helper.make_node("Conv", ["shifted", "w"], ["out"], "conv", pads=[1, 1, 1, 1]),
     ]
-    with pytest.raises(UnsupportedLayerError, match="code 0 does not mean 0"):
-        lower(write_qonnx(nodes, CONSTANTS, SHAPE, (1, 6, 7, 6)))
+    graph = agree(write_qonnx(nodes, CONSTANTS, SHAPE, (1, 6, 7, 6)), tmp_path)
+    assert graph.tensors["conv.padded"].lo == -2
 
 
 ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
@@ -273,12 +273,19 @@ ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
         "layer `both`.*Concat has no hardware",
         "residual sum",
     ),
-    "small average": (
+    "border of an average": (
         lambda: [
-            helper.make_node("AveragePool", ["codes"], ["out"], "average", kernel_shape=[2, 2])
+            helper.make_node(
+                "AveragePool",
+                ["codes"],
+                ["out"],
+                "average",
+                kernel_shape=[3, 3],
+                pads=[1, 1, 1, 1],
+            )
         ],
-        "layer `average`.*does not cover the whole map",
-        "AdaptiveAvgPool2d",
+        "layer `average`.*fewer pixels",
+        "count_include_pad=True",
     ),
 }
 

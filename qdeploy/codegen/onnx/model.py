@@ -27,12 +27,14 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from qdeploy.artifacts import atomic_path
 from qdeploy.codegen.onnx.float_codes import (
     EXACT_FLOAT32,
+    FOLD_LEVELS,
     Fold,
     Line,
     fit_fold,
     fit_line,
     split_parity,
 )
+from qdeploy.codegen.onnx.search import emit_search
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -59,6 +61,8 @@ _INPUTS = (
     (8, (TensorProto.UINT8, TensorProto.INT8)),
     (16, (TensorProto.UINT16, TensorProto.INT16)),
 )
+# More comparisons than this take longer than a search.
+SEARCH_LEVELS = 31
 # Name of the output with the logits as numbers.
 VALUES = "logits.value"
 
@@ -303,7 +307,7 @@ class _Emitter:
         fold = self._fold_elementwise(node, lo, hi)
         if fold is not None:
             return self._folded(source, node, fold, rank)
-        if table.shape[1] > COMPARE_LEVELS:
+        if COMPARE_LEVELS < table.shape[1] <= FOLD_LEVELS:
             tables = [table], list(split_parity(table))
             for choice in tables:
                 lines = [fit_line(part, lo, hi) for part in choice]
@@ -311,6 +315,8 @@ class _Emitter:
                 if len(found) == len(choice):
                     wide = self.op("Cast", source, to=TensorProto.DOUBLE)
                     return self._sum([self._line(wide, line, rank) for line in found], node.base)
+        if table.shape[1] > SEARCH_LEVELS:
+            return self._sum([emit_search(self.op, source, table, rank)], node.base)
         kind = np.float64 if node.inputs[0] in self.wide else np.float32
         counts = []
         for column in table.T:

@@ -18,7 +18,7 @@ AFFINE = (
     "a layer's sums -> one factor and one term for each channel (batch norm) -> ReLU -> quantizer"
 )
 RISING = "a layer's sums -> batch norm -> an activation that never falls -> quantizer"
-AVERAGE = "quantizer -> average over the whole map -> Flatten -> Linear"
+AVERAGE = "quantizer -> average over the whole map or windows -> the next layer"
 LOGITS = "codes -> the last Conv2d or Linear -> bias or batch norm -> logits"
 VECTOR = "quantizer -> Flatten -> Linear"
 # The pattern that a node of each kind has to be part of.
@@ -30,13 +30,14 @@ PATTERNS: Mapping[str, str] = {
     "IntQuant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
     "BipolarQuant": "weights, or a layer's sums and batch norm -> -1 and +1 -> the next layer",
     "Add": "one shared quantizer on both branches -> their sum -> ReLU or quantizer",
-    "MaxPool": "quantizer -> MaxPool2d -> the next layer",
+    "Sub": "one shared quantizer on both branches -> their difference -> ReLU or quantizer",
+    "MaxPool": "quantizer -> MaxPool2d -> the next layer, or MaxPool2d -> quantizer",
     "Flatten": VECTOR,
     "Reshape": VECTOR,
     "Squeeze": VECTOR,
     "Pad": "zeros around a map -> Conv2d",
     **dict.fromkeys(("GlobalAveragePool", "AveragePool", "ReduceMean"), AVERAGE),
-    **dict.fromkeys(("Mul", "Div", "Sub", "BatchNormalization"), AFFINE),
+    **dict.fromkeys(("Mul", "Div", "BatchNormalization"), AFFINE),
     **dict.fromkeys(("Clip", "HardSigmoid", "LeakyRelu", "PRelu", "Sigmoid", "Tanh"), RISING),
 }
 ANYWHERE = (
@@ -45,8 +46,7 @@ ANYWHERE = (
 )
 ACCEPTED = (
     "quantized Conv2d and Linear, batch norm, ReLU and other activations that never fall, "
-    "quantizers, residual sums of quantized branches, max-pooling, global average pooling and "
-    "Flatten"
+    "quantizers, residual sums of branches, max-pooling, average pooling and Flatten"
 )
 CURVE = (
     "everything between a layer's sums and a quantizer becomes integer thresholds: of curves there "

@@ -93,6 +93,7 @@ class Builder:
     notes: list[str] = field(default_factory=list)
     signs: dict[str, frozenset[int]] = field(default_factory=dict)
     codes: set[str] = field(default_factory=set)
+    sums: set[str] = field(default_factory=set)
 
     def add_tensor(self, tensor: Tensor, source: str | None) -> str:
         """Add a tensor under a unique name; returns the name.
@@ -156,8 +157,11 @@ class Builder:
     def is_accumulator(self, name: str) -> bool:
         """Whether a tensor is a weighted sum that no quantizer has narrowed yet.
 
-        Sums of codes (Add, GlobalSum, `codes`) are on the codes' grid and count as codes.
+        Sums of codes (Add, GlobalSum, `codes`) are on the codes' grid and count as codes; Adds of
+        weighted sums (`sums`) do not.
         """
+        if name in self.sums:
+            return True
         return name not in self.codes and isinstance(self.producer(name), Conv | Dense | Bias)
 
     def oriented(self, value: AffineTensor) -> AffineTensor:

@@ -6,15 +6,16 @@ quantizer -> ReLU -> convolution     the values after the steps are few: on one 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd, lcm
 
 from onnx import NodeProto, helper
 
 from qdeploy.ir.integer_graph import Flatten, IntType, Tensor
-from qdeploy.lowering.canonical.module_names import module_path
+from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import AffineTensor, expand
+from qdeploy.lowering.integers.affine import AffineTensor, Fractions, expand
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS
 from qdeploy.lowering.integers.quantize import add_max_pool, lower_threshold
@@ -85,34 +86,53 @@ def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> Aff
     return AffineTensor(output, per_channel.gain, per_channel.offset, per_channel.steps)
 
 
-def settled(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
-    """The value with no steps pending, if it can be: what steps make of codes, as codes.
+def settled(
+    builder: Builder, node: NodeProto, value: AffineTensor, name: str | None = None
+) -> AffineTensor:
+    """The value with no steps and no offset, if it can be: what steps make of codes, as codes.
 
     Sums of a layer, and codes whose values after the steps lie on no grid, are left as they are.
 
     Args:
         node: that made the value.
+        name: of the codes, where another node reads them only.
     """
-    if not value.steps or builder.is_accumulator(value.tensor):
+    if builder.is_accumulator(value.tensor) or not (value.steps or any(value.offset)):
         return value
     source = builder.tensors[value.tensor]
     if source.hi - source.lo > _MOST_CODES:
         return value
     gains, offsets = value.expanded(source.shape[0])
-    found: set[Fraction] = set()
-    for channel in range(source.shape[0]):
+    rows: list[set[Fraction]] = []
+    for channel, (gain, offset) in enumerate(zip(gains, offsets, strict=True)):
+        found = set()
         for code in range(source.lo, source.hi + 1):
-            exact = value_of(value.steps, channel, gains[channel] * code + offsets[channel])
+            exact = value_of(value.steps, channel, gain * code + offset)
             if exact is None:
                 return value
             found.add(exact)
-    if found == {Fraction(0)}:
-        return value
-    unit = Fraction(1, lcm(*(v.denominator for v in found)))
-    unit *= gcd(*(int(v / unit) for v in found))
-    codes = [int(v / unit) for v in found]
-    lo, hi = min(*codes, 0), max(*codes, 1)
+        rows.append(found)
+    units, codes = _grid([set().union(*rows)])
+    if IntType.holding(min(codes), max(codes)).bits > MAX_BITS:
+        units, codes = _grid(rows)
+    lo, hi = min(codes), max(codes)
     dtype = IntType.holding(lo, hi)
     if dtype.bits > MAX_BITS:
         return value
-    return lower_threshold(builder, node, value, (Quantizer(unit, lo, hi),), dtype, (unit,))
+    quantizers = [Quantizer(unit, lo, hi) for unit in units]
+    result = lower_threshold(builder, node, value, quantizers, dtype, units)
+    if name is not None and builder.sources.get(result.tensor) == node.output[0]:
+        del builder.sources[result.tensor]
+        return replace(result, tensor=builder.rename(result.tensor, unique(name, builder.tensors)))
+    return result
+
+
+def _grid(rows: list[set[Fraction]]) -> tuple[Fractions, list[int]]:
+    """For each set of values the largest unit they are multiples of; the multiples, 0 and 1."""
+    units, codes = [], [0, 1]
+    for values in rows:
+        unit = Fraction(1, lcm(*(v.denominator for v in values)))
+        unit *= gcd(*(int(v / unit) for v in values)) or 1
+        units.append(unit)
+        codes += [int(v / unit) for v in values]
+    return tuple(units), codes

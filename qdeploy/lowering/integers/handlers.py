@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 
 from onnx import NodeProto, helper
 
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Constant, QuantizedConstant, Value
+from qdeploy.lowering.integers.average import AVERAGES, lower_average
 from qdeploy.lowering.integers.codes import lower_max_pool
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.elementwise import (
@@ -21,7 +23,7 @@ from qdeploy.lowering.integers.elementwise import (
     lower_relu,
     lower_term,
 )
-from qdeploy.lowering.integers.join import AVERAGES, lower_add, lower_average
+from qdeploy.lowering.integers.join import lower_add
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
 
 
@@ -42,6 +44,8 @@ def _add(context: Context, node: NodeProto) -> Value:
     if len(branches) != 2:
         return lower_term(context, node)
     branches = [item for item in context.codes(node) if isinstance(item, AffineTensor)]
+    if node.op_type == "Sub":
+        branches[1] = branches[1].times((Fraction(-1),))
     shapes = [shape_of(context.model, name) for name in node.input]
     if all(shapes) and len(shapes[0]) != len(shapes[1]):
         raise refuse(
@@ -81,7 +85,7 @@ HANDLERS: Mapping[str, Callable[[Context, NodeProto], Value]] = {
     "Div": lower_factor,
     "Neg": lower_negation,
     "Add": _add,
-    "Sub": lower_term,
+    "Sub": _add,
     "Relu": lower_relu,
     "Clip": lower_clip,
     "HardSigmoid": lower_hard_sigmoid,

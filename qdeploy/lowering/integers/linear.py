@@ -1,14 +1,22 @@
 """Convolutions and matrix products in the lowering.
 
-    a = g·n + b,  w = s_c·m   ->   Σ w·a = s_c·g · Σ m·n  +  s_c·b·Σ m
+    a_i = g_i·n_i + b_i,  w_ci = s_c·m_ci   ->   Σ w·a = s_c·g · Σ r_i·m_ci·n_i  +  s_c·Σ b_i·m_ci
 
-The sums Σ m·n are the accumulators. Padding inserts a = 0, which is the code 0 only when b = 0.
-A grouped convolution that is not depthwise becomes a full one with zeros between the groups.
+The sums are the accumulators. Channels of one gain have r_i = 1; others are brought to one grid g
+by integers r_i = g_i / g that go into the weights (a sign, a power of two). Where each output reads
+one channel only, as in a depthwise convolution, every channel keeps its own gain.
+
+Padding inserts a = 0, which is the code 0 only when b = 0; codes with another meaning are first
+made into such. A grouped convolution that is not depthwise becomes a full one with zeros between
+the groups. A convolution of a vector, the mean of a map, is a matrix product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from math import gcd, lcm
 
 import numpy as np
 from onnx import NodeProto, helper
@@ -23,10 +31,15 @@ from qdeploy.lowering.integers.affine import (
     Fractions,
     QuantizedConstant,
     Value,
+    expand,
     fractions_of,
     single,
 )
 from qdeploy.lowering.integers.builder import Builder
+from qdeploy.lowering.integers.codes import settled
+
+# Of weights that bring channels of different scales to one grid.
+MOST_FACTOR = 1 << 10
 
 
 def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
@@ -44,6 +57,8 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
         )
     pads = tuple(int(p) for p in attributes.get("pads", (0, 0, 0, 0)))
     if any(pads) and any(x.offset):
+        x = settled(builder, node, x, f"{module_path(node)}.padded")
+    if any(pads) and any(x.offset):
         raise refuse(
             node,
             "zero padding of activations whose code 0 does not mean 0",
@@ -55,15 +70,9 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
     )
     source = builder.tensors[x.tensor]
     groups = int(attributes.get("group", 1))
-    if len(source.shape) != 3:
-        raise refuse(
-            node,
-            f"a convolution of a vector of shape {source.shape}",
-            why="it takes maps; the mean of a map is known only after the map itself has passed",
-            do="give it (channels, height, width): use Linear after an average over the map, and "
-            "do not combine features of the whole image with those of its pixels",
-        )
     kernel = weights.codes.shape[2:]
+    if len(source.shape) != 3:
+        return _of_vector(builder, node, x, weights, operands[2:], pads, groups)
     height, width = (
         (size + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1)
         // stride[axis]
@@ -77,9 +86,10 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
             f"a kernel of {kernel} on a padded map of {source.shape}",
             do="use a smaller kernel or dilation, or less stride before it",
         )
-    codes = weights.codes
-    if groups > 1 and not groups == source.shape[0] == len(codes):
-        codes, groups = _without_groups(codes, groups), 1
+    scales = _row_scales(node, weights)
+    if groups > 1 and not groups == source.shape[0] == len(weights.codes):
+        weights, groups = replace(weights, codes=_without_groups(weights.codes, groups)), 1
+    codes, gain, offset = _on_one_grid(node, x, weights.codes, groups)
     interval = convolution_intervals(
         codes, source.lo, source.hi, source.shape[1:], stride, pads, dilation
     )
@@ -97,7 +107,7 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
             groups,
         )
     )
-    result = _scaled(output, x, weights.codes, _row_scales(node, weights))
+    result = _scaled(output, gain, offset, scales)
     return result if len(operands) < 3 else result.plus(_bias(node, operands[2]))
 
 
@@ -111,14 +121,55 @@ def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> AffineT
             f"a matrix product of {source.shape} with {weights.codes.shape}",
             do="flatten before a fully connected layer",
         )
-    transposed = weights.transposed([1, 0])
-    layer = module_path(node)
-    interval = accumulator_intervals(transposed.codes, source.lo, source.hi)
-    output = builder.accumulator(node, (len(transposed.codes),), interval, "acc")
+    return _dense(builder, node, x, weights.transposed([1, 0]))
+
+
+def _dense(
+    builder: Builder, node: NodeProto, x: AffineTensor, weights: QuantizedConstant
+) -> AffineTensor:
+    """A matrix product with weights (out, in)."""
+    source, layer = builder.tensors[x.tensor], module_path(node)
+    codes, gain, offset = _on_one_grid(node, x, weights.codes, 1)
+    interval = accumulator_intervals(codes, source.lo, source.hi)
+    output = builder.accumulator(node, (len(codes),), interval, "acc")
     builder.nodes.append(
-        Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, transposed.codes)
+        Dense(builder.node_name(layer, "dense"), layer, (x.tensor,), output, codes)
     )
-    return _scaled(output, x, transposed.codes, _row_scales(node, transposed))
+    return _scaled(output, gain, offset, _row_scales(node, weights))
+
+
+def _of_vector(
+    builder: Builder,
+    node: NodeProto,
+    x: AffineTensor,
+    weights: QuantizedConstant,
+    bias: Sequence[Value],
+    pads: tuple[int, ...],
+    groups: int,
+) -> AffineTensor:
+    """A convolution of a map of one pixel, which is a vector here."""
+    size, kernel = builder.tensors[x.tensor].size, weights.codes.shape[2:]
+    one_pixel = all(
+        pads[axis] + pads[axis + 2] == kernel[axis] - 1 and pads[axis] < kernel[axis]
+        for axis in range(2)
+    )
+    if not one_pixel or weights.codes.shape[1] * groups != size:
+        raise refuse(
+            node,
+            f"a convolution of a vector of shape ({size},)",
+            why="it takes maps; the mean of a map is known only after the map itself has passed",
+            do="give it (channels, height, width): use Linear after an average over the map, and "
+            "do not combine features of the whole image with those of its pixels",
+        )
+    scale = np.broadcast_to(weights.scale, weights.codes.shape)
+    # Only the tap over the pixel meets it; the others lie in the padding.
+    codes, scales = (part[:, :, pads[0], pads[1]] for part in (weights.codes, scale))
+    if groups > 1:
+        rows = scales[:, :1]
+        codes = _without_groups(codes[:, :, None, None], groups)[:, :, 0, 0]
+        scales = np.broadcast_to(rows, codes.shape)
+    result = _dense(builder, node, x, QuantizedConstant(codes, scales))
+    return result if not bias else result.plus(_bias(node, bias[0]))
 
 
 def _inputs(
@@ -138,7 +189,14 @@ def _inputs(
         raise refuse(
             node, "its weights are not constant", do=f"a {node.op_type} needs constant weights"
         )
-    if builder.is_accumulator(x.tensor) or x.steps:
+    if x.steps and not builder.is_accumulator(x.tensor):
+        raise refuse(
+            node,
+            "its input is codes behind steps (such as Sigmoid) whose values lie on no common grid",
+            why="a layer multiplies codes of a few bits",
+            do="put a quantizer (QuantIdentity) behind the last of these steps",
+        )
+    if builder.is_accumulator(x.tensor):
         producer = builder.producer(x.tensor)
         sums = f": it is the sums of layer `{producer.layer}`" if producer else ""
         raise refuse(
@@ -147,14 +205,54 @@ def _inputs(
             why="a layer multiplies codes of a few bits",
             do="put a quantized activation (QuantReLU, QuantIdentity) before it",
         )
-    if single(x.gain) is None or single(x.offset) is None:
+    return x, weights
+
+
+def _on_one_grid(
+    node: NodeProto, x: AffineTensor, weights: IntArray, groups: int
+) -> tuple[IntArray, Fractions, Fractions]:
+    """Weights for codes of channels with their own maps, with gain and offset of each output.
+
+    Args:
+        weights: (out, in / groups, …); `groups` is 1, or the number of channels.
+
+    Returns:
+        The weights on one grid; for each output, or for all, the gain of its sums and their offset,
+        both without the weights' own scale.
+    """
+    count, inputs = weights.shape[0], weights.shape[1]
+    gain, offset = single(x.gain), single(x.offset)
+    sums = weights.reshape(count, inputs, -1).sum(axis=2)
+    if groups > 1:
+        gains, offsets = x.expanded(count)
+        totals = (b * int(m) for b, m in zip(offsets, sums[:, 0], strict=True))
+        return weights, gains if gain is None else (gain,), tuple(totals)
+    if offset is not None:
+        totals = (offset * int(m) for m in sums.sum(axis=1))
+    else:
+        totals = (
+            sum((b * int(m) for b, m in zip(x.offset, row, strict=True)), Fraction(0))
+            for row in sums
+        )
+    if gain is not None:
+        return weights, (gain,), tuple(totals)
+    unit, factors = common_grid(x.gain)
+    if max(map(abs, factors)) > MOST_FACTOR:
         raise refuse(
             node,
             "its input has one scale per channel",
-            why="the sum runs over channels",
-            do="use one scale for the activations",
+            why="the sum runs over channels, and their scales are no small multiples of one",
+            do="use one scale for the activations, or scales that are powers of two",
         )
-    return x, weights
+    spread = np.array(factors, dtype=np.int64).reshape(1, -1, *([1] * (weights.ndim - 2)))
+    return weights * spread, (unit,), tuple(totals)
+
+
+def common_grid(gains: Fractions) -> tuple[Fraction, list[int]]:
+    """The largest positive number of which all gains are multiples, and these multiples."""
+    unit = Fraction(1, lcm(*(gain.denominator for gain in gains)))
+    unit *= gcd(*(int(gain / unit) for gain in gains)) or 1
+    return unit, [int(gain / unit) for gain in gains]
 
 
 def _without_groups(weights: IntArray, groups: int) -> IntArray:
@@ -181,11 +279,12 @@ def _row_scales(node: NodeProto, weights: QuantizedConstant) -> Fractions:
     return fractions_of(rows[:, 0])
 
 
-def _scaled(output: str, x: AffineTensor, weights: IntArray, scales: Fractions) -> AffineTensor:
-    gain, offset = x.gain[0], x.offset[0]
-    sums = weights.reshape(len(weights), -1).sum(axis=1)
-    gains = tuple(s * gain for s in scales)
-    offsets = tuple(s * offset * int(m) for s, m in zip(scales, sums, strict=True))
+def _scaled(output: str, gain: Fractions, offset: Fractions, scales: Fractions) -> AffineTensor:
+    count = len(scales)
+    gains, offsets = (
+        tuple(s * part for s, part in zip(scales, expand(parts, count), strict=True))
+        for parts in (gain, offset)
+    )
     return AffineTensor(output, gains, offsets)
 
 

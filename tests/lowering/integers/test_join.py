@@ -34,6 +34,7 @@ CONSTANTS: dict[str, Any] = {
     "four": np.float32(4),
     "eight": np.float32(8),
     "byte": np.float32(1 / 256),
+    "odd": np.float32(1e-9),
     "grid": np.float32(1 / 8),
     "other": np.float32(1 / 4),
     "weights": (np.arange(-8, 8).reshape(4, 4) / 8).astype(np.float32),
@@ -248,15 +249,16 @@ def test_one_tensor_quantized_twice_alike_is_one_threshold(
 
 REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
     "scales": (
-        lambda quant: residual(quant, right="other"),
+        lambda quant: residual(quant, right="odd"),
         r"layer `join` cannot become hardware: "
-        r"its two inputs have different scales \(0\.125 and 0\.25\)",
+        r"its two inputs have different scales \(0\.125 and 1e-09\)",
         "the same quantizer",
     ),
     "unquantized": (
         lambda quant: [
             *residual(quant)[:-1],
-            helper.make_node("Add", ["product", "b"], ["sum"], "join"),
+            helper.make_node("Relu", ["product"], ["positive"], "relu"),
+            helper.make_node("Add", ["positive", "b"], ["sum"], "join"),
         ],
         r"layer `join` cannot.*one of its two inputs is not quantized \(from layer `matmul`\)",
         "put a quantizer",
