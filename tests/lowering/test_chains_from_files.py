@@ -67,7 +67,7 @@ def test_any_chain_of_steps_is_exact(
     last = file.quant(chain(file, names, start), 0.25, bits, int(signed))
     end = file.conv(last, (3, 4, 3, 3), pad=1)
     try:
-        check_file(file.save(tmp_path / "file.onnx", end, SHAPE), tmp_path, frames=12)
+        check_file(file.save(tmp_path / "file.onnx", end, SHAPE), tmp_path, frames=12, dull=True)
     except UnsupportedLayerError as refused:
         # The one chain that is not: first a maximum, then a minimum.
         assert names.count("pool") > 1 and "between two max-pools" in str(refused)

@@ -257,7 +257,7 @@ def test_codes_that_do_not_mean_zero_get_others_before_they_are_padded(
         helper.make_node("Conv", ["shifted", "w"], ["out"], "conv", pads=[1, 1, 1, 1]),
     ]
     graph = agree(write_qonnx(nodes, CONSTANTS, SHAPE, (1, 6, 7, 6)), tmp_path)
-    assert graph.tensors["conv.padded"].lo == -2
+    assert (graph.tensors["conv.padded"].lo, graph.tensors["conv.padded"].hi) == (0, 5)
 
 
 ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {

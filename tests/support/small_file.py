@@ -95,10 +95,13 @@ class SmallFile:
         return path
 
 
-def check_file(path: Path, folder: Path, *, frames: int = 40, ties: bool = False) -> Lowered:
+def check_file(
+    path: Path, folder: Path, *, frames: int = 40, ties: bool = False, dull: bool = False
+) -> Lowered:
     """The integers of a file, after executor and onnxruntime gave the same codes for random frames.
 
     Args:
+        dull: whether all results may be the same.
         ties: whether float32 may fall on the other side of an edge, as exact arithmetic judges it.
     """
     lowered = lower_with_affine(path)
@@ -106,7 +109,7 @@ def check_file(path: Path, folder: Path, *, frames: int = 40, ties: bool = False
     source = graph.tensors[graph.input]
     codes = np.random.default_rng(1).integers(source.lo, source.hi + 1, (frames, *source.shape))
     expected = run_reference(graph, codes)
-    assert len(np.unique(expected[graph.output])) > 1
+    assert dull or len(np.unique(expected[graph.output])) > 1
     verdict = judged(path, codes, qonnx_level(path, graph, codes))
     assert verdict.wrong == 0, verdict
     assert ties or not verdict.differences, verdict

@@ -112,7 +112,7 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
     "overlapping average pool": (
         lambda n, x: n.back(nn.functional.avg_pool2d(n.front(x), 3, 2, 1, count_include_pad=False)),
         36,
-        "(AveragePool)",
+        "`averagepool`|(AveragePool)",
         "windows at the border have fewer pixels",
         "quantizer -> average over the whole map or windows -> the next layer",
         "count_include_pad=True",
@@ -174,7 +174,7 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
         "convolution of kernel 1",
     ),
     "sum without quantizers": (
-        lambda n, x: (lambda y: n.back(n.act2(n.relu(n.conv2(y)) + y)))(n.front(x)),
+        lambda n, x: (lambda y: n.back(n.act2(nn.functional.relu(n.conv2(y)) + y)))(n.front(x)),
         144,
         "`add`|(Add)",
         "one of its two inputs is not quantized (from layer `conv2`)",
