@@ -80,7 +80,7 @@ class InputNodes:
             if isinstance(value := self.values.get(name), RawInput)
         }
         if not found:
-            return None
+            return self._narrowed(node)
         name, value = next(iter(found.items()))
         if len(found) == 1 and list(node.input).count(name) == 1:
             if node.op_type in QUANTIZERS and node.input[0] == name:
@@ -284,6 +284,41 @@ class InputNodes:
             )
         result = AffineTensor(_NAME, (found.scale or Fraction(1),))
         return lower_flatten(self.builder, node, result) if flat else result
+
+    def _narrowed(self, node: NodeProto) -> AffineTensor | None:
+        """The input after a Clip of its codes, which has the quantizer's only result: fewer codes.
+
+        Quantizers that round before they add their zero point are written in this way.
+        """
+        value, found = self.values.get(node.input[0]) if node.input else None, self.preparation
+        if node.op_type != "Clip" or found is None or not isinstance(value, AffineTensor):
+            return None
+        readers = [n for n in self.model.graph.node if node.input[0] in n.input]
+        alone = len(readers) == 1 and not self.builder.is_read(_NAME)
+        scale = found.scale
+        if not alone or value != AffineTensor(_NAME, value.gain) or scale is None:
+            return None
+        limits = [found.lo, found.hi]
+        for place, name in enumerate(node.input[1:3]):
+            if not name:
+                continue
+            bound = self.values.get(name)
+            if not isinstance(bound, Constant) or bound.array.size != 1:
+                return None
+            code = round(Fraction(float(bound.array.reshape(-1)[0])) / scale)
+            if np.float32(float(scale * code)) != bound.array.reshape(-1)[0]:
+                return None
+            limits[place] = max(code, found.lo) if place == 0 else min(code, found.hi)
+        low, high = limits
+        if low >= high:
+            return None
+        table = trimmed(found.thresholds, found.lo, found.falling, low, high)
+        self.preparation = replace(found, thresholds=table, lo=low)
+        self.builder.tensors[_NAME] = replace(
+            self.builder.tensors[_NAME], lo=low, hi=high, dtype=IntType.holding(low, high)
+        )
+        self.builder.sources[_NAME] = node.output[0]
+        return value
 
     def _refused(self, node: NodeProto) -> Exception:
         return refuse(

@@ -7,10 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 from input_files import InputFile
 from judged import judged
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from qdeploy.errors import UnsupportedLayerError, UserError
 from qdeploy.ir.file import read_graph, write_graph
@@ -255,3 +257,28 @@ def test_a_type_that_the_file_contradicts_is_refused(tmp_path: Path) -> None:
     path = file.done(tmp_path / "network.onnx", (2, 4, 4))
     with pytest.raises(UserError, match="the file says it is int8"):
         canonical(path, raw=RawType())
+
+
+@pytest.mark.parametrize(
+    ("zero", "kind"), [(3, np.uint8), (128, np.uint8), (-5, np.int8), (0, np.int8)], ids=str
+)
+def test_quantize_and_dequantize_at_the_input_give_onnxruntimes_codes(
+    zero: int, kind: type, tmp_path: Path
+) -> None:
+    file = InputFile((1, 4, 4))
+    scale, point = file.constant(0.1), file.constant(zero, kind)
+    file.op("QuantizeLinear", scale, point).op("DequantizeLinear", scale, point)
+    last = file.now
+    path = file.done(tmp_path / "network.onnx", (1, 4, 4))
+    graph = lower_with_affine(path).graph
+    limits = np.iinfo(kind)
+    source = graph.tensors["input"]
+    assert (source.lo, source.hi) == (limits.min - zero, limits.max - zero)
+    model = onnx.load(path)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(last, TensorProto.FLOAT, None))
+    del model.graph.node[2:]
+    session = ort.InferenceSession(model.SerializeToString())
+    x = values((1, 4, 4))[:60]
+    found = np.concatenate([session.run(None, {"x": x[i : i + 1]})[0] for i in range(len(x))])
+    steps = np.rint(found.astype(np.float64) / float(source.scale or 1))
+    np.testing.assert_array_equal(graph.prepared.codes(x), steps)
