@@ -1,14 +1,15 @@
 """Designs broken in one place: which rung of the ladder finds it, and whether it names the place.
 
-    python bench/faults.py [--each 80] [--seed 0] [--no-rtl]
+    python bench/faults.py [--each 80] [--shares 40] [--seed 0] [--no-rtl]
 
 Four networks are stitched, and their files broken one at a time: a weight, threshold or constant
 off by one, two channels swapped, a parameter off by one, a port at another stream, an operator of a
 library module changed, or of one of its two forms only (simulated, synthesized) in the design and
 in the library that it is compared with. The rungs `memories` and `rtl` run on each. A fault that
 neither finds has to be one that no input can show, which is enumerated or shown by a SAT solver.
-Writes bench/results/faults.json; the exit code is 1 where a fault was found by neither and is not
-redundant, or was told of another layer.
+Then `fault_shares.py` checks the coverage that the ladder computes against faults injected into
+RTL. Writes bench/results/faults.json; the exit code is 1 where a fault was found by neither and is
+not redundant, or was told of another layer, or where coverage and RTL do not agree.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fault_shares
 import numpy as np
 from record import figure, save
 
@@ -71,6 +73,9 @@ def main() -> int:
     """Break every network in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--each", type=int, default=sum(SHARES.values()), help="faults a network")
+    parser.add_argument(
+        "--shares", type=int, default=40, help="injected faults a network and kind of coverage"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-rtl", action="store_true", help="read the files back only")
     arguments = parser.parse_args()
@@ -85,6 +90,10 @@ def main() -> int:
                 bad.append(f"{network}, {one.told}: {one.memories or one.rtl or 'not found'}")
     for kind, counts in kinds.items():
         rows += [figure(kind, name, counts[name], "faults") for name in _NAMES]
+    if not arguments.no_rtl and arguments.shares:
+        for network in fault_shares.NETWORKS:
+            more, differing = fault_shares.check(network, arguments.shares, arguments.seed)
+            rows, bad = rows + more, bad + differing
     print(*bad, sep="\n")
     if not arguments.no_rtl:
         print(save("faults", rows))
