@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdeploy.errors import InternalError
-from qdeploy.ir.integer_graph import Bias, IntArray, IntegerGraph, IntType, Threshold
+from qdeploy.ir.integer_graph import Bias, IntArray, IntegerGraph, Threshold
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,3 @@ def chain_of(graph: IntegerGraph, tensor: str) -> Chain:
             raise InternalError(f"`{tensor}` is no boundary, and `{node.name}` reads it")
         bias, tensor = bias + node.bias, node.output
     return Chain(bias, None, tensor)
-
-
-def weight_change(weights: IntArray) -> int:
-    """How far a faulty weight is off: one step of what the layer's weights can be.
-
-    Weights that are all -1 or 1 are stored as one bit, so the other one is two away.
-    """
-    return 2 if weights.size and bool((np.abs(weights) == 1).all()) else 1
-
-
-def weight_range(weights: IntArray) -> tuple[int, int]:
-    """The smallest and the largest number that the width of a layer's weights holds."""
-    if weight_change(weights) == 2:
-        return -1, 1
-    kind = IntType.holding(int(weights.min(initial=0)), int(weights.max(initial=0)))
-    return kind.lo, kind.hi

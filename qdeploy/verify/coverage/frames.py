@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import (
     Bias,
@@ -17,12 +18,9 @@ from qdeploy.ir.integer_graph import (
     Threshold,
 )
 from qdeploy.ir.reference import count_thresholds, evaluate
-from qdeploy.verify.coverage.chains import Chain, chain_of, weight_change, weight_range
+from qdeploy.verify.coverage.chains import Chain, chain_of
 from qdeploy.verify.coverage.channels import ChannelGroups
-from qdeploy.verify.coverage.levels import HIGHER, LOWER, Levels
-from qdeploy.verify.coverage.redundant import outside, redundant_levels, redundant_weights
 from qdeploy.verify.coverage.shifts import shifted, shifts_of
-from qdeploy.verify.coverage.weights import WeightFaults
 from qdeploy.verify.coverage.windows import (
     as_map,
     as_positions,
@@ -32,9 +30,12 @@ from qdeploy.verify.coverage.windows import (
     windows,
 )
 from qdeploy.verify.units.accounts import FaultCount
+from qdeploy.verify.units.levels import HIGHER, LOWER, Levels
 from qdeploy.verify.units.pairs import same_function
 from qdeploy.verify.units.ranges import channel_range
+from qdeploy.verify.units.redundant import outside, redundant_levels, redundant_weights
 from qdeploy.verify.units.row import Row
+from qdeploy.verify.units.weights import WeightFaults, weight_change, weight_range
 
 WEIGHTS, THRESHOLDS, BIASES = "weights", "thresholds", "biases"
 CHANNELS, WINDOWS, BEATS = "channels", "windows", "beats"
@@ -42,6 +43,8 @@ KINDS = (WEIGHTS, THRESHOLDS, BIASES, CHANNELS, WINDOWS, BEATS)
 # Inputs of sums that are in memory at a time, and frames.
 _MOST_INPUTS, _FRAMES = 1 << 22, 50
 _MOST_PAIRS = 10_000
+
+Bits = npt.NDArray[np.uint8]
 
 
 class FrameFaults:
@@ -92,7 +95,8 @@ class FrameFaults:
                 {self._graph.input: frames[part]} | {k: v[part] for k, v in reference.items()}
             )
 
-    def _add(self, tensors: dict[str, IntArray]) -> None:
+    def _add(self, tensors: dict[str, IntArray], *, everything: bool = True) -> None:
+        """`everything`: channels and windows too."""
         counted: set[str] = set()
         for node in self._graph.nodes:
             inputs = [tensors[name] for name in node.inputs]
@@ -104,14 +108,28 @@ class FrameFaults:
             elif isinstance(node, Threshold):
                 if node.name not in counted:
                     self.levels[node.name].add(as_positions(inputs[0]), far=False)
+                if node.output not in tensors:
+                    tensors[node.output] = evaluate(node, *inputs)
             elif node.output not in tensors:
                 tensors[node.output] = evaluate(node, *inputs)
             if isinstance(node, Bias):
                 self._bias(node)
-            if isinstance(node, Conv | MaxPool) and self.shifts[node.name]:
+            if isinstance(node, Conv | MaxPool) and everything and self.shifts[node.name]:
                 self._shifted(node, inputs[0], tensors)
         for name, groups in self.groups.items():
-            groups.add(tensors[name])
+            if everything:
+                groups.add(tensors[name])
+
+    def shown_by(self, frames: IntArray) -> tuple[Bits, Bits]:
+        """Faults of weights, and of thresholds, that these frames show, packed; forgets others."""
+        for weights in self.weights.values():
+            weights.open = weights.faults.copy()
+        for levels in self.levels.values():
+            levels.open[:] = True
+        self._add({self._graph.input: frames}, everything=False)
+        shown = [one.faults & ~one.open for one in self.weights.values()]
+        told = [~one.open for one in self.levels.values()]
+        return _packed(shown), _packed(told)
 
     def _products(self, node: Conv | Dense, codes: IntArray) -> IntArray:
         """The sums of a layer; its weights' faults and its thresholds' on the way."""
@@ -238,3 +256,7 @@ class FrameFaults:
         if groups is None or len(rows) != len(groups.groups):
             return 0
         return sum(same_function(rows[i], rows[j]) for i, j in groups.pairs()[:_MOST_PAIRS])
+
+
+def _packed(parts: Sequence[npt.NDArray[np.bool_]]) -> Bits:
+    return np.packbits(np.concatenate([np.zeros(0, bool), *(part.ravel() for part in parts)]))

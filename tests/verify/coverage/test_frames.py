@@ -19,9 +19,9 @@ from random_graphs import (
 
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntArray, IntegerGraph, Node, Threshold
 from qdeploy.ir.reference import evaluate, run_reference
-from qdeploy.verify.coverage.chains import weight_change
 from qdeploy.verify.coverage.counted import FrameCoverage, products_per_frame
 from qdeploy.verify.coverage.frames import FrameFaults
+from qdeploy.verify.units.weights import weight_change
 
 NETWORKS = {
     "convnet": small_convnet,

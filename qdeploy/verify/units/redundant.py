@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
-from qdeploy.verify.coverage.levels import HIGHER, LOWER
+from qdeploy.verify.units.levels import HIGHER, LOWER
 from qdeploy.verify.units.row import Row
 
 BoolArray = npt.NDArray[np.bool_]

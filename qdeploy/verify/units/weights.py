@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.ir.integer_graph import IntArray
-from qdeploy.verify.coverage.levels import FAR, HIGHER, LOWER, Distances
+from qdeploy.ir.integer_graph import IntArray, IntType
+from qdeploy.verify.units.levels import FAR, HIGHER, LOWER, Distances
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -126,3 +126,19 @@ class WeightFaults:
                     higher, lower = (x >= u) | (-x > d), (-x >= u) | (x > d)
                     self.open[HIGHER, group, row, columns] &= ~higher.any(axis=0)
                     self.open[LOWER, group, row, columns] &= ~lower.any(axis=0)
+
+
+def weight_change(weights: IntArray) -> int:
+    """How far a faulty weight is off: one step of what the layer's weights can be.
+
+    Weights that are all -1 or 1 are stored as one bit, so the other one is two away.
+    """
+    return 2 if weights.size and bool((np.abs(weights) == 1).all()) else 1
+
+
+def weight_range(weights: IntArray) -> tuple[int, int]:
+    """The smallest and the largest number that the width of a layer's weights holds."""
+    if weight_change(weights) == 2:
+        return -1, 1
+    kind = IntType.holding(int(weights.min(initial=0)), int(weights.max(initial=0)))
+    return kind.lo, kind.hi
