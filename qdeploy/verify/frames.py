@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.build_folder import FRAMES_FILE
-from qdeploy.errors import UserError, VerificationError
+from qdeploy.errors import InternalError, UserError, VerificationError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.npz import read_npz
 
@@ -61,6 +61,24 @@ class Frames:
             masks,
             self.void,
             self.random,
+        )
+
+    def ordered(self, order: npt.NDArray[np.int64]) -> Frames:
+        """The same frames in another order.
+
+        Args:
+            order: where each of the first len(order) frames comes from; those after them stay. What
+                is tested stays together: no frame of the test set changes places with another one.
+        """
+        whole = np.concatenate([order, np.arange(len(order), len(self.codes))])
+        if self.tested and len(order) > self.tested:
+            raise InternalError("frames of the test set would change places with others")
+        return replace(
+            self,
+            codes=self.codes[whole],
+            raw=self.raw[whole],
+            labels=self.labels[whole],
+            masks=None if self.masks is None else self.masks[whole[: len(self.masks)]],
         )
 
 

@@ -72,9 +72,11 @@ def test_accuracy_golden_frames_and_names_are_those_that_were_given(
     assert record["source"]["classes"] == NAMES.split()
     assert read_options(folder).labels == tmp_path / "labels.csv"
     frames = load_frames(folder)
-    np.testing.assert_array_equal(frames.raw, raw[:30])
+    # The first 30, in the order that shows most faults with the fewest.
+    came = [int(np.flatnonzero((raw[:30] == one).all(axis=(1, 2, 3)))[0]) for one in frames.raw]
+    assert sorted(came) == list(range(30))
     with np.load(folder / "package/golden/golden.npz") as golden:
-        np.testing.assert_array_equal(golden["inputs"], raw[:30])
+        np.testing.assert_array_equal(golden["inputs"], raw[came])
     assert json.loads((folder / "package/bundle.json").read_text())["classes"] == NAMES.split()
 
 

@@ -15,8 +15,8 @@ from qdeploy.verify.coverage.counted import products_per_frame
 from qdeploy.verify.coverage.frames import Bits, FrameFaults
 
 # What is looked at: frames, their multiplications, and bits of all their faults together.
-MOST_FRAMES = 400
-MOST_PRODUCTS = 1_000_000_000
+MOST_FRAMES = 200
+MOST_PRODUCTS = 300_000_000
 MOST_BITS = 1 << 30
 
 
