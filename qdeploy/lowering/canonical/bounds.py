@@ -26,9 +26,13 @@ CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 DOMAINS = (*STANDARD_DOMAINS, QONNX_DOMAIN, *SAME_AS_QONNX, CHANNELS_LAST_DOMAIN)
 
 MAX_FILE_BYTES = 1 << 30
-MAX_NODES = 20_000
+MAX_NODES = 8_000
 # Elements of one tensor, constant or not: the largest board holds a fraction of that.
 MAX_ELEMENTS = 1 << 26
+# Values of all tensors together, for one frame.
+MAX_OF_FRAME = 1 << 29
+# Elements of all constants that nodes compute.
+MAX_COMPUTED = 1 << 28
 _PACKED = {TensorProto.INT4: 2, TensorProto.UINT4: 2}
 # Fields of a TensorProto for types that are not in `raw_data`.
 _FIELDS = {
@@ -92,15 +96,29 @@ def check_bounds(model: ModelProto, name: str, where: str) -> None:
                 why=problem,
                 do="export the network again",
             )
+    check_shapes(model, name, where)
+
+
+def check_shapes(model: ModelProto, name: str, where: str) -> None:
+    """Check the shapes that a file declares, or those found for its tensors.
+
+    Raises:
+        UnsupportedLayerError: one is too large, or all together are: a frame takes them all.
+    """
+    total = 0
     for item in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         sizes = [int(dim.dim_value) for dim in item.type.tensor_type.shape.dim]
-        if min(sizes, default=0) < 0 or prod(max(size, 1) for size in sizes) > MAX_ELEMENTS:
+        elements = prod(max(size, 1) for size in sizes)
+        total += elements
+        if min(sizes, default=0) < 0 or elements > MAX_ELEMENTS:
             raise _too_much(
                 name,
                 where,
                 f"the tensor `{item.name}` has the shape {tuple(sizes)}, more than "
                 f"{MAX_ELEMENTS:,} elements",
             )
+    if total > MAX_OF_FRAME:
+        raise _too_much(name, where, f"a frame takes {total:,} values, more than {MAX_OF_FRAME:,}")
 
 
 def _too_much(name: str, where: str, why: str) -> UnsupportedLayerError:

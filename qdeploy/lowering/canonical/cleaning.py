@@ -14,8 +14,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from qdeploy.lowering.canonical.bounds import STANDARD_DOMAINS
-from qdeploy.lowering.canonical.constants import foldable
+from qdeploy.lowering.canonical.bounds import MAX_COMPUTED, STANDARD_DOMAINS
+from qdeploy.lowering.canonical.constants import foldable, too_many
 from qdeploy.lowering.canonical.edit import Edit, attribute
 from qdeploy.lowering.canonical.executor import foreign_tools
 from qdeploy.lowering.canonical.passes import Pass, PassResult
@@ -51,7 +51,7 @@ class FoldConstants(Pass):
     """Standard nodes that read only constants, or only shapes, become initializers."""
 
     def call(self, model: ModelProto) -> PassResult:
-        edit, known = Edit(model), {}
+        edit, known, total = Edit(model), {}, 0
         for node in edit.nodes:
             if node.domain not in STANDARD_DOMAINS:
                 continue
@@ -70,6 +70,9 @@ class FoldConstants(Pass):
                 results = ReferenceEvaluator(node).run(None, values)
             for name, value in zip(node.output, results, strict=True):
                 edit.store(name, np.asarray(value))
+                total += np.asarray(value).size
+            if total > MAX_COMPUTED:
+                raise too_many(node, total, MAX_COMPUTED)
             edit.remove(node)
         return PassResult(model, edit.apply())
 

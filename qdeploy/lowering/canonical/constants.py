@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import MAX_ELEMENTS, STANDARD_DOMAINS
 from qdeploy.lowering.canonical.refusal import refuse, refuse_operator
 
@@ -49,13 +50,18 @@ def foldable(node: NodeProto, known: Mapping[str, np.ndarray]) -> bool:
     if size is None:
         return False
     if size > MAX_ELEMENTS:
-        raise refuse(
-            node,
-            f"a constant of {size:,} elements is computed here",
-            why=f"at most {MAX_ELEMENTS:,} are",
-            do="store constants in the file, or drop what nobody needs",
-        )
+        raise too_many(node, size, MAX_ELEMENTS)
     return True
+
+
+def too_many(node: NodeProto, size: int, most: int) -> UnsupportedLayerError:
+    """The refusal of a node whose constants have `size` elements, more than `most`."""
+    return refuse(
+        node,
+        f"a constant of {size:,} elements is computed here",
+        why=f"at most {most:,} are",
+        do="store constants in the file, or drop what nobody needs",
+    )
 
 
 _GROWING = frozenset(
@@ -113,7 +119,9 @@ def _result_size(node: NodeProto, values: list[np.ndarray]) -> int | None:
         return values[0].size // max(values[0].shape[axis], 1) * values[1].size
     if kind in ("MatMul", "Gemm"):
         rows, columns = prod(values[0].shape[:-1]), prod(values[1].shape[1:])
-        return rows * columns + values[0].size + values[1].size
+        # The products are what takes time: a thousand of them count as an element.
+        products = rows * columns * max((*values[0].shape, *values[1].shape), default=1)
+        return max(rows * columns + values[0].size + values[1].size, products >> 10)
     return None
 
 

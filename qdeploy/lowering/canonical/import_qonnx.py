@@ -29,6 +29,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.affine_nodes import BatchNormToAffine, GemmToMatMul
 from qdeploy.lowering.canonical.annotations import AnnotatedWeights
+from qdeploy.lowering.canonical.bounds import check_shapes
 from qdeploy.lowering.canonical.cleaning import (
     FoldConstants,
     PlainSums,
@@ -94,6 +95,7 @@ def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> 
     model = infer_shapes(model)
     check_channels(model)
     model = infer_shapes(run_passes(model, FIRST, probe=False).model)
+    check_shapes(model, path.name, str(path))
     refuse_growth(model)
     result = run_passes(model, PASSES, probe=probe)
     model = infer_shapes(result.model)

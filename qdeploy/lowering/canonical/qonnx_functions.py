@@ -34,6 +34,12 @@ ROUNDINGS: Mapping[str, str] = {
     "HALF_DOWN": "sg = Sign(c)\n ab = Abs(c)\n hf = Constant <value = float {0.5}> ()\n"
     " ah = Sub(ab, hf)\n fl = Ceil(ah)\n r = Mul(sg, fl)",
 }
+# Attributes of QONNX's operators: least and most.
+_RANGES = {
+    **dict.fromkeys(("signed", "narrow"), (0, 1)),
+    **dict.fromkeys(("kernel", "stride"), (1, 1 << 16)),
+    **dict.fromkeys(("ibits", "obits"), (1, 32)),
+}
 # They leave the shape of their first input.
 ELEMENTWISE = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
 # Constants of more elements are left out where only shapes are wanted.
@@ -151,6 +157,15 @@ def _without_large_constants(model: ModelProto) -> ModelProto:
 def _body(node: NodeProto, ranks: Mapping[str, int] | None) -> tuple[str, str | None]:
     """Name and text of a node's function; no text where the operator is not known here."""
     kind, given = node.op_type, attributes_of(node)
+    for attribute, (least, most) in _RANGES.items():
+        value = given.get(attribute, least)
+        if not isinstance(value, int) or not least <= value <= most:
+            raise refuse(
+                node,
+                f"its {attribute} is {value!r:.40}",
+                why=f"it is an integer from {least} to {most}",
+                do="export the network again",
+            )
     if kind == "QuantAvgPool2d":
         return _average_pool(given)
     if kind not in ELEMENTWISE:

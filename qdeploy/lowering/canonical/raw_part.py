@@ -18,6 +18,10 @@ def raw_tensors(model: ModelProto) -> set[str]:
     found = {item.name for item in model.graph.input} - constant
     for node in model.graph.node:
         raw = [name for name in node.input if name in found]
-        if len(raw) == 1 and node.op_type in _KEPT and {*node.input} <= constant | found:
+        if (
+            len(raw) == 1
+            and node.op_type in _KEPT
+            and all(name in constant or name in found for name in node.input)
+        ):
             found.update(node.output)
     return found

@@ -64,12 +64,24 @@ class ConstantsBeforeQuantizers(Pass):
             for position in range(1, len(new.input)):
                 parameter = edit.constant(new.input[position])
                 if parameter is not None and parameter.size > 1:
-                    spread = np.broadcast_to(parameter, value.shape)
+                    spread = _spread(quantizer, parameter, value.shape)
                     other = _moved(edit, node, spread)
                     assert other is not None
                     new.input[position] = edit.add_constant(f"{stem}_p{position}", other)
             edit.replace(node, [new])
         return PassResult(model, edit.apply())
+
+
+def _spread(quantizer: NodeProto, parameter: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(parameter, shape)
+    except ValueError as error:
+        raise refuse(
+            quantizer,
+            f"a parameter of shape {parameter.shape} for a constant of shape {shape}",
+            why="it is one number for all, or as many as an axis has",
+            do="export the network again",
+        ) from error
 
 
 def refuse_reshapes(model: ModelProto) -> None:

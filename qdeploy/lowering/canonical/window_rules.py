@@ -9,9 +9,11 @@ from __future__ import annotations
 from onnx import ModelProto, helper
 
 from qdeploy.lowering.canonical.edit import Edit
-from qdeploy.lowering.canonical.refusal import refuse
+from qdeploy.lowering.canonical.refusal import refuse, refuse_operator
 
 _LEAST = {"kernel_shape": 1, "strides": 1, "dilations": 1, "group": 1, "pads": 0}
+# ONNX's shape inference of these reads past the end of shapes of fewer axes: the process ends.
+_UNSAFE = ("ConvTranspose",)
 _WINDOWED = ("Conv", "MaxPool", "AveragePool")
 
 
@@ -19,9 +21,12 @@ def check_windows(model: ModelProto) -> None:
     """Check kernels, strides, dilations, groups and paddings of a file.
 
     Raises:
-        UnsupportedLayerError: names the first node with one below its least value.
+        UnsupportedLayerError: names the first node with one below its least value, or that has no
+            hardware and may not be looked at.
     """
     for node in model.graph.node:
+        if node.op_type in _UNSAFE:
+            raise refuse_operator(node)
         if node.op_type not in _WINDOWED:
             continue
         for attribute in node.attribute:

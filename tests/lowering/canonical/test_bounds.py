@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +168,97 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"x" * 11)
     with pytest.raises(UnsupportedLayerError, match="larger than any board"):
         canonical(path)
+
+
+def test_what_doubles_and_doubles_is_refused(write_qonnx: Write, quant_node: Quant) -> None:
+    """No node is large in the file: forty in a row would be a terabyte."""
+    nodes = layers(quant_node)
+    doubling = [
+        helper.make_node("Concat", [name, name], [f"double{index}"], f"d{index}", axis=1)
+        for index, name in enumerate(["x", *(f"double{index}" for index in range(39))])
+    ]
+    last = helper.make_node("Add", ["sums", "double39"], ["out"], "last")
+    nodes[-1].output[0] = "sums"
+    path = write_qonnx([*doubling, *nodes, last], CONSTANTS, (1, 3), (1, 3))
+    start_time = time.monotonic()
+    with pytest.raises(QDeployError, match=r"constant of|more than|cannot be computed"):
+        canonical(path, probe=False)
+    assert time.monotonic() - start_time < 10
+
+
+def test_the_products_of_constants_are_bounded(write_qonnx: Write, quant_node: Quant) -> None:
+    names, count = ["left", "right"], 1 << 13
+    factors = {  # a hundred billion products
+        "left": np.zeros((count, 1 << 10), np.float32),
+        "right": np.zeros((1 << 10, count), np.float32),
+    }
+    nodes = [helper.make_node("MatMul", names, ["grown"], "grower"), *layers(quant_node)]
+    nodes[-1].output[0] = "sums"
+    nodes.append(helper.make_node("Add", ["sums", "grown"], ["out"], "last"))
+    with pytest.raises(QDeployError, match="constant of"):
+        canonical(write_qonnx(nodes, CONSTANTS | factors, (1, 3), (1, 3)), probe=False)
+
+
+def test_a_hundred_thousand_nodes_end_in_seconds(write_qonnx: Write, quant_node: Quant) -> None:
+    for count in (bounds.MAX_NODES - 10, 100_000):
+        names = ["x", *(f"relu{index}" for index in range(count))]
+        chain = [
+            helper.make_node("Relu", [one], [other], f"n_{other}") for one, other in pairwise(names)
+        ]
+        nodes = layers(quant_node)
+        nodes[0].input[0] = names[-1]
+        path = write_qonnx([*chain, *nodes], CONSTANTS, (1, 3), (1, 3))
+        start = time.process_time()
+        with contextlib.suppress(QDeployError):
+            lower(path)
+        assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(("key", "value"), [("signed", -1), ("narrow", 2), ("signed", 1 << 40)])
+def test_attributes_of_quantizers_have_known_values(
+    key: str, value: int, write_qonnx: Write, quant_node: Quant
+) -> None:
+    nodes = layers(quant_node)
+    item = next((one for one in nodes[0].attribute if one.name == key), None)
+    if item is None:
+        nodes[0].attribute.append(helper.make_attribute(key, value))
+    else:
+        item.i = value
+    with pytest.raises(UnsupportedLayerError, match=f"its {key} is"):
+        canonical(write_qonnx(nodes, CONSTANTS, (1, 3), (1, 3)))
+
+
+def test_an_average_of_unbounded_width_is_refused_at_once(
+    write_qonnx: Write, quant_node: Quant
+) -> None:
+    pool = helper.make_node(
+        *("QuantAvgPool2d", ["xq"], ["out"], "pool"),
+        domain=bounds.QONNX_DOMAIN,
+        **{"kernel": 2, "stride": 2, "ibits": 1 << 50, "obits": 2, "signed": 0},
+    )
+    nodes = [quant_node("x", "xq", "scale", "bits", signed=0), pool]
+    with pytest.raises(UnsupportedLayerError, match="its ibits is"):
+        canonical(write_qonnx(nodes, CONSTANTS, (1, 2, 4, 4), (1, 2, 2, 2)))
+
+
+def test_shape_inference_that_would_end_the_process_is_not_asked(
+    write_qonnx: Write, quant_node: Quant
+) -> None:
+    turned = helper.make_node("ConvTranspose", ["weights", "zero"], ["grown"], "turned")
+    nodes = [turned, *layers(quant_node)]
+    nodes[-1].output[0] = "sums"
+    nodes.append(helper.make_node("Add", ["sums", "grown"], ["out"], "last"))
+    with pytest.raises(UnsupportedLayerError, match="turned"):
+        canonical(write_qonnx(nodes, CONSTANTS, (1, 3), (1, 3)))
+
+
+def test_parameters_of_a_quantizer_that_is_turned_go_with_its_constant(
+    write_qonnx: Write, quant_node: Quant
+) -> None:
+    nodes = layers(quant_node)
+    nodes.insert(2, helper.make_node("Transpose", ["wq"], ["turned"], "turn", perm=[1, 0]))
+    nodes[-1].input[1] = "turned"
+    nodes[1].input[1] = "wide"
+    wide = {"wide": np.full(4, 0.25, np.float32)}
+    with pytest.raises(UnsupportedLayerError):
+        canonical(write_qonnx(nodes, CONSTANTS | wide, (1, 3), (1, 3)))
