@@ -199,6 +199,7 @@ def test_the_products_of_constants_are_bounded(write_qonnx: Write, quant_node: Q
         canonical(write_qonnx(nodes, CONSTANTS | factors, (1, 3), (1, 3)), probe=False)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_nodes_end_in_seconds(write_qonnx: Write, quant_node: Quant) -> None:
     for count in (bounds.MAX_NODES - 10, 100_000):
         names = ["x", *(f"relu{index}" for index in range(count))]
