@@ -4,6 +4,9 @@
 // An input holds valid until it is accepted; stalls are drawn per port from the seed, and an input
 // may have a pace. Outputs and taps are checked against the AXI-Stream rule that valid, data and last
 // stay until accepted.
+//
+// Parts of a model that stand side by side may be driven apart: stalls come in bursts then, and a
+// part that breaks a rule or stands still does not end the run of the others.
 #include "model.h"
 
 #include <fcntl.h>
@@ -56,6 +59,22 @@ struct Random {  // xorshift64*, one stream per port
     bool below(uint64_t threshold) { return threshold && next() < threshold; }
 };
 
+struct Stall {  // when a port stalls: at random all the time, or now and then
+    Random random{0};
+    int64_t burst = 0, left = 0;
+    bool stalling = false;
+
+    // Phases that stall and phases that do not take turns, each of 1 to 2 * burst - 1 cycles.
+    bool now(uint64_t threshold) {
+        if (!burst) return random.below(threshold);
+        if (left-- <= 0) {
+            stalling = !stalling;
+            left = random.next() % (2 * burst - 1);
+        }
+        return stalling && random.below(threshold);
+    }
+};
+
 struct Input {
     QdPort port;
     size_t bytes = 0;
@@ -64,7 +83,7 @@ struct Input {
     int64_t pace_cycles = 0, pace_beats = 1;  // beat i not before cycle i * cycles / beats
     bool valid = false;
     std::vector<int64_t> cycles;
-    Random random{0};
+    Stall stall;
 
     // Exact for any length: both sides are products of integers, nothing is added up.
     bool due(int64_t cycle) const {
@@ -76,12 +95,13 @@ struct Input {
 struct Watch {  // an output or a tap
     QdPort port;
     size_t bytes = 0;
-    int64_t expected = 0, seen = 0;
+    int64_t expected = 0, seen = 0, held_until = 0;
     bool waiting = false, ready = true;
     uint8_t held_last = 0;
     std::vector<uint8_t> held, beats, lasts;
     std::vector<int64_t> cycles;
-    Random random{0};
+    Stall stall;
+    std::string fault;  // the first rule it broke, driven apart
 };
 
 struct Probe {
@@ -93,15 +113,19 @@ size_t bytes_of(int bits) { return (bits + 7) / 8; }
 
 class Driver {
 public:
-    Driver() : model(qd_bind()) {
-        for (const QdPort& port : model.inputs) {
+    explicit Driver(bool is_apart) : model(qd_bind()), apart(is_apart) {
+        const bool cut = apart && model.cut_clock;
+        cut_clock = cut ? model.cut_clock : nullptr;
+        for (const QdPort& port : cut ? model.part_inputs : model.inputs) {
             inputs.emplace_back();
             inputs.back().port = port;
             inputs.back().bytes = bytes_of(port.bits);
         }
-        add(model.outputs, outputs);
-        add(model.taps, taps);
-        for (const QdProbe& probe : model.probes) probes.push_back(Probe{probe});
+        add(cut ? model.part_outputs : model.outputs, outputs);
+        if (!cut) {
+            add(model.taps, taps);
+            for (const QdProbe& probe : model.probes) probes.push_back(Probe{probe});
+        }
         *model.clock = 0;
         *model.reset_n = 0;
         model.eval(model.self);  // runs the initial blocks: reads the memory files
@@ -119,8 +143,8 @@ public:
         in_threshold = static_cast<uint64_t>(stall_in * 4294967296.0);
         out_threshold = static_cast<uint64_t>(stall_out * 4294967296.0);
         uint64_t stream = seed * 1024;
-        for (Input& in : inputs) in.random = Random(++stream);
-        for (Watch& out : outputs) out.random = Random(++stream);
+        for (Input& in : inputs) in.stall.random = Random(++stream);
+        for (Watch& out : outputs) out.stall.random = Random(++stream);
         reset();
     }
 
@@ -155,11 +179,13 @@ private:
 
     void edge() {
         *model.clock = 1;
+        if (cut_clock) *cut_clock = 0;
         model.eval(model.self);
     }
 
     void low() {
         *model.clock = 0;
+        if (cut_clock) *cut_clock = 1;
         model.eval(model.self);
     }
 
@@ -177,7 +203,8 @@ private:
         }
         low();
         for (size_t i = 0; i < outputs.size(); i++)
-            if (*outputs[i].port.valid) break_rule("output", i, "valid is high in reset");
+            if (*outputs[i].port.valid)
+                break_rule(outputs[i], "output", i, "valid is high in reset");
         *model.reset_n = 1;
     }
 
@@ -188,16 +215,17 @@ private:
         if (spare) in.port.data[in.bytes - 1] &= (1 << spare) - 1;
     }
 
-    void break_rule(const char* kind, size_t index, const char* what) {
-        if (fault.empty())
+    void break_rule(Watch& watch, const char* kind, size_t index, const char* what) {
+        if (apart) {
+            if (watch.fault.empty()) watch.fault = what;
+        } else if (fault.empty())
             fault = std::string(kind) + " " + std::to_string(index) + " " + what;
     }
 
     bool step() {
-        *model.clock = 0;
         for (Input& in : inputs) {
             if (!in.valid && in.sent < in.total && in.due(cycle) &&
-                !in.random.below(in_threshold)) {
+                !in.stall.now(in_threshold)) {
                 in.valid = true;
                 std::memcpy(in.port.data, &in.beats[in.position * in.bytes], in.bytes);
                 if (in.port.last) *in.port.last = in.position + 1 == in.count;
@@ -205,8 +233,9 @@ private:
             if (*in.port.valid && !in.valid) scramble(in);
             *in.port.valid = in.valid;
         }
-        for (Watch& out : outputs) *out.port.ready = !out.random.below(out_threshold);
-        model.eval(model.self);
+        for (Watch& out : outputs)
+            *out.port.ready = cycle >= out.held_until && !out.stall.now(out_threshold);
+        low();
 
         bool moved = false, all = true;
         for (Input& in : inputs) {
@@ -223,7 +252,8 @@ private:
             Watch& out = outputs[i];
             moved |= observe(out, "output", i);
             all &= out.seen >= out.expected;
-            if (out.seen > out.expected) break_rule("output", i, "gave more beats than expected");
+            if (out.seen > out.expected)
+                break_rule(out, "output", i, "gave more beats than expected");
         }
         for (size_t i = 0; i < taps.size(); i++) moved |= observe(taps[i], "tap", i);
         for (Probe& probe : probes) {
@@ -248,11 +278,11 @@ private:
         const uint8_t last = port.last ? *port.last : 0;
         if (watch.waiting) {
             if (!valid)
-                break_rule(kind, index, "took valid back before the beat was accepted");
+                break_rule(watch, kind, index, "took valid back before the beat was accepted");
             else if (std::memcmp(watch.held.data(), port.data, watch.bytes) != 0)
-                break_rule(kind, index, "changed data before the beat was accepted");
+                break_rule(watch, kind, index, "changed data before the beat was accepted");
             else if (last != watch.held_last)
-                break_rule(kind, index, "changed last before the beat was accepted");
+                break_rule(watch, kind, index, "changed last before the beat was accepted");
         }
         watch.waiting = valid && !ready;
         if (watch.waiting) {
@@ -261,12 +291,15 @@ private:
         }
         if (!(valid && ready)) return false;
         watch.seen++;
+        if (apart && watch.seen > watch.expected) return true;  // there may be no end of it
         watch.beats.insert(watch.beats.end(), port.data, port.data + watch.bytes);
         watch.cycles.push_back(cycle);
         if (port.last) watch.lasts.push_back(last);
         return true;
     }
 
+    const bool apart;
+    uint8_t* cut_clock;
     uint64_t in_threshold = 0, out_threshold = 0;
     int64_t idle_limit = 0, drain_cycles = 0, drained = 0, last_handshake = 0;
     bool finished = false;
@@ -303,11 +336,12 @@ Watch& watched(void* handle, int kind, int index) {
 }  // namespace
 
 // Null on failure; qd_failure() then has the reason.
-QD_API void* qd_new(const char* folder) {
+// apart: drive the parts of the model, each by itself.
+QD_API void* qd_new(const char* folder, int apart) {
     failure.clear();
     try {
         InFolder here(folder);
-        return new Driver();
+        return new Driver(apart != 0);
     } catch (const std::exception& error) {
         failure = error.what();
         return nullptr;
@@ -329,6 +363,13 @@ QD_API void qd_pace(void* h, int index, int64_t cycles, int64_t beats) {
     in.pace_cycles = cycles;
     in.pace_beats = beats;
 }
+// Ports stall in bursts of this many cycles on average, instead of all the time.
+QD_API void qd_burst(void* h, int64_t cycles) {
+    for (Input& in : driver(h).inputs) in.stall.burst = cycles;
+    for (Watch& out : driver(h).outputs) out.stall.burst = cycles;
+}
+// The output is not ready before this cycle.
+QD_API void qd_hold(void* h, int index, int64_t cycle) { driver(h).outputs[index].held_until = cycle; }
 // Before qd_start: an input port of the model that keeps one value through the run.
 QD_API void qd_set_control(void* h, int index, uint64_t value) { driver(h).set_control(index, value); }
 QD_API void qd_expect(void* h, int index, int64_t beats) {
@@ -352,6 +393,8 @@ QD_API int qd_run(void* h, int64_t limit) {
     }
 }
 QD_API const char* qd_fault(void* h) { return driver(h).fault.c_str(); }
+// The first rule that an output broke, driven apart; empty when none.
+QD_API const char* qd_output_fault(void* h, int index) { return driver(h).outputs[index].fault.c_str(); }
 QD_API int64_t qd_cycle(void* h) { return driver(h).cycle; }
 QD_API int64_t qd_end_cycle(void* h) { return driver(h).end_cycle; }
 

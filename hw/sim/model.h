@@ -34,6 +34,10 @@ struct QdModel {
     std::vector<QdPort> inputs, outputs, taps;
     std::vector<QdProbe> probes;
     std::vector<QdControl> controls;
+    // Ports of parts that can be driven apart from each other, and the clock whose edge cuts them
+    // loose and then takes what is set at the ports; null where the ports are `inputs`, `outputs`.
+    uint8_t* cut_clock;
+    std::vector<QdPort> part_inputs, part_outputs;
 };
 
 // Defined by the generated bind.cpp of each model.

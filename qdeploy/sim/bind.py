@@ -54,6 +54,7 @@ def bind_source(spec: SimSpec, header: str) -> str:
     controls = [
         f"{{{at(name, 'IN', bits)}, {_container_bytes(bits)}}}" for name, bits in spec.controls
     ]
+    cut_clock = at(spec.cut_clock, "IN") if spec.cut_clock else "nullptr"
     return f"""\
 #include "model.h"
 #include "Vdut.h"
@@ -85,6 +86,9 @@ QdModel qd_bind() {{
         {listed([port(p, "OUT", "OUT") for p in spec.taps])},
         {listed(probes)},
         {listed(controls)},
+        {cut_clock},
+        {listed([port(p, "IN", "OUT") for p in spec.part_inputs])},
+        {listed([port(p, "OUT", "IN") for p in spec.part_outputs])},
     }};
 }}
 """

@@ -5,6 +5,8 @@ Codes come and go in the order of the integer graph; on the streams they travel 
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +19,7 @@ from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack, unpack
 from qdeploy.errors import InternalError, VerificationError
 from qdeploy.ir.layout import graph_shape, to_graph_order, to_stream_order
+from qdeploy.sim.cut_top import CUT_CLOCK, cut_ports, cut_top
 from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator
 from qdeploy.sim.spec import Port, SimSpec
@@ -182,7 +185,9 @@ def simulate_design(
     """Build the model of a design folder, or take it from `build_dir` when nothing changed.
 
     Args:
-        taps: compile with QD_TAPS: watch every boundary and every FIFO's fill.
+        taps: compile with QD_TAPS: watch every boundary and every FIFO's fill. The layers of such
+            a model can be cut loose too (`sim.cut_top`), unless its FIFOs have limits or the design
+            was stitched before its streams were recorded.
         optimize: of the C++ compiler. "-O3" makes ResNet-8's model 1.8 times as fast as "-O1" and
             takes a quarter longer to compile; "-O0" pays where a model runs for less time than it
             takes to compile.
@@ -205,7 +210,29 @@ def simulate_design(
         controls=[(port, FILL_BITS) for port in limits],
         optimize=optimize,
     )
-    return DesignSimulator(build_model(spec, build_dir), design)
+    if not taps or limits or not design.streams:
+        return DesignSimulator(build_model(spec, build_dir), design)
+    with tempfile.TemporaryDirectory(prefix="qdeploy-cut-") as name:
+        return DesignSimulator(build_model(_cuttable(spec, design, Path(name)), build_dir), design)
+
+
+def _cuttable(spec: SimSpec, design: Design, scratch: Path) -> SimSpec:
+    """The design with a top whose layers can be cut loose, written into `scratch`."""
+    ports = cut_ports(design)
+    sources = []
+    for source in spec.sources:
+        if Path(source).stem == design.top:
+            text = cut_top(design, Path(source).read_text(encoding="utf-8"))
+            source = scratch / Path(source).name
+            source.write_text(text, encoding="utf-8")
+        sources.append(source)
+    return dataclasses.replace(
+        spec,
+        sources=sources,
+        cut_clock=CUT_CLOCK,
+        part_inputs=list(ports.inputs.values()),
+        part_outputs=list(ports.outputs.values()),
+    )
 
 
 def decode(stream: Stream, beats: Beats, frames: int) -> IntArray:

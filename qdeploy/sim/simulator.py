@@ -51,11 +51,15 @@ class SimResult:
 
 
 class Simulator:
-    """A built model; each run starts from a fresh model and reset."""
+    """A built model; each run starts from a fresh model and reset.
+
+    Attributes:
+        lib: the built library, for `run_parts`, which drives the parts of a model.
+    """
 
     def __init__(self, library: Path, spec: SimSpec) -> None:
         self.library, self.spec = library, spec
-        self._lib = _load(library)
+        self.lib = _load(library)
 
     def run(
         self,
@@ -97,8 +101,8 @@ class Simulator:
         """
         self._check(inputs, expected, frames, stall_in, stall_out)
         settings = self._settings(pace, controls or {})
-        lib = self._lib
-        handle = lib.qd_new(str(Path(self.spec.folder).absolute()).encode())
+        lib = self.lib
+        handle = lib.qd_new(str(Path(self.spec.folder).absolute()).encode(), 0)
         if not handle:
             raise VerificationError(
                 f"the model of `{self.spec.top}` does not start",
@@ -122,7 +126,7 @@ class Simulator:
             lib.qd_delete(handle)
 
     def _loop(self, handle: int, max_cycles: int | None) -> None:
-        lib, status = self._lib, MORE
+        lib, status = self.lib, MORE
         while status == MORE:
             step = SLICE
             if max_cycles is not None:
@@ -161,10 +165,10 @@ class Simulator:
         parts = []
         for kind, name, ports in self._ports():
             for index, port in enumerate(ports):
-                count = self._lib.qd_seen(handle, kind, index)
+                count = self.lib.qd_seen(handle, kind, index)
                 parts.append(f"{name} {port.prefix}: {count} beats")
         for index, (probe, _) in enumerate(self.spec.probes):
-            now, top = (self._lib.qd_probe(handle, index, want) for want in (0, 1))
+            now, top = (self.lib.qd_probe(handle, index, want) for want in (0, 1))
             parts.append(f"{probe}: {now} (at most {top})")
         return "; ".join(parts)
 
@@ -177,22 +181,22 @@ class Simulator:
         ]
 
     def _result(self, handle: int) -> SimResult:
-        lib, spec = self._lib, self.spec
+        lib, spec = self.lib, self.spec
 
         def cycles(kind: int, index: int) -> Cycles:
             count = lib.qd_seen(handle, kind, index)
-            return _copy(lib.qd_cycles(handle, kind, index), 8 * count).view(np.int64)
+            return copied(lib.qd_cycles(handle, kind, index), 8 * count).view(np.int64)
 
         def beats(kind: int, index: int, port: Port) -> Beats:
             count = lib.qd_seen(handle, kind, index)
-            return _copy(lib.qd_beats(handle, kind, index), count * port.bytes).reshape(
+            return copied(lib.qd_beats(handle, kind, index), count * port.bytes).reshape(
                 count, port.bytes
             )
 
         def lasts(index: int, port: Port) -> npt.NDArray[np.bool_] | None:
             if not port.last:
                 return None
-            return _copy(lib.qd_lasts(handle, index), lib.qd_seen(handle, OUTPUT, index)) != 0
+            return copied(lib.qd_lasts(handle, index), lib.qd_seen(handle, OUTPUT, index)) != 0
 
         return SimResult(
             outputs=[beats(OUTPUT, i, port) for i, port in enumerate(spec.outputs)],
@@ -249,7 +253,7 @@ class Simulator:
         return [controls[name] for name, _ in spec.controls]
 
 
-def _copy(address: int | None, count: int) -> Beats:
+def copied(address: int | None, count: int) -> Beats:
     """Bytes at a C address, copied."""
     if not count or address is None:
         return np.zeros(0, dtype=np.uint8)
@@ -261,12 +265,15 @@ def _load(library: Path) -> ctypes.CDLL:
     pointer, i64, u64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
     i32, real, text = ctypes.c_int, ctypes.c_double, ctypes.c_char_p
     signatures: dict[str, tuple[Any, list[Any]]] = {
-        "qd_new": (pointer, [text]),
+        "qd_new": (pointer, [text, i32]),
         "qd_failure": (text, []),
         "qd_delete": (None, [pointer]),
         "qd_set_input": (None, [pointer, i32, pointer, i64, i64]),
         "qd_expect": (None, [pointer, i32, i64]),
         "qd_pace": (None, [pointer, i32, i64, i64]),
+        "qd_burst": (None, [pointer, i64]),
+        "qd_hold": (None, [pointer, i32, i64]),
+        "qd_output_fault": (text, [pointer, i32]),
         "qd_set_control": (None, [pointer, i32, u64]),
         "qd_start": (None, [pointer, u64, real, real, i64, i64]),
         "qd_run": (i32, [pointer, i64]),

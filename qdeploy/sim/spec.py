@@ -55,6 +55,9 @@ class SimSpec:
         probes: (output port, bits) of unsigned values up to 64 bits, such as the fill of a FIFO.
         controls: (input port, bits) of control inputs: unsigned values up to 64 bits that each run
             sets once, such as the depth a FIFO behaves like.
+        cut_clock: where parts of the module can be cut loose: a rising edge does it, and each takes
+            what is set at the ports of the parts. Empty where they cannot.
+        part_inputs, part_outputs: ports of these parts.
         clock: clock signal.
         reset: synchronous active-low reset signal.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
@@ -71,6 +74,9 @@ class SimSpec:
     taps: Sequence[Port] = ()
     probes: Sequence[tuple[str, int]] = ()
     controls: Sequence[tuple[str, int]] = ()
+    cut_clock: str = ""
+    part_inputs: Sequence[Port] = ()
+    part_outputs: Sequence[Port] = ()
     clock: str = "clk"
     reset: str = "rst_n"
     waive: Sequence[str] = ()
@@ -85,8 +91,15 @@ class SimSpec:
             "defines": dict(self.defines),
             "ports": [
                 [[p.prefix, p.bits, p.last, p.style] for p in ports]
-                for ports in (self.inputs, self.outputs, self.taps)
+                for ports in (
+                    self.inputs,
+                    self.outputs,
+                    self.taps,
+                    self.part_inputs,
+                    self.part_outputs,
+                )
             ],
+            "cut_clock": self.cut_clock,
             "probes": [list(probe) for probe in self.probes],
             "controls": [list(control) for control in self.controls],
             "clock": [self.clock, self.reset],
