@@ -201,7 +201,8 @@ private:
             low();
             edge();
         }
-        low();
+        *model.clock = 0;  // the cut clock stays low: the first cycle has an edge of its own
+        model.eval(model.self);
         for (size_t i = 0; i < outputs.size(); i++)
             if (*outputs[i].port.valid)
                 break_rule(outputs[i], "output", i, "valid is high in reset");

@@ -88,9 +88,7 @@ def cut_top(design: Design, text: str) -> str:
     return _with_ports(design, text, ports, assigns)
 
 
-def _cut_layer(
-    design: Design, text: str, module: str, ports: CutPorts, assigns: list[str]
-) -> str:
+def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns: list[str]) -> str:
     """Cut the connections of one instance; what its ports show goes to `assigns`."""
     start, end = _instance(text, module)
     body = text[start:end]

@@ -1,0 +1,283 @@
+"""What each layer is driven with when it runs alone; deterministic.
+
+copies, paddings, windows   codes that tell positions: digit k of an element's index in frame k,
+                            so that any two positions differ in some frame; extremes; random
+products, thresholds        extremes of the sums, both sides of every threshold (`products`)
+additions, sums             extremes, codes that tell positions
+maxima                      each position wins, ties
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdeploy.design.manifest import Connection, Design
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph, IntType
+from qdeploy.verify.units.contracts import Contract, as_stream, by_channel, contract
+from qdeploy.verify.units.parameters import UnitKind, UnitParameters, unit_parameters
+from qdeploy.verify.units.products import (
+    account,
+    depthwise_vectors,
+    matrix_vectors,
+    spread,
+)
+from qdeploy.verify.units.ranges import channel_range
+from qdeploy.verify.units.tight import Account, seen_levels, unreachable_levels
+
+SEED = 11
+FEWEST = 2  # steps, so that what is left of one shows in the next
+
+
+@dataclass(frozen=True)
+class Stimuli:
+    """Inputs of one layer and what it has to give.
+
+    Args:
+        unit: the layer.
+        inputs, expected: (steps, elements) by port.
+        left: steps that did not fit the budget.
+        account: single faults that the inputs show, of units with numbers.
+    """
+
+    unit: UnitParameters
+    inputs: dict[str, IntArray]
+    expected: dict[str, IntArray]
+    left: int
+    account: Account
+
+
+def stimuli(design: Design, graph: IntegerGraph, unit: UnitParameters, cycles: int) -> Stimuli:
+    """Inputs for one layer.
+
+    Args:
+        cycles: most that the layer may take, stalls not counted; two steps are always made.
+    """
+    ports = design.ports_of(unit.layer.module)
+    ins = {port: one for port, one in ports.items() if port.startswith("in")}
+    outs = [port for port in ports if port.startswith("out")]
+    rule = contract(design, unit)
+    most = max(FEWEST, cycles // step_cycles(design, unit, rule))
+    made, wished, told = _inputs(design, graph, unit, rule, ins, most)
+    given = dict(zip(ins, made, strict=True))
+    expected = dict(zip(outs, rule.apply(made), strict=True))
+    return Stimuli(unit, given, expected, max(wished - len(made[0]), 0), told)
+
+
+def step_cycles(design: Design, unit: UnitParameters, rule: Contract) -> int:
+    """Cycles that a step takes without stalls."""
+    ports = design.ports_of(unit.layer.module).values()
+    beats = [one.elements // one.per_beat for one in ports]
+    return -(-max(unit.layer.cycles, *beats) // rule.steps)
+
+
+def _inputs(
+    design: Design,
+    graph: IntegerGraph,
+    unit: UnitParameters,
+    rule: Contract,
+    ins: dict[str, Connection],
+    most: int,
+) -> tuple[list[IntArray], int, Account]:
+    """Inputs by port, how many steps there would be without the budget, and the account."""
+    first = ins["in0"]
+    lo, hi = code_range(first)
+    none = Account()
+    match unit.kind:
+        case UnitKind.MATRIX | UnitKind.DEPTHWISE:
+            return _products(design, graph, unit, first.per_beat, most)
+        case UnitKind.THRESHOLDS | UnitKind.BIAS:
+            x, told = _sums(unit)
+            kept = spread(len(x), most)
+            if unit.thresholds is not None and len(kept) < len(x):
+                told = _levels_account(unit, x[kept])
+            return [x[kept]], len(x), told
+        case UnitKind.ADDITION:
+            pair = _pair(design, graph, unit, ins)
+            kept = spread(len(pair[0]), most)
+            return [side[kept] for side in pair], len(pair[0]), none
+        case UnitKind.MAX_POOL:
+            x = as_stream(_winners(unit.channels, unit.positions, lo, hi), first.per_beat)
+        case UnitKind.ARGMAX:
+            x = _winners(1, unit.positions, lo, hi)[:, 0]
+        case UnitKind.GLOBAL_SUM:
+            source = unit.inputs[0]
+            x = telling(rule.takes[0], source.lo, source.hi)
+        case _:
+            x = telling(rule.takes[0], lo, hi)
+    kept = spread(len(x), most)
+    return [x[kept]], len(x), none
+
+
+def code_range(stream: Connection) -> tuple[int, int]:
+    """Smallest and largest code that a stream's elements can carry."""
+    kind = IntType(stream.bits, stream.signed)
+    return kind.lo, kind.hi
+
+
+def telling(elements: int, lo: int, hi: int) -> IntArray:
+    """Frames (frames, elements) that tell every position from every other; the extremes; a random
+    one."""
+    base, index = hi - lo + 1, np.arange(elements, dtype=np.int64)
+    frames = [np.full(elements, hi), np.full(elements, lo)]
+    rest = elements - 1
+    while rest:
+        frames.append(lo + index % base)
+        index, rest = index // base, rest // base
+    frames.append(np.random.default_rng(SEED).integers(lo, hi + 1, elements))
+    return np.array(frames, dtype=np.int64)
+
+
+def _winners(channels: int, positions: int, lo: int, hi: int) -> IntArray:
+    """Values (vectors, channels, positions): each position the largest once, at both ends of the
+    range, each two neighbours equal, other channels others."""
+    place = (np.arange(positions) + np.arange(channels)[:, None]) % positions
+    middle = (lo + hi) // 2
+    made = [np.full((channels, positions), value) for value in (lo, hi, max(lo, min(0, hi)))]
+    for winner in range(positions):
+        first, second = place == winner, place == (winner + 1) % positions
+        for low, high in ((lo, lo + 1), (lo, hi), (hi - 1, hi), (middle, middle + 1)):
+            made.append(np.where(first, min(high, hi), low))
+        made.append(np.where(first | second, hi, lo))
+        made.append(np.where(first | second, min(middle + 1, hi), middle))
+    random = np.random.default_rng(SEED)
+    made += [random.integers(lo, hi + 1, (channels, positions)) for _ in range(8)]
+    return np.array(made, dtype=np.int64)
+
+
+def _sums(unit: UnitParameters) -> tuple[IntArray, Account]:
+    """Inputs (vectors, channels) of stand-alone thresholds or biases: both sides of every
+    threshold, the ends of every sum."""
+    assert unit.sum_lo is not None and unit.sum_hi is not None
+    lo, hi = unit.sum_lo, unit.sum_hi
+    rows = [hi, lo, np.clip(0, lo, hi), np.random.default_rng(SEED).integers(lo, hi + 1)]
+    rows.append(np.clip(lo + np.arange(len(lo)) % (hi - lo + 1), lo, hi))
+    if unit.thresholds is not None:
+        for column in unit.thresholds.T:
+            rows += [np.clip(column, lo, hi), np.clip(column - 1, lo, hi)]
+    sums = np.array(rows, dtype=np.int64)
+    told = _levels_account(unit, sums)
+    return sums if unit.bias is None else sums - unit.bias, told
+
+
+def _levels_account(unit: UnitParameters, x: IntArray) -> Account:
+    if unit.thresholds is None or unit.sum_lo is None or unit.sum_hi is None:
+        return Account()
+    sums = x if unit.bias is None else x + unit.bias
+    return Account(
+        thresholds=2 * unit.thresholds.size,
+        seen_thresholds=sum(seen_levels(sums, unit.thresholds)),
+        unreachable=unreachable_levels(unit.thresholds, unit.sum_lo, unit.sum_hi),
+    )
+
+
+def _pair(
+    design: Design, graph: IntegerGraph, unit: UnitParameters, ins: dict[str, Connection]
+) -> list[IntArray]:
+    """Both sides of an addition: every pair of ends, one side telling positions at a time."""
+    sides = []
+    for stream in ins.values():
+        ends = channel_range(graph, carried_tensor(design, graph, stream))
+        sides.append([np.tile(end, unit.pixels) for end in ends])
+    (lo0, hi0), (lo1, hi1) = sides
+    tells = []
+    for lo, hi in sides:
+        index, base = np.arange(len(lo), dtype=np.int64), hi - lo + 1
+        rest, found = len(lo) - 1, []
+        while rest:
+            found.append(lo + index % base)
+            index, rest = index // base, rest // int(max(base.min(), 2))
+        tells.append(found)
+    pairs = [(lo0, lo1), (lo0, hi1), (hi0, lo1), (hi0, hi1)]
+    pairs += [(one, np.clip(0, lo1, hi1)) for one in tells[0]]
+    pairs += [(np.clip(0, lo0, hi0), one) for one in tells[1]]
+    random = np.random.default_rng(SEED)
+    pairs += [(random.integers(lo0, hi0 + 1), random.integers(lo1, hi1 + 1)) for _ in range(8)]
+    return [np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1)]
+
+
+def carried_tensor(design: Design, graph: IntegerGraph, stream: Connection) -> str:
+    """The graph's tensor whose codes a stream carries: what the layer before computes, whatever
+    only carries it on in between."""
+    layers = {layer.module: layer for layer in design.layers}
+    while stream.source.module:
+        layer = layers[stream.source.module]
+        unit = unit_parameters(design, graph, layer)
+        if unit.kind is not UnitKind.COPY:
+            assert unit.output is not None
+            return unit.output.name
+        stream = design.ports_of(layer.module)["in0"]
+    return graph.input
+
+
+def _products(
+    design: Design, graph: IntegerGraph, unit: UnitParameters, lanes: int, most: int
+) -> tuple[list[IntArray], int, Account]:
+    source = unit.inputs[0]
+    lo, hi = source.lo, source.hi
+    assert unit.sum_lo is not None and unit.sum_hi is not None
+    if unit.kind is UnitKind.MATRIX:
+        assert unit.matrix is not None
+        masks = _masks(design, graph, unit, unit.matrix.shape[1], lambda m: m)
+        rows = len(unit.matrix)
+        levels = 0 if unit.thresholds is None else unit.thresholds.size
+        x = matrix_vectors(unit.matrix, lo, hi, unit.thresholds, masks, most)
+        told = account(x, x @ unit.matrix.T, unit.matrix, unit.thresholds, unit.sum_lo, unit.sum_hi)
+        return [x], 7 + 2 * rows + 2 * levels, told
+    assert unit.kernel is not None
+    kernel, channels = unit.kernel, unit.channels
+    masks = _masks(
+        design,
+        graph,
+        unit,
+        kernel.size,
+        lambda m: by_channel(m, channels, lanes).reshape(-1, kernel.shape[1]),
+    )
+    values = depthwise_vectors(kernel, lo, hi, unit.thresholds, masks, most)
+    told = Account()
+    for channel in range(channels):
+        sums = (values[:, channel] @ kernel[channel])[:, None]
+        table = None if unit.thresholds is None else unit.thresholds[channel : channel + 1]
+        ends = [end[channel : channel + 1] for end in (unit.sum_lo, unit.sum_hi)]
+        one = account(values[:, channel], sums, kernel[channel : channel + 1], table, *ends)
+        told = Account(
+            *(getattr(told, key) + getattr(one, key) for key in Account.__dataclass_fields__)
+        )
+    return [as_stream(values, lanes)], len(values), told
+
+
+def _masks(
+    design: Design,
+    graph: IntegerGraph,
+    unit: UnitParameters,
+    columns: int,
+    shaped: Callable[[IntArray], IntArray],
+) -> IntArray:
+    """Which inputs of a vector are no padding, (masks, columns), for the windows with most of them:
+    sums of other vectors may be larger than any frame's."""
+    movers = [unit_parameters(design, graph, one) for one in design.layers]
+    movers = [one for one in movers if one.nodes[:1] == unit.nodes[:1]]
+    pads = [one for one in movers if one.kind is UnitKind.PADDING]
+    windows = [one for one in movers if one.kind is UnitKind.WINDOW]
+    if not pads:
+        return shaped(np.ones((1, columns), dtype=np.int64))[:1]
+    rule = contract(design, pads[0])
+    inside = rule.apply([np.ones((1, rule.takes[0]), dtype=np.int64)])[0]
+    if windows:
+        inside = contract(design, windows[0]).apply([inside])[0]
+    found = np.unique(shaped(inside.reshape(-1, columns)), axis=0)
+    if (found.min(axis=1) == 1).any():
+        return np.ones((1, found.shape[1]), dtype=np.int64)
+    whole = found.sum(axis=1)
+    # Inside another one's there is nothing that its vectors do not excite.
+    largest = [
+        mask
+        for mask, size in zip(found, whole, strict=True)
+        if not any(
+            ((other >= mask).all() and more > size)
+            for other, more in zip(found, whole, strict=True)
+        )
+    ]
+    return np.array(largest, dtype=np.int64)
