@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from qdeploy.design.manifest import Connection, Design
+from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
 from qdeploy.sim.spec import Port
 
@@ -26,10 +26,15 @@ _SIGNALS = ("tdata", "tvalid", "tready")
 
 @dataclass(frozen=True)
 class CutPorts:
-    """The ports of a cut top, and the layer's port, (module, port), that each belongs to."""
+    """The ports of a cut top by the layer's port, (module, port), that each belongs to."""
 
     inputs: dict[tuple[str, str], Port]
     outputs: dict[tuple[str, str], Port]
+
+    @property
+    def names(self) -> dict[tuple[str, str], str]:
+        """Prefix of the top's port by the layer's port."""
+        return {at: port.prefix for at, port in (*self.inputs.items(), *self.outputs.items())}
 
 
 def cut_ports(design: Design) -> CutPorts:
@@ -92,7 +97,8 @@ def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns:
     """Cut the connections of one instance; what its ports show goes to `assigns`."""
     start, end = _instance(text, module)
     body = text[start:end]
-    wires = {match[1]: match[2].strip() for match in _CONNECTION.finditer(body)}
+    # A space ends an escaped name.
+    wires = {match[1]: f"{match[2]} " for match in _CONNECTION.finditer(body)}
     changed: dict[str, str] = {}
     for port in design.ports_of(module):
         data, valid, ready = (f"{port}_V_{signal.upper()}" for signal in _SIGNALS)

@@ -18,6 +18,7 @@ from pathlib import Path
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
 from qdeploy.scratch import scratch_folder
+from qdeploy.sim.cut_top import CUT_CLOCK, CutPorts, cut_ports, cut_top, port_declarations
 from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray
 from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist_text import Module, cell_sources, primitives, unmodelled
@@ -76,7 +77,7 @@ def level_for(cycles: int) -> str:
 
 
 def simulate_whole(netlist: SynthesizedDesign, optimize: str) -> DesignSimulator:
-    """Model of the whole netlist, with a tap at every boundary.
+    """Model of the whole netlist, with a tap at every boundary; its layers can be cut loose.
 
     Raises:
         UnmodelledError: a cell is used in a way there is no model for.
@@ -90,12 +91,13 @@ def simulate_whole(netlist: SynthesizedDesign, optimize: str) -> DesignSimulator
         netlist,
         watched_name(design),
         list(netlist.modules),
-        extra=watched_top(design, streams),
+        extra=watched_top(design, streams, port_declarations(design)),
         rtl=[],
         inputs=[Port(design.input.name, design.input.width)],
         outputs=[Port(design.output.name, design.output.width, last=True)],
         taps=[watch_port(stream) for stream in streams],
         optimize=optimize,
+        cut=True,
     )
     return DesignSimulator(simulator, design)
 
@@ -248,12 +250,19 @@ def _built(
     outputs: Sequence[Port],
     taps: Sequence[Port],
     optimize: str,
+    cut: bool = False,
 ) -> Simulator:
-    """Build a model of `top`, in `extra`, over modules of the netlist and files of the RTL."""
+    """Build a model of `top`, in `extra`, over modules of the netlist and files of the RTL; with
+    the layers of the design's top cut loose on demand where `cut`."""
+    design = netlist.design
+    chosen = {module: netlist.modules[module].text for module in modules}
+    if cut:
+        chosen[design.top] = cut_top(design, chosen[design.top])
+    parts = cut_ports(design) if cut else CutPorts({}, {})
     with scratch_folder("netlist") as scratch:
         texts = {
             "netlist.vlt": verilator_settings(modules),
-            "netlist.v": "\n".join(netlist.modules[module].text for module in modules) + "\n",
+            "netlist.v": "\n".join(chosen.values()) + "\n",
             "netlist_top.v": extra,
         }
         for file, text in texts.items():
@@ -269,6 +278,9 @@ def _built(
             inputs=inputs,
             outputs=outputs,
             taps=taps,
+            cut_clock=CUT_CLOCK if cut else "",
+            part_inputs=list(parts.inputs.values()),
+            part_outputs=list(parts.outputs.values()),
             optimize=optimize,
         )
         try:

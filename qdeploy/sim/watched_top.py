@@ -18,11 +18,16 @@ def watched_name(design: Design) -> str:
     return f"{design.top}_watched"
 
 
-def watched_top(design: Design, streams: Sequence[Connection]) -> str:
+def watched_top(
+    design: Design,
+    streams: Sequence[Connection],
+    further: Sequence[tuple[str, int, str]] = (),
+) -> str:
     """Text of the module, whatever the top is made of: RTL or a netlist.
 
     Args:
         streams: those to show, as ports `w<number>_tdata`, `w<number>_tvalid`, `w<number>_tready`.
+        further: (`input` or `output`, bits, name) of ports of the top that become the module's.
     """
     outputs, assigns = [], []
     for stream in streams:
@@ -39,6 +44,7 @@ def watched_top(design: Design, streams: Sequence[Connection]) -> str:
             f"  input wire [{source.width - 1}:0] {source.name}_tdata,",
             f"  input wire {source.name}_tvalid, output wire {source.name}_tready,",
             *outputs,
+            *(f"  {way} wire [{bits - 1}:0] {name}," for way, bits, name in further),
             f"  output wire [{sink.width - 1}:0] {sink.name}_tdata, output wire {sink.name}_tlast,",
             f"  output wire {sink.name}_tvalid, input wire {sink.name}_tready",
             ");",
@@ -48,6 +54,7 @@ def watched_top(design: Design, streams: Sequence[Connection]) -> str:
                 for port in (source, sink)
                 for role in ("tdata", "tvalid", "tready")
             ),
+            *(f"    .{name}({name})," for _, _, name in further),
             f"    .{sink.name}_tlast({sink.name}_tlast));",
             *assigns,
             "endmodule",

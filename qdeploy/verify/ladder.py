@@ -5,8 +5,9 @@
     int        model.int.onnx in onnxruntime, every optimization level, against int64 arithmetic
     dataflow   FINN's hardware layers in Python                        against int, exact
     memories   every number in the design's files                      against int, exact
+    layer      each hardware layer of it alone in Verilator            against int, exact
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
-    netlist    the synthesized netlist in Verilator                    against int, exact
+    netlist layer, netlist    the same two of the synthesized netlist  against int, exact
 
 Which of them a build has, its target declares. A rung that cannot run (no Verilator, no netlist, no
 trained network beside the file) is skipped with the reason, unless it is required.
@@ -35,7 +36,9 @@ _RUNGS = {
     "int": ("qdeploy.verify.rungs.integers", "IntegersRung"),
     "dataflow": ("qdeploy.verify.rungs.dataflow", "DataflowRung"),
     "memories": ("qdeploy.verify.rungs.memories", "MemoriesRung"),
+    "layer": ("qdeploy.verify.rungs.layer", "LayerRung"),
     "rtl": ("qdeploy.verify.rungs.rtl", "RtlRung"),
+    "netlist layer": ("qdeploy.verify.rungs.netlist_layer", "NetlistLayerRung"),
     "netlist": ("qdeploy.verify.rungs.netlist", "NetlistRung"),
 }
 # Every rung there is, in the order of the ladder.

@@ -35,7 +35,17 @@ class PynqTarget(Target):
         "package",
         "record",
     )
-    rungs = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
+    rungs = (
+        "torch",
+        "qonnx",
+        "int",
+        "dataflow",
+        "memories",
+        "layer",
+        "rtl",
+        "netlist layer",
+        "netlist",
+    )
     widest_beat = DMA_MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
 

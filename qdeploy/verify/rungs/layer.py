@@ -50,8 +50,7 @@ class LayerRung(Rung):
             return RungResult(self.name, skipped=NOT_RECORDED)
         model = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True)
         trial = prepare(design, inputs.graph, allowed_cycles(design))
-        ports = cut_ports(design)
-        names = {at: port.prefix for at, port in (*ports.inputs.items(), *ports.outputs.items())}
+        names = cut_ports(design).names
         result = drive(model.simulator, design, trial, names, inputs.seed)
         found = findings(design, trial, result, names, trial.stimuli)
         return layer_result(self.name, trial, found, result.cycles)

@@ -8,7 +8,8 @@ are compared as codes with the integer graph, other streams byte for byte with t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from qdeploy.build_folder import NETLIST_PATH, RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntArray
-from qdeploy.sim.design import decode
+from qdeploy.sim.design import DesignSimulator, decode
 from qdeploy.sim.netlist import (
     SynthesizedDesign,
     UnmodelledError,
@@ -28,7 +29,7 @@ from qdeploy.sim.netlist import (
     simulate_whole,
 )
 from qdeploy.sim.netlist_text import read_netlist
-from qdeploy.sim.simulator import Beats
+from qdeploy.sim.simulator import Beats, Simulator
 from qdeploy.supervised import in_parallel
 from qdeploy.tools import find_tool
 from qdeploy.verify.compare import Comparison, compare
@@ -63,30 +64,73 @@ class NetlistRung(Rung):
     counts_beats = True
 
     def absent(self, inputs: LadderInputs) -> str | None:
-        if (inputs.folder / NETLIST_PATH).is_file():
-            return None
-        return "there is no netlist: the build was made without synthesis"
+        return no_netlist(inputs)
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        folder = inputs.folder / RTL_FOLDER
-        design = Design.load(folder)
-        if other := other_than_origin(inputs.folder, design):
-            return RungResult(self.name, refused=other)
-        find_tool("verilator")
-        modules = read_netlist(inputs.folder / NETLIST_PATH)
-        if not design.streams:
-            return RungResult(self.name, skipped=_NO_STREAMS)
         try:
-            netlist = SynthesizedDesign(folder, design, modules, inputs.cache / SIM_FOLDER)
-            frames = min(inputs.netlist_frames, len(inputs.frames))
-            if not required:
-                frames = min(frames, _affordable(netlist, inputs.stall))
-            if frames < 1:
-                return RungResult(self.name, skipped=_too_long(netlist))
-            run = _whole if netlist.cells <= WHOLE_CELLS else _by_block
+            opened = open_netlist(self.name, inputs, required=required)
+            if isinstance(opened, RungResult):
+                return opened
+            netlist, frames = opened
+            run = _whole if runs_whole(netlist) else _by_block
             return run(netlist, inputs, reference, frames)
         except UnmodelledError as error:
             return RungResult(self.name, skipped=error.what)
+
+
+def no_netlist(inputs: LadderInputs) -> str | None:
+    """Why a build has no netlist, None when it has one."""
+    if (inputs.folder / NETLIST_PATH).is_file():
+        return None
+    return "there is no netlist: the build was made without synthesis"
+
+
+def open_netlist(
+    rung: str, inputs: LadderInputs, *, required: bool
+) -> tuple[SynthesizedDesign, int] | RungResult:
+    """The netlist and how many frames it runs, or the result of a rung that cannot run it.
+
+    Raises:
+        UnmodelledError: there is no model of one of its cells.
+        ToolMissingError: Verilator is not installed.
+    """
+    folder = inputs.folder / RTL_FOLDER
+    design = Design.load(folder)
+    if other := other_than_origin(inputs.folder, design):
+        return RungResult(rung, refused=other)
+    find_tool("verilator")
+    modules = read_netlist(inputs.folder / NETLIST_PATH)
+    if not design.streams:
+        return RungResult(rung, skipped=_NO_STREAMS)
+    netlist = SynthesizedDesign(folder, design, modules, inputs.cache / SIM_FOLDER)
+    frames = min(inputs.netlist_frames, len(inputs.frames))
+    if not required:
+        frames = min(frames, _affordable(netlist, inputs.stall))
+    if frames < 1:
+        return RungResult(rung, skipped=_too_long(netlist, rung))
+    return netlist, frames
+
+
+def runs_whole(netlist: SynthesizedDesign) -> bool:
+    """Whether the netlist is small enough to run as a whole."""
+    return netlist.cells <= WHOLE_CELLS
+
+
+def whole_model(netlist: SynthesizedDesign, frames: int, stall: float) -> DesignSimulator:
+    """The model of the whole netlist, the same for all rungs that need one."""
+    return simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, stall)))
+
+
+def group_models(
+    netlist: SynthesizedDesign, frames: int, stall: float
+) -> Iterator[tuple[list[str], Simulator]]:
+    """The models of groups of layers, the same for all rungs that need them."""
+    made = groups(netlist, GROUP_CELLS)
+    optimize = level_for(_cycles(netlist, frames, stall))
+    # Compiling takes the time and is done by other programs; the short runs are one after another.
+    workers = min(2, os.cpu_count() or 1)
+    with in_parallel(lambda one: compile_group(netlist, one, optimize), made, workers) as compiled:
+        yield from zip(made, compiled, strict=True)
 
 
 def _cycles(netlist: SynthesizedDesign, frames: int, stall: float) -> int:
@@ -102,10 +146,10 @@ def _affordable(netlist: SynthesizedDesign, stall: float) -> int:
     return int(MOST_CELL_CYCLES / (netlist.cells * frame)) - LATENCY_FRAMES
 
 
-def _too_long(netlist: SynthesizedDesign) -> str:
+def _too_long(netlist: SynthesizedDesign, rung: str) -> str:
     return (
         f"a netlist of {netlist.cells:,} cells at {netlist.design.cycles_per_frame:,} cycles per "
-        "frame takes long to simulate; `--require netlist` runs it anyway"
+        f"frame takes long to simulate; `--require {shlex.quote(rung)}` runs it anyway"
     )
 
 
@@ -113,7 +157,7 @@ def _whole(
     netlist: SynthesizedDesign, inputs: LadderInputs, reference: Reference, frames: int
 ) -> RungResult:
     names, output = inputs.graph.boundaries(), inputs.graph.output
-    simulator = simulate_whole(netlist, level_for(2 * _cycles(netlist, frames, inputs.stall)))
+    simulator = whole_model(netlist, frames, inputs.stall)
     parts, cycles = [], {}
     for run, stall in (("stalled", inputs.stall), ("free", 0.0)):
         found = simulator.run(
@@ -136,19 +180,17 @@ def _by_block(
     recorded = record(netlist, inputs.frames[:frames], inputs.stall, inputs.seed, optimize)
     result = recorded.result
     parts = [compare(names, expected, {**result.taps, output: result.outputs})]
-    made = groups(netlist, GROUP_CELLS)
-    # Compiling takes the time and is done by other programs; the short runs are one after another.
-    workers = min(2, os.cpu_count() or 1)
-    with in_parallel(lambda one: compile_group(netlist, one, optimize), made, workers) as compiled:
-        for group, simulator in zip(made, compiled, strict=True):
-            found = replay(netlist, simulator, group, recorded, inputs.stall, inputs.seed)
-            for name, beats in found.items():
-                parts.append(_stream(netlist, name, beats, recorded.beats, expected))
+    models = 0
+    for group, simulator in group_models(netlist, frames, inputs.stall):
+        models += 1
+        found = replay(netlist, simulator, group, recorded, inputs.stall, inputs.seed)
+        for name, beats in found.items():
+            parts.append(_stream(netlist, name, beats, recorded.beats, expected))
     details = {
         "mode": "block by block",
         "runs": ["the top around the layers' RTL", "each layer alone, stalls on every port"],
         "layers": len(netlist.layers),
-        "models": len(made) + 1,
+        "models": models + 1,
         "cycles_stalled": int(result.cycles),
     }
     return _result(netlist, inputs, parts, len(names), details)

@@ -78,10 +78,9 @@ def _contract(unit: UnitParameters, elements: int, lanes: int, outputs: int) -> 
             )
         case UnitKind.THRESHOLDS:
             return Contract((channels,), (channels,), steps, lambda x: [codes(unit, x[0])])
-        case UnitKind.BIAS:
-            return Contract(
-                (channels,), (channels,), steps, lambda x: [codes(unit, x[0] + unit.bias)]
-            )
+        case UnitKind.BIAS if unit.bias is not None:
+            bias = unit.bias
+            return Contract((channels,), (channels,), steps, lambda x: [codes(unit, x[0] + bias)])
         case UnitKind.ADDITION:
             return Contract(
                 (channels, channels), (channels,), steps, lambda x: [codes(unit, x[0] + x[1])]

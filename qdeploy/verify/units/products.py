@@ -46,8 +46,9 @@ def matrix_vectors(
     """
     columns = matrix.shape[1]
     random = np.random.default_rng(SEED)
-    plain = [np.full(columns, hi), np.full(columns, lo), _nonzero(lo, hi, (columns,))]
-    plain += [random.integers(lo, hi + 1, columns) for _ in range(RANDOM_VECTORS)]
+    plain: list[IntArray] = [np.full(columns, hi), np.full(columns, lo)]
+    plain.append(_nonzero(lo, hi, (columns,)))
+    plain += list(random.integers(lo, hi + 1, (RANDOM_VECTORS, columns)))
     first = np.array(plain, dtype=np.int64) * _mask(masks, len(plain))
     room = max(most - len(first), 0)
     parts = [first]
@@ -80,7 +81,7 @@ def _tight(
     pairs = np.stack(np.meshgrid(np.arange(rows), np.arange(count), [0, 1], indexing="ij"), -1)
     wanted = pairs.reshape(-1, 3)
     more = less = np.zeros(matrix.shape, dtype=bool)
-    for turn in range(ROUNDS):
+    for _ in range(ROUNDS):
         chosen = wanted[spread(len(wanted), left)]
         if not len(chosen):
             break
