@@ -28,6 +28,7 @@ def lost_levels(folder: Path, options: Options) -> dict[str, str]:
     of_run = source.get("kind", earlier) == RUN
     reasons = {
         "torch": _run_gone(options.source, digests) if of_run else "",
+        "netlist layer": _netlist_gone(folder, record),
         "netlist": _netlist_gone(folder, record),
     }
     return {rung: reason for rung, reason in reasons.items() if reason}

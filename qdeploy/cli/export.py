@@ -196,15 +196,15 @@ class _Status:
     def rung(self, rung: RungResult) -> None:
         self.spinner.stop()
         if rung.skipped is not None:
-            self._line(f"  rung {rung.name:<10} skipped: {rung.skipped}")
+            self._line(f"  rung {rung.name:<13} skipped: {rung.skipped}")
             return
         if rung.refused is not None:
-            self._line(f"  rung {rung.name:<10} FAILED  {rung.refused}")
+            self._line(f"  rung {rung.name:<13} FAILED  {rung.refused}")
             return
         word = "ok" if rung.passed else "FAILED"
         count = f"{rung.mismatches} of {rung.codes:,} {rung.compared} differ"
         where = f", {rung.frames:,} frames, {rung.boundaries} boundaries" if rung.frames else ""
-        self._line(f"  rung {rung.name:<10} {word:<7} {count}{where}")
+        self._line(f"  rung {rung.name:<13} {word:<7} {count}{where}")
         if rung.note:
             self._line(f"       {'' if rung.passed else 'first difference: '}{rung.note}")
 

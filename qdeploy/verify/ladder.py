@@ -16,6 +16,7 @@ trained network beside the file) is skipped with the reason, unless it is requir
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -162,7 +163,7 @@ def failure(results: Sequence[RungResult]) -> VerificationError | None:
                     f"rung `{one.name}`: {one.refused}",
                     why="what is compared would not be what was built",
                     do="put back what was there, run `qdeploy export` again, or leave the rung out "
-                    f"with `--skip {one.name}`",
+                    f"with `--skip {shlex.quote(one.name)}`",
                 )
             if one.wrong:
                 return VerificationError(

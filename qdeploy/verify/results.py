@@ -17,7 +17,7 @@ class RungResult:
     """Result of one rung.
 
     Args:
-        name: torch, qonnx, int, dataflow, memories, rtl, netlist.
+        name: one of `RUNGS` of the ladder.
         frames, boundaries, codes: what was compared; `mismatches` of them differ.
         origins: codes that a layer gives otherwise from the level's own codes before it.
         wrong: of these and of the logits, those that no float rounding explains.

@@ -74,13 +74,15 @@ def read(folder: Path, name: str) -> dict:
 
 def test_every_rung_ran_and_no_exact_one_differs(built: Path) -> None:
     rungs = {rung["name"]: rung for rung in read(built, "verify")["rungs"]}
-    assert list(rungs) == ["torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist"]
+    assert tuple(rungs) == RUNGS
     for rung in rungs.values():
         assert "skipped" not in rung
         assert rung["codes"] > 0
         assert rung["mismatches"] == 0
     assert rungs["int"]["frames"] == rungs["dataflow"]["frames"] == 60
     assert rungs["rtl"]["frames"] == 20
+    assert rungs["layer"]["codes"] == rungs["netlist layer"]["codes"]
+    assert rungs["layer"]["details"]["left_out"] == 0
     assert rungs["netlist"]["frames"] == 5
     assert rungs["rtl"]["boundaries"] == rungs["netlist"]["boundaries"] == 3
     assert rungs["rtl"]["details"]["cycles_stalled"] > rungs["rtl"]["details"]["cycles_free"]
@@ -237,11 +239,13 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
     lines = memory.read_text().split()
     lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
     memory.write_text("\n".join(lines) + "\n")
-    result = verify(broken, rtl_frames=20, skip=("netlist",))
+    result = verify(broken, rtl_frames=20, skip=("netlist layer", "netlist"))
     assert result.failure is not None
     assert f"`rtl/{memory.name}` of the build" in result.failure.what
     (memories,) = (rung for rung in result.rungs if rung.name == "memories")
     assert memories.mismatches == 1 and memories.note.startswith("layer `hidden2")
+    (layer,) = (rung for rung in result.rungs if rung.name == "layer")
+    assert layer.mismatches > 0 and layer.note.startswith("layer `hidden2")
     (rtl,) = (rung for rung in result.rungs if rung.name == "rtl")
     assert rtl.mismatches > 0
     assert "`hidden2.act.code`" in rtl.note
@@ -250,8 +254,7 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
 def test_a_folding_file_decides_what_it_names(built: Path, run: Path, tmp_path: Path) -> None:
     wanted = tmp_path / "folding.yaml"
     wanted.write_text("hidden2_fc_dense_mvau: {PE: 4, SIMD: 16}\n", encoding="utf-8")
-    skip = ("torch", "qonnx", "int", "dataflow", "memories", "rtl", "netlist")
-    quick: dict[str, Any] = {"skip": skip, "synthesis": False, **SMALL}
+    quick: dict[str, Any] = {"skip": RUNGS, "synthesis": False, **SMALL}
     options = Options(run, folding=wanted, fifo_depths="analytic", **quick)
     build(options, tmp_path / "out")
     design = Design.load(tmp_path / "out/rtl")
@@ -298,7 +301,9 @@ def test_without_verilator_the_rest_works_and_says_what_was_skipped(
     assert result.failure is None
     skipped = {rung.name: rung.skipped for rung in result.rungs if rung.skipped}
     assert "verilator" in skipped["rtl"].lower()
+    assert skipped["layer"] == skipped["rtl"]
     assert "netlist" in skipped["netlist"]
+    assert skipped["netlist layer"] == skipped["netlist"]
     assert not (tmp_path / "out/resources.json").exists()
     assert not (tmp_path / "out/performance.json").exists()
     assert not (tmp_path / "out/fifos.json").exists()
@@ -343,7 +348,7 @@ def test_as_fast_as_fits_is_folded_anew_when_synthesis_finds_it_too_large(
     monkeypatch.setattr("qdeploy.devices.capacity.USABLE", 0.65)
     monkeypatch.setattr("qdeploy.devices.capacity.ESTIMATE_MARGIN", -0.15)  # the folding: 0.8
     steps: list[str] = []
-    options = {**SMALL, "fps": None, "rtl_frames": 2, "skip": ("netlist",)}
+    options = {**SMALL, "fps": None, "rtl_frames": 2, "skip": ("netlist layer", "netlist")}
     board = tiny_board(tmp_path, lut=2000)
     chosen = Options(run, board=board, fifo_depths="analytic", **options)
     build(chosen, tmp_path / "out", BuildObserver(stage=steps.append))

@@ -22,7 +22,7 @@ from qdeploy.build.options import Options
 from qdeploy.build.reverify import verify
 folder = Path(sys.argv[1])
 build(Options(folder / "small.onnx", frames=12, rtl_frames=4), folder / "build")
-verify(folder / "build", skip=("netlist",))
+verify(folder / "build", skip=("layer", "netlist layer", "netlist"))
 """
 
 
@@ -52,9 +52,11 @@ def test_an_observer_hears_what_nobody_prints(
         done=lambda name, _seconds, result: heard.append(f"{name}: {result}"),
         rung=lambda result: heard.append(f"rung {result.name}"),
     )
-    options = Options(file, frames=12, synthesis=False, skip=("rtl", "netlist"))
+    options = Options(
+        file, frames=12, synthesis=False, skip=("layer", "rtl", "netlist layer", "netlist")
+    )
     build(options, tmp_path / "build", observer)
-    verify(tmp_path / "build", skip=("rtl", "netlist"), observer=observer)
+    verify(tmp_path / "build", skip=("layer", "rtl", "netlist layer", "netlist"), observer=observer)
     assert capfd.readouterr() == ("", "")
     assert heard[:2] == ["begins: read the network", "read the network: QONNX file `small.onnx`"]
     assert heard.count("rung int") == 2

@@ -26,7 +26,7 @@ from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.quant.quantizers import input_quantizer
 
 SHAPE = (2, 6, 5)
-RUNGS = ("torch", "qonnx", "int", "dataflow", "memories", "rtl")
+RUNGS = ("torch", "qonnx", "int", "dataflow", "memories", "layer", "rtl")
 WEIGHTS = {"float": Int8WeightPerTensorFloat, "power_of_two": Int8WeightPerTensorFixedPoint}
 ACTIVATIONS = {"float": Uint8ActPerTensorFloat, "power_of_two": Uint8ActPerTensorFixedPoint}
 

@@ -106,7 +106,7 @@ def layer_result(
             values.size for one in trial.stimuli.values() for values in one.expected.values()
         ),
         mismatches=sum(one.elements for one in found),
-        note=found[0].sentence if found else "",
+        note=found[0].sentence if found else _left_out(trial),
         details={
             "stall": STALL,
             "cycles": cycles,
@@ -116,3 +116,15 @@ def layer_result(
             **(details or {}),
         },
     )
+
+
+def _left_out(trial: Trial) -> str:
+    """How much did not fit the time, empty where everything did."""
+    left = {one.unit.layer.layer: 0 for one in trial.stimuli.values()}
+    for one in trial.stimuli.values():
+        left[one.unit.layer.layer] += one.left
+    total = sum(left.values())
+    if not total:
+        return ""
+    most = max(left, key=lambda layer: left[layer])
+    return f"{total:,} vectors left out for time, {left[most]:,} of them of layer `{most}`"

@@ -1,7 +1,8 @@
 """What each layer is driven with when it runs alone; deterministic.
 
 copies, paddings, windows   codes that tell positions: digit k of an element's index in frame k,
-                            so that any two positions differ in some frame; extremes; random
+                            so that any two positions differ in some frame; extremes; random;
+                            for a FIFO enough to fill it
 products, thresholds        extremes of the sums, both sides of every threshold (`products`)
 additions, sums             extremes, codes that tell positions
 maxima                      each position wins, ties
@@ -9,14 +10,14 @@ maxima                      each position wins, ties
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from qdeploy.design.manifest import Connection, Design
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph, IntType
-from qdeploy.verify.units.contracts import Contract, as_stream, by_channel, contract
+from qdeploy.verify.units.contracts import Contract, as_stream, contract
+from qdeploy.verify.units.masks import input_masks
 from qdeploy.verify.units.parameters import UnitKind, UnitParameters, unit_parameters
 from qdeploy.verify.units.products import (
     account,
@@ -29,6 +30,7 @@ from qdeploy.verify.units.tight import Account, seen_levels, unreachable_levels
 
 SEED = 11
 FEWEST = 2  # steps, so that what is left of one shows in the next
+SPARE_BEATS = 16
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,14 @@ class Stimuli:
     account: Account
 
 
-def stimuli(design: Design, graph: IntegerGraph, unit: UnitParameters, cycles: int) -> Stimuli:
+def stimuli(
+    design: Design, graph: IntegerGraph, unit: UnitParameters, cycles: int, depth: int = 0
+) -> Stimuli:
     """Inputs for one layer.
 
     Args:
         cycles: most that the layer may take, stalls not counted; two steps are always made.
+        depth: beats that it can hold, if it is a FIFO.
     """
     ports = design.ports_of(unit.layer.module)
     ins = {port: one for port, one in ports.items() if port.startswith("in")}
@@ -61,6 +66,8 @@ def stimuli(design: Design, graph: IntegerGraph, unit: UnitParameters, cycles: i
     rule = contract(design, unit)
     most = max(FEWEST, cycles // step_cycles(design, unit, rule))
     made, wished, told = _inputs(design, graph, unit, rule, ins, most)
+    if depth:
+        made, wished = _filling(made[0], ins["in0"], depth, most)
     given = dict(zip(ins, made, strict=True))
     expected = dict(zip(outs, rule.apply(made), strict=True))
     return Stimuli(unit, given, expected, max(wished - len(made[0]), 0), told)
@@ -109,6 +116,18 @@ def _inputs(
             x = telling(rule.takes[0], lo, hi)
     kept = spread(len(x), most)
     return [x[kept]], len(x), none
+
+
+def _filling(x: IntArray, stream: Connection, depth: int, most: int) -> tuple[list[IntArray], int]:
+    """Enough frames to fill a FIFO to the brim and go round its memory once more, and how many
+    that are without the budget."""
+    beats = x.shape[1] // stream.per_beat
+    further = max(-(-(2 * depth + SPARE_BEATS) // beats) - len(x), 0)
+    count = max(min(further, most - len(x)), 0)
+    lo, hi = code_range(stream)
+    random = np.random.default_rng(SEED + 1)
+    more = random.integers(lo, hi + 1, (count, x.shape[1]))
+    return [np.concatenate([x, more])], len(x) + further
 
 
 def code_range(stream: Connection) -> tuple[int, int]:
@@ -220,7 +239,7 @@ def _products(
     assert unit.sum_lo is not None and unit.sum_hi is not None
     if unit.kind is UnitKind.MATRIX:
         assert unit.matrix is not None
-        masks = _masks(design, graph, unit, unit.matrix.shape[1], lambda m: m)
+        masks = _over(input_masks(design, graph, unit), unit.matrix.shape[1])
         rows = len(unit.matrix)
         levels = 0 if unit.thresholds is None else unit.thresholds.size
         x = matrix_vectors(unit.matrix, lo, hi, unit.thresholds, masks, most)
@@ -228,13 +247,8 @@ def _products(
         return [x], 7 + 2 * rows + 2 * levels, told
     assert unit.kernel is not None
     kernel, channels = unit.kernel, unit.channels
-    masks = _masks(
-        design,
-        graph,
-        unit,
-        kernel.size,
-        lambda m: by_channel(m, channels, lanes).reshape(-1, kernel.shape[1]),
-    )
+    # Padding is the same for all channels of a position.
+    masks = _over(input_masks(design, graph, unit)[:, :, 0], kernel.shape[1])
     values = depthwise_vectors(kernel, lo, hi, unit.thresholds, masks, most)
     told = Account()
     for channel in range(channels):
@@ -248,36 +262,7 @@ def _products(
     return [as_stream(values, lanes)], len(values), told
 
 
-def _masks(
-    design: Design,
-    graph: IntegerGraph,
-    unit: UnitParameters,
-    columns: int,
-    shaped: Callable[[IntArray], IntArray],
-) -> IntArray:
-    """Which inputs of a vector are no padding, (masks, columns), for the windows with most of them:
-    sums of other vectors may be larger than any frame's."""
-    movers = [unit_parameters(design, graph, one) for one in design.layers]
-    movers = [one for one in movers if one.nodes[:1] == unit.nodes[:1]]
-    pads = [one for one in movers if one.kind is UnitKind.PADDING]
-    windows = [one for one in movers if one.kind is UnitKind.WINDOW]
-    if not pads:
-        return shaped(np.ones((1, columns), dtype=np.int64))[:1]
-    rule = contract(design, pads[0])
-    inside = rule.apply([np.ones((1, rule.takes[0]), dtype=np.int64)])[0]
-    if windows:
-        inside = contract(design, windows[0]).apply([inside])[0]
-    found = np.unique(shaped(inside.reshape(-1, columns)), axis=0)
-    if (found.min(axis=1) == 1).any():
-        return np.ones((1, found.shape[1]), dtype=np.int64)
-    whole = found.sum(axis=1)
-    # Inside another one's there is nothing that its vectors do not excite.
-    largest = [
-        mask
-        for mask, size in zip(found, whole, strict=True)
-        if not any(
-            ((other >= mask).all() and more > size)
-            for other, more in zip(found, whole, strict=True)
-        )
-    ]
-    return np.array(largest, dtype=np.int64)
+def _over(masks: IntArray, columns: int) -> IntArray:
+    """(masks, columns) of masks that may be one value for all columns."""
+    flat = masks.reshape(len(masks), -1)
+    return np.array(np.broadcast_to(flat, (len(flat), columns)))

@@ -58,14 +58,15 @@ def prepare(design: Design, graph: IntegerGraph, cycles: int) -> Trial:
     due: dict[At, Beats] = {}
     hold: dict[At, int] = {}
     for layer in design.layers:
-        one = stimuli(design, graph, unit_parameters(design, graph, layer), cycles)
+        depth = depths.get(layer.name, 0)
+        one = stimuli(design, graph, unit_parameters(design, graph, layer), cycles, depth)
         made[layer.module] = one
         ports = design.ports_of(layer.module)
         for port, values in one.inputs.items():
             sent[layer.module, port] = pack(values, ports[port].bits, ports[port].per_beat)
         for port, values in one.expected.items():
             due[layer.module, port] = pack(values, ports[port].bits, ports[port].per_beat)
-            hold[layer.module, port] = 3 * depths.get(layer.name, 0) + HOLD_CYCLES
+            hold[layer.module, port] = 3 * depth + HOLD_CYCLES
     return Trial(made, sent, due, hold)
 
 

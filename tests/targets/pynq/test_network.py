@@ -27,7 +27,11 @@ def test_a_trained_networks_package_passes_its_selftest_and_classifies_test_fram
 ) -> None:
     run = train_tiny(tmp_path / "run")
     options = Options(
-        run, frames=100, fps=500_000.0, argmax=argmax, skip=("torch", "qonnx", "dataflow", "rtl")
+        run,
+        frames=100,
+        fps=500_000.0,
+        argmax=argmax,
+        skip=("torch", "qonnx", "dataflow", "layer", "rtl"),
     )
     folder = build(options, tmp_path / "tiny").folder
     package = folder / "package"
@@ -59,7 +63,7 @@ def test_a_segmentation_networks_package_gives_maps(
     network = tiny_deeplab()
     images = pattern_frames((3, 12, 16), 12, seed=3).numpy()
     source = NetworkSource("maps", network, images)
-    skip = ("torch", "qonnx", "dataflow", "rtl")
+    skip = ("torch", "qonnx", "dataflow", "layer", "rtl")
     options = Options(
         Path("maps"), frames=12, fps=10_000.0, argmax=argmax, skip=skip, synthesis=False
     )

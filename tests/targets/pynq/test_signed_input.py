@@ -30,7 +30,7 @@ def test_a_file_with_such_an_input_is_exact_down_to_the_board(
     made = build(options, tmp_path / "built")
     ran = {rung.name: rung.mismatches for rung in made.rungs if rung.skipped is None}
     assert made.failure is None
-    assert ran == dict.fromkeys(("qonnx", "int", "dataflow", "memories", "rtl"), 0)
+    assert ran == dict.fromkeys(("qonnx", "int", "dataflow", "memories", "layer", "rtl"), 0)
     frames = load_frames(made.folder)
     lowest = -(2 ** (bits - 1)) if signed else 0
     assert frames.codes.min() < lowest + 2 ** (bits - 2)

@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from netlist_builds import turn_a_table
 
 from qdeploy.build_folder import NETLIST_PATH
-from qdeploy.dataflow.compile import compile_graph
 from qdeploy.design.manifest import Design
-from qdeploy.devices.boards import load_board
-from qdeploy.ir.integer_graph import Dense, IntegerGraph, IntType, Tensor, Threshold
 from qdeploy.ir.reference import run_reference
-from qdeploy.ir.rules import check_graph
-from qdeploy.synth.synthesize import synthesize
 from qdeploy.verify.inputs import LadderInputs
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs import netlist as rung_module
 from qdeploy.verify.rungs.netlist import NetlistRung
 
-BOARD = load_board("pynq-z2")
-FRAMES = np.random.default_rng(4).integers(0, 16, (8, 4))
 
-
-def tensor(name: str, size: int, lo: int, hi: int) -> Tensor:
-    return Tensor(name, (size,), IntType.holding(lo, hi), lo, hi, Fraction(1))
-
-
-def two_layers() -> IntegerGraph:
-    weights = np.array([[1, -1, 0, 1], [1, 1, 1, -1], [0, 1, -1, 1]])
-    levels = np.array([[-5, 0, 9], [3, 8, 20], [-9, 1, 8]])
-    nodes = (
-        Dense("one", "one", ("x",), "acc", weights),
-        Threshold("act", "act", ("acc",), "code", levels, 0),
-        Dense("two", "two", ("code",), "logits", np.array([[1, -1, 1], [-1, 1, 1]])),
-    )
-    tensors = [
-        tensor("x", 4, 0, 15),
-        tensor("acc", 3, -15, 45),
-        tensor("code", 3, 0, 3),
-        tensor("logits", 2, -3, 6),
-    ]
-    graph = IntegerGraph("two", "x", "logits", nodes, {one.name: one for one in tensors})
-    check_graph(graph)
-    return graph
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> LadderInputs:
-    build = tmp_path_factory.mktemp("build")
-    graph = two_layers()
-    compiled = compile_graph(graph, BOARD, build / "rtl", fps=1e6)
-    synthesize(build / "rtl", compiled.design, build / "synth", BOARD)
-    return LadderInputs(build, graph, None, FRAMES, tmp_path_factory.mktemp("cache"))
+@pytest.fixture
+def inputs(netlist_inputs: LadderInputs) -> LadderInputs:
+    return netlist_inputs
 
 
 def run_rung(
@@ -95,13 +59,7 @@ def faulty(inputs: LadderInputs, tmp_path: Path) -> LadderInputs:
     """The build with one look-up table turned over, where a weight meets a code."""
     build = tmp_path / "build"
     shutil.copytree(inputs.folder, build)
-    path = build / NETLIST_PATH
-    text = path.read_text(encoding="utf-8")
-    table = re.compile(r"  LUT2 #\(\n +\.INIT\(4'h(\w)\)\n[^;]*\\(?:block0\.w |inside0\.a)")
-    found = table.search(text, text.index("module two_mvau("))
-    assert found is not None
-    turned = f"{int(found[1], 16) ^ 15:x}"
-    path.write_text(text[: found.start(1)] + turned + text[found.end(1) :], encoding="utf-8")
+    turn_a_table(build, "two_mvau")
     return dataclasses.replace(inputs, folder=build)
 
 
