@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from qdeploy.design.manifest import Design
-from qdeploy.errors import InternalError
+from qdeploy.errors import VerificationError
 from qdeploy.sim.spec import Port
 
 CUT_CLOCK = "qd_cut_clk"
@@ -83,7 +83,7 @@ def cut_top(design: Design, text: str) -> str:
             writes it.
 
     Raises:
-        InternalError: the text does not connect the layers as the manifest lists them.
+        VerificationError: the text does not connect the layers as the manifest lists them.
         UserError: the design was stitched before its streams were recorded.
     """
     ports = cut_ports(design)
@@ -95,7 +95,7 @@ def cut_top(design: Design, text: str) -> str:
 
 def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns: list[str]) -> str:
     """Cut the connections of one instance; what its ports show goes to `assigns`."""
-    start, end = _instance(text, module)
+    start, end = _instance(design, text, module)
     body = text[start:end]
     # A space ends an escaped name.
     wires = {match[1]: f"{match[2]} " for match in _CONNECTION.finditer(body)}
@@ -103,9 +103,7 @@ def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns:
     for port in design.ports_of(module):
         data, valid, ready = (f"{port}_V_{signal.upper()}" for signal in _SIGNALS)
         if missing := {data, valid, ready} - set(wires):
-            raise InternalError(
-                f"layer `{module}` of `{design.top}` has no connection `{min(missing)}`"
-            )
+            raise _other(design, f"layer `{module}` has no connection `{min(missing)}`")
         if (module, port) in ports.inputs:
             name = ports.inputs[module, port].prefix
             changed[data] = f"qd_cut ? {name}_d : {wires[data]}"
@@ -118,10 +116,7 @@ def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns:
             assigns.append(f"  assign {name}_tvalid = {wires[valid]};")
     streams = [name for name in wires if "_V_T" in name]
     if len(streams) != len(_SIGNALS) * len(design.ports_of(module)):
-        raise InternalError(
-            f"layer `{module}` of `{design.top}` has the connections {', '.join(streams)}, not "
-            "those of the manifest"
-        )
+        raise _other(design, f"layer `{module}` has the connections {', '.join(streams)}")
 
     def rewritten(match: re.Match[str]) -> str:
         expression = changed.get(match[1], match[2])
@@ -130,12 +125,20 @@ def _cut_layer(design: Design, text: str, module: str, ports: CutPorts, assigns:
     return text[:start] + _CONNECTION.sub(rewritten, body) + text[end:]
 
 
-def _instance(text: str, module: str) -> tuple[int, int]:
+def _instance(design: Design, text: str, module: str) -> tuple[int, int]:
     """Where the instance of a layer's module starts and ends in the text."""
     found = list(re.finditer(rf"^  {module} {module}_i \($.*?^  \);$", text, re.M | re.S))
     if len(found) != 1:
-        raise InternalError(f"the design's top has {len(found)} instances of `{module}`, not one")
+        raise _other(design, f"it has {len(found)} instances of `{module}`, not one")
     return found[0].span()
+
+
+def _other(design: Design, why: str) -> VerificationError:
+    return VerificationError(
+        f"the Verilog of `{design.top}` does not connect the layers that `design.json` lists",
+        why=why,
+        do="run `qdeploy export` again",
+    )
 
 
 def _with_ports(design: Design, text: str, ports: CutPorts, assigns: list[str]) -> str:
@@ -143,7 +146,7 @@ def _with_ports(design: Design, text: str, ports: CutPorts, assigns: list[str]) 
     header = _HEADER.search(text)
     end = text.rfind("\nendmodule")
     if header is None or header[1] != design.top or end < 0:
-        raise InternalError(f"this is not the text of module `{design.top}`")
+        raise _other(design, "it is the text of another module")
     declared = [
         f"{way} wire [{bits - 1}:0] {name}" if bits > 1 else f"{way} wire {name}"
         for way, bits, name in port_declarations(design)
