@@ -6,7 +6,6 @@ Codes come and go in the order of the integer graph; on the streams they travel 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,6 +18,7 @@ from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack, unpack
 from qdeploy.errors import InternalError, VerificationError
 from qdeploy.ir.layout import graph_shape, to_graph_order, to_stream_order
+from qdeploy.scratch import scratch_folder
 from qdeploy.sim.cut_top import CUT_CLOCK, cut_ports, cut_top
 from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator
@@ -212,8 +212,8 @@ def simulate_design(
     )
     if not taps or limits or not design.streams:
         return DesignSimulator(build_model(spec, build_dir), design)
-    with tempfile.TemporaryDirectory(prefix="qdeploy-cut-") as name:
-        return DesignSimulator(build_model(_cuttable(spec, design, Path(name)), build_dir), design)
+    with scratch_folder("cut") as scratch:
+        return DesignSimulator(build_model(_cuttable(spec, design, scratch), build_dir), design)
 
 
 def _cuttable(spec: SimSpec, design: Design, scratch: Path) -> SimSpec:
