@@ -77,6 +77,9 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
     """Compile into `out`; `model` gets what Verilator writes, which goes afterwards."""
     check_sources((Path(source) for source in spec.sources), spec.folder)
     shutil.rmtree(logs, ignore_errors=True)
+    model.mkdir(parents=True, exist_ok=True)
+    settings = model / "settings.vlt"
+    settings.write_text(spec.settings or "`verilator_config\n", encoding="utf-8")
     with _plain_files(spec.sources) as sources:
         run_tool(
             [
@@ -89,6 +92,7 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
                 *(f"-Wno-{warning}" for warning in spec.waive),
                 *(f"-G{name}={_literal(value)}" for name, value in spec.parameters.items()),
                 *(f"-D{key}={text}" if text else f"-D{key}" for key, text in spec.defines.items()),
+                settings,
                 *sources,
             ],
             cwd=spec.folder,

@@ -261,7 +261,6 @@ def _built(
     parts = cut_ports(design) if cut else CutPorts({}, {})
     with scratch_folder("netlist") as scratch:
         texts = {
-            "netlist.vlt": verilator_settings(modules),
             "netlist.v": "\n".join(chosen.values()) + "\n",
             "netlist_top.v": extra,
         }
@@ -281,6 +280,7 @@ def _built(
             cut_clock=CUT_CLOCK if cut else "",
             part_inputs=list(parts.inputs.values()),
             part_outputs=list(parts.outputs.values()),
+            settings=verilator_settings(modules),
             optimize=optimize,
         )
         try:

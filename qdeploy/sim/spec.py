@@ -60,6 +60,8 @@ class SimSpec:
         part_inputs, part_outputs: ports of these parts.
         clock: clock signal.
         reset: synchronous active-low reset signal.
+        settings: text of a configuration file for Verilator, of our own making: it is not checked
+            as sources are.
         waive: Verilator warnings not to stop at, for code that is not ours (a netlist).
         optimize: level for the C++ compiler.
     """
@@ -79,6 +81,7 @@ class SimSpec:
     part_outputs: Sequence[Port] = ()
     clock: str = "clk"
     reset: str = "rst_n"
+    settings: str = ""
     waive: Sequence[str] = ()
     optimize: str = "-O1"
 
@@ -103,6 +106,7 @@ class SimSpec:
             "probes": [list(probe) for probe in self.probes],
             "controls": [list(control) for control in self.controls],
             "clock": [self.clock, self.reset],
+            "settings": self.settings,
             "waive": list(self.waive),
             "optimize": self.optimize,
             "extra": list(extra),

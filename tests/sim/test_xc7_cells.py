@@ -61,18 +61,17 @@ class Zoo:
         (folder / "netlist.v").write_text(made.text("zoo"), encoding="utf-8")
         self.modules = read_netlist(folder / "netlist.v")
         self.cells = set(made.cells)
-        settings = folder / "netlist.vlt"
-        settings.write_text(verilator_settings(["zoo"]), encoding="utf-8")
         rng = np.random.default_rng(11)
         beats = rng.integers(0, 256, (BEATS, cell_zoo.INPUT_BITS // 8), dtype=np.uint8)
 
-        def run(sources: list[Path], waive: list[str]) -> np.ndarray:
+        def run(sources: list[Path], waive: list[str], settings: str = "") -> np.ndarray:
             spec = SimSpec(
                 top="zoo",
                 sources=sources,
                 folder=folder,
                 inputs=[Port("s_axis", cell_zoo.INPUT_BITS)],
                 outputs=[Port("m_axis", bits)],
+                settings=settings,
                 waive=waive,
                 optimize="-O0",
             )
@@ -80,7 +79,9 @@ class Zoo:
             return model.run([beats], [BEATS], stall_in=0.3, stall_out=0.3, seed=1).outputs[0]
 
         self.expected = run([source], ["WIDTH"])
-        self.found = run([settings, folder / "netlist.v", *cell_sources(self.cells)], [])
+        self.found = run(
+            [folder / "netlist.v", *cell_sources(self.cells)], [], verilator_settings(["zoo"])
+        )
 
 
 @pytest.fixture(scope="module")

@@ -39,15 +39,15 @@ def test_top_and_layers_joined_into_one_netlist_compute_what_the_design_does(
     (tmp_path / "rtl/toy_top.v").write_text(_TOP, encoding="utf-8")
     design = dataclasses.replace(design, top="toy_top", sources=["toy_core.v", "toy_top.v"])
     synthesize(tmp_path / "rtl", design, tmp_path / "synth", load_board("pynq-z2"))
-    netlist, settings = tmp_path / "synth/netlist.v", tmp_path / "netlist.vlt"
+    netlist = tmp_path / "synth/netlist.v"
     modules = read_netlist(netlist)
-    settings.write_text(verilator_settings(list(modules)), encoding="utf-8")
     spec = SimSpec(
         top="toy_top",
-        sources=[settings, netlist, *cell_sources(primitives(modules, modules))],
+        sources=[netlist, *cell_sources(primitives(modules, modules))],
         folder=tmp_path / "synth",
         inputs=[Port("s_axis", 24)],
         outputs=[Port("m_axis", 16, last=True)],
+        settings=verilator_settings(list(modules)),
         optimize="-O0",
     )
     raw = toy_core.frames(6)
