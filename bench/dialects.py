@@ -1,0 +1,140 @@
+"""Files as people have them: which are taken, and whether they are exact.
+
+    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0]
+
+Each file of tests/support/dialects.py is lowered and its logits compared, with the file in its own
+engine (qonnx's executor, or onnxruntime without optimizations), and with exact arithmetic on the
+file. The first `--rtl` files of the fewest multiplications go to RTL in Verilator. Refused files
+are listed with their reason. Writes bench/results/dialects.json; with --only nothing is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS, figure, save
+
+from qdeploy.artifacts import write_json
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/support"))
+
+
+def main() -> int:
+    """Write, lower and compare each file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="files whose names contain this")
+    parser.add_argument("--frames", type=int, default=4, help="frames per file")
+    parser.add_argument("--rtl", type=int, default=0, help="files that go to RTL")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    from dialect_check import check
+    from dialects import all_dialects
+
+    from qdeploy.errors import QDeployError
+
+    rows: list[dict[str, Any]] = []
+    refused: dict[str, str] = {}
+    differ: list[str] = []
+    taken: dict[str, Any] = {}
+    files = all_dialects(arguments.only)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, dialect in enumerate(files):
+            path, start = Path(folder) / f"file{number}.onnx", time.monotonic()
+            try:
+                dialect.write(path)
+            except Exception as error:  # the exporters of others raise whatever comes up
+                refused[dialect.name] = f"its exporter fails: {type(error).__name__}"
+                print(f"{dialect.name}: {refused[dialect.name]}", flush=True)
+                continue
+            try:
+                found = check(path, dialect.raw, arguments.frames)
+            except QDeployError as error:
+                refused[dialect.name] = " | ".join(str(error).splitlines()[:3])
+                print(f"{dialect.name}: refused: {refused[dialect.name]}", flush=True)
+                continue
+            except Exception as error:  # a fault of ours: it counts as refused, and as a difference
+                refused[dialect.name] = f"TRACEBACK {type(error).__name__}: {error}"[:200]
+                differ.append(f"{dialect.name}: {refused[dialect.name]}")
+                print(differ[-1], flush=True)
+                continue
+            taken[dialect.name] = found
+            values = {
+                "qonnx_mismatches": found.engine,
+                "float32_ties": found.ties,
+                "int_mismatches": found.exact,
+                "class_mismatches": found.classes,
+            }
+            rows += [
+                figure(dialect.name, metric, value, "logits")
+                for metric, value in values.items()
+                if value is not None
+            ]
+            if found.engine or found.exact or found.classes:
+                differ.append(f"{dialect.name}: {values} of {found.logits} {found.note}")
+            seconds = time.monotonic() - start
+            print(f"{dialect.name}: {values} {found.note} {seconds:.1f} s", flush=True)
+        simulated = _simulate(taken, arguments.rtl, Path(folder), rows, differ)
+    counts = {
+        "files": len(files),
+        "taken": len(taken),
+        "refused": len(refused),
+        "different": len(differ),
+        "without_engine": sum(found.engine is None for found in taken.values()),
+        "without_exact_rule": sum(found.exact is None for found in taken.values()),
+        "rtl_simulated": simulated,
+        "rtl_not_simulated": len(taken) - simulated,
+    }
+    rows += [figure("all files", metric, value, "files") for metric, value in counts.items()]
+    if not arguments.only:
+        save("dialects", rows)
+        write_json(RESULTS.parent / "dialects_refused.json", refused)
+    print(counts)
+    for line in differ:
+        print(f"differs: {line}")
+    return 1 if differ else 0
+
+
+def _simulate(
+    taken: dict[str, Any], count: int, folder: Path, rows: list[dict[str, Any]], differ: list[str]
+) -> int:
+    """The smallest networks in Verilator; returns how many."""
+    if not count:
+        return 0
+    from qdeploy.dataflow.compile import compile_graph
+    from qdeploy.devices.boards import load_board
+    from qdeploy.errors import QDeployError
+    from qdeploy.ir.reference import run_reference
+    from qdeploy.sim.design import simulate_design
+    from qdeploy.verify.compare import compare
+
+    done = 0
+    for name in sorted(taken, key=lambda key: taken[key].graph.weights_of())[:count]:
+        graph, codes = taken[name].graph, taken[name].codes
+        work = folder / f"rtl{done}"
+        try:
+            compiled = compile_graph(graph, load_board("pynq-z2"), work, fps=3e3)
+            simulator = simulate_design(work, compiled.design, folder / "models", optimize="-O0")
+        except QDeployError as error:
+            print(f"{name}: no RTL: {str(error).splitlines()[0]}", flush=True)
+            continue
+        run = simulator.run(codes, stall_in=0.4, stall_out=0.4, seed=1)
+        found = run.taps | {graph.output: run.outputs}
+        result = compare(graph.boundaries(), run_reference(graph, codes), found)
+        rows.append(figure(name, "rtl_mismatches", result.mismatches, "codes"))
+        print(f"{name}: rtl {result.mismatches} of {result.codes}", flush=True)
+        if result.mismatches:
+            differ.append(f"{name}: rtl {result.mismatches} of {result.codes}")
+        done += 1
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""A file of `dialects.py` through the door: against its own engine, exact arithmetic and RTL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnx
+from exact_interpreter import HEADS, NotInterpretedError, exact_logits
+from written_files import by_onnxruntime, official
+
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.ir.raw_type import parse_raw_type
+from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.canonical.import_qonnx import canonical
+from qdeploy.lowering.integers.lower import lower_model
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a file that was taken.
+
+    Args:
+        logits: compared, over all frames.
+        engine: of those, the ones that the file's own engine puts elsewhere although exact
+            arithmetic on the file does not agree with it; None where the engine cannot run it.
+        ties: the ones that it puts elsewhere and exact arithmetic does not.
+        exact: the ones that exact arithmetic on the file gives another value; None without a rule.
+        classes: frames or pixels of which exact arithmetic gives another class.
+        note: why something was not compared.
+    """
+
+    graph: IntegerGraph
+    codes: IntArray
+    logits: int
+    engine: int | None
+    ties: int
+    exact: int | None
+    classes: int
+    note: str
+
+
+def lowered(path: Path, raw: str | None) -> IntegerGraph:
+    """The integer graph of a file, `raw` as of `--input`."""
+    told = parse_raw_type(raw) if raw else None
+    return lower_model(canonical(path, raw=told)).graph
+
+
+def check(path: Path, raw: str | None = None, frames: int = 4, seed: int = 1) -> Found:
+    """Lower a file and compare its integer graph with the file itself.
+
+    Raises:
+        QDeployError: it is refused.
+    """
+    graph = lowered(path, raw)
+    source = graph.tensors[graph.input]
+    shape = (frames, *graph.prepared.shape)
+    codes = np.random.default_rng(seed).integers(source.lo, source.hi + 1, shape)
+    codes = graph.prepared.arrange(graph.prepared.nearest_reachable(codes))
+    real = graph.prepared.real(codes)
+    integers = run_reference(graph, codes, accumulators=True)[graph.logits]
+    mine = np.array(_fractions(graph, integers), dtype=object).reshape(integers.shape)
+    notes: list[str] = []
+    wrong = classes = None
+    try:
+        exact = exact_logits(path, real)
+        theirs = np.array(exact.fractions(), dtype=object).reshape(integers.shape)
+        wrong = mine != theirs
+        classes = int((_best(theirs) != graph.head.classes(integers)).sum())
+    except NotInterpretedError as error:
+        notes.append(f"exact interpreter: {error}")
+    engine, ties = None, 0
+    found = _engine(path, real, notes)
+    if found is not None:
+        size = np.abs(mine.astype(np.float64)).max() + 1e-6
+        apart = np.abs(found.reshape(integers.shape) - mine.astype(np.float64)) > 1e-4 * size
+        ties = 0 if wrong is None else int((apart & ~wrong).sum())
+        engine = int(apart.sum()) - ties
+    return Found(
+        graph,
+        codes,
+        integers.size,
+        engine,
+        ties,
+        None if wrong is None else int(wrong.sum()),
+        classes or 0,
+        "; ".join(notes),
+    )
+
+
+def _fractions(graph: IntegerGraph, integers: IntArray) -> list[Fraction]:
+    """The exact logits that the head says, in the order of the integers."""
+    channels = np.broadcast_to(
+        np.arange(integers.shape[1]).reshape(-1, *([1] * (integers.ndim - 2))), integers.shape
+    )
+    maps = [graph.head.of(channel) for channel in range(integers.shape[1])]
+    pairs = zip(channels.reshape(-1), integers.reshape(-1), strict=True)
+    return [maps[int(c)][0] * int(n) + maps[int(c)][1] for c, n in pairs]
+
+
+def _best(logits: np.ndarray) -> np.ndarray:
+    """Index of the largest along axis 1, the lowest on a tie."""
+    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+
+def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Logits by qonnx's executor, or by onnxruntime for a file of standard operators."""
+    model = onnx.load(path)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    name = model.graph.output[0].name
+    while name in makers and makers[name].op_type in HEADS:
+        name = makers[name].input[0]
+    model.graph.output[0].name = name
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    whole = model.graph.input[0].type.tensor_type.elem_type
+    frames = frames.astype(onnx.helper.tensor_dtype_to_np_dtype(whole))
+    try:
+        if any(node.domain for node in model.graph.node):
+            return official(model, frames, name)
+        return by_onnxruntime(model, frames)
+    except Exception as error:  # any of it means that the engine cannot run the file as it is
+        notes.append(f"its engine: {type(error).__name__}")
+        return None
