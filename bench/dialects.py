@@ -1,11 +1,13 @@
 """Files as people have them: which are taken, and whether they are exact.
 
-    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0]
+    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0] [--files FOLDER]
 
 Each file of tests/support/dialects.py is lowered and its logits compared, with the file in its own
 engine (qonnx's executor, or onnxruntime without optimizations), and with exact arithmetic on the
 file. The first `--rtl` files of the fewest multiplications go to RTL in Verilator. Refused files
-are listed with their reason. Writes bench/results/dialects.json; with --only nothing is stored.
+are listed with their reason. Files in FOLDER are kept, and those that are there already are not
+written again. Writes bench/results/dialects.json and bench/dialects_refused.json;
+with --only nothing is stored.
 """
 
 from __future__ import annotations
@@ -25,6 +27,16 @@ from qdeploy.artifacts import write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/support"))
 
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 def main() -> int:
     """Write, lower and compare each file."""
@@ -32,6 +44,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose names contain this")
     parser.add_argument("--frames", type=int, default=4, help="frames per file")
     parser.add_argument("--rtl", type=int, default=0, help="files that go to RTL")
+    parser.add_argument("--files", type=Path, help="folder that keeps the files")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -39,6 +52,7 @@ def main() -> int:
     from dialects import all_dialects
 
     from qdeploy.errors import QDeployError
+    from qdeploy.lowering.canonical.executor import foreign_tools
 
     rows: list[dict[str, Any]] = []
     refused: dict[str, str] = {}
@@ -47,11 +61,15 @@ def main() -> int:
     files = all_dialects(arguments.only)
     with tempfile.TemporaryDirectory() as folder:
         for number, dialect in enumerate(files):
-            path, start = Path(folder) / f"file{number}.onnx", time.monotonic()
+            kept = arguments.files or Path(folder)
+            kept.mkdir(parents=True, exist_ok=True)
+            path, start = kept / f"{number:03d}.onnx", time.monotonic()
             try:
-                dialect.write(path)
-            except Exception as error:  # the exporters of others raise whatever comes up
-                refused[dialect.name] = f"its exporter fails: {type(error).__name__}"
+                with foreign_tools("the file"):
+                    if not path.exists():
+                        dialect.write(path)
+            except QDeployError as error:
+                refused[dialect.name] = f"its exporter fails: {error.why}"
                 print(f"{dialect.name}: {refused[dialect.name]}", flush=True)
                 continue
             try:
@@ -60,7 +78,7 @@ def main() -> int:
                 refused[dialect.name] = " | ".join(str(error).splitlines()[:3])
                 print(f"{dialect.name}: refused: {refused[dialect.name]}", flush=True)
                 continue
-            except Exception as error:  # a fault of ours: it counts as refused, and as a difference
+            except FAULTS as error:  # ours: it counts as refused, and as a difference
                 refused[dialect.name] = f"TRACEBACK {type(error).__name__}: {error}"[:200]
                 differ.append(f"{dialect.name}: {refused[dialect.name]}")
                 print(differ[-1], flush=True)

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from exact_interpreter import HEADS, NotInterpretedError, exact_logits
+from exact_interpreter import HEADS, exact_logits
+from exact_values import NotInterpretedError
 from written_files import by_onnxruntime, official
 
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.ir.raw_type import parse_raw_type
 from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.canonical.executor import foreign_tools
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.integers.lower import lower_model
 
@@ -118,9 +121,10 @@ def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | No
     whole = model.graph.input[0].type.tensor_type.elem_type
     frames = frames.astype(onnx.helper.tensor_dtype_to_np_dtype(whole))
     try:
-        if any(node.domain for node in model.graph.node):
-            return official(model, frames, name)
-        return by_onnxruntime(model, frames)
-    except Exception as error:  # any of it means that the engine cannot run the file as it is
-        notes.append(f"its engine: {type(error).__name__}")
+        with foreign_tools("the file as it is"):
+            if any(node.domain for node in model.graph.node):
+                return official(model, frames, name)
+            return by_onnxruntime(model, frames)
+    except UnsupportedLayerError as error:
+        notes.append(f"its engine: {error.why}")
         return None

@@ -79,11 +79,11 @@ def _changed(kind: str) -> ModelProto:
         wide = np.float64 if kind.startswith("float64") else np.float16
         for place, item in enumerate(list(graph.initializer)):
             array = numpy_helper.to_array(item)
-            small = array.size == 1
+            name, small = item.name, array.size == 1
             if array.dtype == np.float32 and (wide is np.float64 or small):
-                stored = numpy_helper.from_array(array.astype(wide), item.name + "_stored")
+                stored = numpy_helper.from_array(array.astype(wide), f"{name}_stored")
                 graph.initializer[place].CopyFrom(stored)
-                cast = helper.make_node("Cast", [stored.name], [item.name], to=TensorProto.FLOAT)
+                cast = helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT)
                 graph.node.insert(0, cast)
     elif kind == "nameless nodes":
         for node in graph.node:
