@@ -14,7 +14,8 @@ NOTES = {
     "dialects": "Counts, without a peer. `qonnx_mismatches`: logits that the file's own engine "
     "puts elsewhere and exact arithmetic on the file does not decide for the integers; "
     "`float32_ties`: those where it does. `int_mismatches`: logits for which exact arithmetic "
-    "on the file gives another value than the integer graph. `-`: no such engine or rule, or not simulated.",
+    "on the file gives another value than the integer graph. `-`: no such engine or "
+    "rule, or not simulated.",
     "faults": "Counts, without a peer. `redundant`: enumeration over all sums shows that no input "
     "can tell the fault. `right_layer`: the place that is named first is that of the fault, which "
     "for a wire is the top and for a library module its file. `memories` and `rtl`: found by this "
