@@ -75,7 +75,7 @@ def main() -> int:
             try:
                 found = check(path, dialect.raw, arguments.frames)
             except QDeployError as error:
-                refused[dialect.name] = " | ".join(str(error).splitlines()[:3])
+                refused[dialect.name] = error.what
                 print(f"{dialect.name}: refused: {refused[dialect.name]}", flush=True)
                 continue
             except FAULTS as error:  # ours: it counts as refused, and as a difference
