@@ -22,7 +22,7 @@ from qdeploy.verify.frames import load_frames
 
 SHAPE = (4, 5, 1)
 NAMES = "cat dog cow hen bee"
-FAST = ("dataflow", "memories", "rtl", "netlist", "int")
+FAST = ("dataflow", "memories", "layer", "rtl", "netlist layer", "netlist", "int")
 
 
 @pytest.fixture

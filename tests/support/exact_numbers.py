@@ -12,6 +12,7 @@ import numpy as np
 
 # Sums of products below this bound are made in int64: no rounding, and a hundred times as fast.
 WORD = 1 << 62
+_INTEGER = np.frompyfunc(int, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Exact:
 
     numerators: np.ndarray
     denominator: int = 1
+
+    def __post_init__(self) -> None:
+        # An integer of numpy hidden in an array of objects would overflow silently.
+        whole = np.asarray(_INTEGER(np.asarray(self.numerators, object)), object)
+        object.__setattr__(self, "numerators", whole)
 
     @staticmethod
     def of(values: Any) -> Exact:

@@ -18,6 +18,9 @@ from qdeploy.lowering.canonical.refusal import refuse
 
 _CURVES = ("Softmax", "LogSoftmax", "Sigmoid", "Hardmax")
 _CHOICES = ("ArgMax", "TopK")
+# Probabilities in codes again, in a file whose every tensor is quantized.
+_CODES = ("QuantizeLinear", "DequantizeLinear", "Clip")
+_ORDERS = ("Unsqueeze", "Transpose", "Squeeze")
 _SHAPES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast")
 
 
@@ -27,19 +30,25 @@ class CutHead(Pass):
     def call(self, model: ModelProto) -> PassResult:
         edit, notes = Edit(model), []
         output = model.graph.output[0]
-        name, shapes = output.name, 0
-        while (node := edit.producer(name)) is not None and not edit.is_constant(node.input[0]):
+        name = current = output.name
+        passed: list[str] = []
+        while (node := edit.producer(current)) is not None:
+            if edit.is_constant(node.input[0]):
+                break
+            current = node.input[0]
             if node.op_type in _CURVES or node.op_type in _CHOICES:
                 _check_axis(edit, node)
                 notes.append(_note(node))
-                shapes = 0
-            elif node.op_type in _SHAPES and edit.producer(node.input[0]) is not None:
-                shapes += 1
+                name = current
+            elif node.op_type in (*_SHAPES, *_CODES) and edit.producer(current) is not None:
+                passed.append(node.op_type)
             else:
                 break
-            name = node.input[0]
-        if shapes and not notes and not _drops_shapes(edit, output.name):
-            return PassResult(model, False)
+        if not notes and passed and passed[0] in _ORDERS:
+            # Only the order of the axes, or axes of size 1.
+            last = edit.producer(output.name)
+            assert last is not None
+            name = last.input[0]
         if name == output.name:
             return PassResult(model, False)
         output.name = name
@@ -47,12 +56,6 @@ class CutHead(Pass):
         for item in [item for item in model.graph.value_info if item.name == name]:
             model.graph.value_info.remove(item)
         return PassResult(model, True, notes=tuple(notes))
-
-
-def _drops_shapes(edit: Edit, name: str) -> bool:
-    """Whether what ends in `name` only changes the shape of (1, F) or the order of axes."""
-    node = edit.producer(name)
-    return node is not None and node.op_type in ("Unsqueeze", "Transpose", "Squeeze")
 
 
 def _check_axis(edit: Edit, node: NodeProto) -> None:

@@ -11,9 +11,9 @@ with x / s in float32. The zero point is added after rounding, where QONNX's Qua
 for an odd z ties go the other way. So the codes m = q - z are rounded without a zero point, in a
 Quant wide enough for [lo - z, hi - z], and a Clip to those ends follows where Quant has others.
 
-Weights are written as the float32 values (q - z)·s in front of a Quant that finds q - z again: the
-division rounds to q - z while |q - z| < 2^22. Biases of 32 bits stay floats: what DequantizeLinear
-gives, exactly.
+Constants are written as the float32 values (q - z)·s in front of a Quant that finds q - z again:
+what follows is computed from the integers and the scale. Wide biases whose integers the
+division does not give back stay floats: what DequantizeLinear gives.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.refusal import refuse
 
 _PASS_THROUGH = ("Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool")
+_MOST_BITS = 32
 # Bits of the integer types of ONNX, and whether they are signed.
 _TYPES = {
     TensorProto.INT8: (8, True),
@@ -82,13 +83,15 @@ def _constant(edit: Edit, node: NodeProto, stored: Array) -> None:
     codes = stored.astype(np.int64) - grid.zero.astype(np.int64)
     values = (codes.astype(np.float32) * grid.scale.astype(np.float32)).astype(np.float32)
     name = edit.add_constant(f"{node.output[0]}_values", values)
-    if stored.dtype.itemsize >= 4 or stored.ndim < 2:
+    again = np.rint((values / grid.scale).astype(np.float64))
+    low, high = int(codes.min(initial=0)), int(codes.max(initial=0))
+    if grid.hi < 1 << 16:
+        low, high = min(low, grid.lo + (grid.lo < 0)), max(high, grid.hi)
+    bits = max((-low - 1).bit_length() if low < 0 else 0, high.bit_length()) + 1
+    if bits > _MOST_BITS or not np.array_equal(again, codes):
         edit.rename(node.output[0], name)
         edit.remove(node)
         return
-    low, high = int(codes.min(initial=0)), int(codes.max(initial=0))
-    low, high = min(low, grid.lo + (grid.lo < 0)), max(high, grid.hi)
-    bits = max((-low - 1).bit_length() if low < 0 else 0, high.bit_length()) + 1
     edit.replace(node, [_quant(edit, node, name, grid.scale, max(bits, 2), signed=True)])
 
 
@@ -277,7 +280,7 @@ def _quant(
     output: str | None = None,
     name: str | None = None,
 ) -> NodeProto:
-    if bits > 32:
+    if bits > _MOST_BITS:
         raise refuse(node, f"its codes take {bits} bits", do="use codes of at most 16 bits")
     stem = node.output[0]
     parameters = [

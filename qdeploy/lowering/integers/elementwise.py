@@ -71,11 +71,27 @@ def lower_clip(context: Context, node: NodeProto) -> AffineTensor:
         if limit is not None and np.isnan(limit):
             raise refuse(node, "a limit is not a number", do="train the network again")
         bounded = limit is not None and abs(np.float32(limit)) < np.finfo(np.float32).max
-        limits.append(Fraction(float(cast(float, limit))) if bounded else None)
+        limits.append(_limit(context, value, np.float32(cast(float, limit))) if bounded else None)
     lo, hi = limits
     if lo is not None and hi is not None and lo > hi:
         lo = hi  # ONNX: all values are the upper limit then.
     return _clamped(context, value, Clamp(lo, hi))
+
+
+def _limit(context: Context, value: AffineTensor, limit: np.float32) -> Fraction:
+    """A limit in exact terms.
+
+    A file can only name a code's value rounded to float32, as a QuantizeLinear with a zero point
+    does in canonical form. In its own float32 arithmetic, clipping values at fl(g·k) is clipping
+    codes at k, since rounding never falls: so the limit is g·k.
+    """
+    exact, gain = Fraction(float(limit)), single(value.gain)
+    codes = not context.builder.is_accumulator(value.tensor) and not value.steps
+    if not codes or gain is None or gain == 0 or any(value.offset):
+        return exact
+    nearest = round(exact / gain)
+    same = np.float32(np.float32(float(gain)) * np.float32(nearest)) == limit
+    return gain * nearest if same else exact
 
 
 def lower_hard_sigmoid(context: Context, node: NodeProto) -> AffineTensor:

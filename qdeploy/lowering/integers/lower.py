@@ -25,7 +25,7 @@ from qdeploy.lowering.integers.affine import (
     Value,
 )
 from qdeploy.lowering.integers.builder import Builder, Lowered
-from qdeploy.lowering.integers.codes import lower_flatten
+from qdeploy.lowering.integers.codes import lower_flatten, settled
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.handlers import HANDLERS
 from qdeploy.lowering.integers.input_nodes import InputNodes
@@ -92,6 +92,8 @@ class _Lowering:
                 do=f"build the network from {ACCEPTED}",
             )
         source = self.model.graph.output[0].name
+        if result.steps:
+            result = settled(self.builder, last, result)
         head, output = lower_logits(self.builder, last, result, source), "logits"
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)

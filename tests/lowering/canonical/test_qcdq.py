@@ -132,3 +132,30 @@ def test_other_constants_on_the_way_back_are_refused(tmp_path: Path) -> None:
     back = file.op("DequantizeLinear", codes, file.constant(0.25), file.constant(0, np.uint8))
     with pytest.raises(UnsupportedLayerError, match="other constants than its QuantizeLinear"):
         canonical(save(file.model(back, (1, 4)), tmp_path))
+
+
+@pytest.mark.parametrize("zero", [0, 3, 128])
+def test_a_quantized_output_is_the_files(zero: int, tmp_path: Path) -> None:
+    """Limits of the codes are rounded to float32 in the canonical form; codes are clipped."""
+    file = QdqWriter((1, 2, 5, 5))
+    flat = file.op("Flatten", file.qdq("x", 2**-8), axis=1)
+    rows = file.stored(file.rng.integers(-7, 8, (50, 5)).astype(np.int8), 0.0625)
+    model = file.model(file.qdq(file.op("MatMul", flat, rows), 0.0190844, zero), (1, 5))
+    codes = np.random.default_rng(2).integers(0, 256, (40, 2, 5, 5))
+    expected = by_onnxruntime(model, (codes / 256).astype(np.float32))
+    found = logits_of(save(model, tmp_path), codes)
+    assert len(np.unique(expected)) > 20
+    assert np.array_equal(found.astype(np.float32), expected)
+
+
+def test_probabilities_in_codes_are_cut_off(tmp_path: Path) -> None:
+    file = QdqWriter((1, 2, 5, 5))
+    flat = file.op("Flatten", file.qdq("x", 2**-8), axis=1)
+    rows = file.stored(file.rng.integers(-7, 8, (50, 5)).astype(np.int8), 0.0625)
+    sums = file.qdq(file.op("MatMul", flat, rows), 0.5, 128)
+    model = file.model(file.qdq(file.op("Softmax", sums, axis=1), 1 / 256), (1, 5))
+    codes = np.random.default_rng(2).integers(0, 256, (40, 2, 5, 5))
+    classes = by_onnxruntime(model, (codes / 256).astype(np.float32)).argmax(axis=1)
+    found = logits_of(save(model, tmp_path), codes)
+    best = np.take_along_axis(found, classes[:, None], axis=1)[:, 0]
+    assert np.array_equal(best, found.max(axis=1))
