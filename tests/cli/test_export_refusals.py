@@ -93,7 +93,7 @@ def wide_accumulator(network: SmallNetwork) -> None:
 
 REFUSED: dict[str, tuple[Change, str, str]] = {
     # name: change, words of the first line, words of the advice
-    "an operator without hardware": (between("Sigmoid"), "layer `odd`", "QuantReLU"),
+    "an operator without hardware": (between("Elu"), "layer `odd`", "QuantReLU"),
     "branches with different scales": (
         lambda n: n.nodes["short"].input.__setitem__(1, "other"),
         "layer `join` cannot become hardware: its two inputs have different scales (0.25 and 0.125",
