@@ -94,23 +94,12 @@ def wide_accumulator(network: SmallNetwork) -> None:
 REFUSED: dict[str, tuple[Change, str, str]] = {
     # name: change, words of the first line, words of the advice
     "an operator without hardware": (between("Elu"), "layer `odd`", "QuantReLU"),
-    "branches with different scales": (
-        lambda n: n.nodes["short"].input.__setitem__(1, "other"),
-        "layer `join` cannot become hardware: its two inputs have different scales (0.25 and 0.125",
-        "the same quantizer",
-    ),
     "branches with different shapes": (
         other_shape,
         "layer `join` cannot become hardware: its two inputs have different shapes (",
         "convolution of kernel 1",
     ),
     "padding with another value": (padded_with_a_quarter, "layer `pad`", "pad with zeros"),
-    "padding of codes without a zero": (
-        shifted_and_padded,
-        "layer `conv` cannot become hardware: zero padding of activations whose code 0 does not",
-        "drop the offset",
-    ),
-    "a zero point": (constant("act.zero", 3), "layer `act`", "zero point 0"),
     **{
         f"{which} scale {value}": (
             constant(name, value),
@@ -122,7 +111,7 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
             ("activation", "grid", "act"),
             ("input", "byte", "input"),
         )
-        for value in (0, -1, NAN, INFINITE)
+        for value in ((0, -1, NAN, INFINITE) if which == "input" else (0, NAN, INFINITE))
         # A negative scale turns the codes of the input.
         if (which, value) != ("input", -1)
     },
@@ -132,8 +121,8 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     "a variance that is no number": (constant("var", NAN), "layer `norm`", "train"),
     "a negative variance": (constant("var", -1), "layer `norm`", "train"),
     "an infinite gamma": (constant("gamma", INFINITE), "layer `norm`", "train"),
-    "a width that is no number": (constant("two", NAN), "layer `last`", "1 to 8 bits"),
-    "a width of no bits": (constant("two", 0), "layer `last`", "1 to 8 bits"),
+    "a width that is no number": (constant("two", NAN), "layer `last`", "1 to 16 bits"),
+    "a width of no bits": (constant("two", 0), "layer `last`", "1 to 16 bits"),
     "a stride of zero": (attribute("conv", "strides", [0, 1]), "layer `conv`", "positive kernels"),
     "a dilation of zero": (
         attribute("conv", "dilations", [1, 0]),
