@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from exact_interpreter import HEADS, exact_logits
-from exact_values import NotInterpretedError
+from exact_numbers import NotInterpretedError
 from written_files import by_onnxruntime, official
 
 from qdeploy.errors import UnsupportedLayerError

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from exact_numbers import Exact, on_one_grid
+from exact_numbers import Exact, NotInterpretedError, on_one_grid
 from exact_rules import RULES
-from exact_values import NotInterpretedError, Tensor, moved, plain
+from exact_values import Tensor, moved, plain
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 HEADS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Identity", "Cast")

@@ -15,6 +15,10 @@ WORD = 1 << 62
 _INTEGER = np.frompyfunc(int, 1, 1)
 
 
+class NotInterpretedError(Exception):
+    """An operator, or a form of one, that the exact interpreter has no rule for."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """value = numerators / denominator; `numerators` is an array of Python integers (object)."""
@@ -138,4 +142,4 @@ def rounded(value: Fraction, mode: str) -> int:
         rest = size - inward
         half = Fraction(1, 2)
         return sign * (inward + (rest > half or (rest == half and mode == "HALF_UP")))
-    raise NotImplementedError(f"rounding mode {mode}")
+    raise NotInterpretedError(f"rounding mode {mode}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from exact_numbers import Exact, on_one_grid, rounded
-from exact_values import NotInterpretedError, Tensor, all_plain, along, exact, text_of
+from exact_numbers import Exact, NotInterpretedError, on_one_grid, rounded
+from exact_values import Tensor, all_plain, along, exact, text_of
 from onnx import helper
 
 INTEGERS = {

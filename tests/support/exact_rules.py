@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from exact_numbers import Exact, on_one_grid, product
+from exact_numbers import Exact, NotInterpretedError, on_one_grid, product
 from exact_quantizers import (
     bipolar,
     dequantize_linear,
@@ -19,7 +19,6 @@ from exact_quantizers import (
     trunc,
 )
 from exact_values import (
-    NotInterpretedError,
     Tensor,
     all_plain,
     along,

@@ -11,10 +11,6 @@ from exact_numbers import Exact
 Tensor = Exact | np.ndarray
 
 
-class NotInterpretedError(Exception):
-    """An operator, or a form of one, that this interpreter has no rule for."""
-
-
 def plain(array: np.ndarray) -> np.ndarray:
     if array.dtype in (np.float64, np.float16):
         return array.astype(np.float32)

@@ -7,38 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto
-from written_files import FileWriter, by_onnxruntime, logits_of, save
+from dialect_writer import DialectWriter
+from onnx import ModelProto, numpy_helper
+from written_files import by_onnxruntime, logits_of, save
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.canonical.qonnx_functions import attributes_of
 
 
-class QdqWriter(FileWriter):
-    """Pairs of QuantizeLinear and DequantizeLinear."""
-
-    def qdq(
-        self, source: str, scale: Any, zero: Any = 0, dtype: Any = np.uint8, clip: Any = None
-    ) -> str:
-        parameters = [self.constant(scale), self.constant(zero, dtype)]
-        codes = self.op("QuantizeLinear", source, *parameters)
-        if clip is not None:
-            codes = self.op("Clip", codes, *(self.constant(end, dtype) for end in clip))
-        return self.op("DequantizeLinear", codes, *parameters)
-
-    def stored(self, codes: np.ndarray, scale: Any, zero: Any = 0, axis: int | None = None) -> str:
-        parameters = [self.constant(scale), self.constant(zero, codes.dtype)]
-        more = {} if axis is None else {"axis": axis}
-        stored = self.constant(codes, codes.dtype)
-        return self.op("DequantizeLinear", stored, *parameters, **more)
-
-
 def network(
     *, zero: int = 0, scale: float = 0.25, dtype: Any = np.uint8, clip: Any = None, **weights: Any
 ) -> ModelProto:
     """Input, convolution with an int32 bias, ReLU, activations, fully connected layer."""
-    file = QdqWriter((1, 2, 5, 5))
+    file = DialectWriter((1, 2, 5, 5))
     x = file.qdq("x", 2**-8)
     codes = file.rng.integers(-7, 8, (4, 2, 3, 3)).astype(np.int8)
     w = file.stored(codes, weights.get("scale", 0.125), weights.get("zero", 0), weights.get("axis"))
@@ -73,7 +55,7 @@ def test_the_logits_are_those_of_onnxruntime(name: str, tmp_path: Path) -> None:
     options = dict(VARIANTS[name])
     if options.pop("scale_of_weights", False):
         model = network()
-        file = QdqWriter((1, 2, 5, 5))
+        file = DialectWriter((1, 2, 5, 5))
         x = file.qdq("x", 2**-8)
         codes = file.rng.integers(-7, 8, (4, 2, 3, 3)).astype(np.int8)
         w = file.stored(codes, [0.125, 0.25, 0.5, 1.0], [0, 0, 0, 0], axis=0)
@@ -91,8 +73,6 @@ def test_the_canonical_form_has_quantizers_of_the_codes_width(tmp_path: Path) ->
     kinds = {node.op_type for node in model.graph.node}
     assert kinds == {"Quant", "Conv", "Relu", "Flatten", "MatMul"}
     known = {t.name: t for t in model.graph.initializer}
-    from onnx import numpy_helper
-
     widths = [
         float(numpy_helper.to_array(known[node.input[3]]))
         for node in model.graph.node
@@ -108,7 +88,7 @@ def test_a_scale_that_is_none_is_refused(scale: float, tmp_path: Path) -> None:
 
 
 def test_a_scale_computed_at_run_time_is_refused(tmp_path: Path) -> None:
-    file = QdqWriter((1, 4))
+    file = DialectWriter((1, 4))
     largest = file.op("ReduceMax", "x", keepdims=0)
     codes = file.op("QuantizeLinear", "x", largest, file.constant(0, np.uint8))
     model = file.model(
@@ -119,7 +99,7 @@ def test_a_scale_computed_at_run_time_is_refused(tmp_path: Path) -> None:
 
 
 def test_codes_that_are_not_taken_back_are_refused(tmp_path: Path) -> None:
-    file = QdqWriter((1, 4))
+    file = DialectWriter((1, 4))
     codes = file.op("QuantizeLinear", "x", file.constant(0.5), file.constant(0, np.uint8))
     model = file.model(file.op("Cast", codes, to=1), (1, 4))
     with pytest.raises(UnsupportedLayerError, match="without its counterpart"):
@@ -127,7 +107,7 @@ def test_codes_that_are_not_taken_back_are_refused(tmp_path: Path) -> None:
 
 
 def test_other_constants_on_the_way_back_are_refused(tmp_path: Path) -> None:
-    file = QdqWriter((1, 4))
+    file = DialectWriter((1, 4))
     codes = file.op("QuantizeLinear", "x", file.constant(0.5), file.constant(0, np.uint8))
     back = file.op("DequantizeLinear", codes, file.constant(0.25), file.constant(0, np.uint8))
     with pytest.raises(UnsupportedLayerError, match="other constants than its QuantizeLinear"):
@@ -137,7 +117,7 @@ def test_other_constants_on_the_way_back_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zero", [0, 3, 128])
 def test_a_quantized_output_is_the_files(zero: int, tmp_path: Path) -> None:
     """Limits of the codes are rounded to float32 in the canonical form; codes are clipped."""
-    file = QdqWriter((1, 2, 5, 5))
+    file = DialectWriter((1, 2, 5, 5))
     flat = file.op("Flatten", file.qdq("x", 2**-8), axis=1)
     rows = file.stored(file.rng.integers(-7, 8, (50, 5)).astype(np.int8), 0.0625)
     model = file.model(file.qdq(file.op("MatMul", flat, rows), 0.0190844, zero), (1, 5))
@@ -149,7 +129,7 @@ def test_a_quantized_output_is_the_files(zero: int, tmp_path: Path) -> None:
 
 
 def test_probabilities_in_codes_are_cut_off(tmp_path: Path) -> None:
-    file = QdqWriter((1, 2, 5, 5))
+    file = DialectWriter((1, 2, 5, 5))
     flat = file.op("Flatten", file.qdq("x", 2**-8), axis=1)
     rows = file.stored(file.rng.integers(-7, 8, (50, 5)).astype(np.int8), 0.0625)
     sums = file.qdq(file.op("MatMul", flat, rows), 0.5, 128)
