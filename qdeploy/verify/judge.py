@@ -119,7 +119,9 @@ def judge(
     graph, model = lowered.graph, infer_shapes(model)
     names = [name for name in graph.boundaries() if name in found]
     differing = np.zeros(len(frames), dtype=bool)
-    codes_last = ExactFile(model, {}).is_quantizer(lowered.sources.get(graph.logits, ""))
+    quantizers = ExactFile(model, {})
+    coded = {name for name in names if quantizers.is_quantizer(lowered.sources.get(name, ""))}
+    codes_last = graph.logits in coded
     for name in names:
         if name != graph.logits or codes_last:
             differing |= (found[name] != reference[name]).reshape(len(frames), -1).any(axis=1)
@@ -128,7 +130,7 @@ def judge(
     chosen = np.flatnonzero(differing)
     if len(chosen):
         part = {name: found[name][chosen] for name in names}
-        local = _layer_by_layer(graph, frames[chosen], part)
+        local = _layer_by_layer(graph, frames[chosen], part, coded)
         exact_logits[chosen] = local[graph.logits]
         verdict.differences = _judged(lowered, model, frames[chosen], part, local, chosen)
     if logits is not None and not codes_last:
@@ -137,15 +139,16 @@ def judge(
 
 
 def _layer_by_layer(
-    graph: IntegerGraph, frames: IntArray, found: Mapping[str, IntArray]
+    graph: IntegerGraph, frames: IntArray, found: Mapping[str, IntArray], coded: set[str]
 ) -> dict[str, IntArray]:
-    """Every tensor, each computed from the engine's codes before it."""
+    """Every tensor, each computed from the engine's codes before it; `coded`: which are codes, and
+    not sums that an engine holds as rounded floats."""
     given: dict[str, IntArray] = {graph.input: frames}
     local: dict[str, IntArray] = {}
     for node in graph.nodes:
         result = evaluate(node, *(given[name] for name in node.inputs))
         local[node.output] = result
-        own = node.output in found and node.output != graph.logits
+        own = node.output in coded and node.output != graph.logits
         given[node.output] = found[node.output] if own else result
     return local
 
@@ -173,10 +176,10 @@ def _judged(
         ]
         indices = [(int(numbers[place[0]]), *map(int, place[1:])) for place in places]
         if not file.is_quantizer(tensor):
-            result += [
-                Difference(name, index, expected, got, None, 0.0, False)
-                for index, (expected, got) in zip(indices, pairs, strict=True)
-            ]
+            shape = found[name].shape
+            result += _sums(
+                lowered, file, name, indices, pairs, _in_file(file, tensor, places, shape)
+            )
             continue
         meaning = _meaning(lowered, name)
         before = file.before_quantizer(tensor, _in_file(file, tensor, places, found[name].shape))
@@ -196,6 +199,29 @@ def _judged(
                     quantizer.code(value) == expected,
                 )
             )
+    return result
+
+
+def _sums(
+    lowered: Lowered,
+    file: ExactFile,
+    name: str,
+    indices: list[tuple[int, ...]],
+    pairs: list[tuple[int, int]],
+    places: IntArray,
+) -> list[Difference]:
+    """Integers that the engine has as a float sum: rounded to the nearest one they may be others.
+
+    The sum is off by at most the engine's bound, and its integer by half a step more.
+    """
+    meaning = _meaning(lowered, name)
+    exact = file.elements(lowered.sources[name], places)
+    result = []
+    for index, pair, value, error in zip(indices, pairs, exact.value, exact.error(), strict=True):
+        gain, offset = meaning.of(index[1])
+        agrees = value == gain * pair[0] + offset
+        distance = abs(pair[0] - pair[1]) - 0.5
+        result.append(Difference(name, index, *pair, distance, float(error) / abs(gain), agrees))
     return result
 
 

@@ -179,8 +179,8 @@ def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized
     folding.write_text("fc1_dense_mvau: {SIMD: 520}\n", encoding="utf-8")
     assert export(path, "--folding", str(folding), "--skip", "rtl") == 2
     shown = capsys.readouterr()
-    assert "carries 130 bytes per beat, an AXI DMA at most 128" in shown.err
-    assert "give the first layer less SIMD" in shown.err
+    assert "has no folding whose beats have at most 128 bytes" in shown.err
+    assert "ask for less SIMD of the first layer" in shown.err and "folding.yaml" in shown.err
     assert "FIFO" not in shown.out and "Yosys" not in shown.out
 
 

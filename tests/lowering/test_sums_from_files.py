@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from small_file import SmallFile, check_file
 
@@ -77,7 +77,7 @@ def test_a_convolution_of_a_mean_is_a_matrix_product(
     file = SmallFile((3, 4, 4), 2)
     mean = file.op("GlobalAveragePool", branch(file, 0.5))
     sums = file.conv(mean, (4, 4 // groups, kernel, kernel), pad=kernel // 2, group=groups)
-    end = file.conv(file.quant(file.op("Relu", sums), 0.25, 3, 0), (5, 4, 1, 1))
+    end = file.conv(file.quant(sums, 0.0625, 4), (5, 4, 1, 1))
     lowered = check_file(file.save(tmp_path / "f.onnx", end, (5, 1, 1)), tmp_path)
     kinds = [type(node) for node in lowered.graph.nodes]
     assert kinds[-3:-2] == [Dense] and GlobalSum in kinds
@@ -99,6 +99,8 @@ def test_branches_on_different_grids_are_added_exactly(
     again: bool,
     tmp_path: Path,
 ) -> None:
+    # Weights put a branch of 0.3 on a grid too fine to be joined with another; see the refusal.
+    assume(not (sums and not vector and 0.3 in scales))
     file = SmallFile(SHAPE, 7)
     first, second = (branch(file, scale) for scale in scales)
     if vector:

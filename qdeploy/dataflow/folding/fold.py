@@ -98,11 +98,12 @@ def fold(
         DoesNotFitError: at that rate the estimate is far beyond the board.
     """
     costs = costs or load_costs()
-    full = search_space(model, costs)
+    full, file = search_space(model, costs), files_of(constraints)
+    legal = SearchSpace(restrict(full.groups, constraints), full.edges)
     if widest_beat is not None:
         full = within_beat(full, model, widest_beat)
-    about = _About(model, costs, clock_mhz, files_of(constraints), full)
-    legal = SearchSpace(restrict(full.groups, constraints), full.edges)
+        legal = within_beat(legal, model, widest_beat, file)
+    about = _About(model, costs, clock_mhz, file, full)
     if cycles is None:
         solution = _fastest(legal, budget, min_cycles, about)
     else:

@@ -77,14 +77,17 @@ def search_space(model: ModelWrapper, costs: BlockCosts) -> SearchSpace:
     return _Lister(model, costs).search_space()
 
 
-def within_beat(space: SearchSpace, model: ModelWrapper, widest: int) -> SearchSpace:
+def within_beat(
+    space: SearchSpace, model: ModelWrapper, widest: int, file: str = ""
+) -> SearchSpace:
     """The foldings whose beats a host can send and take.
 
     Args:
         widest: bytes of a beat of the model's input and output at most.
+        file: that restricted the foldings, for the message.
 
     Raises:
-        FoldingError: a layer has none: one element alone is wider.
+        FoldingError: a layer has none: one element alone is wider, or what the file asks for.
     """
     ends = {model.graph.input[0].name, model.graph.output[0].name}
     groups = []
@@ -98,7 +101,9 @@ def within_beat(space: SearchSpace, model: ModelWrapper, widest: int) -> SearchS
             raise FoldingError(
                 f"layer `{group.name}` has no folding whose beats have at most {widest} bytes",
                 why="its host sends and takes no wider ones",
-                do="use fewer bits, or fewer channels at the input and the output",
+                do=f"ask for less SIMD of the first layer and less PE of the last in {file}"
+                if file
+                else "use fewer bits of the input and the output",
             )
         groups.append(LayerGroup(group.name, options))
     return SearchSpace(groups, space.edges)

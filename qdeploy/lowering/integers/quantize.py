@@ -107,8 +107,9 @@ def lower_threshold(
     interval = builder.channel_intervals(tensor)
     table, base = _table(made, interval)
     if steps and dtype is not None:
-        # What is below the steps' lowest value is no code: a ReLU leaves none below 0.
-        spare = min(code_bounds(table, base, interval)[0], 0) - base
+        # What is below the steps' lowest value is no code: a ReLU leaves none below 0. One level
+        # stays where no code is left but 0.
+        spare = min(code_bounds(table, base, interval)[0] - base, -base, table.shape[1] - 1)
         table, base = table[:, spare:], base + spare
     if quantizers[0].rounding is Rounding.SIGN:
         _note_constants(builder, node, table, interval)

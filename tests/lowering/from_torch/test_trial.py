@@ -46,19 +46,13 @@ class Residual(nn.Module):
 
 def odd_layers(make: Any) -> dict[str, tuple[nn.Module, int, bool, str]]:
     return {
-        "sigmoid": (nn.Sigmoid(), 256, False, "layer `odd`.*Sigmoid has no hardware"),
-        "average": (nn.AvgPool2d(2), 64, False, "layer `odd`.*does not cover the whole map"),
+        "sigmoid": (nn.Sigmoid(), 256, False, "layer `head`.*such as Sigmoid.*no common grid"),
+        "curve": (nn.SiLU(), 256, True, "layer `odd`.*branches"),
         "dilated pool": (
             nn.MaxPool2d(2, 2, dilation=2),
             36,
             False,
             "layer `odd`.*max-pool with dilation",
-        ),
-        "early pool": (
-            nn.MaxPool2d(2),
-            64,
-            True,
-            "layer `odd`.*before the quantizer",
         ),
         "residual": (Residual(make), 256, False, "layer `odd`.*different scales"),
         "float conv": (nn.Conv2d(4, 4, 1), 256, False, "layer `odd`.*weights are not quantized"),
@@ -82,7 +76,7 @@ class Shift(nn.Module):
 @pytest.mark.parametrize(
     "name",
     [
-        *("sigmoid", "average", "dilated pool", "early pool"),
+        *("sigmoid", "curve", "dilated pool"),
         *("residual", "float conv", "two convs", "negated"),
     ],
 )
