@@ -23,11 +23,11 @@ from types import MappingProxyType
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
 from qdeploy.verify.coverage.counted import FrameCoverage
-from qdeploy.verify.coverage.frames import BEATS
 from qdeploy.verify.inputs import LadderInputs
 from qdeploy.verify.integer_codes import integer_codes
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
+from qdeploy.verify.units.accounts import BEATS
 
 # Name -> module and class. A rung is imported when it runs: a build whose target has no hardware
 # never loads FINN or the simulation.
@@ -135,7 +135,7 @@ def _with_coverage(result: RungResult, rung: Rung, counted: FrameCoverage) -> Ru
     if not result.frames or result.coverage is not None:
         return result
     found = counted.first(result.frames)
-    shares = found.shares()
+    shares = found.faults.shares()
     if rung.counts_beats:
         # As many beats as the frames have must come at every boundary, or the rung fails.
         shares[BEATS] = 1.0

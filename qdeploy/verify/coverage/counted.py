@@ -8,7 +8,7 @@ from math import prod
 
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray, IntegerGraph
 from qdeploy.verify.coverage.frames import FrameFaults
-from qdeploy.verify.units.accounts import FaultCount
+from qdeploy.verify.units.accounts import FaultAccount, FaultCount
 
 # Multiplications of frames that are looked at: a second or two. The frames beyond show no less.
 MOST_PRODUCTS = 6_000_000_000
@@ -17,27 +17,15 @@ FEWEST_FRAMES = 5
 
 @dataclass(frozen=True)
 class Coverage:
-    """Single faults by kind, and how many frames were looked at; with fewer than a rung ran, the
-    share is a lower bound."""
+    """Single faults, and how many frames were looked at; with fewer than a rung ran, the shares are
+    lower bounds."""
 
-    faults: dict[str, FaultCount]
+    faults: FaultAccount
     frames: int
-
-    def shares(self) -> dict[str, float]:
-        """Share of the faults of each kind that changed an observed code; kinds without faults
-        left out."""
-        return {
-            kind: round(one.share, 6)
-            for kind, one in self.faults.items()
-            if one.total > one.redundant
-        }
 
     def record(self) -> dict[str, object]:
         """As in `verify.json`."""
-        return {
-            "frames": self.frames,
-            **{kind: one.record() for kind, one in self.faults.items() if one.total},
-        }
+        return {"frames": self.frames, **self.faults.record()}
 
 
 class FrameCoverage:
@@ -83,7 +71,7 @@ class FrameCoverage:
         faults = {
             kind: replace(one, redundant=redundant[kind]) for kind, one in self._seen[count].items()
         }
-        return Coverage(faults, count)
+        return Coverage(FaultAccount(faults), count)
 
     def _within(self, count: int) -> int:
         return min(count, self._most, len(self._frames))

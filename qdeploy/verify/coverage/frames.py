@@ -19,7 +19,6 @@ from qdeploy.ir.integer_graph import (
 )
 from qdeploy.ir.reference import count_thresholds, evaluate
 from qdeploy.verify.coverage.chains import Chain, chain_of
-from qdeploy.verify.coverage.channels import ChannelGroups
 from qdeploy.verify.coverage.shifts import shifted, shifts_of
 from qdeploy.verify.coverage.windows import (
     as_map,
@@ -29,7 +28,16 @@ from qdeploy.verify.coverage.windows import (
     sums_of,
     windows,
 )
-from qdeploy.verify.units.accounts import FaultCount
+from qdeploy.verify.units.accounts import (
+    BIASES,
+    CHANNELS,
+    KINDS,
+    THRESHOLDS,
+    WEIGHTS,
+    WINDOWS,
+    FaultCount,
+)
+from qdeploy.verify.units.channels import ChannelGroups
 from qdeploy.verify.units.levels import HIGHER, LOWER, Levels
 from qdeploy.verify.units.pairs import same_function
 from qdeploy.verify.units.ranges import channel_range
@@ -37,9 +45,6 @@ from qdeploy.verify.units.redundant import outside, redundant_levels, redundant_
 from qdeploy.verify.units.row import Row
 from qdeploy.verify.units.weights import WeightFaults, weight_change, weight_range
 
-WEIGHTS, THRESHOLDS, BIASES = "weights", "thresholds", "biases"
-CHANNELS, WINDOWS, BEATS = "channels", "windows", "beats"
-KINDS = (WEIGHTS, THRESHOLDS, BIASES, CHANNELS, WINDOWS, BEATS)
 # Inputs of sums that are in memory at a time, and frames.
 _MOST_INPUTS, _FRAMES = 1 << 22, 50
 _MOST_PAIRS = 10_000
@@ -204,7 +209,7 @@ class FrameFaults:
 
     def redundant(self) -> dict[str, int]:
         """Of the faults that were not seen, those that no input can show, by kind."""
-        found = dict.fromkeys((WEIGHTS, THRESHOLDS, BIASES, CHANNELS, WINDOWS), 0)
+        found = dict.fromkeys(KINDS, 0)
         proved: set[str] = set()
         for node in self._graph.nodes:
             if not isinstance(node, Conv | Dense):

@@ -7,7 +7,6 @@ give is derived from the integer graph; a layer that stands still does not hide 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
@@ -20,7 +19,7 @@ from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
 from qdeploy.verify.rungs.memories import records_all
-from qdeploy.verify.units.tight import Account
+from qdeploy.verify.units.accounts import BEATS, FaultAccount
 from qdeploy.verify.units.trial import At, Finding, Trial, findings, prepare
 
 # A layer may take as long as the design takes for so many frames, or as many cycles as run in less
@@ -95,10 +94,11 @@ def layer_result(
             "kind": one.unit.kind.value,
             "vectors": len(next(iter(one.inputs.values()))),
             "left_out": one.left,
-            **({"faults": asdict(one.account)} if one.account != Account() else {}),
+            **({"faults": found_in} if (found_in := one.account.record()) else {}),
         }
         for module, one in trial.stimuli.items()
     ]
+    total = FaultAccount.of(one.account for one in trial.stimuli.values())
     return RungResult(
         name,
         boundaries=len(trial.due),
@@ -107,11 +107,14 @@ def layer_result(
         ),
         mismatches=sum(one.elements for one in found),
         note=found[0].sentence if found else _left_out(trial),
+        # Every beat is counted that goes into a layer and comes out of it.
+        coverage={**total.shares(), BEATS: 1.0},
         details={
             "stall": STALL,
             "cycles": cycles,
             "left_out": sum(one.left for one in trial.stimuli.values()),
             "differences": [one.sentence for one in found[:MOST_TOLD]],
+            "single_faults": total.record(),
             "layers": layers,
             **(details or {}),
         },

@@ -8,13 +8,13 @@ from qdeploy.build_folder import PROOFS_FOLDER, RTL_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolMissingError
 from qdeploy.ir.integer_graph import Bias, IntegerGraph, Threshold
-from qdeploy.verify.coverage.frames import BIASES, CHANNELS, THRESHOLDS, WEIGHTS, WINDOWS
 from qdeploy.verify.coverage.shifts import shifts_of
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.memories.constructs import check_constructs
 from qdeploy.verify.memories.design import check_design
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
+from qdeploy.verify.units.accounts import BIASES, CHANNELS, THRESHOLDS, WEIGHTS, WINDOWS
 
 # Differences that verify.json lists.
 MOST_TOLD = 100

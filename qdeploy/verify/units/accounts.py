@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+WEIGHTS, THRESHOLDS, BIASES = "weights", "thresholds", "biases"
+CHANNELS, WINDOWS, BEATS = "channels", "windows", "beats"
+# Of these there is an account. Beats are counted, or they are not.
+KINDS = (WEIGHTS, THRESHOLDS, BIASES, CHANNELS, WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -50,34 +55,37 @@ class FaultCount:
 
 @dataclass(frozen=True)
 class FaultAccount:
-    """Single faults of a unit by kind.
+    """Single faults by kind.
 
-    Args:
-        weights: a weight one higher or one lower, within what its width holds.
-        thresholds: a threshold one higher or one lower.
-        swaps: two rows exchanged, weights and thresholds together.
+    weights     one step higher or lower, within what their width holds
+    thresholds  one higher or lower
+    biases      one higher or lower
+    channels    two channels, or rows of a unit, exchanged
+    windows     one pixel off
     """
 
-    weights: FaultCount = field(default_factory=FaultCount)
-    thresholds: FaultCount = field(default_factory=FaultCount)
-    swaps: FaultCount = field(default_factory=FaultCount)
+    counts: Mapping[str, FaultCount] = field(default_factory=dict)
 
     def __add__(self, other: FaultAccount) -> FaultAccount:
-        return FaultAccount(
-            self.weights + other.weights,
-            self.thresholds + other.thresholds,
-            self.swaps + other.swaps,
-        )
+        kinds = dict.fromkeys((*self.counts, *other.counts))
+        return FaultAccount({kind: self[kind] + other[kind] for kind in kinds})
+
+    def __getitem__(self, kind: str) -> FaultCount:
+        return self.counts.get(kind, FaultCount())
 
     @staticmethod
     def of(accounts: Iterable[FaultAccount]) -> FaultAccount:
-        """The sum of several units' accounts."""
+        """The sum of several accounts."""
         return sum(accounts, FaultAccount())
 
-    def record(self) -> dict[str, dict[str, int]]:
-        """As in JSON."""
+    def shares(self) -> dict[str, float]:
+        """Share of the faults of each kind that show; kinds without faults that can left out."""
         return {
-            "weights": self.weights.record(),
-            "thresholds": self.thresholds.record(),
-            "swaps": self.swaps.record(),
+            kind: round(self[kind].share, 6)
+            for kind in KINDS
+            if self[kind].total > self[kind].redundant
         }
+
+    def record(self) -> dict[str, dict[str, int]]:
+        """As in JSON; kinds without faults left out."""
+        return {kind: self[kind].record() for kind in KINDS if self[kind].total}

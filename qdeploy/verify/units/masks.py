@@ -17,7 +17,8 @@ from qdeploy.verify.units.shapes import PaddingShape, WindowShape
 
 def input_masks(design: Design, graph: IntegerGraph, unit: UnitParameters) -> IntArray:
     """(masks, positions, channels) of 0 and 1: for a matrix or depthwise unit, the inputs of a
-    window that are no padding, for the windows that have the most of them.
+    window that are no padding, for the windows that have the most of them; for all where 0, which
+    padding is, is no code of the input.
 
     Positions are (ky, kx), channels those of a column of the map: M pixels' where the unit takes M
     pixels per beat. One mask of ones where there is no padding, or a window without it.
@@ -32,15 +33,16 @@ def input_masks(design: Design, graph: IntegerGraph, unit: UnitParameters) -> In
     if not borders or not shapes or borders[0] is None or shapes[0] is None:
         # Without windows a vector is one pixel, and some pixel of the map is no padding.
         return np.ones((1, 1, 1), dtype=np.int64)
-    rows, columns = (_inside(borders[0], shapes[0], axis) for axis in (0, 1))
+    every = not unit.inputs[0].lo <= 0 <= unit.inputs[0].hi
+    rows, columns = (_inside(borders[0], shapes[0], axis, every=every) for axis in (0, 1))
     masks = [np.outer(row, column).reshape(-1) for row in rows for column in columns]
     found = np.array(masks, dtype=np.int64)[:, :, None]
     return np.repeat(found, shapes[0].channels, axis=2)
 
 
-def _inside(border: PaddingShape, window: WindowShape, axis: int) -> list[IntArray]:
-    """For windows along one axis, which of their taps are inside the map; of the windows that no
-    other one includes, each kind once."""
+def _inside(border: PaddingShape, window: WindowShape, axis: int, *, every: bool) -> list[IntArray]:
+    """For windows along one axis, which of their taps are inside the map, each kind once; of the
+    windows that no other one includes, unless it is to be `every` one."""
     first = (border.top, border.left)[axis]
     taps = np.array(window.positions(axis)) - first
     inside = (taps >= 0) & (taps < (border.rows, border.columns)[axis])
@@ -48,5 +50,5 @@ def _inside(border: PaddingShape, window: WindowShape, axis: int) -> list[IntArr
     return [
         one.astype(np.int64)
         for one in kinds
-        if not any((other >= one).all() and (other > one).any() for other in kinds)
+        if every or not any((other >= one).all() and (other > one).any() for other in kinds)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +11,39 @@ from qdeploy.verify.units.row import Row
 
 # Pairs of sums that are followed one by one.
 _MOST_PAIRS = 20_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of two rows.
+
+    Args:
+        apart: an input for which they differ; None where they are one function.
+    """
+
+    apart: IntArray | None
+
+
+def one_function(weights: IntArray, levels: IntArray | None, lo: int, hi: int) -> Verdict | None:
+    """Whether two rows give the same for all inputs in [lo, hi]; None where it is not known.
+
+    Args:
+        weights: (2, columns).
+        levels: (2, n) ascending along axis 1; None where the sums themselves are put out.
+    """
+    if levels is None:
+        columns = np.flatnonzero(weights[0] != weights[1])
+        apart = np.full(weights.shape[1], lo)
+        if columns.size and np.ptp(weights @ apart) == 0:
+            apart[columns[0]] = hi
+        return Verdict(apart if np.ptp(weights @ apart) else None)
+    one, other = (Row(w, t, lo, hi) for w, t in zip(weights, levels, strict=True))
+    if same_function(one, other):
+        return Verdict(None)
+    try:
+        return Verdict(tell_apart(weights, levels, lo, hi))
+    except OverflowError:
+        return None
 
 
 def same_function(one: Row, other: Row) -> bool:
@@ -29,12 +62,12 @@ def _effective(row: Row) -> list[int]:
     return [int(v) for v in np.clip(row.table, row.least, row.most + 1)]
 
 
-def tell_apart(weights: IntArray, levels: Sequence[IntArray], lo: int, hi: int) -> IntArray | None:
+def tell_apart(weights: IntArray, levels: IntArray, lo: int, hi: int) -> IntArray | None:
     """An input for which two rows give different codes; None when there is none.
 
     Args:
         weights: (2, columns).
-        levels: of each row, with repetitions.
+        levels: (2, n), with repetitions.
 
     Raises:
         OverflowError: too many pairs of sums to follow.

@@ -14,16 +14,21 @@ from qdeploy.verify.units.levels import HIGHER, LOWER
 from qdeploy.verify.units.row import Row
 
 BoolArray = npt.NDArray[np.bool_]
-# Sums of one row, beyond which nothing is proved of it: seconds, else.
-MOST_SUMS = 1 << 22
+# Of all rows together, see `Sums.cost`: some seconds. Of rows beyond nothing is proved.
+MOST_SPENT = 1 << 33
+
+
+def too_long(rows: list[Row]) -> bool:
+    """Whether as much has been worked through for these rows as there is time for."""
+    return sum(row.spent for row in rows) > MOST_SPENT
 
 
 def redundant_weights(rows: list[Row], open_: BoolArray, change: int) -> BoolArray:
     """Of the weight faults `open_` (2, rows, columns) those that no input shows."""
     found = np.zeros_like(open_)
     for number, row in enumerate(rows):
-        if row.most - row.least > MOST_SUMS:
-            continue
+        if too_long(rows):
+            break
         for side, sign in ((HIGHER, 1), (LOWER, -1)):
             columns = np.flatnonzero(open_[side, number])
             for weight in np.unique(row.weights[columns]).tolist():
@@ -47,7 +52,7 @@ def redundant_levels(rows: list[Row], table: IntArray, open_: BoolArray) -> Bool
     """Of the threshold faults `open_` (2, rows, levels) those next to which no input has a sum."""
     found = np.zeros_like(open_)
     for number, row in enumerate(rows):
-        if row.most - row.least > MOST_SUMS or not row.sums().known:
+        if too_long(rows) or not row.sums().known:
             continue
         for side, shift in ((HIGHER, 0), (LOWER, -1)):
             places = np.flatnonzero(open_[side, number])

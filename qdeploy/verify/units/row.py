@@ -32,6 +32,9 @@ class Row:
         weights: (columns,).
         levels: (n,) ascending.
         lo, hi: range of every input.
+
+    Attributes:
+        spent: bits worked through to tell its sums, see `Sums.cost`.
     """
 
     def __init__(self, weights: IntArray, levels: IntArray, lo: int, hi: int) -> None:
@@ -40,6 +43,7 @@ class Row:
         self.table, self.levels = levels, np.unique(levels)
         self.least = int(np.where(weights > 0, weights * lo, weights * hi).sum())
         self._sums: dict[int, Sums] = {}
+        self.spent = 0
 
     @property
     def most(self) -> int:
@@ -52,7 +56,8 @@ class Row:
             values = self.magnitudes[self.magnitudes > 0].tolist()
             if without:
                 values.remove(without)
-            self._sums[without] = Sums(values, self.hi - self.lo)
+            found = self._sums[without] = Sums(values, self.hi - self.lo)
+            self.spent += found.cost if found.known else 0
         return self._sums[without]
 
     def constant(self) -> bool:

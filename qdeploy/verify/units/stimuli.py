@@ -3,7 +3,7 @@
 copies, paddings, windows   codes that tell positions: digit k of an element's index in frame k,
                             so that any two positions differ in some frame; extremes; random;
                             for a FIFO enough to fill it
-products, thresholds        extremes of the sums, both sides of every threshold (`products`)
+products, thresholds        extremes of the sums, both sides of every threshold (`search`)
 additions, sums             extremes, codes that tell positions
 maxima                      each position wins, ties
 """
@@ -16,17 +16,13 @@ import numpy as np
 
 from qdeploy.design.manifest import Connection, Design
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph, IntType
+from qdeploy.verify.units.accounts import FaultAccount
+from qdeploy.verify.units.compared import bias_account, levels_account, window_account
 from qdeploy.verify.units.contracts import Contract, as_stream, contract
 from qdeploy.verify.units.masks import input_masks
 from qdeploy.verify.units.parameters import UnitKind, UnitParameters, unit_parameters
-from qdeploy.verify.units.products import (
-    account,
-    depthwise_vectors,
-    matrix_vectors,
-    spread,
-)
 from qdeploy.verify.units.ranges import channel_range
-from qdeploy.verify.units.tight import Account, seen_levels, unreachable_levels
+from qdeploy.verify.units.vectors import directed_kernels, directed_vectors
 
 SEED = 11
 FEWEST = 2  # steps, so that what is left of one shows in the next
@@ -41,14 +37,14 @@ class Stimuli:
         unit: the layer.
         inputs, expected: (steps, elements) by port.
         left: steps that did not fit the budget.
-        account: single faults that the inputs show, of units with numbers.
+        account: single faults, and what became of them.
     """
 
     unit: UnitParameters
     inputs: dict[str, IntArray]
     expected: dict[str, IntArray]
     left: int
-    account: Account
+    account: FaultAccount
 
 
 def stimuli(
@@ -68,9 +64,11 @@ def stimuli(
     made, wished, told = _inputs(design, graph, unit, rule, ins, most)
     if depth:
         made, wished = _filling(made[0], ins["in0"], depth, most)
-    given = dict(zip(ins, made, strict=True))
-    expected = dict(zip(outs, rule.apply(made), strict=True))
-    return Stimuli(unit, given, expected, max(wished - len(made[0]), 0), told)
+    given, due = dict(zip(ins, made, strict=True)), rule.apply(made)
+    left = max(wished - len(made[0]), 0)
+    if told is None:
+        told = _account(unit, rule, made[0], due[0], complete=not left)
+    return Stimuli(unit, given, dict(zip(outs, due, strict=True)), left, told)
 
 
 def step_cycles(design: Design, unit: UnitParameters, rule: Contract) -> int:
@@ -87,24 +85,20 @@ def _inputs(
     rule: Contract,
     ins: dict[str, Connection],
     most: int,
-) -> tuple[list[IntArray], int, Account]:
-    """Inputs by port, how many steps there would be without the budget, and the account."""
+) -> tuple[list[IntArray], int, FaultAccount | None]:
+    """Inputs by port, how many steps there would be without the budget, and the account of a
+    unit that multiplies."""
     first = ins["in0"]
     lo, hi = code_range(first)
-    none = Account()
     match unit.kind:
         case UnitKind.MATRIX | UnitKind.DEPTHWISE:
             return _products(design, graph, unit, first.per_beat, most)
         case UnitKind.THRESHOLDS | UnitKind.BIAS:
-            x, told = _sums(unit)
-            kept = spread(len(x), most)
-            if unit.thresholds is not None and len(kept) < len(x):
-                told = _levels_account(unit, x[kept])
-            return [x[kept]], len(x), told
+            x = _sums(unit)
         case UnitKind.ADDITION:
             pair = _pair(design, graph, unit, ins)
             kept = spread(len(pair[0]), most)
-            return [side[kept] for side in pair], len(pair[0]), none
+            return [side[kept] for side in pair], len(pair[0]), None
         case UnitKind.MAX_POOL:
             x = as_stream(_winners(unit.channels, unit.positions, lo, hi), first.per_beat)
         case UnitKind.ARGMAX:
@@ -115,7 +109,28 @@ def _inputs(
         case _:
             x = telling(rule.takes[0], lo, hi)
     kept = spread(len(x), most)
-    return [x[kept]], len(x), none
+    return [x[kept]], len(x), None
+
+
+def spread(count: int, most: int) -> IntArray:
+    """At most `most` of `count` indices, evenly over all of them."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def _account(
+    unit: UnitParameters, rule: Contract, x: IntArray, given: IntArray, *, complete: bool
+) -> FaultAccount:
+    """The account of a unit that does not multiply."""
+    if unit.window is not None:
+        return window_account(unit.window, rule, x, given, complete=complete)
+    if unit.kind is UnitKind.THRESHOLDS and unit.thresholds is not None:
+        assert unit.sum_lo is not None and unit.sum_hi is not None
+        return levels_account(unit.thresholds, unit.sum_lo, unit.sum_hi, x)
+    if unit.bias is not None and unit.thresholds is None:
+        return bias_account(unit.bias)
+    return FaultAccount()
 
 
 def _filling(x: IntArray, stream: Connection, depth: int, most: int) -> tuple[list[IntArray], int]:
@@ -166,7 +181,7 @@ def _winners(channels: int, positions: int, lo: int, hi: int) -> IntArray:
     return np.array(made, dtype=np.int64)
 
 
-def _sums(unit: UnitParameters) -> tuple[IntArray, Account]:
+def _sums(unit: UnitParameters) -> IntArray:
     """Inputs (vectors, channels) of stand-alone thresholds or biases: both sides of every
     threshold, the ends of every sum."""
     assert unit.sum_lo is not None and unit.sum_hi is not None
@@ -177,19 +192,7 @@ def _sums(unit: UnitParameters) -> tuple[IntArray, Account]:
         for column in unit.thresholds.T:
             rows += [np.clip(column, lo, hi), np.clip(column - 1, lo, hi)]
     sums = np.array(rows, dtype=np.int64)
-    told = _levels_account(unit, sums)
-    return sums if unit.bias is None else sums - unit.bias, told
-
-
-def _levels_account(unit: UnitParameters, x: IntArray) -> Account:
-    if unit.thresholds is None or unit.sum_lo is None or unit.sum_hi is None:
-        return Account()
-    sums = x if unit.bias is None else x + unit.bias
-    return Account(
-        thresholds=2 * unit.thresholds.size,
-        seen_thresholds=sum(seen_levels(sums, unit.thresholds)),
-        unreachable=unreachable_levels(unit.thresholds, unit.sum_lo, unit.sum_hi),
-    )
+    return sums if unit.bias is None else sums - unit.bias
 
 
 def _pair(
@@ -233,33 +236,21 @@ def carried_tensor(design: Design, graph: IntegerGraph, stream: Connection) -> s
 
 def _products(
     design: Design, graph: IntegerGraph, unit: UnitParameters, lanes: int, most: int
-) -> tuple[list[IntArray], int, Account]:
+) -> tuple[list[IntArray], int, FaultAccount]:
     source = unit.inputs[0]
     lo, hi = source.lo, source.hi
-    assert unit.sum_lo is not None and unit.sum_hi is not None
+    masks = input_masks(design, graph, unit)
     if unit.kind is UnitKind.MATRIX:
         assert unit.matrix is not None
-        masks = _over(input_masks(design, graph, unit), unit.matrix.shape[1])
-        rows = len(unit.matrix)
-        levels = 0 if unit.thresholds is None else unit.thresholds.size
-        x = matrix_vectors(unit.matrix, lo, hi, unit.thresholds, masks, most)
-        told = account(x, x @ unit.matrix.T, unit.matrix, unit.thresholds, unit.sum_lo, unit.sum_hi)
-        return [x], 7 + 2 * rows + 2 * levels, told
+        masks = _over(masks, unit.matrix.shape[1])
+        found = directed_vectors(unit.matrix, lo, hi, unit.thresholds, masks, most)
+        return [found.inputs], len(found.inputs) + found.missing, found.account
     assert unit.kernel is not None
-    kernel, channels = unit.kernel, unit.channels
     # Padding is the same for all channels of a position.
-    masks = _over(input_masks(design, graph, unit)[:, :, 0], kernel.shape[1])
-    values = depthwise_vectors(kernel, lo, hi, unit.thresholds, masks, most)
-    told = Account()
-    for channel in range(channels):
-        sums = (values[:, channel] @ kernel[channel])[:, None]
-        table = None if unit.thresholds is None else unit.thresholds[channel : channel + 1]
-        ends = [end[channel : channel + 1] for end in (unit.sum_lo, unit.sum_hi)]
-        one = account(values[:, channel], sums, kernel[channel : channel + 1], table, *ends)
-        told = Account(
-            *(getattr(told, key) + getattr(one, key) for key in Account.__dataclass_fields__)
-        )
-    return [as_stream(values, lanes)], len(values), told
+    masks = _over(masks[:, :, 0], unit.kernel.shape[1])
+    found = directed_kernels(unit.kernel, lo, hi, unit.thresholds, masks, most)
+    made = as_stream(found.inputs, lanes)
+    return [made], len(made) + found.missing, found.account
 
 
 def _over(masks: IntArray, columns: int) -> IntArray:

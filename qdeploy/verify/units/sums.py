@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
 
-# Bits of all prefixes' sums together: 256 MiB.
-_MOST_BITS = 1 << 31
+# Sums that are told one by one, and bits of all prefixes' sums together: a tenth of a second.
+_MOST_SUMS, _MOST_BITS = 1 << 22, 1 << 28
 NONE = -1
 
 
@@ -39,9 +39,14 @@ class Sums:
         self.full = _is_full(self.values, n, self.step)
 
     @property
+    def cost(self) -> int:
+        """Bits that are worked through to tell the sums one by one; 0 where a rule tells them."""
+        return 0 if self.full else len(self.values) * (self.total // self.step)
+
+    @property
     def known(self) -> bool:
-        """Whether the sums can be told one by one in memory."""
-        return self.full or len(self.values) * (self.total // self.step) <= _MOST_BITS
+        """Whether the sums can be told in time and memory."""
+        return self.full or (self.cost <= _MOST_BITS and self.total // self.step <= _MOST_SUMS)
 
     def below(self, bounds: IntArray) -> IntArray:
         """For each bound the largest sum that is not above it, `NONE` without one."""

@@ -198,10 +198,10 @@ def test_the_coverage_of_some_frames_is_the_same_in_whatever_order_it_is_asked_f
     all_first = counted.first(40), counted.first(5), counted.first(3)
     rising = FrameCoverage(graph, frames, right)
     assert all_first[::-1] == tuple(rising.first(count) for count in (3, 5, 40))
-    shares = [one.shares()["weights"] for one in all_first]
+    shares = [one.faults.shares()["weights"] for one in all_first]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[2]
-    assert "biases" not in all_first[0].shares()
+    assert "biases" not in all_first[0].faults.shares()
 
 
 def test_of_a_large_network_as_many_frames_are_looked_at_as_there_is_time_for(

@@ -30,8 +30,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> LadderInputs:
 def test_each_rung_has_the_coverage_of_what_it_compared(build: LadderInputs) -> None:
     integers, memories, rtl = climb(build, rungs=("int", "memories", "rtl"))
     exact = FrameCoverage(build.graph, build.frames, run_reference(build.graph, build.frames))
-    assert integers.coverage == exact.first(FRAMES).shares()
-    assert rtl.coverage == exact.first(RTL_FRAMES).shares() | {"beats": 1.0}
+    assert integers.coverage == exact.first(FRAMES).faults.shares()
+    assert rtl.coverage == exact.first(RTL_FRAMES).faults.shares() | {"beats": 1.0}
     assert rtl.coverage["weights"] < integers.coverage["weights"] < 1
     assert memories.coverage == {
         "weights": 1.0,

@@ -33,12 +33,6 @@ class ChannelGroups:
         groups[single] = single
         self.groups = groups
 
-    def copy(self) -> ChannelGroups:
-        """The same groups, to go on from."""
-        other = ChannelGroups(len(self.groups))
-        other.groups = self.groups
-        return other
-
     def pairs(self) -> list[tuple[int, int]]:
         """Pairs that no frame has told apart."""
         found = []
