@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 # Operators that compute in hardware of their own; the others are part of what follows them.
 _HARDWARE = frozenset(
-    (
-        *("Conv", "MatMul", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean", "Flatten"),
-        *("Trunc", "QuantAvgPool2d"),
-    )
+    (*("Conv", "MatMul", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean", "Flatten"),)
 )
 
 

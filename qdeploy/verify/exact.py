@@ -30,9 +30,9 @@ from qdeploy.verify.exact_curves import CURVES
 from qdeploy.verify.exact_elements import Exact, Given
 from qdeploy.verify.exact_quantizer import (
     QUANTIZERS,
-    QuantizerNumbers,
+    Numbers,
     constant_codes,
-    read_numbers,
+    read_node,
 )
 
 
@@ -56,7 +56,7 @@ class ExactFile:
         node = self.makers.get(tensor)
         return node is not None and node.op_type in QUANTIZERS
 
-    def quantizer(self, tensor: str, channel: int = 0) -> QuantizerNumbers:
+    def quantizer(self, tensor: str, channel: int = 0) -> Numbers:
         """The numbers of the quantizer node that makes `tensor`.
 
         Raises:
@@ -65,8 +65,8 @@ class ExactFile:
         node = self.makers.get(tensor)
         if node is None or not self.is_quantizer(tensor):
             raise InternalError(f"no Quant node makes `{tensor}`")
-        arrays = [self._constant(name) for name in node.input[1:]]
-        return read_numbers(node.op_type, arrays, _attributes(node), channel)
+        arrays = [self._constant(name) for name in node.input[1:] if name]
+        return read_node(node.op_type, arrays, _attributes(node), channel)
 
     def before_quantizer(self, tensor: str, index: IntArray) -> Exact:
         """What goes into the quantizer that makes `tensor`, at some of its elements."""
@@ -91,7 +91,7 @@ class ExactFile:
         if node is None:
             raise InternalError(f"nothing in the file makes `{tensor}`")
         match node.op_type:
-            case "Quant" | "IntQuant" | "BipolarQuant":
+            case kind if kind in QUANTIZERS:
                 return self._quantized(node, index)
             case "Mul" | "Div":
                 return self._product(node, index)
@@ -158,7 +158,7 @@ class ExactFile:
         after = []
         for value, channel in zip(before.value, index[:, 1], strict=True):
             numbers = self.quantizer(node.output[0], int(channel))
-            after.append(numbers.scale * (numbers.code(value) - numbers.zero))
+            after.append(numbers.output(numbers.code(value)))
         return Exact(np.array(after, dtype=object), before.size, before.roundings)
 
     def _curve(self, node: NodeProto, index: IntArray) -> Exact:

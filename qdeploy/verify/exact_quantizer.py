@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
-from typing import Any
+from math import ceil, floor, isfinite, log2
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
 
-QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant")
+QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold", "Trunc")
 HALF = Fraction(1, 2)
 
 
@@ -48,6 +48,15 @@ class QuantizerNumbers:
     hi: int
     rounding: str = "ROUND"
 
+    @property
+    def unit(self) -> Fraction:
+        """What distances count in."""
+        return abs(self.scale)
+
+    def output(self, code: int) -> Fraction:
+        """The value of a code."""
+        return self.scale * (code - self.zero)
+
     def steps(self, value: Fraction) -> Fraction:
         """A value in units of code; BipolarQuant does not divide by its scale."""
         return value if self.rounding == "SIGN" else value / self.scale + self.zero
@@ -74,6 +83,128 @@ class QuantizerNumbers:
     def _below(self, code: int) -> Fraction:
         below = _BELOW.get(self.rounding)
         return HALF if below is None else Fraction(below[code > 0])
+
+
+@dataclass(frozen=True)
+class CountNumbers:
+    """value = scale · #{k : x >= table[k]} + bias, `table` sorted: MultiThreshold."""
+
+    table: tuple[Fraction | float, ...]
+    scale: Fraction
+    bias: Fraction
+
+    @property
+    def unit(self) -> Fraction:
+        """What distances count in."""
+        return abs(self.scale)
+
+    def output(self, code: int) -> Fraction:
+        """The value of a code."""
+        return self.scale * code + self.bias
+
+    def code(self, value: Fraction) -> int:
+        """The code of a value."""
+        return sum(value >= edge for edge in self.table)
+
+    def code_of(self, output: Fraction) -> Fraction:
+        """The code that an output stands for."""
+        return (output - self.bias) / self.scale
+
+    def distance(self, value: Fraction, expected: int, found: int) -> Fraction:
+        """How far a value is from those that become `found`, in units of the scale."""
+        edge = self.table[found - 1 if found > expected else found]
+        if not isinstance(edge, Fraction):
+            return Fraction(1 << 128)  # An infinite threshold is near no value.
+        return abs(value - edge) / self.unit
+
+
+@dataclass(frozen=True)
+class TruncNumbers:
+    """value = step · (clip(r(y / 2^shift)) - zero), y = round(x / scale + start): Trunc."""
+
+    scale: Fraction
+    start: Fraction
+    shift: int
+    step: Fraction
+    zero: Fraction
+    ends: tuple[int, int] | None
+    rounding: str
+
+    @property
+    def unit(self) -> Fraction:
+        """What distances count in."""
+        return self.scale
+
+    def output(self, code: int) -> Fraction:
+        """The value of a code."""
+        return self.step * (code - self.zero)
+
+    def code(self, value: Fraction) -> int:
+        """The code of a value."""
+        return self._of_whole(round(value / self.scale + self.start))
+
+    def code_of(self, output: Fraction) -> Fraction:
+        """The code that an output stands for."""
+        return output / self.step + self.zero
+
+    def distance(self, value: Fraction, expected: int, found: int) -> Fraction:
+        """How far a value is from those that become `found`, in units of the scale."""
+        steps = value / self.scale + self.start
+        whole = round(steps)
+        # The nearest integer that becomes `found`, or a code beyond it.
+        size, up = 1, found > expected
+        near, far = whole, whole
+        while (self._of_whole(far) < found) if up else (self._of_whole(far) > found):
+            near, far = far, far + size if up else far - size
+            size *= 2
+        while abs(far - near) > 1:
+            middle = (near + far) // 2
+            there = self._of_whole(middle) >= found if up else self._of_whole(middle) <= found
+            near, far = (near, middle) if there else (middle, far)
+        return abs(steps - (far - HALF if up else far + HALF))
+
+    def _of_whole(self, whole: int) -> int:
+        code = _EXACT[self.rounding](Fraction(whole) / Fraction(2) ** self.shift)
+        return code if self.ends is None else min(max(code, self.ends[0]), self.ends[1])
+
+
+Numbers: TypeAlias = QuantizerNumbers | CountNumbers | TruncNumbers
+
+
+def read_node(
+    op_type: str, arrays: list[npt.NDArray[Any]], attributes: Mapping[str, Any], channel: int
+) -> Numbers:
+    """The numbers of a quantizer node of any kind for one channel.
+
+    Args:
+        arrays: its inputs but the first.
+    """
+    if op_type == "MultiThreshold":
+        row = arrays[0][channel if len(arrays[0]) > 1 else 0].tolist()
+        finite = [Fraction(edge) if isfinite(edge) else edge for edge in row]
+        step, bias = (
+            Fraction(float(attributes.get(key, default)))
+            for key, default in (("out_scale", 1.0), ("out_bias", 0.0))
+        )
+        return CountNumbers(tuple(sorted(finite)), step, bias)
+    if op_type == "Trunc":
+        return _truncation(arrays, attributes, channel)
+    return read_numbers(op_type, arrays, attributes, channel)
+
+
+def _truncation(
+    arrays: list[npt.NDArray[Any]], attributes: Mapping[str, Any], channel: int
+) -> TruncNumbers:
+    scale, zero, before = (_entry(array, channel) for array in arrays[:3])
+    bits = int(arrays[-1].reshape(-1)[0])
+    rounding = attributes.get("rounding_mode", b"FLOOR").decode().upper()
+    if len(arrays) == 4:
+        return TruncNumbers(scale, zero, int(before) - bits, scale, zero, None, rounding)
+    step = _entry(arrays[3], channel)
+    shift = round(log2(np.float32(float(step)) / np.float32(float(scale))))
+    signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
+    ends = _code_range(bits, signed, narrow)
+    return TruncNumbers(scale, zero, shift, step, zero / Fraction(2) ** shift, ends, rounding)
 
 
 def read_numbers(

@@ -195,7 +195,7 @@ def _judged(
                     index,
                     *pair,
                     float(quantizer.distance(value, expected, got)),
-                    float(error) / abs(float(quantizer.scale)),
+                    float(error) / float(quantizer.unit),
                     quantizer.code(value) == expected,
                 )
             )

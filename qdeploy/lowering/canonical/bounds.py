@@ -33,6 +33,7 @@ MAX_ELEMENTS = 1 << 26
 MAX_OF_FRAME = 1 << 29
 # Elements of all constants that nodes compute.
 MAX_COMPUTED = 1 << 28
+_OLD_TRUNC_INPUTS = 5
 _PACKED = {TensorProto.INT4: 2, TensorProto.UINT4: 2}
 # Fields of a TensorProto for types that are not in `raw_data`.
 _FIELDS = {
@@ -152,6 +153,11 @@ def _import_domains(model: ModelProto) -> None:
             model.opset_import.remove(item)
     if QONNX_DOMAIN not in declared:
         model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
+    # Version 2 of the set has a Trunc of six inputs, version 1 one of five; all else is the same.
+    inputs = {len(node.input) for node in model.graph.node if node.op_type == "Trunc"}
+    if inputs:
+        item = next(item for item in model.opset_import if item.domain == QONNX_DOMAIN)
+        item.version = 2 if max(inputs) > _OLD_TRUNC_INPUTS else 1
 
 
 def tensors_of(model: ModelProto) -> Iterator[TensorProto]:

@@ -15,19 +15,22 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute, integers
 from qdeploy.lowering.canonical.passes import Pass, PassResult
-from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
+from qdeploy.lowering.canonical.qonnx_functions import infer_shapes, threshold_axis
 from qdeploy.lowering.canonical.views import View
 
 _WRAPPING = ("Squeeze", "Unsqueeze", "Reshape")
 # Element by element; constants broadcast.
 ELEMENTWISE = frozenset(
     (
-        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "Mul", "Add", "Sub", "Div", "Relu", "Clip"),
+        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "Relu", "Clip"),
+        *("Mul", "Add", "Sub", "Div"),
         *("LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSigmoid", "Identity", "Cast", "Neg", "Abs"),
         *("QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Elu", "Selu", "Softplus"),
     )
 )
 _PER_CHANNEL = ("BatchNormalization",)
+# Of thresholds that are per channel: layouts with the channels on an axis, by rank and axis.
+_LAYOUTS = {(2, 1): "NC", (3, 1): "NCW", (3, 2): "NWC", (4, 1): "NCHW", (4, 3): "NHWC"}
 _WEIGHTED = ("MatMul", "Gemm")
 _TO_PLANES, _FROM_PLANES = [0, 3, 1, 2], [0, 2, 3, 1]
 
@@ -196,10 +199,13 @@ class _Walk:
             return False
         if node.op_type in _PER_CHANNEL and (len(first.axes) < 2 or first.axes[1] != 1):
             return False
+        thresholds = node.op_type == "MultiThreshold"
+        if thresholds and not self._turn_thresholds(node, first):
+            return False
         names = {name: view.base for name, view in zip(active, views, strict=True)}
         for name in node.input:
             value = self.edit.constant(name) if name else None
-            if value is None or node.op_type in _PER_CHANNEL:
+            if value is None or thresholds or node.op_type in _PER_CHANNEL:
                 continue
             rearranged = first.constant(value)
             if rearranged is None:
@@ -215,6 +221,20 @@ class _Walk:
         self._see(output, first.of(made, first.shape))
         return True
 
+    def _turn_thresholds(self, node: NodeProto, view: View) -> bool:
+        """Say on which axis of the base a MultiThreshold's channels are; whether there is one."""
+        table = self.edit.constant(node.input[1])
+        axis = view.axes[threshold_axis(node, len(view.axes))]
+        if table is not None and len(table) == 1:
+            axis = 1
+        layout = _LAYOUTS.get((len(view.shape), -1 if axis is None else axis))
+        if layout is None or table is None:
+            return False
+        for item in [item for item in node.attribute if item.name == "data_layout"]:
+            node.attribute.remove(item)
+        node.attribute.append(helper.make_attribute("data_layout", layout))
+        return True
+
     def _elementwise_order(self, node: NodeProto, active: list[str]) -> bool:
         """An element-wise node on a vector whose features are in another order."""
         if len(active) != 1 or node.op_type in _PER_CHANNEL:
@@ -223,11 +243,12 @@ class _Walk:
         names = {active[0]: base}
         for name in node.input:
             value = self.edit.constant(name) if name else None
-            if value is not None and value.size > 1:
-                if value.shape[-1] != order.size:
+            rows = node.op_type == "MultiThreshold"
+            if value is not None and value.size > 1 and not (rows and len(value) == 1):
+                if value.shape[0 if rows else -1] != order.size:
                     return False
                 back = np.empty_like(value)
-                back[..., order] = value
+                back[order if rows else (..., order)] = value
                 names[name] = self.edit.add_constant(f"{name}_ordered", back)
         output, made = node.output[0], f"{node.output[0]}_ordered"
         node.input[:] = [names.get(name, name) for name in node.input]

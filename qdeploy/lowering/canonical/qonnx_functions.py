@@ -125,6 +125,17 @@ def infer_shapes(model: ModelProto) -> ModelProto:
     return model
 
 
+# The executor's guess at the axes of a MultiThreshold's tensor where the node names none, by rank.
+_LAYOUTS = {2: "NC", 3: "NWC", 4: "NCHW"}
+
+
+def threshold_axis(node: NodeProto, rank: int) -> int:
+    """The axis of a MultiThreshold's channels, in a tensor of some rank."""
+    given = attributes_of(node).get("data_layout", b"").decode(errors="replace")
+    layout = given or _LAYOUTS.get(rank, "NC")
+    return layout.index("C") if "C" in layout else 1
+
+
 def attributes_of(node: NodeProto) -> dict[str, Any]:
     """A node's attributes by name."""
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
@@ -224,18 +235,26 @@ def _levels(
 ) -> tuple[str, str | None]:
     """The number of thresholds (C, levels) that an element reaches, times scale, plus bias."""
     rank = ranks.get(node.input[0], 0)
-    last = given.get("data_layout", b"") in (b"NHWC", b"NWC", b"NHC") or rank == 2
+    axis = threshold_axis(node, rank)
+    last = axis == rank - 1
+    if not last and axis != 1:
+        raise refuse(
+            node,
+            f"its channels are on axis {axis} of {rank}",
+            do="use data_layout NCHW or NHWC",
+        )
     scale, bias = float(given.get("out_scale", 1.0)), float(given.get("out_bias", 0.0))
-    axes = "" if last else ", ".join(str(axis) for axis in range(1, rank - 1))
-    spread = "at = Identity(levels)"
-    if not last and rank > 2:
+    axes = ", ".join(str(place) for place in range(1, rank - 1))
+    spread = "at = Identity(rows)"
+    if not last:
         spread = (
-            f"ax = Constant <value = int64[{rank - 2}] {{{axes}}}> ()\n at = Unsqueeze(levels, ax)"
+            f"ax = Constant <value = int64[{rank - 2}] {{{axes}}}> ()\n at = Unsqueeze(rows, ax)"
         )
     numbers = np.array([scale, bias], np.float64).tobytes().hex()
     return f"MultiThreshold_{rank}_{int(last)}_{numbers}", (
         "(x, levels) => (y) {\n end = Constant <value = int64[1] {-1}> ()\n"
-        f" wide = Unsqueeze(x, end)\n {spread}\n met = GreaterOrEqual(wide, at)\n"
+        f" rows = Cast <to = 1> (levels)\n wide = Unsqueeze(x, end)\n {spread}\n"
+        " met = GreaterOrEqual(wide, at)\n"
         " ones = Cast <to = 1> (met)\n count = ReduceSum <keepdims = 0> (ones, end)\n"
         f" scale = Constant <value = float {{{scale!r}}}> ()\n"
         f" bias = Constant <value = float {{{bias!r}}}> ()\n"

@@ -28,6 +28,8 @@ PATTERNS: Mapping[str, str] = {
     "Gemm": WEIGHTED.format("Linear"),
     "Quant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
     "IntQuant": "a layer's sums, batch norm, ReLU -> quantizer -> the codes of the next layer",
+    "MultiThreshold": "a layer's sums, batch norm -> MultiThreshold -> the codes of the next layer",
+    "Trunc": "codes -> average or sum -> Trunc -> the codes of the next layer",
     "BipolarQuant": "weights, or a layer's sums and batch norm -> -1 and +1 -> the next layer",
     "Add": "one shared quantizer on both branches -> their sum -> ReLU or quantizer",
     "Sub": "one shared quantizer on both branches -> their difference -> ReLU or quantizer",

@@ -50,11 +50,13 @@ def check_quantizers(model: ModelProto) -> None:
         UnsupportedLayerError: names the first quantizer that computes one.
     """
     edit = Edit(model)
-    for node in edit.of_kind("Quant", "IntQuant", "BipolarQuant", "Trunc"):
+    for node in edit.of_kind("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold"):
         if not all(edit.is_constant(name) for name in node.input[1:] if name):
             raise refuse(
                 node,
-                "its scale, zero point or width is computed at run time",
+                "its thresholds are computed at run time"
+                if node.op_type == "MultiThreshold"
+                else "its scale, zero point or width is computed at run time",
                 why="thresholds are computed once, before the hardware is built",
                 do="export the network in evaluation mode, with constants instead",
             )

@@ -52,6 +52,7 @@ class ThresholdSource:
         """Whether it is an affine map, perhaps a ReLU, and one quantizer that rounds to nearest."""
         return (
             len(self.quantizers) == 1
+            and type(self.quantizer) is Quantizer
             and self.steps in ((), (RELU,))
             and not self.mirrored
             and not self.quantizer.zero

@@ -24,6 +24,7 @@ from qdeploy.lowering.integers.elementwise import (
     lower_term,
 )
 from qdeploy.lowering.integers.join import lower_add
+from qdeploy.lowering.integers.levels import lower_multi_threshold, lower_trunc
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
 
 
@@ -93,6 +94,8 @@ HANDLERS: Mapping[str, Callable[[Context, NodeProto], Value]] = {
     "PRelu": lower_leaky,
     "Sigmoid": lower_curve,
     "Tanh": lower_curve,
+    "MultiThreshold": lower_multi_threshold,
+    "Trunc": lower_trunc,
     "MaxPool": _max_pool,
     "Transpose": _transpose,
     **dict.fromkeys(AVERAGES, _average),

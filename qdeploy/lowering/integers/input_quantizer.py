@@ -18,7 +18,9 @@ from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.quant import quant, resolve_rounding_mode
 
 from qdeploy.ir.input_codes import CodeArray
+from qdeploy.lowering.canonical.qonnx_functions import threshold_axis
 from qdeploy.lowering.canonical.refusal import refuse
+from qdeploy.lowering.integers.level_nodes import read_levels
 from qdeploy.lowering.integers.quant_nodes import MAX_INPUT_BITS
 from qdeploy.lowering.integers.raw_input import Floats, RawInput
 
@@ -62,7 +64,7 @@ def input_quantizer(node: NodeProto, value: RawInput, constants: Constants) -> I
     arrays = [array for array in found if array is not None]
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     if node.op_type == "MultiThreshold":
-        return _thresholds(node, value, arrays[0], attributes)
+        return _thresholds(node, value, arrays[0])
     scale = _one(node, arrays[0], "scale")
     if not np.isfinite(scale) or scale == 0:
         raise refuse(
@@ -121,39 +123,36 @@ def _on_grid(
     return InputQuantizer(codes, Fraction(size), zero, value)
 
 
-def _thresholds(
-    node: NodeProto, value: RawInput, table: npt.NDArray[Any], attributes: Mapping[str, Any]
-) -> InputQuantizer:
+def _thresholds(node: NodeProto, value: RawInput, table: npt.NDArray[Any]) -> InputQuantizer:
     """MultiThreshold: value = out_scale · #{k : x >= T[channel, k]} + out_bias."""
-    step, bias = float(attributes.get("out_scale", 1.0)), float(attributes.get("out_bias", 0.0))
-    last = attributes.get("data_layout", b"NCHW") in (b"NHWC", b"NWC")
     here = value.places.shape
-    channels = here[-1] if last else here[0]
-    fits = table.ndim == 2 and len(table) in (1, channels) and table.shape[1]
-    if not fits or np.isnan(table).any() or not (np.isfinite([step, bias]).all() and step > 0):
+    axis = threshold_axis(node, len(here) + 1)
+    if not 0 < axis <= len(here):
         raise refuse(
             node,
-            f"its thresholds of shape {table.shape}, scale {step:g} and bias {bias:g} are no "
-            "quantizer of the input",
-            do="use one row of numbers, or one for each channel, and a positive scale",
+            f"its channels are on axis {axis} of frames of {here}",
+            do="use the data_layout that the frames have",
         )
-    halves = Fraction(bias) / Fraction(step) * 2
-    if halves.denominator != 1:
+    channels = here[axis - 1]
+    found = read_levels(node, table, channels)
+    ratio = found.bias / found.step
+    # Values that are no whole steps are of a finer one: half of it for -1 and +1.
+    unit, first = ratio.denominator, ratio.numerator
+    most = 1 << MAX_INPUT_BITS
+    if found.step < 0 or abs(first) > most or unit * table.shape[1] > most:
         raise refuse(
             node,
-            f"its values, {step:g} · code + {bias:g}, are no multiples of one step",
-            why="code 0 has to mean 0: padding and sums rely on it",
-            do="use a bias of whole or half steps",
+            f"its values are {float(found.step):g} · count + {float(found.bias):g}",
+            why=f"they are codes of at most {MAX_INPUT_BITS} bits, and code 0 means 0: padding "
+            "and sums rely on it",
+            do="use a positive out_scale, and an out_bias of whole or half steps",
         )
-    # Half a step is the step of values such as -1 and +1.
-    unit = 2 if int(halves) % 2 else 1
-    first = int(halves) * unit // 2
-    rows, same = np.unique(np.sort(table.astype(np.float32), axis=1), axis=0, return_inverse=True)
+    rows, same = np.unique(found.table.astype(np.float32), axis=0, return_inverse=True)
     if len(rows) > 1:
         shape = [1] * (len(here) + 1)
-        shape[-1 if last else 1] = channels
-        axis, which = value.per_place(node, same.reshape(shape))
-        value = RawInput(value.shape, value.raw, value.layout, value.operations, axis)
+        shape[axis] = channels
+        along, which = value.per_place(node, same.reshape(shape))
+        value = RawInput(value.shape, value.raw, value.layout, value.operations, along)
         rows = rows[which.astype(np.int64)]
 
     def codes(x: Floats) -> CodeArray:
@@ -162,7 +161,7 @@ def _thresholds(
         counts = np.stack([np.searchsorted(row, part, side="right") for row, part in parts])
         return first + unit * counts.astype(np.int64)
 
-    return InputQuantizer(codes, Fraction(step) / unit, 0, value)
+    return InputQuantizer(codes, found.step / unit, 0, value)
 
 
 def _one(node: NodeProto, array: npt.NDArray[Any], what: str) -> float:

@@ -266,6 +266,7 @@ def _changes_nothing(
     one = quantizers[0]
     return (
         len(quantizers) == 1
+        and type(one) is Quantizer
         and one.rounding is not Rounding.SIGN
         and single(value.gain) == one.scale
         and not any(value.offset)

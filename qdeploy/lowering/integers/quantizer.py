@@ -19,6 +19,8 @@ For lo < k <= hi, q >= k holds exactly when u is beyond an edge, included or not
     SIGN         0 included: codes -1 and +1, none between (BipolarQuant)
 
 Half, away and towards are meant of u, so of the code with its zero point, as in the executor.
+
+Where codes change at places of their own (MultiThreshold, Trunc), `TableQuantizer` has the edges.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from functools import cached_property
+from math import lcm
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +80,22 @@ ROUNDINGS = {mode.value: mode for mode in Rounding if mode is not Rounding.SIGN}
 }
 
 
+class ValueEdges(NamedTuple):
+    """For each code but the lowest, the least value that has it or a higher one.
+
+    Args:
+        numerators: of the values, Python integers over `denominator`.
+        included: whether the value itself has the code.
+        always, never: codes that every value, or none, reaches; their numerators mean nothing.
+    """
+
+    numerators: npt.NDArray[Any]
+    denominator: int
+    included: BoolArray
+    always: BoolArray
+    never: BoolArray
+
+
 @dataclass(frozen=True)
 class Quantizer:
     """Codes q in lo..hi of a uniform quantizer: value = scale · (q - zero); `scale` > 0."""
@@ -112,11 +132,53 @@ class Quantizer:
             case Rounding.SIGN:
                 return 0 * k, np.ones(len(k), dtype=bool)
 
+    def value_edges(self) -> ValueEdges:
+        """Edges of the value itself below the codes lo + 1 … hi."""
+        twice, included = self.edges(self.levels)
+        numerators = (twice - 2 * self.zero).astype(object) * self.scale.numerator
+        none = np.zeros(len(twice), dtype=bool)
+        return ValueEdges(numerators, 2 * self.scale.denominator, included, none, none)
+
     def edge_distance(self, value: Fraction) -> Fraction:
         """Distance of a value to the nearest place where the code changes, in units of code."""
-        steps = value / self.scale + self.zero
-        nearest = int(steps)
-        first, last = self.lo + 1, self.hi
-        codes = {min(max(nearest + near, first), last) for near in range(-2, 4)}
-        twice, _ = self.edges(np.array(sorted(codes), dtype=np.int64))
-        return min(abs(steps - Fraction(int(edge), 2)) for edge in twice)
+        edges = self.value_edges()
+        distances = [abs(value - Fraction(int(n), edges.denominator)) for n in edges.numerators]
+        return min(distances) / self.scale
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A value at which a code begins: itself, or what is above it.
+
+    Args:
+        value: None where every value is beyond the edge, or none is.
+        included: whether the value has the code; of no value, whether every value has it.
+    """
+
+    value: Fraction | None
+    included: bool = True
+
+
+@dataclass(frozen=True)
+class TableQuantizer(Quantizer):
+    """Codes lo … hi with an edge of its own below each of lo + 1 … hi, ascending.
+
+    `scale` is what one code means; it says nothing of the edges.
+    """
+
+    table: tuple[Edge, ...] = ()
+
+    def value_edges(self) -> ValueEdges:
+        return self._edges
+
+    @cached_property
+    def _edges(self) -> ValueEdges:
+        values = [Fraction(0) if one.value is None else one.value for one in self.table]
+        common = lcm(*(value.denominator for value in values)) if values else 1
+        numerators = np.empty(len(values), dtype=object)
+        numerators[:] = [value.numerator * (common // value.denominator) for value in values]
+        included, known = (
+            np.array(flags, dtype=bool)
+            for flags in zip(*((e.included, e.value is not None) for e in self.table), strict=True)
+        )
+        return ValueEdges(numerators, common, included, ~known & included, ~known & ~included)

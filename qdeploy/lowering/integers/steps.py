@@ -129,11 +129,7 @@ class Conditions:
     @staticmethod
     def of(quantizer: Quantizer) -> Conditions:
         """What a value has to be for every code of a quantizer but its lowest."""
-        twice, included = quantizer.edges(quantizer.levels)
-        scale = quantizer.scale
-        numerators = (twice - 2 * quantizer.zero).astype(object) * scale.numerator
-        none = np.zeros(len(twice), dtype=bool)
-        return Conditions(numerators, 2 * scale.denominator, included, none, none)
+        return Conditions(*quantizer.value_edges())
 
     def before(self, steps: Sequence[Step], channel: int, digits: int, upper: bool) -> Conditions:
         """The same conditions on what goes into the steps.

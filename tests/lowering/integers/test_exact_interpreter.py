@@ -31,6 +31,21 @@ TAKEN = (
     "layer/head: batch norm of negative factors",
     "layer/head: scale per class",
     "layer/head: Softmax",
+    "layer/Trunc to 4 bits, FLOOR",
+    "layer/Trunc to 4 bits, ROUND",
+    "layer/Trunc to 4 bits, CEIL",
+    "layer/Trunc to 2 bits, FLOOR",
+    "finn/MultiThreshold",
+    "finn/one row of thresholds",
+    "finn/thresholds that are not integers",
+    "finn/equal thresholds",
+    "finn/out_scale",
+    "finn/out_scale and out_bias",
+    "finn/out_bias of half a step",
+    "finn/bipolar",
+    "finn/one threshold",
+    "finn/15 thresholds",
+    "finn/MultiThreshold as input quantizer",
 )
 
 
