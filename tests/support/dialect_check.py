@@ -69,7 +69,8 @@ def check(path: Path, raw: str | None = None, frames: int = 4, seed: int = 1) ->
     wrong = classes = None
     try:
         exact = exact_logits(path, real)
-        theirs = np.array(exact.fractions(), dtype=object).reshape(integers.shape)
+        values = np.array(exact.fractions(), dtype=object).reshape(exact.shape)
+        theirs = _channels_first(values, integers.shape).reshape(integers.shape)
         wrong = mine != theirs
         classes = int((_best(theirs) != graph.head.classes(integers)).sum())
     except NotInterpretedError as error:
@@ -78,6 +79,7 @@ def check(path: Path, raw: str | None = None, frames: int = 4, seed: int = 1) ->
     found = _engine(path, real, notes)
     if found is not None:
         size = np.abs(mine.astype(np.float64)).max() + 1e-6
+        found = _channels_first(found, integers.shape)
         apart = np.abs(found.reshape(integers.shape) - mine.astype(np.float64)) > 1e-4 * size
         ties = 0 if wrong is None else int((apart & ~wrong).sum())
         engine = int(apart.sum()) - ties
@@ -101,6 +103,12 @@ def _fractions(graph: IntegerGraph, integers: IntArray) -> list[Fraction]:
     maps = [graph.head.of(channel) for channel in range(integers.shape[1])]
     pairs = zip(channels.reshape(-1), integers.reshape(-1), strict=True)
     return [maps[int(c)][0] * int(n) + maps[int(c)][1] for c, n in pairs]
+
+
+def _channels_first(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A file's result with its channels, which may be the last axis, in front."""
+    last = values.ndim > 2 and values.shape[-1] == shape[1] != values.shape[1]
+    return np.moveaxis(values, -1, 1) if last else values
 
 
 def _best(logits: np.ndarray) -> np.ndarray:

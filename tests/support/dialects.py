@@ -29,12 +29,14 @@ def all_dialects(only: str = "") -> list[Dialect]:
     from dialects_inputs import input_files
     from dialects_layers import layer_files
     from dialects_onnxruntime import onnxruntime_files
+    from dialects_sequences import sequence_files
     from dialects_written import written_files
 
     every = [
         *written_files(),
         *input_files(),
         *layer_files(),
+        *sequence_files(),
         *finn_files(),
         *onnxruntime_files(),
         *brevitas_files(),
@@ -47,6 +49,7 @@ def by_hand() -> list[Dialect]:
     from dialects_finn import finn_files
     from dialects_inputs import input_files
     from dialects_layers import layer_files
+    from dialects_sequences import sequence_files
     from dialects_written import written_files
 
-    return [*written_files(), *input_files(), *layer_files(), *finn_files()]
+    return [*written_files(), *input_files(), *layer_files(), *sequence_files(), *finn_files()]

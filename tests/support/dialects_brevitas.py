@@ -69,10 +69,59 @@ class Network(nn.Module):
         return self.last(x)
 
 
+class SequenceNetwork(nn.Module):
+    """Depthwise and pointwise convolutions of 8x8 frames as 8 channels of 8 steps, a pool, a layer.
+
+    Args:
+        tail: what a mean over the steps is made by.
+    """
+
+    def __init__(self, tail: str = "flatten") -> None:
+        super().__init__()
+
+        def block(inputs: int, outputs: int, size: int, **how: Any) -> list[nn.Module]:
+            return [
+                qnn.QuantConv1d(
+                    inputs,
+                    outputs,
+                    size,
+                    bias=False,
+                    weight_quant=quant.Int8WeightPerChannelFloat,
+                    weight_bit_width=4,
+                    **how,
+                ),
+                nn.BatchNorm1d(outputs),
+                qnn.QuantReLU(act_quant=quant.Uint8ActPerTensorFloat, bit_width=4),
+            ]
+
+        self.features = nn.Sequential(
+            qnn.QuantIdentity(act_quant=quant.Uint8ActPerTensorFixedPoint, bit_width=8),
+            *block(8, 8, 3, padding=1, groups=8),
+            *block(8, 6, 1),
+            nn.MaxPool1d(2),
+            *block(6, 6, 3, stride=2, padding=1),
+        )
+        self.pool = nn.AdaptiveAvgPool1d(1) if tail == "pool" else None
+        weights = {"weight_quant": quant.Int8WeightPerTensorFloat, "weight_bit_width": 4}
+        self.last = qnn.QuantLinear(12 if tail == "flatten" else 6, 5, bias=True, **weights)
+        self.tail = tail
+
+    def forward(self, x: Any) -> Any:
+        x = self.features(x[:, 0] if x.dim() == 4 else x)
+        if self.tail == "mean":
+            x = x.mean(-1)
+        elif self.pool is not None:
+            x = self.pool(x)
+        elif self.tail == "steps":
+            return self.last(x.transpose(1, 2))
+        return self.last(x.flatten(1))
+
+
 def _ready(**how: Any) -> nn.Module:
     """Calibrated on 8 batches, or trained as many steps, with seeds of its own."""
     torch.manual_seed(1)
-    network = Network(**how).train()
+    network: nn.Module = SequenceNetwork(how["tail"]) if "tail" in how else Network(**how)
+    network.train()
     low = -1.0 if how.get("inputs") is quant.Int8ActPerTensorFloat else 0.0
     optimizer = torch.optim.SGD(network.parameters(), 0.02)
     for _ in range(8):
@@ -89,7 +138,8 @@ def _export(path: Path, exporter: Any, options: dict[str, Any], how: dict[str, A
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        exporter(_ready(**how), torch.rand(1, 1, 8, 8), str(path), **options)
+        frame = torch.rand(1, 8, 8) if "tail" in how else torch.rand(1, 1, 8, 8)
+        exporter(_ready(**how), frame, str(path), **options)
 
 
 SCRIPT = {"dynamo": False, "opset_version": 13}
@@ -144,6 +194,10 @@ def brevitas_files() -> list[Dialect]:
         add(f"torchscript QCDQ, {name}", export_onnx_qcdq, SCRIPT, how)
     for name in ("plain", "weights per channel", "view", "signed input"):
         add(f"dynamo QCDQ, {name}", export_onnx_qcdq, {"dynamo": True}, NETWORKS[name])
+    for tail in ("flatten", "pool", "mean", "steps"):
+        add(f"torchscript QONNX, sequences, {tail}", export_qonnx, SCRIPT, {"tail": tail})
+        add(f"dynamo QONNX, sequences, {tail}", export_qonnx, {"dynamo": True}, {"tail": tail})
+        add(f"torchscript QCDQ, sequences, {tail}", export_onnx_qcdq, SCRIPT, {"tail": tail})
     for opset in (11, 16, 18):
         options = {**SCRIPT, "opset_version": opset}
         add(f"torchscript QONNX, opset {opset}", export_qonnx, options, {})

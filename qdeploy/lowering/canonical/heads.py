@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, TypeProto
 
+from qdeploy.lowering.canonical.arrangements import ELEMENTWISE, perm_of
 from qdeploy.lowering.canonical.edit import Edit, attribute
 from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.refusal import refuse
@@ -44,11 +45,15 @@ class CutHead(Pass):
                 passed.append(node.op_type)
             else:
                 break
-        if not notes and passed and passed[0] in _ORDERS:
+        if not notes:
             # Only the order of the axes, or axes of size 1.
-            last = edit.producer(output.name)
-            assert last is not None
-            name = last.input[0]
+            for kind in passed:
+                last = edit.producer(name)
+                if kind not in _ORDERS or last is None:
+                    break
+                if kind == "Transpose":
+                    notes.append(_order_note(edit, last))
+                name = last.input[0]
         if name == output.name:
             return PassResult(model, False)
         output.name = name
@@ -70,13 +75,36 @@ def _check_axis(edit: Edit, node: NodeProto) -> None:
     rank = max(len(shape), 2)
     axis = int(attribute(node, "axis", 0 if node.op_type == "ArgMax" else -1)) % rank
     channels = [k for k in range(1, rank) if not shape or shape[k] != 1] or [1]
-    if axis not in (1, *(channels if len(channels) == 1 else ())) and axis != rank - 1:
+    known = _channel_axis(edit, node.input[0], rank)
+    if len(channels) == 1 and axis == channels[0]:
+        return
+    allowed = (1, rank - 1) if known is None else (known,)
+    if axis not in allowed:
         raise refuse(
             node,
             f"its axis is {axis} of {shape}",
             why="the class is chosen among the channels of each pixel",
-            do="use axis 1",
+            do=f"use axis {allowed[0]}",
         )
+
+
+def _channel_axis(edit: Edit, name: str, rank: int) -> int | None:
+    """The axis of a tensor that a layer's outputs are along; None where that is not known."""
+    turns: list[list[int]] = []
+    while (node := edit.producer(name)) is not None:
+        if node.op_type in ("Conv", "MatMul", "Gemm"):
+            axis = 1 if node.op_type == "Conv" else rank - 1
+            for perm in reversed(turns):
+                axis = perm.index(axis)
+            return axis
+        if node.op_type == "Transpose":
+            turns.append(perm_of(node, rank))
+        elif node.op_type not in ELEMENTWISE:
+            return None
+        if len(edit.shape(node.input[0])) != rank:
+            return None
+        name = node.input[0]
+    return None
 
 
 def _note(node: NodeProto) -> str:
@@ -89,6 +117,14 @@ def _note(node: NodeProto) -> str:
     return (
         f"`{name}` ({node.op_type}) at the end was cut off: the network ends in the logits, from "
         "which the host computes it; the class is the same"
+    )
+
+
+def _order_note(edit: Edit, node: NodeProto) -> str:
+    shape = edit.shape(node.input[0])[1:]
+    return (
+        f"`{node.name or node.output[0]}` (Transpose) at the end was cut off: the results come as "
+        f"(channels, height, width) = {shape}, and the class is chosen among the channels"
     )
 
 

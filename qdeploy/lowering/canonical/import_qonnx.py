@@ -8,6 +8,7 @@ Reading (`reading.py`) and the passes, each in the file of its kind:
     annotations.py       integer weights that an annotation declares
     qcdq.py              QuantizeLinear, DequantizeLinear   -> Quant
     affine_nodes.py      BatchNormalization, Gemm           -> Mul, Add, MatMul
+    one_row.py           sequences, shared linear layers    -> maps, convolutions
     layout.py            channels-last maps, wrapped axes   -> channels first
     reshapes.py          reshapes                           -> Flatten
     padding.py           Pad, auto_pad                      -> pads of the window
@@ -40,6 +41,7 @@ from qdeploy.lowering.canonical.constants import refuse_growth
 from qdeploy.lowering.canonical.heads import CutHead
 from qdeploy.lowering.canonical.input_type import declare_type, float_input
 from qdeploy.lowering.canonical.layout import ChannelsFirst
+from qdeploy.lowering.canonical.one_row import OneRow
 from qdeploy.lowering.canonical.padding import ExplicitPads, PadIntoConv
 from qdeploy.lowering.canonical.passes import Pass, initializers, run_passes
 from qdeploy.lowering.canonical.qcdq import QuantizeLinearToQuant
@@ -62,7 +64,9 @@ PASSES: tuple[Pass, ...] = (
     RemoveIdentities(),
     PlainSums(),
     CutHead(),
+    RemoveUnread(),
     AnnotatedWeights(),
+    OneRow(),
     ChannelsFirst(),
     QuantizeLinearToQuant(),
     ConstantsBeforeQuantizers(),

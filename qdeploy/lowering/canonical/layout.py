@@ -10,36 +10,35 @@ places. Where a node needs the arrangement itself, the transpose is written agai
 from __future__ import annotations
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.canonical.arrangements import (
+    ELEMENTWISE,
+    WRAPPING,
+    arranges,
+    at_first_layer,
+    perm_of,
+)
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute, integers
 from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes, threshold_axis
+from qdeploy.lowering.canonical.raw_part import raw_tensors
+from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.canonical.views import View
 
-_WRAPPING = ("Squeeze", "Unsqueeze", "Reshape")
-# Element by element; constants broadcast.
-ELEMENTWISE = frozenset(
-    (
-        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "Relu", "Clip"),
-        *("Mul", "Add", "Sub", "Div"),
-        *("LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSigmoid", "Identity", "Cast", "Neg", "Abs"),
-        *("QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Elu", "Selu", "Softplus"),
-    )
-)
 _PER_CHANNEL = ("BatchNormalization",)
 # Of thresholds that are per channel: layouts with the channels on an axis, by rank and axis.
 _LAYOUTS = {(2, 1): "NC", (3, 1): "NCW", (3, 2): "NWC", (4, 1): "NCHW", (4, 3): "NHWC"}
 _WEIGHTED = ("MatMul", "Gemm")
-_TO_PLANES, _FROM_PLANES = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 class ChannelsFirst(Pass):
     """Transposes and axes of size 1 sink until they meet their counterpart or a Flatten."""
 
     def call(self, model: ModelProto) -> PassResult:
-        if not any(_starts(node) for node in model.graph.node):
+        sequence = len(model.graph.input[0].type.tensor_type.shape.dim) == 3
+        if not sequence and not any(arranges(node) for node in model.graph.node):
             return PassResult(model, False)
         walk = _Walk(model)
         if not walk.run():
@@ -47,19 +46,17 @@ class ChannelsFirst(Pass):
         return PassResult(infer_shapes(model), True)
 
 
-def _starts(node: NodeProto) -> bool:
-    return node.op_type in ("Transpose", *_WRAPPING)
-
-
 class _Walk:
     def __init__(self, model: ModelProto) -> None:
-        self.model, self.edit = model, Edit(model)
+        self.model, self.edit, self.raw = model, Edit(model), raw_tensors(model)
         self.views: dict[str, View] = {}
         # Vectors whose features are in another order: index of each in the one that is computed.
         self.orders: dict[str, tuple[str, Array]] = {}
         self.nodes: list[NodeProto] = []
         self.written: dict[tuple[str, tuple[int | None, ...]], str] = {}
         self.changed = False
+        # Nodes that bring the input into another arrangement.
+        self.turned = 0
 
     def run(self) -> bool:
         """Walk over the file and replace its nodes; whether anything changed."""
@@ -73,32 +70,34 @@ class _Walk:
                 last = self._plain(item.name)
                 self.nodes.append(helper.make_node("Identity", [last], [item.name], last + "_end"))
         # Where all that sank is written again, the file stays as it is.
-        if sum(map(_starts, self.nodes)) >= sum(map(_starts, self.edit.nodes)):
+        now, before = (sum(map(arranges, nodes)) for nodes in (self.nodes, self.edit.nodes))
+        if now - self.turned >= before + bool(self.turned):
             return False
         del self.model.graph.node[:]
         self.model.graph.node.extend(self.nodes)
         return True
 
     def _turn_input(self) -> None:
-        """A map that comes as (N, H, W, C) is turned first of all."""
+        """A frame that its first layer reads in another arrangement is brought there first of all.
+
+        Maps that come as (N, H, W, C), sequences (N, C, L) and (N, L, C).
+        """
         name = self.model.graph.input[0].name
-        shape, current = self.edit.shape(name), name
-        if len(shape) != 4:
+        seen = at_first_layer(self.edit, name)
+        if seen is None or seen.is_plain or len(seen.axes) not in (2, 4):
             return
-        while (reader := self.edit.only_reader(current)) is not None:
-            if reader.op_type not in ELEMENTWISE:
-                break
-            current = reader.output[0]
-        turned = [r for r in self.edit.readers(current) if r.op_type == "Transpose"]
-        direct = current == name
-        if direct or not turned or attribute(turned[0], "perm") != _TO_PLANES:
-            return
-        planes = f"{name}_planes"
-        node = helper.make_node("Transpose", [name], [planes], planes, perm=_TO_PLANES)
-        self.nodes.append(node)
-        sizes = tuple(shape[axis] for axis in _TO_PLANES)
-        self.views[name] = View(planes, sizes, tuple(_FROM_PLANES))
-        self.changed = True
+        base, shape, perm = name, seen.shown, seen.order if seen.moves else sorted(seen.order)
+        if seen.moves:
+            base = f"{name}_planes"
+            self.nodes.append(helper.make_node("Transpose", [name], [base], base, perm=perm))
+        if shape != tuple(seen.shape[axis] for axis in perm):
+            before, base = base, f"{name}_rows"
+            target = np.array([0, *shape[1:]], np.int64)
+            stored = self.edit.add_constant(f"{base}_shape", target)
+            self.nodes.append(helper.make_node("Reshape", [before, stored], [base], base))
+        places = {axis: place for place, axis in enumerate(seen.axes) if axis is not None}
+        self.views[name] = View(base, shape, tuple(places.get(k) for k in range(len(perm))))
+        self.changed, self.turned = True, len(self.nodes)
 
     def _visit(self, node: NodeProto) -> None:
         moved = [name for name in node.input if name in self.views or name in self.orders]
@@ -107,12 +106,32 @@ class _Walk:
                 self.nodes.append(node)
                 return
             view = self._view(node.input[0])
-            self._see(node.output[0], view.transposed(attribute(node, "perm")))
-        elif (node.op_type in _WRAPPING and self._wrap(node)) or (moved and self._sinks(node)):
+            self._see(node.output[0], view.transposed(perm_of(node, len(view.axes))))
+        elif (node.op_type in WRAPPING and self._wrap(node)) or (moved and self._sinks(node)):
             return
         else:
+            for name in moved:
+                self._check_order(node, name)
             node.input[:] = [self._plain(name) for name in node.input]
             self.nodes.append(node)
+
+    def _check_order(self, node: NodeProto, name: str) -> None:
+        """Refuse a node that needs a map with its axes in another order.
+
+        Raises:
+            UnsupportedLayerError: it does, and the map is not the raw input.
+        """
+        view = self.views.get(name)
+        if view is not None and view.moves and view.base not in self.raw:
+            raise refuse(
+                node,
+                f"it reads `{name}`, whose axes are in another order than the map's "
+                f"{view.shape[1:]}",
+                why="feature maps stream pixel by pixel, all channels of each: a transposed map "
+                "would have to be stored first",
+                do="keep (N, C, H, W) or (N, C, L) from layer to layer; a linear layer shared by "
+                "all positions takes (N, positions, channels)",
+            )
 
     def _sinks(self, node: NodeProto) -> bool:
         """Write a node that reads views so that it reads their bases."""
@@ -149,14 +168,16 @@ class _Walk:
         shape = self.edit.shape(node.output[0])
         if self.edit.is_constant(name) or self._constant_behind(name) or not shape:
             return False
-        if name in self.orders or name == self.model.graph.input[0].name:
+        known = name in self.views
+        if name in self.orders or (name == self.model.graph.input[0].name and not known):
             return False
         view = self._view(name)
         vector = sum(size != 1 for size in view.shape[1:]) <= 1 and len(view.shape) == 2
-        if name not in self.views and not (vector and len(shape) != 2):
+        sequence = len(view.shape) == 4 and (known or len(shape) == 3)
+        if not (known or sequence or (vector and len(shape) != 2)):
             return False
         seen = view.reshaped(shape)
-        if seen is None or not (vector or seen.is_plain):
+        if seen is None or not (vector or sequence or seen.is_plain):
             return False
         self._see(node.output[0], seen)
         return True
@@ -177,15 +198,23 @@ class _Walk:
         return self.written[key]
 
     def _write(self, name: str, view: View) -> str:
-        axes = [axis for axis in view.axes if axis is not None]
-        if sorted(axes) == list(range(len(view.shape))) and len(axes) == len(view.axes):
-            made = f"{name}_turned"
-            self.nodes.append(helper.make_node("Transpose", [view.base], [made], made, perm=axes))
+        axes, made = view.order, view.base
+        if view.moves:
+            source, made = made, f"{name}_turned"
+            self.nodes.append(helper.make_node("Transpose", [source], [made], made, perm=axes))
+        else:
+            axes = sorted(axes)
+        shape = tuple(view.shape[axis] for axis in axes)
+        if shape == view.shown:
             return made
-        made = f"{name}_shaped"
-        shape = numpy_helper.from_array(np.array(view.shown, np.int64), f"{made}_shape")
-        self.model.graph.initializer.append(shape)
-        self.nodes.append(helper.make_node("Reshape", [view.base, shape.name], [made], made))
+        source, made = made, f"{name}_shaped"
+        dropped = [k for k in range(len(axes)) if axes[k] not in view.axes]
+        added = [k for k, axis in enumerate(view.axes) if axis is None]
+        kind, numbers = "Reshape", list(view.shown)
+        if not (dropped and added):
+            kind, numbers = ("Squeeze", dropped) if dropped else ("Unsqueeze", added)
+        stored = self.edit.add_constant(f"{made}_shape", np.array(numbers, np.int64))
+        self.nodes.append(helper.make_node(kind, [source, stored], [made], made))
         return made
 
     def _elementwise(self, node: NodeProto) -> bool:
@@ -322,10 +351,14 @@ class _Walk:
         axes = integers(self.edit, node, "axes", 1)
         if view is None or axes is None:
             return False
-        inner = sorted(view.axes[axis % len(view.axes)] or 0 for axis in axes)
+        inner = {view.axes[axis % len(view.axes)] for axis in axes}
         keep = bool(attribute(node, "keepdims", 1))
         output = node.output[0]
-        if inner != [2, 3] or len(view.shape) != 4:
+        if len(view.shape) != 4 or not inner <= {2, 3, None}:
+            return False
+        if any(view.shape[axis] != 1 for axis in {2, 3} - inner):
+            return False
+        if not keep and len(view.axes) - len(axes) != 2:
             return False
         made = f"{output}_mean"
         self.nodes.append(helper.make_node("GlobalAveragePool", [view.base], [made], node.name))

@@ -2,6 +2,7 @@
 
 Pad with zeros, then Conv            -> Conv with more padding
 auto_pad SAME_UPPER, SAME_LOWER      -> pads
+ceil_mode                            -> pads at the end, or nothing where no window reaches beyond
 """
 
 from __future__ import annotations
@@ -61,11 +62,14 @@ class PadIntoConv(Pass):
 
 
 class ExplicitPads(Pass):
-    """Paddings that a window names by a rule (SAME, VALID) become numbers."""
+    """Paddings that a window names by a rule (SAME, VALID, ceil_mode) become numbers."""
 
     def call(self, model: ModelProto) -> PassResult:
         edit = Edit(model)
         modified = False
+        for node in edit.of_kind("MaxPool", "AveragePool"):
+            if attribute(node, "ceil_mode", 0):
+                modified |= _without_ceil_mode(edit, node)
         for node in edit.of_kind("Conv", "MaxPool", "AveragePool"):
             kind = text_attribute(node, "auto_pad", "NOTSET")
             if kind == "NOTSET":
@@ -79,6 +83,44 @@ class ExplicitPads(Pass):
                 node.attribute.append(helper.make_attribute("pads", pads))
             modified = True
         return PassResult(model, modified)
+
+
+def _without_ceil_mode(edit: Edit, node: NodeProto) -> bool:
+    """Write the windows that ceil_mode adds as padding at the end; whether their number is known.
+
+    A window of a max-pool ignores what lies outside, as it ignores padding. One of an average
+    divides by fewer pixels.
+
+    Raises:
+        UnsupportedLayerError: an average has such windows.
+    """
+    if text_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
+        node.attribute.remove(next(a for a in node.attribute if a.name == "ceil_mode"))
+        return True  # The number of windows is that of the stride alone.
+    before, after = edit.shape(node.input[0])[2:], edit.shape(node.output[0])[2:]
+    kernel = attribute(node, "kernel_shape", [])
+    count = len(kernel)
+    if not count or not len(before) == len(after) == count or min(*before, *after) < 1:
+        return False
+    ones = [1] * count
+    strides, dilations = (attribute(node, key, ones) for key in ("strides", "dilations"))
+    pads = list(attribute(node, "pads", [0] * (2 * count)))
+    for axis in range(count):
+        reach = (after[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
+        beyond = reach - before[axis] - pads[axis] - pads[axis + count]
+        if beyond > 0 and node.op_type == "AveragePool":
+            raise refuse(
+                node,
+                f"its last windows reach {beyond} pixel{'s'[: beyond > 1]} beyond the map",
+                why="ceil_mode divides their sums by fewer pixels, and all sums share one scale",
+                do="leave ceil_mode out, or use a window and a stride that end with the map",
+            )
+        pads[axis + count] += max(beyond, 0)
+    for item in [item for item in node.attribute if item.name in ("ceil_mode", "pads")]:
+        node.attribute.remove(item)
+    if any(pads):
+        node.attribute.append(helper.make_attribute("pads", pads))
+    return True
 
 
 def _pad_value(edit: Edit, node: NodeProto) -> float | str:

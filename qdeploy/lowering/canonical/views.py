@@ -32,6 +32,18 @@ class View:
         return self.axes == tuple(range(len(self.shape)))
 
     @property
+    def order(self) -> list[int]:
+        """The base's axes as the view has them, then those that it has not."""
+        named = [axis for axis in self.axes if axis is not None]
+        return [*named, *(axis for axis in range(len(self.shape)) if axis not in named)]
+
+    @property
+    def moves(self) -> bool:
+        """Whether elements are in another order than in the base."""
+        large = [axis for axis in self.order if self.shape[axis] != 1]
+        return large != sorted(large)
+
+    @property
     def shown(self) -> tuple[int, ...]:
         """The shape of the view."""
         return tuple(1 if axis is None else self.shape[axis] for axis in self.axes)
@@ -84,9 +96,7 @@ class View:
     def features(self) -> Array:
         """For each element of the flattened view, its index in the flattened base."""
         index = np.arange(int(np.prod(self.shape))).reshape(self.shape)
-        named = [axis for axis in self.axes if axis is not None]
-        rest = [axis for axis in range(len(self.shape)) if axis not in named]
-        return index.transpose([*named, *rest]).reshape(-1)
+        return index.transpose(self.order).reshape(-1)
 
 
 def _before(axis: int, axes: Sequence[Axis]) -> bool:

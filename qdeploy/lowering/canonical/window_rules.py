@@ -74,8 +74,8 @@ def check_channels(model: ModelProto) -> None:
         if node.op_type != "Conv" or node.input[0] in padded:  # Pads have rules of their own.
             continue
         source, weights = edit.shape(node.input[0]), edit.shape(node.input[1])
-        if len(source) != 4 or len(weights) != 4:
-            continue  # Not known, or not two-dimensional: the lowering says which.
+        if len(source) != len(weights) or len(source) not in (3, 4):
+            continue  # Not known, or of three dimensions: the lowering says which.
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
         if weights[1] * groups != source[1] or weights[0] % groups:
             raise refuse(

@@ -44,7 +44,7 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> Af
     if not plain:
         raise refuse(
             node,
-            "a max-pool with dilation, ceil_mode, more padding than window or other than "
+            "a max-pool with dilation, more padding than window, indices, or other than "
             "two dimensions",
             do="use MaxPool2d(kernel, stride, padding)",
         )

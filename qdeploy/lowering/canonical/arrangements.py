@@ -1,0 +1,59 @@
+"""Nodes that arrange a tensor's axes, nodes that do not care, and what they make of the input."""
+
+from __future__ import annotations
+
+from onnx import NodeProto
+
+from qdeploy.lowering.canonical.edit import Edit, attribute
+from qdeploy.lowering.canonical.views import View
+
+WRAPPING = ("Squeeze", "Unsqueeze", "Reshape")
+# Element by element; constants broadcast.
+ELEMENTWISE = frozenset(
+    (
+        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "Relu", "Clip"),
+        *("Mul", "Add", "Sub", "Div"),
+        *("LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSigmoid", "Identity", "Cast", "Neg", "Abs"),
+        *("QuantizeLinear", "DequantizeLinear", "BatchNormalization", "Elu", "Selu", "Softplus"),
+    )
+)
+
+
+def arranges(node: NodeProto) -> bool:
+    """Whether a node permutes axes, or adds and drops axes of size 1."""
+    return node.op_type in ("Transpose", *WRAPPING)
+
+
+def perm_of(node: NodeProto, rank: int) -> list[int]:
+    """The permutation of a Transpose."""
+    return [int(axis) % rank for axis in attribute(node, "perm", range(rank)[::-1])]
+
+
+def at_first_layer(edit: Edit, name: str) -> View | None:
+    """A file's input as its first layer reads it; None where nothing has to move before it.
+
+    What is arranged before anything else is done stays where it is: frames in another order.
+    """
+    shape, current = edit.shape(name), name
+    view = View(name, shape, tuple(range(len(shape))))
+    if len(shape) not in (2, 3, 4):
+        return None
+    computed = late = False
+    while readers := edit.readers(current):
+        reader = next((r for r in readers if arranges(r)), readers[0])
+        if reader.op_type == "Transpose":
+            view = view.transposed(perm_of(reader, len(view.axes)))
+        elif reader.op_type in (*WRAPPING, "Flatten"):
+            seen = view.reshaped(edit.shape(reader.output[0]))
+            if seen is None:
+                break
+            view = seen
+        elif reader.op_type not in ELEMENTWISE:
+            break
+        late |= computed and arranges(reader)
+        computed |= reader.op_type in ELEMENTWISE
+        current = reader.output[0]
+    if len(view.axes) == 3 and computed:
+        # A sequence that a Flatten or a sum reads: a map of one row.
+        return View(name, shape, (*view.axes[:2], None, view.axes[2]))
+    return view if late else None
