@@ -163,3 +163,59 @@ def window_parallel(rng: random.Random) -> Sample:
         "DW": 1,
     }
     return stream("qd_window_parallel", p, bits, bits * kernel * kernel)
+
+
+def concat(rng: random.Random) -> Sample:
+    lanes, one, two = rng.choice([1, 2, 4, 8, 16, 32]), rng.randint(1, 8), rng.randint(1, 8)
+    out = max(one, two) + rng.choice([0, 0, 1])
+    p: dict[str, int | str] = {
+        "PE": lanes,
+        "CF0": rng.choice([1, 1, 2, 4, 8, 16]),
+        "CF1": rng.choice([1, 1, 2, 3, 8]),
+        "B0": one,
+        "S0": rng.randint(0, 1),
+        "B1": two,
+        "S1": rng.randint(0, 1),
+        "OB": out,
+    }
+    return Sample(Block("qd_concat", p, (lanes * one, lanes * two), (lanes * out,)))
+
+
+def beside(rng: random.Random) -> Sample:
+    first, second = rng.choice([1, 3, 8, 16, 24]), rng.choice([1, 2, 8, 16])
+    bits = rng.choice([1, 2, 4, 8])
+    p: dict[str, int | str] = {"L0": first, "L1": second, "B0": bits, "S0": 0, "B1": bits}
+    p |= {"S1": 0, "OB": bits}
+    return Sample(
+        Block("qd_beside", p, (first * bits, second * bits), ((first + second) * bits,))
+    )
+
+
+def upsample(rng: random.Random) -> Sample:
+    bits = rng.choice([1, 2, 4, 8, 16, 32, 64, 128])
+    p: dict[str, int | str] = {
+        "WIDTH": bits,
+        "CF": rng.choice([1, 1, 2, 4, 8, 16]),
+        "W": rng.choice([4, 7, 8, 14, 16, 32, 64]),
+        "KH": rng.choice([1, 2, 2, 2, 4]),
+        "KW": rng.choice([2, 2, 4]),
+    }
+    return stream("qd_upsample", p, bits, bits)
+
+
+def dilate(rng: random.Random) -> Sample:
+    bits, size = rng.choice([1, 2, 4, 8, 16, 32, 64]), rng.choice([4, 7, 8, 16, 32])
+    p: dict[str, int | str] = {"WIDTH": bits, "CF": rng.choice([1, 2, 4, 8, 16])}
+    p |= {"H": size, "W": size, "SH": rng.choice([1, 2, 2, 4]), "SW": 2}
+    return stream("qd_dilate", p, bits, bits)
+
+
+def depth_to_space(rng: random.Random) -> Sample:
+    bits = rng.choice([1, 2, 4, 8, 16, 32, 64])
+    p: dict[str, int | str] = {
+        "WIDTH": bits,
+        "CF": rng.choice([1, 1, 2, 4, 8]),
+        "W": rng.choice([4, 7, 8, 14, 16, 32]),
+        "B": rng.choice([2, 2, 2, 3, 4]),
+    }
+    return stream("qd_depth_to_space", p, bits, bits)

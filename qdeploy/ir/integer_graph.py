@@ -9,6 +9,10 @@ batch axis), feature maps in (channels, height, width) order. The nodes:
     GlobalSum       acc = Σ over the pixels of a channel           exact
     Threshold       code = base + #{k : acc >= T[channel, k]}      T ascending in k
     MaxPool         code = max over the window
+    Concat          the channels of several tensors, one after the other
+    Upsample        every pixel repeated: nearest-neighbour enlargement by integers
+    Dilate          zeros between neighbouring pixels, before the window of a transposed convolution
+    DepthToSpace    (B·B·C, H, W) -> (C, B·H, B·W)
     Flatten         (C, H, W) -> (C·H·W,), channel slowest
     ArgMax          index of the largest value, the lowest index on a tie
 
@@ -162,6 +166,35 @@ class MaxPool(Node):
     kernel: tuple[int, int] = (2, 2)
     stride: tuple[int, int] = (2, 2)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Concat(Node):
+    """The channels of two tensors or more, those of the first lowest: maps of one height and width,
+    or vectors. Each keeps its own meaning: the result has one scale where they all have it."""
+
+
+@dataclass(frozen=True)
+class Upsample(Node):
+    """Every pixel of a map repeated `factor` (vertical, horizontal) times."""
+
+    factor: tuple[int, int] = (2, 2)
+
+
+@dataclass(frozen=True)
+class Dilate(Node):
+    """A map with `step` - 1 (vertical, horizontal) rows and columns of code 0 between neighbouring
+    pixels, none around it: (C, H, W) -> (C, (H - 1)·vertical + 1, (W - 1)·horizontal + 1)."""
+
+    step: tuple[int, int] = (2, 2)
+
+
+@dataclass(frozen=True)
+class DepthToSpace(Node):
+    """(B·B·C, H, W) -> (C, B·H, B·W): channel (by·B + bx)·C + c of a pixel becomes channel c of the
+    pixel in row by and column bx of its square; ONNX's mode DCR."""
+
+    block: int = 2
 
 
 @dataclass(frozen=True)

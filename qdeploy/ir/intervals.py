@@ -16,6 +16,7 @@ channel has N times the channel's interval. The products are Python integers: no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -57,6 +58,15 @@ class Intervals:
         return Intervals(
             tuple(a + b for a, b in zip(self.lo, other.lo, strict=True)),
             tuple(a + b for a, b in zip(self.hi, other.hi, strict=True)),
+        )
+
+    @staticmethod
+    def joined(parts: Iterable[Intervals]) -> Intervals:
+        """The intervals of several tensors' channels, one tensor after the other."""
+        found = list(parts)
+        return Intervals(
+            tuple(end for one in found for end in one.lo),
+            tuple(end for one in found for end in one.hi),
         )
 
     def times(self, count: int) -> Intervals:

@@ -12,8 +12,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntArray,
@@ -21,6 +24,7 @@ from qdeploy.ir.integer_graph import (
     MaxPool,
     Node,
     Threshold,
+    Upsample,
 )
 
 
@@ -72,11 +76,31 @@ def evaluate(node: Node, *inputs: IntArray) -> IntArray:
         x = _padded(x, node.pads, int(np.iinfo(np.int64).min))
         windows = np.lib.stride_tricks.sliding_window_view(x, node.kernel, axis=(2, 3))
         return windows[:, :, :: node.stride[0], :: node.stride[1]].max(axis=(4, 5))
+    if isinstance(node, Concat):
+        return np.concatenate(inputs, axis=1)
+    if isinstance(node, Upsample | Dilate | DepthToSpace):
+        return _enlarged(node, x)
     if isinstance(node, Flatten):
         return x.reshape(len(x), -1)
     if isinstance(node, ArgMax):
         return x.argmax(axis=1, keepdims=True).astype(np.int64)
     raise InternalError(f"the reference does not know {type(node).__name__} ({node.name})")
+
+
+def _enlarged(node: Upsample | Dilate | DepthToSpace, x: IntArray) -> IntArray:
+    frames, channels, height, width = x.shape
+    if isinstance(node, Upsample):
+        return x.repeat(node.factor[0], axis=2).repeat(node.factor[1], axis=3)
+    if isinstance(node, Dilate):
+        down, right = node.step
+        sizes = (height - 1) * down + 1, (width - 1) * right + 1
+        result = np.zeros((frames, channels, *sizes), dtype=x.dtype)
+        result[:, :, ::down, ::right] = x
+        return result
+    size = node.block
+    parts = x.reshape(frames, size, size, channels // size**2, height, width)
+    parts = parts.transpose(0, 3, 4, 1, 5, 2)
+    return parts.reshape(frames, channels // size**2, height * size, width * size)
 
 
 def _convolve(node: Conv, x: IntArray) -> IntArray:

@@ -13,8 +13,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntegerGraph,
@@ -22,6 +25,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 
 MOST_BITS = 32
@@ -110,11 +114,12 @@ def _tensor_problems(key: str, tensor: Tensor) -> Iterator[str]:
 def _problems(graph: IntegerGraph, node: Node) -> Iterator[str]:
     inputs = [graph.tensors[name] for name in node.inputs]
     output = graph.tensors[node.output]
-    if len(inputs) != (2 if isinstance(node, Add) else 1):
+    most = {Add: 2, Concat: len(inputs)}.get(type(node), 1)
+    if len(inputs) != most or (isinstance(node, Concat) and most < 2):
         yield f"it has {len(inputs)} inputs"
         return
     yield from _window_problems(node)
-    expected = _shape(node, inputs[0])
+    expected = _joined(inputs) if isinstance(node, Concat) else _shape(node, inputs[0])
     if expected != output.shape:
         yield f"{inputs[0].shape} becomes {expected}, not {output.shape}"
     for tensor in (*inputs, output):
@@ -136,10 +141,20 @@ def _window_problems(node: Node) -> Iterator[str]:
         sizes = (*node.weights.shape, *node.stride, *node.dilation, node.groups)
     elif isinstance(node, MaxPool):
         sizes = (*node.kernel, *node.stride)
+    elif isinstance(node, Upsample | Dilate | DepthToSpace):
+        if min(_enlarges(node)) < 1:
+            yield "a factor, step or block is out of range"
+        return
     else:
         return
     if min(sizes) < 1 or min(node.pads) < 0:
         yield "a kernel, stride, dilation or padding is out of range"
+
+
+def _enlarges(node: Upsample | Dilate | DepthToSpace) -> tuple[int, int]:
+    if isinstance(node, DepthToSpace):
+        return node.block, node.block
+    return node.factor if isinstance(node, Upsample) else node.step
 
 
 def _threshold_problems(node: Threshold, source: Tensor, output: Tensor) -> Iterator[str]:
@@ -147,6 +162,12 @@ def _threshold_problems(node: Threshold, source: Tensor, output: Tensor) -> Iter
         yield f"{len(node.thresholds)} rows of thresholds for {source.shape[0]} channels"
     if not output.dtype.lo <= node.base <= node.base + node.thresholds.shape[1] <= output.dtype.hi:
         yield f"its codes from {node.base} on do not fit {output.dtype.bits} bits"
+
+
+def _joined(inputs: list[Tensor]) -> tuple[int, ...] | None:
+    """The shape of a Concat, None where the sizes of its maps differ."""
+    channels, rest = sum(one.shape[0] for one in inputs), inputs[0].shape[1:]
+    return (channels, *rest) if all(one.shape[1:] == rest for one in inputs) else None
 
 
 def _shape(node: Node, source: Tensor) -> tuple[int, ...] | None:
@@ -164,6 +185,13 @@ def _shape(node: Node, source: Tensor) -> tuple[int, ...] | None:
         return None
     if isinstance(node, GlobalSum):
         return shape[:1]
+    if isinstance(node, Upsample):
+        return (shape[0], shape[1] * node.factor[0], shape[2] * node.factor[1])
+    if isinstance(node, Dilate):
+        return (shape[0], (shape[1] - 1) * node.step[0] + 1, (shape[2] - 1) * node.step[1] + 1)
+    if isinstance(node, DepthToSpace):
+        channels, rest = divmod(shape[0], node.block**2)
+        return None if rest else (channels, shape[1] * node.block, shape[2] * node.block)
     if isinstance(node, MaxPool):
         return (shape[0], *_windows(shape, node.kernel, node.stride, node.pads, (1, 1)))
     if isinstance(node, Conv):

@@ -23,8 +23,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntArray,
@@ -34,6 +37,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.ir.json_data import (
     MAX_ITEMS,
@@ -51,14 +55,19 @@ from qdeploy.ir.preparation_data import PREPARATION, preparation_of
 
 KINDS: dict[str, type[Node]] = {
     kind.__name__: kind
-    for kind in (Conv, Dense, Bias, Threshold, Add, GlobalSum, MaxPool, Flatten, ArgMax)
+    for kind in (
+        *(Conv, Dense, Bias, Threshold, Add, GlobalSum, MaxPool, Flatten, ArgMax),
+        *(Concat, Upsample, Dilate, DepthToSpace),
+    )
 }
 # Every field of a node beyond those all nodes have: arrays by rank, tuples by length, integers.
 ARRAYS = {Conv: ("weights", 4), Dense: ("weights", 2), Bias: ("bias", 1)} | {
     Threshold: ("thresholds", 2)
 }
-_TUPLES = {"stride": 2, "dilation": 2, "kernel": 2, "pads": 4}
-_INTEGERS = ("base", "groups")
+_TUPLES = {"stride": 2, "dilation": 2, "kernel": 2, "pads": 4, "factor": 2, "step": 2}
+_INTEGERS = ("base", "groups", "block")
+# Streams that a node joins.
+_MOST_INPUTS = 64
 _COMMON = ("name", "layer", "inputs", "output")
 
 MAX_WIRE_BITS = 64
@@ -208,7 +217,8 @@ def _node(data: Any, arrays: dict[str, IntArray], where: str) -> Node:
     values: dict[str, Any] = {
         key: text_of(item[key], f"{where}: {key}") for key in ("name", "layer", "output")
     }
-    sources = list_of(item["inputs"], 2, f"{where}: inputs")
+    most = _MOST_INPUTS if kind is Concat else 2
+    sources = list_of(item["inputs"], most, f"{where}: inputs")
     values["inputs"] = tuple(text_of(entry, f"{where}: inputs") for entry in sources)
     for key in _own_fields(kind):
         if key in _TUPLES:

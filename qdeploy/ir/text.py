@@ -9,6 +9,8 @@ from qdeploy.ir.integer_graph import (
     Bias,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     IntArray,
     IntegerGraph,
     IntType,
@@ -16,6 +18,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 
 HEADINGS = ("node", "kind", "reads", "makes", "shape", "codes", "parameters", "layer")
@@ -83,6 +86,12 @@ def _parameters(node: Node) -> Iterator[str]:
             yield f"dilation {_by(node.dilation)}"
         if node.groups != 1:
             yield f"{node.groups} groups"
+    if isinstance(node, Upsample):
+        yield f"factor {_by(node.factor)}"
+    if isinstance(node, Dilate):
+        yield f"step {_by(node.step)}"
+    if isinstance(node, DepthToSpace):
+        yield f"block {node.block}"
     if isinstance(node, MaxPool):
         yield from _windows(node.kernel, node.stride, node.pads)
     if isinstance(node, Conv | Dense):

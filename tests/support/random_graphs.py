@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntegerGraph,
@@ -22,6 +27,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.ir.intervals import node_intervals
 
@@ -162,6 +168,33 @@ class GraphMaker:
         self.now = out
         return self
 
+    def concat(self, *others: Tensor) -> GraphMaker:
+        """The channels of the last tensor, then those of others."""
+        parts, name = (self.now, *others), self._name("concat")
+        lo, hi = min(one.dtype.lo for one in parts), max(one.dtype.hi for one in parts)
+        shape = (sum(one.shape[0] for one in parts), *self.now.shape[1:])
+        ends = min(one.lo for one in parts), max(one.hi for one in parts)
+        out = self._tensor(f"{name}.code", shape, IntType.holding(lo, hi), *ends)
+        inputs = tuple(one.name for one in parts)
+        self.nodes.append(Concat(f"{name}.concat", name, inputs, out.name))
+        self.now = out
+        return self
+
+    def upsample(self, factor: tuple[int, int] = (2, 2)) -> GraphMaker:
+        channels, height, width = self.now.shape
+        shape = channels, height * factor[0], width * factor[1]
+        return self._moved("upsample", shape, Upsample, factor=factor)
+
+    def dilate(self, step: tuple[int, int] = (2, 2)) -> GraphMaker:
+        channels, height, width = self.now.shape
+        shape = channels, (height - 1) * step[0] + 1, (width - 1) * step[1] + 1
+        return self._moved("dilate", shape, Dilate, step=step)
+
+    def depth_to_space(self, block: int = 2) -> GraphMaker:
+        channels, height, width = self.now.shape
+        shape = channels // block**2, height * block, width * block
+        return self._moved("spread", shape, DepthToSpace, block=block)
+
     def flatten(self) -> GraphMaker:
         source, name = self.now, self._name("flatten")
         out = self._tensor(f"{name}.flat", (source.size,), source.dtype, source.lo, source.hi)
@@ -185,6 +218,16 @@ class GraphMaker:
         shape = (1, *source.shape[1:])
         out = self._tensor(f"{name}.index", shape, IntType(8, False), 0, hi)
         self.nodes.append(ArgMax(f"{name}.argmax", name, (source.name,), out.name))
+        self.now = out
+        return self
+
+    def _moved(
+        self, kind: str, shape: tuple[int, ...], node: Callable[..., Node], **how: Any
+    ) -> GraphMaker:
+        source, name = self.now, self._name(kind)
+        lo, hi = min(source.lo, 0), max(source.hi, 0)
+        out = self._tensor(f"{name}.code", shape, source.dtype, lo, hi)
+        self.nodes.append(node(f"{name}.{kind}", name, (source.name,), out.name, **how))
         self.now = out
         return self
 
@@ -268,3 +311,32 @@ def small_mobilenet(seed: int = 0) -> GraphMaker:
             maker.add(start).threshold(bits=4, base=-8)
     maker.conv(10, (1, 1), (1, 1), (0, 0, 0, 0), weight_bits=4).threshold(bits=8)
     return maker.global_sum().dense(7, weight_bits=8)
+
+
+def small_unet(seed: int = 0) -> GraphMaker:
+    """Down twice, up twice by repetition, each time joined with the map of that size."""
+    maker = GraphMaker(seed, (2, 8, 8)).conv(4, weight_bits=8).threshold(bits=3)
+    skips = []
+    for channels in (6, 8):
+        skips.append(maker.mark())
+        maker.max_pool().conv(channels).threshold()
+    for channels in (6, 4):
+        maker.upsample().concat(skips.pop()).conv(channels).threshold(bits=3)
+    return maker.conv(3, (1, 1), pads=(0, 0, 0, 0), weight_bits=4)
+
+
+def small_densenet(seed: int = 0) -> GraphMaker:
+    """Each layer reads the channels of all before it."""
+    maker = GraphMaker(seed, (2, 6, 6)).conv(4, weight_bits=8).threshold(bits=4)
+    for _ in range(3):
+        trunk = maker.mark()
+        maker.conv(2).threshold(bits=4, base=-8)
+        maker.concat(trunk)
+    return maker.threshold(bits=3).global_sum().dense(5, weight_bits=8)
+
+
+def small_decoder(seed: int = 0) -> GraphMaker:
+    """A transposed convolution and a depth to space."""
+    maker = GraphMaker(seed, (2, 4, 5)).conv(4, weight_bits=8).threshold(bits=3, base=-4)
+    maker.dilate().conv(12, (3, 3), pads=(1, 1, 2, 2)).threshold(bits=3)
+    return maker.depth_to_space().conv(3, (1, 1), pads=(0, 0, 0, 0), weight_bits=4)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
+from qdeploy.ir.intervals import magnitude
 
 FloatArray = npt.NDArray[np.float64]
 EXACT_FLOAT32 = 1 << 24
@@ -148,3 +149,21 @@ def _slopes(table: IntArray, lo: IntArray, hi: IntArray) -> FloatArray:
         else:
             slopes[channel] = 2 * least if np.isinf(most) else (least + most) / 2
     return slopes
+
+
+def split_by_bits(weights: IntArray, lo: int, hi: int) -> list[tuple[int, IntArray]]:
+    """(factor, part) with Σ factor·part = weights; partial sums of each part stay below 2^24.
+
+    Empty where not even single bits of the weights stay below.
+    """
+    if max(abs(lo), abs(hi)) >= EXACT_FLOAT32:
+        return []
+    sign, size = np.sign(weights), np.abs(weights)
+    bits = max(1, int(size.max()).bit_length())
+    for keep in range(bits, 0, -1):
+        mask = (1 << keep) - 1
+        shifts = range(0, bits, keep)
+        parts = [(1 << shift, sign * ((size >> shift) & mask)) for shift in shifts]
+        if all(max(magnitude(part, lo, hi)) < EXACT_FLOAT32 for _, part in parts):
+            return parts
+    return []

@@ -25,6 +25,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from qdeploy.artifacts import atomic_path
+from qdeploy.codegen.onnx.enlarge import emit_enlarged
 from qdeploy.codegen.onnx.float_codes import (
     EXACT_FLOAT32,
     FOLD_LEVELS,
@@ -32,6 +33,7 @@ from qdeploy.codegen.onnx.float_codes import (
     Line,
     fit_fold,
     fit_line,
+    split_by_bits,
     split_parity,
 )
 from qdeploy.codegen.onnx.search import emit_search
@@ -40,8 +42,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntArray,
@@ -50,6 +55,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.ir.intervals import magnitude, node_intervals
 
@@ -236,6 +242,10 @@ class _Emitter:
             result = self._global_sum(node)
         elif isinstance(node, MaxPool | Flatten):
             result = self._moved(node)
+        elif isinstance(node, Concat):
+            result = self._concat(node)
+        elif isinstance(node, Upsample | Dilate | DepthToSpace):
+            result = self._enlarged(node)
         elif isinstance(node, ArgMax):
             integers = self.op("Cast", source, to=TensorProto.INT32)
             result = self.op("ArgMax", integers, axis=1, keepdims=1, select_last_index=0)
@@ -281,9 +291,22 @@ class _Emitter:
             "MaxPool", source, kernel_shape=node.kernel, strides=node.stride, pads=node.pads
         )
 
+    def _concat(self, node: Concat) -> str:
+        if not any(name in self.wide for name in node.inputs):
+            return self.op("Concat", *(self.onnx_value_of[name] for name in node.inputs), axis=1)
+        self.wide.add(node.output)
+        return self.op("Concat", *(self._float64(name) for name in node.inputs), axis=1)
+
+    def _enlarged(self, node: Upsample | Dilate | DepthToSpace) -> str:
+        source, wide = self.onnx_value_of[node.inputs[0]], node.inputs[0] in self.wide
+        if wide:
+            self.wide.add(node.output)
+        kind = np.dtype(np.float64 if wide else np.float32)
+        return emit_enlarged(self.op, source, node, self.graph.tensors[node.inputs[0]].shape, kind)
+
     def _exact_sum(self, node: Conv | Dense) -> str:
         source = self.graph.tensors[node.inputs[0]]
-        parts = _split_by_bits(node.weights, source.lo, source.hi)
+        parts = split_by_bits(node.weights, source.lo, source.hi)
         if isinstance(node, Dense) and not parts:
             self.wide.add(node.output)
             return self.op("MatMul", self._float64(node.inputs[0]), node.weights.T.astype(float))
@@ -360,24 +383,6 @@ class _Emitter:
         for part in parts[1:]:
             total = self.op("Add", total, part)
         return self.op("Add", total, np.float32(base)) if base else total
-
-
-def _split_by_bits(weights: IntArray, lo: int, hi: int) -> list[tuple[int, IntArray]]:
-    """(factor, part) with Σ factor·part = weights; partial sums of each part stay below 2^24.
-
-    Empty where not even single bits of the weights stay below.
-    """
-    if max(abs(lo), abs(hi)) >= EXACT_FLOAT32:
-        return []
-    sign, size = np.sign(weights), np.abs(weights)
-    bits = max(1, int(size.max()).bit_length())
-    for keep in range(bits, 0, -1):
-        mask = (1 << keep) - 1
-        shifts = range(0, bits, keep)
-        parts = [(1 << shift, sign * ((size >> shift) & mask)) for shift in shifts]
-        if all(max(magnitude(part, lo, hi)) < EXACT_FLOAT32 for _, part in parts):
-            return parts
-    return []
 
 
 def _largest(tensor: Tensor) -> int:

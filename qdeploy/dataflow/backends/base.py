@@ -91,6 +91,10 @@ class QdBackend(RTLBackend):
         self.set_nodeattr("numInputVectors", [batch, rows, columns // many])
         self.set_nodeattr("NumChannels", int(self.attribute("NumChannels")) * many)
 
+    def lane_choices(self) -> list[int]:
+        """Legal numbers of channels per beat; empty for every divisor of the channels."""
+        return []
+
     def styles(self) -> list[dict[str, int | str]]:
         """Node attributes a folding may choose from at the present PE and SIMD, one choice each."""
         return [{}]

@@ -18,7 +18,16 @@ import numpy as np
 from qdeploy.dataflow.finn.nodes import hw_nodes
 from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS
 from qdeploy.ir.fixed_point import fit_fixed_point
-from qdeploy.ir.integer_graph import Add, Bias, Conv, Dense, GlobalSum, IntegerGraph, Threshold
+from qdeploy.ir.integer_graph import (
+    Add,
+    Bias,
+    Concat,
+    Conv,
+    Dense,
+    GlobalSum,
+    IntegerGraph,
+    Threshold,
+)
 from qdeploy.ir.intervals import Intervals, node_intervals
 
 if TYPE_CHECKING:
@@ -54,6 +63,8 @@ def channel_intervals(graph: IntegerGraph, tensor: str) -> Intervals:
         case Add():
             left, right = (channel_intervals(graph, name) for name in node.inputs)
             return left.plus(right)
+        case Concat():
+            return Intervals.joined(channel_intervals(graph, name) for name in node.inputs)
         case GlobalSum():
             _, height, width = graph.tensors[node.inputs[0]].shape
             return channel_intervals(graph, node.inputs[0]).times(height * width)

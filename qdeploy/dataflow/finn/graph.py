@@ -18,14 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdeploy.dataflow.finn import env as finn_env
+from qdeploy.dataflow.finn.layers import FinnLayer, concatenation, enlargement
 from qdeploy.dataflow.finn.nodes import PAD_VALUE, finn_type
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntegerGraph,
@@ -34,6 +38,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.ir.layout import stream_shape, to_stream_order
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse_layer
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 OPSET = 13
+MAP_AXES = 3
 
 
 def weight_type(weights: np.ndarray) -> IntType:
@@ -152,6 +158,10 @@ class _Emitter:
                 self._add("Add", node.name, list(node.inputs), node.output)
             case GlobalSum():
                 self._global_sum(node)
+            case Concat():
+                self._concat(node)
+            case Upsample() | Dilate() | DepthToSpace():
+                self._enlarged(node)
             case Flatten():
                 if node.output != self.stream:
                     self._add("Flatten", node.name, list(node.inputs), node.output, axis=1)
@@ -294,6 +304,33 @@ class _Emitter:
             numInputVectors=[1, height, width],
         )
         self._add("Flatten", "", [sums], node.output, axis=1)
+
+    def _concat(self, node: Concat) -> None:
+        """FINN's own layer: its pass for ONNX's operator wants one type of all inputs."""
+        parts = [self.graph.tensors[name] for name in node.inputs]
+        result = self.graph.tensors[node.output]
+        sources, made = list(node.inputs), result.name
+        if len(result.shape) == MAP_AXES:
+            sources = [f"{result.name}.before{index}" for index in range(len(parts))]
+            for part, source in zip(parts, sources, strict=True):
+                self.shapes[source] = (1, *stream_shape(part))
+                self._add("Transpose", "", [part.name], source, perm=[0, 2, 3, 1])
+            made = f"{result.name}.after"
+            self.shapes[made] = (1, *stream_shape(result))
+        self._hardware(node.name, sources, made, concatenation(parts))
+        if made != result.name:
+            self._channels_first(made, result.name)
+
+    def _enlarged(self, node: Upsample | Dilate | DepthToSpace) -> None:
+        source, result = self.graph.tensors[node.inputs[0]], self.graph.tensors[node.output]
+        before, after = self._channels_last(source, result)
+        self._hardware(node.name, [before], after, enlargement(node, source))
+        self._channels_first(after, result.name)
+
+    def _hardware(self, name: str, inputs: list[str], output: str, layer: FinnLayer) -> None:
+        """A layer of FINN's that none of its passes makes."""
+        settings = {"domain": "finn.custom_op.fpgadataflow", "backend": "fpgadataflow"}
+        self._add(layer.op, name, inputs, output, **settings, **layer.attributes)
 
     def _dense(self, node: Dense) -> None:
         weights = node.weights

@@ -80,12 +80,15 @@ class Operator:
         layer_from: how a node's layer is found.
         channels: node attribute with the number of channels; None where the last axis of the
             output has it.
+        lanes: node attribute with the number of channels per beat.
         weights, thresholds: number of the input that holds them, where a node has that input.
         each_pixel: does the same to every pixel, so that several of them can be seen as one with
             more channels.
         sums: outputs, or compares, sums whose exact interval the integer graph knows.
         one_pixel: leaves one pixel of a feature map.
         bursts: works in bursts, so that a FIFO follows it.
+        pauses: stops its input while it puts out more than it takes, so that a FIFO may be before
+            it.
         copies: gives every code on as it came, to several layers.
     """
 
@@ -96,12 +99,14 @@ class Operator:
     inference: Inference | None = None
     layer_from: LayerFrom = LayerFrom.CONSUMER
     channels: str | None = None
+    lanes: str = "PE"
     weights: int | None = None
     thresholds: int | None = None
     each_pixel: bool = False
     sums: bool = False
     one_pixel: bool = False
     bursts: bool = False
+    pauses: bool = False
     copies: bool = False
 
     @property

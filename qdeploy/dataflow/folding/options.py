@@ -170,9 +170,10 @@ class _Lister:
             yield from self._matrix(members)
             return
         window = self._window(members)
-        for size in divisors(node.channels):
-            for styles in self._styles(node, PE=size):
-                found: Attributes = {node.name: {"PE": size, **styles}}
+        lanes = node.operator.lanes
+        for size in node.instance.lane_choices() or divisors(node.channels):
+            for styles in self._styles(node, **{lanes: size}):
+                found: Attributes = {node.name: {lanes: size, **styles}}
                 found |= {mover: {"SIMD": size} for mover in movers}
                 yield from self._windows(found, window)
 

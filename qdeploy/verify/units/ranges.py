@@ -7,6 +7,7 @@ import numpy as np
 from qdeploy.ir.integer_graph import (
     Add,
     Bias,
+    Concat,
     Conv,
     Dense,
     GlobalSum,
@@ -33,6 +34,8 @@ def _followed(graph: IntegerGraph, tensor: str) -> Intervals:
         return node_intervals(node, graph.tensors[node.inputs[0]])
     if isinstance(node, Add):
         return _followed(graph, node.inputs[0]).plus(_followed(graph, node.inputs[1]))
+    if isinstance(node, Concat):
+        return Intervals.joined(_followed(graph, name) for name in node.inputs)
     if isinstance(node, GlobalSum):
         _, rows, columns = graph.tensors[node.inputs[0]].shape
         return _followed(graph, node.inputs[0]).times(rows * columns)
