@@ -259,6 +259,27 @@ def _pooling() -> Iterator[Timed]:
         yield _stream(f"qd_pad {bits} bits folds {folds}", "qd_pad", parameters, bits, bits)
 
 
+def _enlarging() -> Iterator[Timed]:
+    """Concatenations, repeated pixels, zeros between pixels, channels as pixels."""
+    for lanes, bits, folds in ((16, 4, 1), (4, 8, 24)):
+        parameters: Parameters = {"PE": lanes, "CF0": folds, "CF1": folds, "B0": bits, "S0": 0}
+        parameters |= {"B1": bits, "S1": 1, "OB": bits + 1}
+        block = Block("qd_concat", parameters, (lanes * bits,) * 2, (lanes * (bits + 1),))
+        yield Timed(f"qd_concat {lanes} of {bits} bits folds {folds}", block)
+    parameters = {"L0": 16, "L1": 8, "B0": 4, "S0": 0, "B1": 4, "S1": 0, "OB": 4}
+    yield Timed("qd_beside 24 of 4 bits", Block("qd_beside", parameters, (64, 32), (96,)))
+    for bits, folds, columns in ((32, 1, 16), (16, 24, 64)):
+        parameters = {"WIDTH": bits, "CF": folds, "W": columns, "KH": 2, "KW": 2}
+        name = f"qd_upsample {bits} bits folds {folds} of {columns} columns"
+        yield _stream(name, "qd_upsample", parameters, bits, bits)
+        parameters = {"WIDTH": bits, "CF": folds, "W": columns, "B": 2}
+        name = f"qd_depth_to_space {bits} bits folds {folds} of {columns} columns"
+        yield _stream(name, "qd_depth_to_space", parameters, bits, bits)
+        parameters = {"WIDTH": bits, "CF": folds, "H": columns, "W": columns, "SH": 2, "SW": 2}
+        name = f"qd_dilate {bits} bits folds {folds} of {columns} columns"
+        yield _stream(name, "qd_dilate", parameters, bits, bits)
+
+
 def _streams() -> Iterator[Timed]:
     for bits, depth in ((64, 1), (128, 2), (32, 32), (32, 300), (8, 2048)):
         block = Block("qd_fifo", {"WIDTH": bits, "DEPTH": depth}, (bits,), (bits,), {"fill": 16})
@@ -266,6 +287,7 @@ def _streams() -> Iterator[Timed]:
     for bits, more in ((64, 8), (8, 64), (288, 16), (2, 288), (32, 32)):
         parameters: Parameters = {"IN_WIDTH": bits, "OUT_WIDTH": more}
         yield _stream(f"qd_dwc {bits} to {more} bits", "qd_dwc", parameters, bits, more)
+    yield from _enlarging()
     yield Timed("qd_fork 64 bits", Block("qd_fork", {"WIDTH": 64}, (64,), (64, 64)))
     parameters = {"PE": 16, "IB": 4, "SIGNED": 1, "OB": 8}
     yield _stream("qd_extend 16 of 4 to 8 bits", "qd_extend", parameters, 64, 128)

@@ -186,9 +186,7 @@ def beside(rng: random.Random) -> Sample:
     bits = rng.choice([1, 2, 4, 8])
     p: dict[str, int | str] = {"L0": first, "L1": second, "B0": bits, "S0": 0, "B1": bits}
     p |= {"S1": 0, "OB": bits}
-    return Sample(
-        Block("qd_beside", p, (first * bits, second * bits), ((first + second) * bits,))
-    )
+    return Sample(Block("qd_beside", p, (first * bits, second * bits), ((first + second) * bits,)))
 
 
 def upsample(rng: random.Random) -> Sample:

@@ -21,6 +21,11 @@ VARIANTS = [
     ("qd_threshold", {"NT": 1, "OB": 1, "C": 4, "PE": 4}),
     ("qd_threshold", {"NT": 31, "OB": 5, "C": 4, "PE": 4}),
     ("qd_argmax", {"PE": 1}),
+    ("qd_concat", {"B0": 1, "B1": 1, "OB": 1, "PE": 1}),
+    ("qd_upsample", {"KH": 1, "CF": 5}),
+    ("qd_upsample", {"KW": 1, "W": 1}),
+    ("qd_dilate", {"SH": 1, "H": 1, "W": 1}),
+    ("qd_depth_to_space", {"W": 1, "B": 3}),
     ("qd_argmax", {"PE": 10}),
 ]
 

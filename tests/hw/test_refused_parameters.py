@@ -37,6 +37,8 @@ REFUSED = [
     ("qd_requant", {"SHIFT": 25}, "SHIFT_exceeds_the_sum"),
     ("qd_bias", {"C": 9, "PE": 2}, "PE_does_not_divide_C"),
     ("qd_bias", {"OB": 15}, "OB_is_narrower_than_an_operand"),
+    ("qd_concat", {"B1": 5}, "OB_is_narrower_than_an_operand"),
+    ("qd_beside", {"B0": 5}, "OB_is_narrower_than_an_operand"),
     ("qd_argmax", {"N": 11}, "PE_does_not_divide_N"),
     ("qd_argmax", {"IDX": 3}, "IDX_is_too_narrow_for_N"),
     ("qd_dwc", {"IN_WIDTH": 24}, "one_width_does_not_divide_the_other"),

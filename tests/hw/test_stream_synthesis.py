@@ -22,6 +22,13 @@ BLOCKS = [
     ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 3}, "CARRY4"),
     ("qd_threshold", ("qd_fifo", "qd_threshold_stage"), {"C": 4, "PE": 2, "NT": 31}, "CARRY4"),
     ("qd_argmax", ("qd_fifo",), {}, "CARRY4"),
+    ("qd_concat", ("qd_cycle", "qd_skid"), {"PE": 4}, "FDRE"),
+    ("qd_beside", ("qd_skid",), {"L0": 4}, "FDRE"),
+    ("qd_upsample", ("qd_cycle", "qd_level"), {"CF": 4}, "RAM32M|RAM64M"),
+    ("qd_upsample", ("qd_cycle", "qd_level"), {"CF": 32, "W": 64, "WIDTH": 16}, "RAMB"),
+    ("qd_dilate", ("qd_cycle", "qd_spaced", "qd_skid"), {"SH": 3}, "FDRE"),
+    ("qd_depth_to_space", ("qd_cycle", "qd_level"), {"CF": 2}, "RAM32M|RAM64M|RAM128"),
+    ("qd_depth_to_space", ("qd_cycle", "qd_level"), {"CF": 16, "W": 32, "WIDTH": 16}, "RAMB"),
 ]
 
 

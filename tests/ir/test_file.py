@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from random_graphs import (
     GraphMaker,
     small_convnet,
+    small_decoder,
     small_mlp,
     small_mobilenet,
     small_resnet,
+    small_unet,
 )
 from same_graph import assert_same_graph
 
@@ -31,7 +33,7 @@ from qdeploy.ir.integer_graph import IntegerGraph, Threshold
 from qdeploy.ir.structure import KINDS
 from qdeploy.lowering.integers.lower import lower_with_affine
 
-MAKERS = (small_convnet, small_mlp, small_resnet, small_mobilenet)
+MAKERS = (small_convnet, small_mlp, small_resnet, small_mobilenet, small_unet, small_decoder)
 
 
 def every_kind() -> IntegerGraph:
@@ -39,8 +41,9 @@ def every_kind() -> IntegerGraph:
     maker = GraphMaker(3, (2, 4, 6)).conv(3, dilation=(1, 2), pads=(1, 2, 1, 2)).bias()
     start = maker.threshold(bits=3, base=-4).mark()
     maker.depthwise().threshold(bits=3, base=-4).add(start).max_pool()
-    maker.threshold().mark()
-    flat = maker.mark()
+    maker.threshold()
+    maker.back_to(maker.upsample((1, 2)).mark()).concat(maker.mark()).dilate((2, 1))
+    flat = maker.conv(4, (1, 1), pads=(0, 0, 0, 0)).threshold().depth_to_space().mark()
     maker.flatten()
     return maker.back_to(flat).global_sum().dense(5).argmax().graph("every kind")
 

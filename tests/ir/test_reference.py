@@ -1,9 +1,10 @@
 """The reference by hand: small inputs whose results can be checked by eye."""
 
 import numpy as np
+import pytest
 from hand_made_graphs import block, graph_of, tensor
 
-from qdeploy.ir.integer_graph import MaxPool
+from qdeploy.ir.integer_graph import Concat, DepthToSpace, Dilate, MaxPool, Node, Upsample
 from qdeploy.ir.reference import run_reference
 from qdeploy.ir.rules import check_graph
 
@@ -26,3 +27,32 @@ def test_a_max_pool_does_not_see_its_padding() -> None:
     check_graph(graph)
     found = run_reference(graph, np.arange(-12, -3).reshape(1, 1, 3, 3))["y"]
     assert found.tolist() == [[[[-8, -7], [-5, -4]]]]
+
+
+ROWS = [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (Upsample("n", "l", ("x",), "y", (1, 2)), [[[1, 1, 2, 2], [3, 3, 4, 4]]]),
+        (Upsample("n", "l", ("x",), "y", (2, 1)), [[[1, 2], [1, 2], [3, 4], [3, 4]]]),
+        (Dilate("n", "l", ("x",), "y", (2, 3)), [[[1, 0, 0, 2], [0, 0, 0, 0], [3, 0, 0, 4]]]),
+        (Concat("n", "l", ("x", "x"), "y"), [ROWS, ROWS]),
+    ],
+)
+def test_enlarged_and_joined_maps_by_hand(node: Node, expected: list[list[list[int]]]) -> None:
+    shape = np.array(expected).shape
+    graph = graph_of([node], tensor("x", (1, 2, 2), 0, 4), tensor("y", shape, 0, 4))
+    check_graph(graph)
+    assert run_reference(graph, np.array([[ROWS]]))["y"].tolist() == [expected]
+
+
+def test_depth_becomes_space_row_by_row() -> None:
+    """Two channels of each of four pixels: (row, column) of the pixel first, the channel last."""
+    node = DepthToSpace("n", "l", ("x",), "y", 2)
+    graph = graph_of([node], tensor("x", (8, 1, 2), 0, 20), tensor("y", (2, 2, 4), 0, 20))
+    check_graph(graph)
+    frame = np.stack([np.arange(8), 10 + np.arange(8)], axis=1).reshape(1, 8, 1, 2)
+    found = run_reference(graph, frame)["y"][0].tolist()
+    assert found == [[[0, 2, 10, 12], [4, 6, 14, 16]], [[1, 3, 11, 13], [5, 7, 15, 17]]]

@@ -7,7 +7,18 @@ import pytest
 from hand_made_graphs import block, graph_of, tensor
 
 from qdeploy.errors import PassError
-from qdeploy.ir.integer_graph import Bias, Dense, IntegerGraph, IntType, MaxPool, Node
+from qdeploy.ir.integer_graph import (
+    Bias,
+    Concat,
+    Dense,
+    DepthToSpace,
+    Dilate,
+    IntegerGraph,
+    IntType,
+    MaxPool,
+    Node,
+    Upsample,
+)
 from qdeploy.ir.reference import run_reference
 from qdeploy.ir.rules import check_graph
 
@@ -100,5 +111,26 @@ def test_a_tensor_that_is_missing_or_under_another_name_is_found() -> None:
 )
 def test_parameters_that_no_arithmetic_may_meet_are_found(node: Node, message: str) -> None:
     graph = graph_of([node], tensor("x", (2, 2, 2), 0, 1), tensor("y", (2, 2, 2), 0, 1))
+    with pytest.raises(PassError, match=message):
+        check_graph(graph)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (Concat("n", "l", ("x",), "y"), "has 1 inputs"),
+        (Concat("n", "l", ("x", "z"), "y"), "becomes None"),
+        (Upsample("n", "l", ("x",), "y", (0, 1)), "out of range"),
+        (Upsample("n", "l", ("x",), "y", (3, 1)), "becomes .4, 6, 2., not .4, 2, 2."),
+        (Dilate("n", "l", ("x",), "y", (2, 2)), "becomes .4, 3, 3., not .4, 2, 2."),
+        (DepthToSpace("n", "l", ("x",), "y", 3), "becomes None"),
+    ],
+)
+def test_joined_and_enlarged_maps_have_their_shapes(node: Node, message: str) -> None:
+    tensors = [tensor(name, (4, 2, 2), 0, 3) for name in ("x", "y")]
+    graph = graph_of([node], tensors[0], tensor("z", (4, 2, 3), 0, 3), tensors[1])
+    if "z" in node.inputs:
+        first = MaxPool("m", "m", ("x",), "z", (1, 1), (1, 1), (0, 0, 0, 1))
+        graph = replace(graph, nodes=(first, node))
     with pytest.raises(PassError, match=message):
         check_graph(graph)

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from random_graphs import GraphMaker, small_convnet, small_mobilenet, small_resnet
+from random_graphs import (
+    GraphMaker,
+    small_convnet,
+    small_decoder,
+    small_densenet,
+    small_mobilenet,
+    small_resnet,
+    small_unet,
+)
 
 from qdeploy.dataflow.compile import compile_graph
 from qdeploy.design.manifest import Design
@@ -62,6 +70,10 @@ DESIGNS = {
     "uneven": (uneven, 5_000.0),
     "many_levels": (many_levels, 20_000.0),
     "many_levels_fast": (many_levels, None),
+    "unet": (small_unet, 20_000.0),
+    "unet_fast": (small_unet, None),
+    "densenet": (small_densenet, None),
+    "decoder": (small_decoder, 20_000.0),
 }
 
 

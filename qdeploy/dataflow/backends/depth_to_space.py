@@ -107,7 +107,7 @@ class DepthToSpace_qd_rtl(QdBackend, DepthToSpace):  # noqa: N801 (FINN's naming
         part="windows and padding",
         layer_from=LayerFrom.NAME,
         lanes="SIMD",
-        pauses=True,
+        rows_kept=1,
     )
 
     def unit(self, model: ModelWrapper) -> Unit:

@@ -73,6 +73,9 @@ class BranchSkews:
                     self._waits[node.name, name] = BranchSkew(latest.total - skews[name].total)
             if node.window is not None:
                 latest = _after_window(node.window, latest)
+            if node.operator.rows_kept:
+                share = Fraction(node.operator.rows_kept, node.input().shape[1])
+                latest = BranchSkew(latest.needed + share, latest.buffered + share)
             for name in node.outputs.values():
                 skews[name] = latest
 

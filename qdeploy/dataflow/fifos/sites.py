@@ -1,7 +1,8 @@
 """Where FIFOs may be, and the insertion of FIFOs of given depths.
 
 A site is a stream with its consumer. There is one before the first layer, after every layer that
-works in bursts, before the nodes that form a window, and at every input of a join. Sites, and the
+works in bursts, before the nodes that form a window, before what stops its input to put out more
+than it took, and at every input of a join. Sites, and the
 names of their FIFOs, do not depend on depths, so that depths found in one variant of a design hold
 for another.
 """
@@ -109,6 +110,10 @@ def _depths(
     if producer.operator.bursts:
         # Its output is a register whose ready signal goes no further.
         return None if _widens(node) else (SHALLOW + waiting_words(node), 0)
+    if node.operator.pauses:
+        # While a row is repeated, or zeros take its place, about a row of the next pixels comes in.
+        stream = node.input(index)
+        return SHALLOW + stream.beats // stream.shape[1], 0
     starts = node.moves_pixels and not producer.moves_pixels
     before = producer.producer()
     after_burst = producer.kind is Kind.CONVERTER and before is not None and before.operator.bursts

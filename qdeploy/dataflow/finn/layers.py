@@ -38,7 +38,12 @@ def enlargement(node: Upsample | Dilate | DepthToSpace, source: Tensor) -> FinnL
     match node:
         case Upsample():
             down, right = node.factor
-            sizes = {"HI": height, "WI": width, "HO": height * down, "WO": width * right}
+            sizes: dict[str, Any] = {
+                "HI": height,
+                "WI": width,
+                "HO": height * down,
+                "WO": width * right,
+            }
             return FinnLayer("UpsampleNearestNeighbour", common | sizes)
         case Dilate():
             sizes = {"ImgDim": [height, width], "Stride": list(node.step)}

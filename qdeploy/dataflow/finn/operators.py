@@ -89,6 +89,7 @@ class Operator:
         bursts: works in bursts, so that a FIFO follows it.
         pauses: stops its input while it puts out more than it takes, so that a FIFO may be before
             it.
+        rows_kept: rows of its input that come in before anything goes out.
         copies: gives every code on as it came, to several layers.
     """
 
@@ -107,6 +108,7 @@ class Operator:
     one_pixel: bool = False
     bursts: bool = False
     pauses: bool = False
+    rows_kept: int = 0
     copies: bool = False
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from math import prod
 
 from qdeploy.errors import InternalError
 from qdeploy.resources import resource
@@ -13,7 +14,7 @@ from qdeploy.verify.memories.verilog import Instance, Value, defaults
 
 LIBRARY = "hw/rtl"
 
-# Module -> bits of its inputs and of its outputs, as products of parameters.
+# Module -> bits of its inputs and of its outputs, as sums of products of parameters.
 _STREAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "qd_mvu": (("SIMD*AB",), ("PE*OB",)),
     "qd_unrolled": (("MW*AB",), ("MH*OB",)),
@@ -29,6 +30,11 @@ _STREAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "qd_maxpool": (("PE*BITS",), ("PE*BITS",)),
     "qd_global_sum": (("PE*BITS",), ("PE*OB",)),
     "qd_argmax": (("PE*BITS",), ("IDX",)),
+    "qd_concat": (("PE*B0", "PE*B1"), ("PE*OB",)),
+    "qd_beside": (("L0*B0", "L1*B1"), ("L0*OB+L1*OB",)),
+    "qd_upsample": (("WIDTH",), ("WIDTH",)),
+    "qd_dilate": (("WIDTH",), ("WIDTH",)),
+    "qd_depth_to_space": (("WIDTH",), ("WIDTH",)),
     "qd_fork": (("WIDTH",), ("WIDTH", "WIDTH")),
     "qd_dwc": (("IN_WIDTH",), ("OUT_WIDTH",)),
     "qd_fifo": (("WIDTH",), ("WIDTH",)),
@@ -65,11 +71,9 @@ class Block:
         return value
 
     def product(self, formula: str) -> int:
-        """Bits by a formula such as `PE*OB`."""
-        result = 1
-        for key in formula.split("*"):
-            result *= self.number(key)
-        return result
+        """Bits by a formula such as `PE*OB`, or a sum of such."""
+        terms = formula.split("+")
+        return sum(prod(self.number(key) for key in term.split("*")) for term in terms)
 
     @property
     def in_bits(self) -> list[int]:

@@ -16,6 +16,7 @@ from qdeploy.verify.memories.constructs import constructs_of
 from qdeploy.verify.memories.geometry import check_padding, check_window
 from qdeploy.verify.memories.ledger import Ledger, Place, UnreadableError
 from qdeploy.verify.memories.library import check_library, needed
+from qdeploy.verify.memories.moving import check_concatenation, check_enlargement
 from qdeploy.verify.memories.products import check_depthwise, check_matrix
 from qdeploy.verify.memories.reader import LayerReading
 from qdeploy.verify.memories.simple import (
@@ -52,6 +53,8 @@ _READERS: dict[UnitKind, Callable[[LayerReading], None]] = {
     UnitKind.MAX_POOL: check_max_pool,
     UnitKind.GLOBAL_SUM: check_global_sum,
     UnitKind.ARGMAX: check_argmax,
+    UnitKind.CONCAT: check_concatenation,
+    UnitKind.ENLARGE: check_enlargement,
 }
 
 

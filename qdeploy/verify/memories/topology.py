@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from qdeploy.design.manifest import Connection, Design, Layer
 from qdeploy.ir.integer_graph import Flatten, IntegerGraph, IntType, Tensor
 from qdeploy.verify.memories.ledger import Place, UnreadableError
-from qdeploy.verify.units.parameters import UnitKind, UnitParameters
+from qdeploy.verify.units.parameters import MOVING, UnitKind, UnitParameters
 
 _MOVERS = (UnitKind.COPY, UnitKind.PADDING, UnitKind.WINDOW)
 
@@ -112,11 +112,13 @@ def check_streams(
     them."""
     inputs, outputs = inputs_of(design, unit.layer), outputs_of(design, unit.layer)
     if unit.kind is not UnitKind.COPY:
-        expected = sorted(_unflattened(graph, one).name for one in unit.inputs)
-        found = sorted(_unflattened(graph, topology.carried[s.number]).name for s in inputs)
+        expected = [_unflattened(graph, one).name for one in unit.inputs]
+        found = [_unflattened(graph, topology.carried[s.number]).name for s in inputs]
+        if unit.kind is not UnitKind.CONCAT:  # the one whose result depends on their order
+            expected, found = sorted(expected), sorted(found)
         place.check("tensors that it reads", expected, found)
-        elements = _elements_read(unit)
-        for stream in inputs:
+        for index, stream in enumerate(inputs):
+            elements = _elements_read(unit, index)
             place.check("elements of a frame that it reads", elements, stream.elements)
         for stream in outputs:
             place.check("elements of a frame that it makes", _elements_made(unit), stream.elements)
@@ -131,7 +133,9 @@ def check_streams(
         )
 
 
-def _elements_read(unit: UnitParameters) -> int:
+def _elements_read(unit: UnitParameters, index: int) -> int:
+    if unit.kind in MOVING:
+        return unit.inputs[index].size
     if unit.padding is not None:
         return unit.padding.rows * unit.padding.columns * unit.padding.channels
     if unit.window is not None:

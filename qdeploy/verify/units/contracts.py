@@ -15,7 +15,8 @@ import numpy as np
 from qdeploy.design.manifest import Design
 from qdeploy.errors import PassError
 from qdeploy.ir.integer_graph import IntArray
-from qdeploy.ir.reference import count_thresholds
+from qdeploy.ir.layout import stream_shape, to_graph_order, to_stream_order
+from qdeploy.ir.reference import count_thresholds, evaluate
 from qdeploy.verify.units.parameters import UnitKind, UnitParameters
 
 Steps = list[IntArray]
@@ -101,6 +102,11 @@ def _contract(unit: UnitParameters, elements: int, lanes: int, outputs: int) -> 
                 steps,
                 lambda x: [codes(unit, x[0].reshape(len(x[0]), -1, channels).sum(axis=1))],
             )
+        case UnitKind.CONCAT:
+            takes = tuple(one.shape[0] for one in unit.inputs)
+            return Contract(takes, (channels,), steps, lambda x: [np.concatenate(x, axis=1)])
+        case UnitKind.ENLARGE:
+            return _enlargement(unit)
         case UnitKind.ARGMAX:
             # The first of several largest ones, as numpy has it.
             return Contract(
@@ -128,6 +134,19 @@ def as_stream(values: IntArray, lanes: int) -> IntArray:
     steps, channels, positions = values.shape
     parts = values.reshape(steps, channels // lanes, lanes, positions)
     return parts.transpose(0, 1, 3, 2).reshape(steps, -1)
+
+
+def _enlargement(unit: UnitParameters) -> Contract:
+    """What makes more pixels of a map: a step is a frame."""
+    node, source = unit.nodes[0], unit.inputs[0]
+    assert unit.output is not None
+    shape = stream_shape(source)
+
+    def enlarged(x: Steps) -> Steps:
+        maps = to_graph_order(x[0].reshape(-1, *shape), frames=True)
+        return [to_stream_order(evaluate(node, maps), frames=True).reshape(len(maps), -1)]
+
+    return Contract((source.size,), (unit.output.size,), 1, enlarged)
 
 
 def _mover(unit: UnitParameters, lanes: int) -> Contract:

@@ -20,8 +20,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     GlobalSum,
     IntArray,
     IntegerGraph,
@@ -29,6 +32,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.verify.units.matrices import convolution_matrix, dense_matrix, depthwise_kernel
 from qdeploy.verify.units.ranges import channel_range
@@ -48,10 +52,15 @@ class UnitKind(Enum):
     MAX_POOL = "max_pool"
     GLOBAL_SUM = "global_sum"
     ARGMAX = "argmax"
+    CONCAT = "concat"
+    # More pixels: repeated, with zeros between them, or made of channels.
+    ENLARGE = "enlarge"
     # FIFOs, width converters and forks give out every element as it came.
     COPY = "copy"
 
 
+# Units whose results are elements that came in, or zeros.
+MOVING = (UnitKind.CONCAT, UnitKind.ENLARGE)
 # FINN's operators that carry elements on, with a beat of another width, later, or twice.
 CARRIERS = ("StreamingFIFO", "StreamingDataWidthConverter", "DuplicateStreams")
 PADDING, WINDOW = "FMPadding", "ConvolutionInputGenerator"
@@ -67,7 +76,7 @@ class UnitParameters:
         kind: what it does.
         nodes: of the integer graph that it computes (serves, where it is a padding or window).
         inputs: the graph's tensors at its input ports, whose codes are all in [lo, hi]; two for an
-            addition, none for what only copies.
+            addition, two or more for a concatenation, none for what only copies.
         output: the graph's tensor at its output; that of its input where it pads or cuts windows.
         pixels: M, neighbouring pixels of a row in one column of its input.
         outputs: J, pixels of its output that it computes from one window or column at once.
@@ -226,6 +235,14 @@ def _unit(graph: IntegerGraph, layer: Layer, nodes: tuple[Node, ...]) -> UnitPar
         case "GlobalAccPool", GlobalSum() if pixels == 1:
             height, width, _ = _map(graph.tensors[node.inputs[0]])
             return replace(wide, kind=UnitKind.GLOBAL_SUM, positions=height * width)
+        case "StreamingConcat", Concat() if pixels == 1:
+            return replace(wide, kind=UnitKind.CONCAT)
+        case (
+            ("UpsampleNearestNeighbour", Upsample())
+            | ("FMPadding_Pixel", Dilate())
+            | ("DepthToSpace", DepthToSpace())
+        ) if pixels == 1:
+            return replace(wide, kind=UnitKind.ENLARGE)
         case "LabelSelect", ArgMax() if pixels == 1:
             labels = graph.tensors[node.inputs[0]].shape[0]
             return replace(wide, kind=UnitKind.ARGMAX, positions=labels)
@@ -234,7 +251,7 @@ def _unit(graph: IntegerGraph, layer: Layer, nodes: tuple[Node, ...]) -> UnitPar
 
 def _with_codes(graph: IntegerGraph, unit: UnitParameters) -> UnitParameters:
     """With the range of the unit's sums, and its thresholds where it has any."""
-    if unit.kind in (UnitKind.MAX_POOL, UnitKind.ARGMAX):
+    if unit.kind in (UnitKind.MAX_POOL, UnitKind.ARGMAX, *MOVING):
         return unit
     last = unit.nodes[-1]
     sums = last.inputs[0] if isinstance(last, Threshold) else last.output

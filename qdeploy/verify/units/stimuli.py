@@ -4,7 +4,7 @@ copies, paddings, windows   codes that tell positions: digit k of an element's i
                             so that any two positions differ in some frame; extremes; random;
                             for a FIFO enough to fill it
 products, thresholds        extremes of the sums, both sides of every threshold (`search`)
-additions, sums             extremes, codes that tell positions
+additions, sums, concatenations   extremes, codes that tell positions
 maxima                      each position wins, ties
 """
 
@@ -99,6 +99,10 @@ def _inputs(
             pair = _pair(design, graph, unit, ins)
             kept = spread(len(pair[0]), most)
             return [side[kept] for side in pair], len(pair[0]), None
+        case UnitKind.CONCAT:
+            sides = _sides(rule, ins)
+            kept = spread(len(sides[0]), most)
+            return [side[kept] for side in sides], len(sides[0]), None
         case UnitKind.MAX_POOL:
             x = as_stream(_winners(unit.channels, unit.positions, lo, hi), first.per_beat)
         case UnitKind.ARGMAX:
@@ -162,6 +166,18 @@ def telling(elements: int, lo: int, hi: int) -> IntArray:
         index, rest = index // base, rest // base
     frames.append(np.random.default_rng(SEED).integers(lo, hi + 1, elements))
     return np.array(frames, dtype=np.int64)
+
+
+def _sides(rule: Contract, ins: dict[str, Connection]) -> list[IntArray]:
+    """Vectors for every stream of a concatenation, each telling its positions; the streams are not
+    alike, though they may have one type and as many channels."""
+    parts = [
+        telling(elements, *code_range(stream))
+        for elements, stream in zip(rule.takes, ins.values(), strict=True)
+    ]
+    count = max(len(part) for part in parts) + len(parts)
+    turns = np.arange(count)
+    return [part[(turns + place) % len(part)] for place, part in enumerate(parts)]
 
 
 def _winners(channels: int, positions: int, lo: int, hi: int) -> IntArray:
