@@ -278,21 +278,25 @@ class ExactFile:
 
     def _pooled(self, node: NodeProto, index: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Elements (K, terms, 4) that a pool reads, and which lie inside the map."""
+        return self._clipped(node.input[0], self._taps(node, index))
+
+    def _taps(self, node: NodeProto, index: IntArray) -> IntArray:
+        """Places (K, terms, 4) that the windows of a pool have, outside of the map as well."""
         attributes = _attributes(node)
         height, width = self.shapes[node.input[0]][2:]
         if node.op_type in ("GlobalAveragePool", "ReduceMean"):
-            kernel, stride, pads = [height, width], [1, 1], [0, 0, 0, 0]
+            kernel, attributes = [height, width], {}
             index = np.concatenate([index[:, :2], np.zeros((len(index), 2), np.int64)], axis=1)
         else:
             kernel = list(attributes["kernel_shape"])
-            stride = list(attributes.get("strides", (1, 1)))
-            pads = list(attributes.get("pads", (0, 0, 0, 0)))
+        stride, dilation = (list(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
+        pads = list(attributes.get("pads", (0, 0, 0, 0)))
         row, column = (part.reshape(-1) for part in np.indices(tuple(kernel)))
         found = np.empty((len(index), row.size, 4), dtype=np.int64)
         found[..., :2] = index[:, None, :2]
-        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + row
-        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + column
-        return self._clipped(node.input[0], found)
+        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + row * dilation[0]
+        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + column * dilation[1]
+        return found
 
     def _clipped(self, tensor: str, found: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         sizes = np.array(self.shapes[tensor][2:])
@@ -315,10 +319,22 @@ class ExactFile:
         sources, inside = self._pooled(node, index)
         count, terms = inside.shape
         all_ = self.elements(node.input[0], sources.reshape(count * terms, 4))
-        # What lies in the padding is zero, and counts.
-        value = (all_.value.reshape(count, terms) * inside).sum(axis=1) / terms
-        size = (all_.size.reshape(count, terms) * inside).sum(axis=1) / terms
-        return Exact(value, size, all_.roundings + terms + 1)
+        # What lies in the padding is zero; it counts if the node says so.
+        counted = inside
+        attributes = _attributes(node)
+        if attributes.get("count_include_pad", 0):
+            places = self._taps(node, index)[..., 2:]
+            pads = np.array(attributes.get("pads", (0, 0, 0, 0)))
+            ends = np.array(self.shapes[node.input[0]][2:]) + pads[2:]
+            counted = ((places >= -pads[:2]) & (places < ends)).all(axis=-1)
+        size = counted.sum(axis=1)
+        divisor = np.array([Fraction(1, int(n)) for n in size], dtype=object)
+        value = (all_.value.reshape(count, terms) * inside).sum(axis=1) * divisor
+        return Exact(
+            value,
+            (all_.size.reshape(count, terms) * inside).sum(axis=1) / size,
+            all_.roundings + terms + 1,
+        )
 
     def _unflattened(self, source: str, index: IntArray) -> IntArray:
         shape = self.shapes[source][1:]

@@ -111,7 +111,14 @@ def check_shapes(model: ModelProto, name: str, where: str) -> None:
         sizes = [int(dim.dim_value) for dim in item.type.tensor_type.shape.dim]
         elements = prod(max(size, 1) for size in sizes)
         total += elements
-        if min(sizes, default=0) < 0 or elements > MAX_ELEMENTS:
+        if min(sizes, default=0) < 0:
+            raise UnsupportedLayerError(
+                f"the tensor `{item.name}` of {name} would have the shape {tuple(sizes)}",
+                where=where,
+                why="a window larger than its padded map leaves nothing",
+                do="use a smaller window or dilation, or a larger input",
+            )
+        if elements > MAX_ELEMENTS:
             raise _too_much(
                 name,
                 where,

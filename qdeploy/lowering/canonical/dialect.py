@@ -140,16 +140,19 @@ def _operator_set(model: ModelProto, name: str, where: str) -> None:
 
 def _channels_last(model: ModelProto) -> None:
     """QONNX's operators for maps (N, H, W, C) become standard ones between transposes."""
-    if not any(node.domain == CHANNELS_LAST_DOMAIN for node in model.graph.node):
+    if not any(map(_is_channels_last, model.graph.node)):
         return
     nodes = []
     for node in model.graph.node:
-        if node.domain != CHANNELS_LAST_DOMAIN:
+        if not _is_channels_last(node):
             nodes.append(NodeProto.FromString(node.SerializeToString()))
             continue
         stem, source, target = node.output[0], node.input[0], node.output[0]
         inner = NodeProto.FromString(node.SerializeToString())
-        inner.domain = ""
+        if node.op_type == "QuantAvgPool2d":
+            _set_layout(inner, "NCHW")
+        else:
+            inner.domain = ""
         inner.input[0], inner.output[0] = f"{stem}_planes", f"{stem}_result"
         nodes += [
             helper.make_node(
@@ -165,6 +168,17 @@ def _channels_last(model: ModelProto) -> None:
     for item in list(model.opset_import):
         if item.domain == CHANNELS_LAST_DOMAIN:
             model.opset_import.remove(item)
+
+
+def _is_channels_last(node: NodeProto) -> bool:
+    if node.op_type == "QuantAvgPool2d":
+        return any(item.name == "data_layout" and item.s == b"NHWC" for item in node.attribute)
+    return bool(node.domain == CHANNELS_LAST_DOMAIN)
+
+
+def _set_layout(node: NodeProto, layout: str) -> None:
+    for item in [item for item in node.attribute if item.name == "data_layout"]:
+        item.s = layout.encode()
 
 
 def _floats(model: ModelProto) -> list[str]:

@@ -11,6 +11,7 @@ Reading (`reading.py`) and the passes, each in the file of its kind:
     one_row.py           sequences, shared linear layers    -> maps, convolutions
     layout.py            channels-last maps, wrapped axes   -> channels first
     reshapes.py          reshapes                           -> Flatten
+    averages.py          QuantAvgPool2d                     -> AveragePool, Mul, Trunc
     padding.py           Pad, auto_pad                      -> pads of the window
     heads.py             Softmax, ArgMax, TopK at the end   -> cut off
 
@@ -30,6 +31,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.affine_nodes import BatchNormToAffine, GemmToMatMul
 from qdeploy.lowering.canonical.annotations import AnnotatedWeights
+from qdeploy.lowering.canonical.averages import QuantAveragePool
 from qdeploy.lowering.canonical.bounds import check_shapes
 from qdeploy.lowering.canonical.cleaning import (
     FoldConstants,
@@ -67,6 +69,7 @@ PASSES: tuple[Pass, ...] = (
     RemoveUnread(),
     AnnotatedWeights(),
     OneRow(),
+    QuantAveragePool(),
     ChannelsFirst(),
     QuantizeLinearToQuant(),
     ConstantsBeforeQuantizers(),

@@ -2,8 +2,9 @@
 
     mean over N pixels of g·n + b   =   g/N · Σ n + b
 
-over the whole map a GlobalSum, over smaller windows a depthwise convolution of ones. Where padding
-counts, as zeros, the codes' 0 has to mean 0; where it does not, N would depend on the place.
+over the whole map a GlobalSum, over smaller windows a depthwise convolution of ones. N has to be
+one number for all windows, since sums of codes have one scale; where the padding does not count,
+those at a border have fewer elements. What lies in padding that counts is 0: codes whose 0 means 0.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from qdeploy.lowering.integers.affine import AffineTensor, single
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.codes import settled
 from qdeploy.lowering.integers.join import NARROWER, check_settled
+from qdeploy.lowering.integers.windows import Windows, average_windows
 
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")
 
@@ -35,20 +37,20 @@ def lower_average(
         found = sorted(axis % 4 for axis in attributes.get("axes", axes) or ())
         whole, known = found == [2, 3], found == [2, 3]
     else:
-        known = node.op_type == "GlobalAveragePool" or _is_plain(attributes)
+        known = True
         whole = node.op_type == "GlobalAveragePool" or (
             tuple(attributes["kernel_shape"]) == source.shape[1:]
             and not any(attributes.get("pads", ()))
+            and all(step == 1 for step in attributes.get("dilations", ()))
         )
     if len(source.shape) == 1 and whole and node.op_type == "GlobalAveragePool":
         return value  # A map of one pixel is its own mean.
     if len(source.shape) != 3 or not known:
         raise refuse(
             node,
-            f"an average that is neither over the whole map of {source.shape} nor over windows "
-            "with explicit padding less than a window",
+            f"an average over other axes than the two of a map, of {source.shape}",
             why="there is hardware for sums over all pixels of a channel, or over a window",
-            do="use AdaptiveAvgPool2d(1), or AvgPool2d(kernel, stride) without ceil_mode",
+            do="use AdaptiveAvgPool2d(1), or AvgPool2d(kernel, stride)",
         )
     check_settled(builder, node, value, "an average before the quantizer", sums=False)
     return _global(builder, node, value) if whole else _windows(builder, node, value)
@@ -70,17 +72,26 @@ def _global(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTen
 
 def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    kernel = tuple(int(n) for n in attributes["kernel_shape"])
-    stride = tuple(int(n) for n in attributes.get("strides", (1, 1)))
-    pads = tuple(int(n) for n in attributes.get("pads", (0, 0, 0, 0)))
-    if any(pads) and not attributes.get("count_include_pad", 0):
+    source = builder.tensors[value.tensor]
+    windows = average_windows(attributes, source.shape[1:])
+    if windows is None:
+        raise refuse(
+            node,
+            f"an average over windows of {attributes['kernel_shape']} on {source.shape}",
+            why="its windows are not two-dimensional, or one lies outside the map",
+            do="use AvgPool2d(kernel, stride, padding) with a window no larger than the padded map",
+        )
+    if windows.elements is None:
         raise refuse(
             node,
             "an average whose windows at the border have fewer pixels",
-            why="the sums of all windows share one scale, so each has to count as many pixels",
-            do="use count_include_pad=True, or no padding",
+            why="the sums of all windows share one scale, so each has to count as many pixels; "
+            f"these count {_counts(windows)}",
+            do="use count_include_pad=True without ceil_mode, or no padding and windows that end "
+            "where the map does",
         )
-    if any(pads):
+    pads, kernel = windows.pads, windows.kernel
+    if any(pads) and attributes.get("count_include_pad", 0):
         value = settled(builder, node, value, f"{module_path(node)}.padded")
         if any(value.offset):
             raise refuse(
@@ -91,15 +102,11 @@ def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTe
     source = builder.tensors[value.tensor]
     channels, *sizes = source.shape
     ones = np.ones((channels, 1, *kernel), dtype=np.int64)
-    height, width = (
-        (size + pads[axis] + pads[axis + 2] - kernel[axis]) // stride[axis] + 1
-        for axis, size in enumerate(sizes)
+    gain = tuple(g / windows.elements for g in value.gain)
+    interval = convolution_intervals(
+        ones, source.lo, source.hi, tuple(sizes), windows.stride, pads, windows.dilation
     )
-    if min(height, width) < 1:
-        raise refuse(node, f"a window of {kernel} on {source.shape}", do="use a smaller window")
-    gain = tuple(g / prod(kernel) for g in value.gain)
-    interval = convolution_intervals(ones, source.lo, source.hi, tuple(sizes), stride, pads)
-    shape = (channels, height, width)
+    shape = (channels, *windows.shape)
     output = builder.accumulator(node, shape, interval, "sum", single(gain), do=NARROWER)
     builder.codes.add(output)
     layer = module_path(node)
@@ -110,25 +117,16 @@ def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTe
             (value.tensor,),
             output,
             ones,
-            (stride[0], stride[1]),
-            (pads[0], pads[1], pads[2], pads[3]),
-            (1, 1),
+            windows.stride,
+            pads,
+            windows.dilation,
             channels,
         )
     )
     return AffineTensor(output, gain, value.offset)
 
 
-def _is_plain(attributes: dict[str, object]) -> bool:
-    """Whether a window is two-dimensional, with its padding in numbers."""
-    kernel, dilations = attributes["kernel_shape"], attributes.get("dilations", ())
-    assert isinstance(kernel, list) and isinstance(dilations, list | tuple)
-    pads = attributes.get("pads", (0, 0, 0, 0))
-    assert isinstance(pads, list | tuple)
-    return (
-        len(kernel) == 2
-        and all(pad < kernel[axis % 2] for axis, pad in enumerate(pads))
-        and not attributes.get("ceil_mode", 0)
-        and all(d == 1 for d in dilations)
-        and attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    )
+def _counts(windows: Windows) -> str:
+    """How many elements the windows count, for people."""
+    found = sorted({high * wide for high in windows.counts[0] for wide in windows.counts[1]})
+    return f"{', '.join(map(str, found[:-1]))} or {found[-1]}"
