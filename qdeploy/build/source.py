@@ -62,6 +62,10 @@ class Source(ABC):
     def describe(self) -> str:
         """One sentence for people."""
 
+    def weight_bits(self) -> int:
+        """The least memory of its weights, in bits; 0 where only `write_qonnx` would tell."""
+        return 0
+
     @abstractmethod
     def write_qonnx(self, path: Path) -> None:
         """Write the QONNX file that everything after is derived from."""
@@ -188,6 +192,12 @@ class FileSource(Source):
 
     def describe(self) -> str:
         return f"QONNX file `{self.path.name}`"
+
+    def weight_bits(self) -> int:
+        from qdeploy.lowering.canonical.reading import read_file
+        from qdeploy.lowering.canonical.weight_bits import weight_bits
+
+        return weight_bits(read_file(self.path)[0])
 
     def write_qonnx(self, path: Path) -> None:
         from qdeploy.lowering.canonical.import_qonnx import import_qonnx

@@ -25,6 +25,7 @@ class Dialect:
 def all_dialects(only: str = "") -> list[Dialect]:
     """Every file whose name contains `only`, in a fixed order; importing torch where it is used."""
     from dialects_brevitas import brevitas_files
+    from dialects_examples import example_files
     from dialects_finn import finn_files
     from dialects_inputs import input_files
     from dialects_layers import layer_files
@@ -40,6 +41,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
         *finn_files(),
         *onnxruntime_files(),
         *brevitas_files(),
+        *example_files(),
     ]
     return [one for one in every if only in one.name]
 

@@ -10,6 +10,7 @@ from qdeploy.build.state import BuildState
 from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import GRAPH_FILE, INT_FILE, QONNX_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
+from qdeploy.devices.hopeless import check_weights
 from qdeploy.ir.file import read_graph, write_graph
 from qdeploy.lowering.integers.lower import lower_with_affine
 
@@ -21,6 +22,8 @@ class Lower(Step):
 
     def run(self, state: BuildState) -> None:
         with state.observer.during("export QONNX and lower to integers") as say:
+            if state.board is not None:
+                check_weights(state.source.weight_bits(), state.board, state.source.describe())
             state.source.write_qonnx(state.folder / QONNX_FILE)
             lowered = lower_with_affine(state.folder / QONNX_FILE, argmax=state.options.argmax)
             graph = dataclasses.replace(lowered.graph, name=state.source.name)
