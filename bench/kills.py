@@ -43,8 +43,7 @@ phases:
 """
 SMALL = ("--frames", "40", "--rtl-frames", "8", "--fps", "500000")
 IN_A_ROW = 7
-# What says when and how long something ran, or in which folder; the names of tensors in the
-# QONNX file are drawn at random.
+# What says when and how long something ran, or in which folder.
 OF_ITS_RUN = (
     "build.json",
     "verify.json",
@@ -52,8 +51,8 @@ OF_ITS_RUN = (
     "yosys.log",
     "bundle.json",
     "summary.json",
+    "metrics.jsonl",
 )
-OF_ITS_RUN += ("metrics.jsonl", "model.qonnx.onnx")
 # Starts commands: reads their words, forks, tells the process number; waits for the end when told
 # to, and tells how it ended.
 SERVER = """

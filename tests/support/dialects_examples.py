@@ -158,9 +158,7 @@ def example_files() -> list[Dialect]:
     """Each network; those without a quantizer of their input read bytes."""
     group = Collection("example")
 
-    def add(
-        name: str, make: Any, shape: Shape, most: float = 1.0, raw: str | None = None
-    ) -> None:
+    def add(name: str, make: Any, shape: Shape, most: float = 1.0, raw: str | None = None) -> None:
         group.write(name, lambda path: _write(path, make, shape, most), raw)
 
     for network in ("tfc", "sfc", "lfc"):

@@ -15,6 +15,8 @@ MAX_BITS = 32
 # Elements of a frame, and bytes of its beats: one DMA transfer has to hold a frame.
 MOST = 1 << 26
 MAX_AXES = 4
+# Clock cycles of a frame: hours.
+MOST_CYCLES = 1 << 48
 # Steps from the file's order of a frame to the stream's, and bits of a raw integer.
 MAX_STEPS = 16
 MAX_RAW = 16
@@ -33,6 +35,7 @@ def check(data: dict[str, Any]) -> None:
     _is(re.fullmatch("[0-9a-f]{8}", data["design_id"]), "design_id", "eight hexadecimal digits")
     _inside(data["bitfile"], "bitfile")
     _number(data.get("clock_mhz"), "clock_mhz")
+    _whole(data.get("cycles_per_frame"), "cycles_per_frame", 1, MOST_CYCLES)
     for name in ("input", "output"):
         _is(isinstance(data.get(name), dict), name, "an object")
         _stream(data[name], name)
@@ -78,7 +81,8 @@ def _input(stream: dict[str, Any]) -> None:
     most = least + (1 << stream["bits"]) - 1
     legal = least <= stream["range"][0] and stream["range"][1] <= most
     _is(legal, "input.range", f"codes of {stream['bits']} bits")
-    if stream.get("scale") is not None:
+    _is("scale" in stream, "input.scale", "there")
+    if stream["scale"] is not None:
         _number(stream["scale"], "input.scale")
     _is(isinstance(stream.get("preparation"), dict), "input.preparation", "an object")
     _preparation(stream["preparation"], stream["data_shape"])
@@ -90,9 +94,10 @@ def _preparation(found: dict[str, Any], shape: list[int]) -> None:
     _is(found.get("shape") == shape, f"{name}.shape", "that of the data")
     for key in ("lo", "zero"):
         _whole(found.get(key), f"{name}.{key}", -(1 << MAX_BITS), 1 << MAX_BITS)
-    axis = found.get("axis")
-    if axis is not None:
-        _whole(axis, f"{name}.axis", 0, len(shape) - 1)
+    for key in ("axis", "scale", "raw"):
+        _is(key in found, f"{name}.{key}", "there")
+    if found["axis"] is not None:
+        _whole(found["axis"], f"{name}.axis", 0, len(shape) - 1)
     _is(isinstance(found.get("falling"), list), f"{name}.falling", "a list of rows")
     for row in found["falling"]:
         _whole(row, f"{name}.falling", 0, MOST)
@@ -103,9 +108,8 @@ def _preparation(found: dict[str, Any], shape: list[int]) -> None:
         _is(pair and isinstance(step[1], list), f"{name}.layout", "a list of steps")
         for number in step[1]:
             _whole(number, f"{name}.layout", 0, MOST)
-    if found.get("scale") is not None:
+    if found["scale"] is not None:
         _fraction(found["scale"], f"{name}.scale")
-    _is("raw" in found, f"{name}.raw", "there")
     if found["raw"] is not None:
         raw = found["raw"]
         _is(isinstance(raw, dict), f"{name}.raw", "an object")

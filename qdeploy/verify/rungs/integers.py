@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.build_folder import INT_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import IntSimulator
+from qdeploy.errors import VerificationError
 from qdeploy.ir.reference import run_reference
 from qdeploy.scratch import scratch_folder
-from qdeploy.verify.compare import compare
+from qdeploy.verify.compare import Codes, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.integer_codes import as_int64
 from qdeploy.verify.results import RungResult
@@ -39,6 +42,7 @@ class IntegersRung(Rung):
             for level in OPTIMIZATION_LEVELS:
                 for path, checked in ((tapped, names), (inputs.folder / INT_FILE, names[-1:])):
                     found = as_int64(IntSimulator(path, level=level).run(inputs.frames))
+                    _same_shapes(path, checked, exact, found)
                     part = compare(checked, exact, found)
                     codes, mismatches = codes + part.codes, mismatches + part.mismatches
                     first = first or part.first
@@ -54,3 +58,21 @@ class IntegersRung(Rung):
                 "against": "int64 arithmetic in numpy",
             },
         )
+
+
+def _same_shapes(path: Path, names: Sequence[str], exact: Codes, found: Codes) -> None:
+    """Check that a file, which may have been replaced, puts out tensors of the graph's shapes.
+
+    Raises:
+        VerificationError: it does not.
+    """
+    for name in names:
+        theirs = found[name].shape if name in found else None
+        if theirs != exact[name].shape:
+            raise VerificationError(
+                f"{path.name} is not the file of this build's network",
+                where=f"output `{name}`",
+                why=f"its shape is {theirs or 'that of no output'}, the network's is"
+                f" {exact[name].shape}, frames first",
+                do="export again: `qdeploy export` writes it anew",
+            )
