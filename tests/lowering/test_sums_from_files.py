@@ -131,15 +131,6 @@ def test_a_branch_times_a_constant_is_on_another_grid(tmp_path: Path) -> None:
     check_file(file.save(tmp_path / "f.onnx", file.quant(total, 0.5, 4), (4, 6, 5)), tmp_path)
 
 
-def test_scales_without_a_common_grid_are_refused(tmp_path: Path) -> None:
-    file = SmallFile(SHAPE, 7)
-    scales = np.float32([1 / 3, 0.1 / 7])
-    total = file.op("Add", *(branch(file, scale) for scale in scales))
-    with pytest.raises(UnsupportedLayerError, match="have different scales") as caught:
-        lower(file.save(tmp_path / "f.onnx", file.quant(total, 0.5, 4), (4, 6, 5)))
-    assert caught.value.do is not None and "the same quantizer" in caught.value.do
-
-
 @pytest.mark.parametrize("kind", ["conv", "grouped", "flat"])
 def test_powers_of_two_per_channel_go_into_the_next_weights(kind: str, tmp_path: Path) -> None:
     file = SmallFile(SHAPE, 8)

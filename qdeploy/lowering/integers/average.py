@@ -19,9 +19,9 @@ from qdeploy.ir.intervals import convolution_intervals
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, single
-from qdeploy.lowering.integers.builder import Builder
+from qdeploy.lowering.integers.builder import NARROWER, Builder
 from qdeploy.lowering.integers.codes import settled
-from qdeploy.lowering.integers.join import NARROWER, check_settled
+from qdeploy.lowering.integers.join import check_settled
 from qdeploy.lowering.integers.windows import Windows, average_windows
 
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")

@@ -22,6 +22,7 @@ from qdeploy.lowering.integers.quantizer import Quantizer, Rounding
 from qdeploy.lowering.integers.steps import RELU, Step
 
 ACCUMULATOR_BITS = 32
+NARROWER = "quantize the sum, or use fewer bits before it"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ThresholdSource:
         quantized: the quantizer's output in the QONNX file.
         steps: between the affine map and the quantizer.
         mirrored: channels whose codes have the sign changed.
+        narrowed: the integers are others since, with the same codes; see `wide_sums.py`.
     """
 
     gain: tuple[Fraction, ...]
@@ -41,6 +43,7 @@ class ThresholdSource:
     quantized: str = ""
     steps: tuple[Step, ...] = ()
     mirrored: frozenset[int] = frozenset()
+    narrowed: bool = False
 
     @property
     def quantizer(self) -> Quantizer:
@@ -55,9 +58,29 @@ class ThresholdSource:
             and type(self.quantizer) is Quantizer
             and self.steps in ((), (RELU,))
             and not self.mirrored
+            and not self.narrowed
             and not self.quantizer.zero
             and self.quantizer.rounding is Rounding.HALF_EVEN
         )
+
+
+@dataclass(frozen=True)
+class WideSum:
+    """A sum p·a + q·b of two branches whose multiples take many bits; see `wide_sums.py`.
+
+    Args:
+        node: of the file.
+        parts: the branches; until the end an Add reads them as they are.
+        multiples: p and q of each channel.
+        exact: whether an accumulator holds the sum.
+        shown: both scales, for messages.
+    """
+
+    node: NodeProto
+    parts: tuple[str, str]
+    multiples: tuple[tuple[int, ...], tuple[int, ...]]
+    exact: bool
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +118,7 @@ class Builder:
     signs: dict[str, frozenset[int]] = field(default_factory=dict)
     codes: set[str] = field(default_factory=set)
     sums: set[str] = field(default_factory=set)
+    wide: dict[str, WideSum] = field(default_factory=dict)
 
     def add_tensor(self, tensor: Tensor, source: str | None) -> str:
         """Add a tensor under a unique name; returns the name.
@@ -119,19 +143,21 @@ class Builder:
         found: str = "its accumulator needs {} bits",
         expected: str | None = None,
         do: str = "use fewer bits or fewer inputs",
+        most: int = ACCUMULATOR_BITS,
     ) -> str:
         """Add the tensor of sums that `node` of the QONNX file makes; returns its name.
 
         Args:
             kind: end of the name.
             found, expected, do: of the refusal, as `refuse` takes them.
+            most: bits.
 
         Raises:
-            UnsupportedLayerError: the sums need more than `ACCUMULATOR_BITS` bits.
+            UnsupportedLayerError: the sums need more than `most` bits.
         """
         lo, hi = interval.bounds
         dtype = IntType.holding(lo, hi)
-        if dtype.bits > ACCUMULATOR_BITS:
+        if dtype.bits > most:
             raise refuse(
                 node,
                 found.format(dtype.bits),
@@ -177,21 +203,29 @@ class Builder:
 
     def can_negate(self, name: str) -> bool:
         """Whether `negate_channels` takes a tensor."""
-        return isinstance(self.producer(name), Conv | Dense) and not self.is_read(name)
+        made = isinstance(self.producer(name), Conv | Dense) or name in self.wide
+        return made and not self.is_read(name)
 
     def negate_channels(self, name: str, channels: frozenset[int]) -> None:
         """Change the sign of some output channels of the Conv or Dense that makes `name`.
 
         Values that were followed on this tensor keep their maps; `oriented` corrects them.
         """
-        node = self.producer(name)
-        if not isinstance(node, Conv | Dense) or not self.can_negate(name):
+        node, wide = self.producer(name), self.wide.get(name)
+        if (not isinstance(node, Conv | Dense) and wide is None) or not self.can_negate(name):
             raise PassError("only the sums of a convolution or a fully connected layer change sign")
         self.signs[name] = self.signs.get(name, frozenset()) ^ channels
-        sign = np.ones(len(node.weights), dtype=np.int64)
-        sign[list(channels)] = -1
-        weights = node.weights * sign.reshape(-1, *([1] * (node.weights.ndim - 1)))
-        self.nodes[self.nodes.index(node)] = replace(node, weights=weights)
+        if wide is not None:
+            first, second = (
+                tuple(-one if c in channels else one for c, one in enumerate(side))
+                for side in wide.multiples
+            )
+            self.wide[name] = replace(wide, multiples=(first, second))
+        elif isinstance(node, Conv | Dense):
+            sign = np.ones(len(node.weights), dtype=np.int64)
+            sign[list(channels)] = -1
+            weights = node.weights * sign.reshape(-1, *([1] * (node.weights.ndim - 1)))
+            self.nodes[self.nodes.index(node)] = replace(node, weights=weights)
         interval = self.intervals[name].negated(channels)
         lo, hi = interval.bounds
         self.intervals[name] = interval

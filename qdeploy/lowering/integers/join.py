@@ -6,26 +6,27 @@
 An integer adder needs both branches on one grid. Where the gains of a channel are equal, p = q = 1
 and it is one Add. Where they are multiples of a common u, a convolution of kernel 1 (a matrix, for
 a vector) with p, or q, brings a branch there; a difference has q = -1. Gains with no small common
-grid, such as 0.5 and the float32 0.3, make sums of many bits, and end at the accumulator's width.
+grid, such as 0.5 and the float32 0.3, have p and q of many bits: `wide_sums.py` finds small ones
+that give the quantizers behind the sum the same codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
-import numpy as np
 from onnx import NodeProto
 
-from qdeploy.ir.integer_graph import Add, Conv, Dense
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.ir.integer_graph import Add, IntType
 from qdeploy.ir.intervals import Intervals
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
-from qdeploy.lowering.integers.builder import Builder
+from qdeploy.lowering.integers.builder import ACCUMULATOR_BITS, NARROWER, Builder, WideSum
 from qdeploy.lowering.integers.linear import common_grid
+from qdeploy.lowering.integers.wide_sums import SMALL, WIDE_BITS, multiplied
 
-NARROWER = "quantize the sum, or use fewer bits before it"
 # Weights of a branch are exact in float32, where FINN keeps them.
 _MOST_MULTIPLE = 1 << 23
 
@@ -48,27 +49,71 @@ def lower_add(builder: Builder, node: NodeProto, a: AffineTensor, b: AffineTenso
     grids = [common_grid((g, h)) for g, h in zip(gains, others, strict=True)]
     units = tuple(unit for unit, _ in grids)
     multiples = [[factors[side] for _, factors in grids] for side in range(2)]
-    if max(abs(one) for side in multiples for one in side) > _MOST_MULTIPLE:
-        raise refuse(
-            node,
-            f"its two inputs have different scales ({_shown(gains)} and {_shown(others)})",
-            why="an integer adder needs both branches on one grid, and the scales are no multiples "
-            "of a common one that is not far smaller",
-            do="put the same quantizer (one QuantIdentity) on both branches and retrain",
-        )
-    names = [
-        _multiplied(builder, node, branch.tensor, factors)
-        for branch, factors in zip((a, b), multiples, strict=True)
-    ]
-    interval = builder.channel_intervals(names[0]).plus(builder.channel_intervals(names[1]))
-    output = builder.accumulator(node, left.shape, interval, "sum", single(units), do=NARROWER)
+    most = max(abs(one) for side in multiples for one in side)
+    layer, shown = module_path(node), f"{_shown(gains)} and {_shown(others)}"
+    if most > SMALL:
+        output = _wide(builder, node, (a.tensor, b.tensor), multiples, single(units), shown)
+        names = [a.tensor, b.tensor]
+    else:
+        names = [
+            multiplied(builder, node, branch.tensor, factors, builder.nodes)
+            for branch, factors in zip((a, b), multiples, strict=True)
+        ]
+        interval = builder.channel_intervals(names[0]).plus(builder.channel_intervals(names[1]))
+        output = builder.accumulator(node, left.shape, interval, "sum", single(units), do=NARROWER)
     if any(builder.is_accumulator(branch.tensor) for branch in (a, b)):
         builder.sums.add(output)
-    layer = module_path(node)
     builder.nodes.append(Add(builder.node_name(layer, "add"), layer, (names[0], names[1]), output))
     one = single(units)
     gain = units if one is None else (one,)
     return AffineTensor(output, gain).plus(a.offset).plus(b.offset)
+
+
+def _wide(
+    builder: Builder,
+    node: NodeProto,
+    parts: tuple[str, str],
+    multiples: list[list[int]],
+    scale: Fraction | None,
+    shown: str,
+) -> str:
+    """The tensor of a sum with multiples of many bits, which are made small at the end."""
+    for part in parts:
+        if part in builder.wide and not builder.wide[part].exact:
+            raise _scales(
+                node, shown, "one of them is a sum of branches of different scales itself"
+            )
+    intervals = []
+    for part, factors in zip(parts, multiples, strict=True):
+        interval = builder.channel_intervals(part)
+        ends = [
+            sorted((lo * f, hi * f))
+            for lo, hi, f in zip(interval.lo, interval.hi, factors, strict=True)
+        ]
+        intervals.append(Intervals(tuple(e[0] for e in ends), tuple(e[1] for e in ends)))
+    total = intervals[0].plus(intervals[1])
+    bits = IntType.holding(*total.bounds).bits
+    if bits > WIDE_BITS:
+        raise _scales(node, shown, f"their exact sum takes {bits} bits")
+    shape = builder.tensors[parts[0]].shape
+    output = builder.accumulator(node, shape, total, "sum", scale, most=WIDE_BITS)
+    most = max(abs(one) for side in multiples for one in side)
+    exact = bits <= ACCUMULATOR_BITS and most <= _MOST_MULTIPLE
+    first, second = (tuple(side) for side in multiples)
+    builder.wide[output] = WideSum(node, parts, (first, second), exact, shown)
+    if not exact:
+        builder.sums.add(output)
+    return output
+
+
+def _scales(node: NodeProto, shown: str, why: str) -> UnsupportedLayerError:
+    return refuse(
+        node,
+        f"its two inputs have different scales ({shown})",
+        why=f"{why}; an integer adder needs both branches on one grid",
+        do="put a quantizer (QuantIdentity) behind each sum of two branches, or the same quantizer "
+        "on all branches",
+    )
 
 
 def check_settled(
@@ -85,28 +130,6 @@ def check_settled(
         why="sums of branches and of pixels are sums of codes of a few bits",
         do="put a quantizer (QuantIdentity or QuantReLU) after the layer and its batch norm",
     )
-
-
-def _multiplied(builder: Builder, node: NodeProto, name: str, factors: Sequence[int]) -> str:
-    """A tensor with each channel times its own integer."""
-    if all(factor == 1 for factor in factors):
-        return name
-    source, layer = builder.tensors[name], module_path(node)
-    weights = np.array(factors, dtype=np.int64)
-    before = builder.channel_intervals(name)
-    pairs = [
-        sorted((lo * f, hi * f)) for lo, hi, f in zip(before.lo, before.hi, factors, strict=True)
-    ]
-    interval = Intervals(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
-    output = builder.accumulator(node, source.shape, interval, "multiple", do=NARROWER)
-    del builder.sources[output]  # It is no tensor of the file.
-    unit = builder.node_name(layer, "multiple")
-    if len(source.shape) == 1:
-        builder.nodes.append(Dense(unit, layer, (name,), output, np.diag(weights)))
-        return output
-    kernel = weights.reshape(-1, 1, 1, 1)
-    builder.nodes.append(Conv(unit, layer, (name,), output, kernel, groups=len(kernel)))
-    return output
 
 
 def _sum_of_maps(a: AffineTensor, b: AffineTensor, channels: int) -> AffineTensor:

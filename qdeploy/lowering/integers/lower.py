@@ -32,6 +32,7 @@ from qdeploy.lowering.integers.input_nodes import InputNodes
 from qdeploy.lowering.integers.logits import lower_argmax, lower_logits
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS, quant_parameters, quantize_constant
 from qdeploy.lowering.integers.quantize import lower_quantizer
+from qdeploy.lowering.integers.wide_sums import narrow_sums
 
 
 def lower(path: Path, *, argmax: bool = False) -> IntegerGraph:
@@ -94,6 +95,7 @@ class _Lowering:
         source = self.model.graph.output[0].name
         if result.steps:
             result = settled(self.builder, last, result)
+        narrow_sums(self.builder, result.tensor)
         head, output = lower_logits(self.builder, last, result, source), "logits"
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)

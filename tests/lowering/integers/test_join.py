@@ -248,12 +248,6 @@ def test_one_tensor_quantized_twice_alike_is_one_threshold(
 
 
 REFUSED: dict[str, tuple[Callable[[Quant], list[onnx.NodeProto]], str, str]] = {
-    "scales": (
-        lambda quant: residual(quant, right="odd"),
-        r"layer `join` cannot become hardware: "
-        r"its two inputs have different scales \(0\.125 and 1e-09\)",
-        "the same quantizer",
-    ),
     "unquantized": (
         lambda quant: [
             *residual(quant)[:-1],
