@@ -2,7 +2,7 @@
 
 Pad with zeros, then Conv            -> Conv with more padding
 auto_pad SAME_UPPER, SAME_LOWER      -> pads
-ceil_mode                            -> pads at the end, or nothing where no window reaches beyond
+ceil_mode of a max-pool               -> pads at the end
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ExplicitPads(Pass):
     def call(self, model: ModelProto) -> PassResult:
         edit = Edit(model)
         modified = False
-        for node in edit.of_kind("MaxPool", "AveragePool"):
+        for node in edit.of_kind("MaxPool"):
             if attribute(node, "ceil_mode", 0):
                 modified |= _without_ceil_mode(edit, node)
         for node in edit.of_kind("Conv", "MaxPool", "AveragePool"):
@@ -88,11 +88,8 @@ class ExplicitPads(Pass):
 def _without_ceil_mode(edit: Edit, node: NodeProto) -> bool:
     """Write the windows that ceil_mode adds as padding at the end; whether their number is known.
 
-    A window of a max-pool ignores what lies outside, as it ignores padding. One of an average
-    divides by fewer pixels.
-
-    Raises:
-        UnsupportedLayerError: an average has such windows.
+    A max-pool ignores what lies outside, as it ignores padding. Averages do not: see
+    `integers/windows.py`.
     """
     if text_attribute(node, "auto_pad", "NOTSET").startswith("SAME"):
         node.attribute.remove(next(a for a in node.attribute if a.name == "ceil_mode"))
@@ -108,13 +105,6 @@ def _without_ceil_mode(edit: Edit, node: NodeProto) -> bool:
     for axis in range(count):
         reach = (after[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
         beyond = reach - before[axis] - pads[axis] - pads[axis + count]
-        if beyond > 0 and node.op_type == "AveragePool":
-            raise refuse(
-                node,
-                f"its last windows reach {beyond} pixel{'s'[: beyond > 1]} beyond the map",
-                why="ceil_mode divides their sums by fewer pixels, and all sums share one scale",
-                do="leave ceil_mode out, or use a window and a stride that end with the map",
-            )
         pads[axis + count] += max(beyond, 0)
     for item in [item for item in node.attribute if item.name in ("ceil_mode", "pads")]:
         node.attribute.remove(item)
