@@ -28,6 +28,7 @@ from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.verify.exact_curves import CURVES
 from qdeploy.verify.exact_elements import Exact, Given
+from qdeploy.verify.exact_moves import MOVES, by_output
 from qdeploy.verify.exact_quantizer import (
     QUANTIZERS,
     Numbers,
@@ -101,13 +102,15 @@ class ExactFile:
                 return _map(self.elements(node.input[0], index), lambda v: -v)
             case kind if kind in CURVES:
                 return self._curve(node, index)
-            case "Conv" | "MatMul":
+            case "Conv" | "ConvTranspose" | "MatMul":
                 return self._dot(node, index)
             case "Flatten":
                 return self.elements(node.input[0], self._unflattened(node.input[0], index))
             case "Transpose":
                 order = np.argsort(_attributes(node).get("perm", range(index.shape[1])[::-1]))
                 return self.elements(node.input[0], index[:, order])
+            case kind if kind in MOVES:
+                return self._moved(node, index)
             case "MaxPool":
                 return self._max(node, index)
             case "GlobalAveragePool" | "AveragePool" | "ReduceMean":
@@ -115,6 +118,21 @@ class ExactFile:
         raise InternalError(f"exact arithmetic does not know {node.op_type} (`{node.name}`)")
 
     # ---- operators ----
+
+    def _moved(self, node: NodeProto, index: IntArray) -> Exact:
+        """Elements that an operator only puts elsewhere."""
+        names = [name for name in node.input if name] if node.op_type == "Concat" else node.input
+        shapes = [self.shapes[name] for name in names if name in self.shapes]
+        attributes = _attributes(node)
+        constants = [self.constants.get(name) for name in names]
+        places = MOVES[node.op_type](index, shapes, attributes, constants)
+        value = np.empty(len(index), dtype=object)
+        size, roundings = np.zeros(len(index)), 0
+        for name, (rows, own) in zip(names, places, strict=False):
+            found = self.elements(name, own)
+            value[rows], size[rows] = found.value, found.size
+            roundings = max(roundings, found.roundings)
+        return Exact(value, size, roundings)
 
     def _product(self, node: NodeProto, index: IntArray) -> Exact:
         a, b = (self._broadcast(name, node.output[0], index) for name in node.input)
@@ -226,6 +244,9 @@ class ExactFile:
             sources[:, :, -1] = np.arange(terms)
             inside = np.ones(weights.shape, dtype=bool)
         else:
+            if node.op_type == "ConvTranspose":
+                groups = int(_attributes(node).get("group", 1))
+                codes, scale = (by_output(part, groups) for part in (codes, scale))
             weights, scales = (part.reshape(len(part), -1)[index[:, 1]] for part in (codes, scale))
             sources, inside = self._window(node, index, codes.shape)
         count, terms = weights.shape
@@ -253,7 +274,7 @@ class ExactFile:
                 sizes.reshape(count, terms).sum(axis=1),
                 terms + a.roundings + 2,
             )
-        if node.op_type == "Conv" and len(node.input) > 2 and node.input[2]:
+        if node.op_type != "MatMul" and len(node.input) > 2 and node.input[2]:
             bias = self.elements(node.input[2], index[:, 1:2])
             result = Exact(result.value + bias.value, result.size + bias.size, result.roundings + 1)
         return result
@@ -272,8 +293,16 @@ class ExactFile:
         found = np.empty((len(index), channel.size, 4), dtype=np.int64)
         found[..., 0] = index[:, :1]
         found[..., 1] = first[:, None] + channel
-        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + row * dilation[0]
-        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + column * dilation[1]
+        taps = row * dilation[0], column * dilation[1]
+        if node.op_type == "ConvTranspose":
+            # The pixels whose kernel meets this place: those a whole number of steps away.
+            apart = [index[:, a + 2 : a + 3] + pads[a] - taps[a] for a in (0, 1)]
+            met = (apart[0] % stride[0] == 0) & (apart[1] % stride[1] == 0)
+            found[..., 2], found[..., 3] = apart[0] // stride[0], apart[1] // stride[1]
+            found, inside = self._clipped(node.input[0], found)
+            return found, inside & met
+        found[..., 2] = index[:, 2:3] * stride[0] - pads[0] + taps[0]
+        found[..., 3] = index[:, 3:4] * stride[1] - pads[1] + taps[1]
         return self._clipped(node.input[0], found)
 
     def _pooled(self, node: NodeProto, index: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:

@@ -57,6 +57,8 @@ def test_seeds_draw_everything_the_maker_knows() -> None:
         *("binary weights", "ternary weights", "weight scales per channel", "signed activations"),
         *("channels of zero weights", "channels of zero gain"),
         *("power-of-two scales", "arbitrary scales"),
+        *("concatenation", "concatenation of several scales", "skip past a smaller map"),
+        *("nearest upsampling", "depth to space", "transposed convolution"),
         *("identity shortcut", "projection", "chained joins", "fork to three", "scaled join"),
         *("shortcut of 8 bits", "inverted residual", "residual of fully connected layers"),
         *("max-pool with overlap", "max-pool with padding", "global average"),

@@ -25,6 +25,7 @@ class Dialect:
 def all_dialects(only: str = "") -> list[Dialect]:
     """Every file whose name contains `only`, in a fixed order; importing torch where it is used."""
     from dialects_brevitas import brevitas_files
+    from dialects_enlarging import enlarging_files
     from dialects_examples import example_files
     from dialects_finn import finn_files
     from dialects_inputs import input_files
@@ -38,6 +39,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
         *input_files(),
         *layer_files(),
         *sequence_files(),
+        *enlarging_files(),
         *finn_files(),
         *onnxruntime_files(),
         *brevitas_files(),
@@ -48,10 +50,18 @@ def all_dialects(only: str = "") -> list[Dialect]:
 
 def by_hand() -> list[Dialect]:
     """Those that need neither torch nor a quantizer's calibration: fast."""
+    from dialects_enlarging import enlarging_files
     from dialects_finn import finn_files
     from dialects_inputs import input_files
     from dialects_layers import layer_files
     from dialects_sequences import sequence_files
     from dialects_written import written_files
 
-    return [*written_files(), *input_files(), *layer_files(), *sequence_files(), *finn_files()]
+    return [
+        *written_files(),
+        *input_files(),
+        *layer_files(),
+        *sequence_files(),
+        *enlarging_files(),
+        *finn_files(),
+    ]

@@ -124,6 +124,7 @@ def _pointwise(draw: Draw, maker: QonnxMaker, channels: int, *bits: int) -> Qonn
 def _step(draw: Draw, maker: QonnxMaker) -> None:
     if _chance(draw, 2 if len(maker.nodes) > 3 else 8):  # now and then the input forks
         blocks = (_residual, _residual, _inverted, _preactivated, _three_ways)
+        blocks += (_concatenated, _u_shape, _enlarged)
         blocks[draw.integer(0, len(blocks) - 1)](draw, maker)
         return
     _convolve(draw, maker, draw.pick(*CHANNELS), shrink=True)
@@ -233,6 +234,87 @@ def _three_ways(draw: Draw, maker: QonnxMaker) -> None:
     short = maker.back_to(start).act(bits=bits, signed=True, scale=first.scale).mark()
     maker.back_to(first).join(second).join(short).features.add("fork to three")
     _after_join(draw, maker)
+
+
+def _concatenated(draw: Draw, maker: QonnxMaker) -> None:
+    """Two or three branches with one scale or their own, the input of all perhaps among them."""
+    start, bits = maker.mark(), draw.pick(2, 4, 5)
+    shared, parts = bool(draw.integer(0, 1)), []
+    for _ in range(draw.integer(1, 2)):
+        _convolve(draw, maker.back_to(start), draw.pick(1, 2, 3, 4, 6), shrink=False)
+        _norm(draw, maker)
+        scale = parts[0].scale if shared and parts else None
+        parts.append(maker.act(bits=bits, signed=bool(draw.integer(0, 1)), scale=scale).mark())
+    if len(parts) == 1 or draw.integer(0, 1):
+        maker.back_to(start)
+        parts.append(maker.act(bits=bits, scale=parts[0].scale).mark() if shared else start)
+    maker.back_to(parts[0]).concat(*parts[1:])
+    if not shared or draw.integer(0, 1):
+        _quantize(draw, maker)
+
+
+def _u_shape(draw: Draw, maker: QonnxMaker) -> None:
+    """Down by a pool, up by repetition, and joined with the map before: as in a U-Net."""
+    factor = tuple(2 if size % 2 == 0 else 1 for size in maker.now.sizes)
+    start = maker.mark()
+    maker.max_pool(factor, factor)
+    _convolve(draw, maker, draw.pick(2, 3, 4), shrink=False)
+    _activate(draw, maker)
+    rule = [
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {},
+        {"by": "sizes"},
+    ][draw.integer(0, 2)]
+    maker.upsample(factor, **rule).concat(start).features.add("skip past a smaller map")
+    _quantize(draw, maker)
+
+
+def _enlarged(draw: Draw, maker: QonnxMaker) -> None:
+    """A larger map, where this one is small: by any of the layers that make one."""
+    height, width = maker.now.sizes
+    if height * width > 40:
+        maker.max_pool((min(2, height), 2), (min(2, height), 2))
+        height, width = maker.now.sizes
+    kind = draw.integer(0, 2)
+    if kind == 0 and height > 1:
+        channels = draw.pick(1, 2, 3)
+        _pointwise(draw, maker, 4 * channels)
+        _activate(draw, maker)
+        maker.depth_to_space(2, ("DCR", "CRD")[draw.integer(0, 1)])
+    elif kind == 1:
+        maker.upsample((draw.integer(1, 3) if height > 1 else 1, draw.integer(1, 3)))
+    else:
+        _deconvolve(draw, maker)
+        _activate(draw, maker)
+
+
+def _deconvolve(draw: Draw, maker: QonnxMaker) -> None:
+    """A transposed convolution of any geometry that leaves something."""
+    kernel, stride, dilation, pads, more = [], [], [], [0, 0, 0, 0], []
+    for axis, size in enumerate(maker.now.sizes):
+        if size == 1:  # a 1xN map stays one
+            kernel.append(1), stride.append(1), dilation.append(1), more.append(0)
+            continue
+        kernel.append(draw.integer(1, 4))
+        stride.append(draw.integer(1, 3))
+        dilation.append(draw.pick(1, 1, 2))
+        more.append(draw.integer(0, max(stride[axis], dilation[axis]) - 1))
+        reach = dilation[axis] * (kernel[axis] - 1)
+        pads[axis], pads[axis + 2] = draw.integer(0, min(reach, 2)), draw.integer(0, min(reach, 2))
+    now, channels = maker.now.channels, draw.pick(1, 2, 3, 4, 6)
+    common = [g for g in range(2, now + 1) if now % g == 0 and channels % g == 0]
+    groups = draw.pick(*common) if common and _chance(draw, 3) else 1
+    maker.conv_transpose(
+        channels,
+        tuple(kernel),
+        tuple(stride),
+        tuple(pads),
+        tuple(dilation),
+        tuple(more),
+        _weights(draw),
+        groups,
+        bias=_chance(draw, 4),
+    )
 
 
 def _head(draw: Draw, maker: QonnxMaker) -> None:

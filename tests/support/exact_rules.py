@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from exact_enlarging import conv_transpose, depth_to_space, resize
 from exact_numbers import Exact, NotInterpretedError, on_one_grid, product
 from exact_quantizers import (
     bipolar,
@@ -265,6 +266,10 @@ RULES: Mapping[str, Callable[[list[Any], Mapping[str, Any]], Any]] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
     "Concat": _concat,
+    "Resize": resize,
+    "Upsample": resize,
+    "DepthToSpace": depth_to_space,
+    "ConvTranspose": conv_transpose,
     "Pad": _pad,
     "Shape": lambda operands, attributes: np.array(operands[0].shape, np.int64),
     "Gather": lambda operands, attributes: np.take(

@@ -175,6 +175,88 @@ class QonnxMaker(QonnxWriter):
         self.features.add("residual")
         return self
 
+    def concat(self, *others: Value) -> QonnxMaker:
+        """The channels of the tensor made last, then those of others."""
+        parts = [self.now, *others]
+        data = torch.cat([part.data for part in parts], dim=1)
+        alike = len({part.scale for part in parts}) == 1
+        self.features.add("concatenation" if alike else "concatenation of several scales")
+        signed = any(part.signed for part in parts)
+        self.now = self.node("Concat", self.name("concat"), parts, data, axis=1)
+        self.now.scale, self.now.signed = parts[0].scale, signed
+        return self
+
+    def upsample(self, factor: tuple[int, int] = (2, 2), **how: str) -> QonnxMaker:
+        """Nearest neighbours, by factors or, with `by="sizes"`, by the size of the result."""
+        before, name = self.now, self.name("up")
+        rows, columns = factor
+        data = before.data.repeat_interleave(rows, 2).repeat_interleave(columns, 3)
+        empty = Value("", torch.zeros(0))
+        if how.pop("by", "scales") == "sizes":
+            self.constants[f"{name}.sizes"] = np.array([1, *data.shape[1:]], np.int64)
+            more = [empty, empty, Value(f"{name}.sizes", torch.zeros(0))]
+        else:
+            more = [empty, self.constant(f"{name}.scales", np.array([1, 1, *factor]))]
+        self.now = self.node("Resize", name, [before, *more], data, mode="nearest", **how)
+        self.now.scale, self.now.signed = before.scale, before.signed
+        self.features.add("nearest upsampling")
+        return self
+
+    def depth_to_space(self, block: int = 2, mode: str = "CRD") -> QonnxMaker:
+        before, name = self.now, self.name("shuffle")
+        data = F.pixel_shuffle(before.data, block)
+        if mode == "DCR":
+            count, channels, height, width = before.data.shape
+            parts = before.data.reshape(count, block, block, -1, height, width)
+            parts = parts.permute(0, 3, 4, 1, 5, 2)
+            shape = (count, channels // block**2, height * block, width * block)
+            data = parts.reshape(shape)
+        self.now = self.node("DepthToSpace", name, [before], data, blocksize=block, mode=mode)
+        self.now.scale, self.now.signed = before.scale, before.signed
+        self.features.add("depth to space")
+        return self
+
+    def conv_transpose(
+        self,
+        channels: int,
+        kernel: tuple[int, int] = (2, 2),
+        stride: tuple[int, int] = (2, 2),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        output_padding: tuple[int, int] = (0, 0),
+        weights: Weights | None = None,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> QonnxMaker:
+        source, name = self.now, self.name("deconv")
+        shape = (source.channels, channels // groups, *kernel)
+        # One scale per output channel is one per entry of axis 1, of ungrouped weights only.
+        weight = self.weight(f"{name}.weight", shape, weights or Weights(), axis=1)
+        whole = F.conv_transpose2d(
+            source.data, weight.data, None, stride, 0, output_padding, groups, dilation
+        )
+        top, left, bottom, right = pads
+        height, width = whole.shape[2:]
+        out = whole[:, :, top : height - bottom, left : width - right]
+        inputs = [source, weight]
+        if bias:
+            inputs.append(self._bias(f"{name}.bias", channels, out))
+            out = out + inputs[2].data.reshape(1, -1, 1, 1)
+        self.now = self.node(
+            "ConvTranspose",
+            name,
+            inputs,
+            out,
+            kernel_shape=list(kernel),
+            strides=list(stride),
+            pads=list(pads),
+            dilations=list(dilation),
+            output_padding=list(output_padding),
+            group=groups,
+        )
+        self.features.add("transposed convolution")
+        return self
+
     def pool_all(self) -> QonnxMaker:
         mean = self.now.data.mean((2, 3), keepdim=True)
         self.now = self.node("GlobalAveragePool", self.name("mean"), [self.now], mean)

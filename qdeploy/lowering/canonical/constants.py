@@ -26,8 +26,18 @@ def refuse_growth(model: ModelProto) -> None:
     Raises:
         UnsupportedLayerError: there is one.
     """
+    known = {item.name for item in model.graph.initializer}
     for node in model.graph.node:
-        if node.domain in STANDARD_DOMAINS and node.op_type in _GROWING:
+        if node.domain not in STANDARD_DOMAINS:
+            continue
+        if node.op_type in _ENLARGING and not all(name in known for name in node.input[1:] if name):
+            raise refuse(
+                node,
+                "its factors are computed at run time",
+                why="hardware is built for one size",
+                do="export with a fixed input size, so that the factors are constants",
+            )
+        if node.op_type in _GROWING:
             raise refuse_operator(node)
 
 
@@ -67,9 +77,11 @@ def too_many(node: NodeProto, size: int, most: int) -> UnsupportedLayerError:
 _GROWING = frozenset(
     (
         *("Expand", "ConstantOfShape", "Range", "Tile", "OneHot", "RandomNormal", "RandomUniform"),
-        *("RandomNormalLike", "RandomUniformLike", "Resize", "Upsample", "NonZero", "EyeLike"),
+        *("RandomNormalLike", "RandomUniformLike", "NonZero", "EyeLike"),
     )
 )
+# Those of whose results the shape is inferred, and bounded, where all but the frame is constant.
+_ENLARGING = ("Resize", "Upsample")
 # Operators of constants that give no more elements than their inputs have.
 _NO_LARGER = frozenset(
     (

@@ -12,6 +12,7 @@ Reading (`reading.py`) and the passes, each in the file of its kind:
     layout.py            channels-last maps, wrapped axes   -> channels first
     reshapes.py          reshapes                           -> Flatten
     averages.py          QuantAvgPool2d                     -> AveragePool, Mul, Trunc
+    resizes.py           sizes of a Resize                  -> factors
     padding.py           Pad, auto_pad                      -> pads of the window
     heads.py             Softmax, ArgMax, TopK at the end   -> cut off
 
@@ -54,6 +55,7 @@ from qdeploy.lowering.canonical.reshapes import (
     ReshapeToFlatten,
     refuse_reshapes,
 )
+from qdeploy.lowering.canonical.resizes import ResizeByFactors
 from qdeploy.lowering.canonical.window_rules import check_channels, check_quantizers, check_windows
 
 NOTES_KEY = "qdeploy.notes"
@@ -76,6 +78,7 @@ PASSES: tuple[Pass, ...] = (
     BatchNormToAffine(),
     GemmToMatMul(),
     ReshapeToFlatten(),
+    ResizeByFactors(),
     ExplicitPads(),
     PadIntoConv(),
 )
@@ -102,8 +105,8 @@ def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> 
     model = infer_shapes(model)
     check_channels(model)
     model = infer_shapes(run_passes(model, FIRST, probe=False).model)
-    check_shapes(model, path.name, str(path))
     refuse_growth(model)
+    check_shapes(model, path.name, str(path))
     result = run_passes(model, PASSES, probe=probe)
     model = infer_shapes(result.model)
     check_quantizers(model)

@@ -20,9 +20,9 @@ from qdeploy.lowering.canonical.local_check import Rewritten
 from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
 
-_WINDOWS = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool")
+_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool")
 # Numbers per axis of a window, and what they are along the new one; pads have begins and ends.
-_PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1, "pads": 0}
+_PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1, "pads": 0, "output_padding": 0}
 
 
 class OneRow(Pass):
@@ -73,7 +73,7 @@ class _Made:
                     return False
                 item.ints[:] = [n for value in values for n in (_PER_AXIS[item.name], value)]
         node.input[0] = self._op("Unsqueeze", node.input[0], "rows", [2])
-        if node.op_type == "Conv":
+        if node.op_type in ("Conv", "ConvTranspose"):
             if len(self.edit.shape(node.input[1])) != 3:
                 return False
             node.input[1] = self._op("Unsqueeze", node.input[1], "kernels", [2])

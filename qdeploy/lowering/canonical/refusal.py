@@ -20,6 +20,8 @@ AFFINE = (
 RISING = "a layer's sums -> batch norm -> an activation that never falls -> quantizer"
 AVERAGE = "quantizer -> average over the whole map or windows -> the next layer"
 LOGITS = "codes -> the last Conv2d or Linear -> bias or batch norm -> logits"
+NEAREST = "codes of a map -> Upsample(scale_factor=2 or another integer, mode='nearest')"
+SHUFFLE = "quantizer -> PixelShuffle -> the next layer"
 VECTOR = "quantizer -> Flatten -> Linear"
 # The pattern that a node of each kind has to be part of.
 PATTERNS: Mapping[str, str] = {
@@ -37,6 +39,10 @@ PATTERNS: Mapping[str, str] = {
     "Flatten": VECTOR,
     "Reshape": VECTOR,
     "Squeeze": VECTOR,
+    "ConvTranspose": WEIGHTED.format("ConvTranspose2d"),
+    "Concat": "codes of maps of one size -> Concat along the channels -> quantizer or next layer",
+    **dict.fromkeys(("Resize", "Upsample"), NEAREST),
+    "DepthToSpace": SHUFFLE,
     "Pad": "zeros around a map -> Conv2d",
     **dict.fromkeys(("GlobalAveragePool", "AveragePool", "ReduceMean"), AVERAGE),
     **dict.fromkeys(("Mul", "Div", "BatchNormalization"), AFFINE),
@@ -48,16 +54,13 @@ ANYWHERE = (
 )
 ACCEPTED = (
     "quantized Conv2d and Linear, batch norm, ReLU and other activations that never fall, "
-    "quantizers, residual sums of branches, max-pooling, average pooling and Flatten"
+    "quantizers, sums and Concat of branches, max-pooling, average pooling, nearest Upsample, "
+    "ConvTranspose2d, PixelShuffle and Flatten"
 )
 CURVE = (
     "everything between a layer's sums and a quantizer becomes integer thresholds: of curves there "
     "are ReLU, Clip, LeakyReLU, PReLU, HardSigmoid, Sigmoid and Tanh",
     "use QuantReLU, or one of these with a quantizer behind it, and retrain",
-)
-ENLARGE = (
-    "output pixels would have to be repeated or mixed in the stream; there is no hardware for it",
-    "end the network at the logits of each pixel and let the host enlarge them or their classes",
 )
 PART = (
     "every reader of a stream gets all of it",
@@ -78,11 +81,10 @@ OPERATORS: Mapping[str, tuple[str, str]] = {
         "the index is computed from the integer logits, not in the file",
         "end the network at the logits and ask for the class on export",
     ),
-    "Concat": (
-        "streams can be added, not concatenated",
-        "use a residual sum of two branches of one shape",
+    "SpaceToDepth": (
+        "pixels of several rows would become channels of one",
+        "use a convolution whose stride is its kernel, which reads the same pixels",
     ),
-    **dict.fromkeys(("Resize", "Upsample", "ConvTranspose", "DepthToSpace"), ENLARGE),
     **dict.fromkeys(("Slice", "Split", "Gather"), PART),
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "LpNormalization"), NORM),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), LOOP),

@@ -23,7 +23,10 @@ from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.codes import settled
 
 # What hands codes on to its readers as they are.
-_PASSED_ON = ("MaxPool", "Flatten", "Add", "Mul", "Div")
+_PASSED_ON = (
+    *("MaxPool", "Flatten", "Add", "Mul", "Div"),
+    *("Concat", "Resize", "Upsample", "DepthToSpace"),
+)
 
 
 @dataclass
@@ -97,6 +100,8 @@ class Context:
             for reader in self.readers.get(name, []) if fresh else []:
                 if reader.op_type in _PASSED_ON:
                     found.append(reader.output[0])
+                elif reader.op_type == "ConvTranspose":
+                    return True  # zeros between the pixels
                 elif reader.op_type in ("Conv", "AveragePool"):
                     attributes = {a.name: helper.get_attribute_value(a) for a in reader.attribute}
                     if any(attributes.get("pads", ())):

@@ -12,6 +12,7 @@ from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Constant, QuantizedConstant, Value
 from qdeploy.lowering.integers.average import AVERAGES, lower_average
 from qdeploy.lowering.integers.codes import lower_max_pool
+from qdeploy.lowering.integers.concat import lower_concat
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.elementwise import (
     lower_clip,
@@ -23,9 +24,11 @@ from qdeploy.lowering.integers.elementwise import (
     lower_relu,
     lower_term,
 )
+from qdeploy.lowering.integers.enlarge import lower_depth_to_space, lower_resize
 from qdeploy.lowering.integers.join import lower_add
 from qdeploy.lowering.integers.levels import lower_multi_threshold, lower_trunc
 from qdeploy.lowering.integers.linear import lower_conv, lower_matmul
+from qdeploy.lowering.integers.transposed import lower_conv_transpose
 
 
 def _conv(context: Context, node: NodeProto) -> Value:
@@ -98,5 +101,10 @@ HANDLERS: Mapping[str, Callable[[Context, NodeProto], Value]] = {
     "Trunc": lower_trunc,
     "MaxPool": _max_pool,
     "Transpose": _transpose,
+    "Concat": lower_concat,
+    "Resize": lower_resize,
+    "Upsample": lower_resize,
+    "DepthToSpace": lower_depth_to_space,
+    "ConvTranspose": lower_conv_transpose,
     **dict.fromkeys(AVERAGES, _average),
 }

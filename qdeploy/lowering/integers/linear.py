@@ -44,7 +44,7 @@ MOST_FACTOR = 1 << 10
 
 def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
     """A 2-D convolution with quantized weights; a bias becomes part of the offset."""
-    x, weights = _inputs(builder, node, *operands[:2])
+    x, weights = layer_inputs(builder, node, *operands[:2])
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     if weights.codes.ndim != 4 or attributes.get("auto_pad", b"NOTSET") not in (
         b"NOTSET",
@@ -70,9 +70,39 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
     )
     source = builder.tensors[x.tensor]
     groups = int(attributes.get("group", 1))
-    kernel = weights.codes.shape[2:]
     if len(source.shape) != 3:
         return _of_vector(builder, node, x, weights, operands[2:], pads, groups)
+    result = convolved(
+        builder,
+        node,
+        x,
+        weights,
+        stride=(stride[0], stride[1]),
+        pads=(pads[0], pads[1], pads[2], pads[3]),
+        dilation=(dilation[0], dilation[1]),
+        groups=groups,
+    )
+    return result if len(operands) < 3 else result.plus(bias_of(node, operands[2]))
+
+
+def convolved(
+    builder: Builder,
+    node: NodeProto,
+    x: AffineTensor,
+    weights: QuantizedConstant,
+    *,
+    stride: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> AffineTensor:
+    """The sums of a convolution of a map; where it pads, code 0 means 0.
+
+    Args:
+        weights: (out, in / groups, kh, kw).
+        pads: (top, left, bottom, right).
+    """
+    source, kernel = builder.tensors[x.tensor], weights.codes.shape[2:]
     height, width = (
         (size + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1)
         // stride[axis]
@@ -101,19 +131,18 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
             (x.tensor,),
             output,
             codes,
-            (stride[0], stride[1]),
-            (pads[0], pads[1], pads[2], pads[3]),
-            (dilation[0], dilation[1]),
+            stride,
+            pads,
+            dilation,
             groups,
         )
     )
-    result = _scaled(output, gain, offset, scales)
-    return result if len(operands) < 3 else result.plus(_bias(node, operands[2]))
+    return _scaled(output, gain, offset, scales)
 
 
 def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
     """A matrix product activation · constant; weights (in, out) in the file."""
-    x, weights = _inputs(builder, node, *operands)
+    x, weights = layer_inputs(builder, node, *operands)
     source = builder.tensors[x.tensor]
     if len(source.shape) != 1 or weights.codes.ndim != 2 or len(weights.codes) != source.size:
         raise refuse(
@@ -169,12 +198,17 @@ def _of_vector(
         codes = _without_groups(codes[:, :, None, None], groups)[:, :, 0, 0]
         scales = np.broadcast_to(rows, codes.shape)
     result = _dense(builder, node, x, QuantizedConstant(codes, scales))
-    return result if not bias else result.plus(_bias(node, bias[0]))
+    return result if not bias else result.plus(bias_of(node, bias[0]))
 
 
-def _inputs(
+def layer_inputs(
     builder: Builder, node: NodeProto, *operands: Value
 ) -> tuple[AffineTensor, QuantizedConstant]:
+    """Codes and quantized weights of a layer.
+
+    Raises:
+        UnsupportedLayerError: one of them is something else.
+    """
     x, weights = operands
     if not isinstance(x, AffineTensor):
         raise refuse(node, "its first operand is a constant", do="use y = x·W with constant W")
@@ -242,7 +276,8 @@ def _on_one_grid(
             node,
             "its input has one scale per channel",
             why="the sum runs over channels, and their scales are no small multiples of one",
-            do="use one scale for the activations, or scales that are powers of two",
+            do="use one scale for the activations, or scales that are powers of two; for what a "
+            "Concat joins: one quantizer on all its branches, or one behind it",
         )
     spread = np.array(factors, dtype=np.int64).reshape(1, -1, *([1] * (weights.ndim - 2)))
     return weights * spread, (unit,), tuple(totals)
@@ -288,7 +323,8 @@ def _scaled(output: str, gain: Fractions, offset: Fractions, scales: Fractions) 
     return AffineTensor(output, gains, offsets)
 
 
-def _bias(node: NodeProto, value: Value) -> tuple[Fraction, ...]:
+def bias_of(node: NodeProto, value: Value) -> tuple[Fraction, ...]:
+    """The exact bias of a layer, one for each output channel."""
     if isinstance(value, Constant):
         if not np.isfinite(value.array).all():
             raise refuse(node, "its bias is not finite", do="train the network again")

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import brevitas.nn as qnn
 import numpy as np
 import onnx
 import pytest
@@ -46,7 +45,7 @@ class Mistaken(nn.Module):
         self.average = nn.AvgPool2d(3, 2)
         self.squeeze = nn.AdaptiveAvgPool2d(1)
         self.norm3 = nn.InstanceNorm2d(4)
-        self.up = qnn.QuantConvTranspose2d(4, 4, 3, bias=False)
+        self.up = nn.ConvTranspose2d(4, 4, 3, bias=False)
         self.plain, self.plain_head = nn.Conv2d(4, 4, 3, padding=1), nn.Linear(features, 3)
 
     def front(self, x: torch.Tensor) -> torch.Tensor:
@@ -118,20 +117,20 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
         "count_include_pad=True",
     ),
     "concat": (
-        lambda n, x: (lambda y: n.back(torch.cat([y, n.act2(n.conv2(y))], 1)))(n.front(x)),
+        lambda n, x: (lambda y: n.back(torch.cat([y, n.act2(n.conv2(y))], 2)))(n.front(x)),
         288,
         "`concat`|(Concat)",
-        "Concat has no hardware here",
-        "only codes go on to other layers",
-        "residual sum of two branches",
+        "it joins along axis 2",
+        "codes of maps of one size -> Concat along the channels",
+        "use axis=1",
     ),
     "transposed convolution": (
         lambda n, x: n.back(n.up(n.front(x))),
         256,
         "`up`|(ConvTranspose)",
-        "ConvTranspose has no hardware here",
-        "only codes go on",
-        "let the host enlarge",
+        "its weights are not quantized",
+        f"codes -> ConvTranspose2d with {WEIGHTED}",
+        "use QuantConv2d or QuantLinear",
     ),
     "float convolution": (
         lambda n, x: n.back(n.plain(n.front(x))),
