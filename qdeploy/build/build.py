@@ -77,6 +77,7 @@ def build(
                 options.frames_from,
                 options.labels,
                 options.class_names,
+                options.output,
             )
             source = source or open_source(options.source, options.data, observer, extras)
             say(source.describe())

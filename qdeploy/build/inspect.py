@@ -53,6 +53,7 @@ def inspect(
     path: Path,
     *,
     raw: RawType | None = None,
+    output: str | None = None,
     argmax: bool = False,
     data: Path | None = None,
     observer: Observer = SILENT,
@@ -61,6 +62,7 @@ def inspect(
 
     Args:
         raw: the integers that a file's input is made of, where the file does not say.
+        output: the one of a file's several outputs that is looked at.
         argmax: end in the class.
         data: folder of the data sets.
 
@@ -74,7 +76,7 @@ def inspect(
         model = canonical(path / QONNX_FILE, probe=False)
         described, file = f"build `{path.name}`", False
     else:
-        extras = FileExtras(raw=raw)
+        extras = FileExtras(raw=raw, output=output)
         source = open_source(path, data, observer, extras)
         described, file = source.describe(), source.kind == FILE
         with tempfile.TemporaryDirectory(prefix="qdeploy-") as folder:

@@ -52,6 +52,7 @@ class Options:
             estimate alone.
         fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the skews of branches.
         data: folder of the data sets.
+        output: the one of a file's several outputs that is built.
         input: the integers that a file's input is made of, as `parse_raw_type` takes them.
         frames_from, labels, class_names: files of frames, their labels and the names of the
             classes, for a network from a file.
@@ -79,6 +80,7 @@ class Options:
     frames_from: Path | None = None
     labels: Path | None = None
     class_names: Path | None = None
+    output: str | None = None
     cache: Path | None = None
 
     def check(self, target: Target) -> None:

@@ -154,6 +154,7 @@ class FileExtras:
 
     Args:
         raw: the integers that its input is made of, None where only the file may say.
+        output: the one of several outputs that is wanted.
         frames: a file or folder of frames, None for random ones.
         labels: a file of their labels.
         class_names: a file of the names of the classes.
@@ -163,6 +164,7 @@ class FileExtras:
     frames: Path | None = None
     labels: Path | None = None
     class_names: Path | None = None
+    output: str | None = None
 
 
 class FileSource(Source):
@@ -194,15 +196,21 @@ class FileSource(Source):
         return f"QONNX file `{self.path.name}`"
 
     def weight_bits(self) -> int:
+        from qdeploy.lowering.canonical.cleaning import RemoveUnread
+        from qdeploy.lowering.canonical.import_qonnx import keep_output
         from qdeploy.lowering.canonical.reading import read_file
         from qdeploy.lowering.canonical.weight_bits import weight_bits
 
-        return weight_bits(read_file(self.path)[0])
+        model, _ = read_file(self.path)
+        if self.extras.output is not None:
+            keep_output(model, self.extras.output, self.path.name, str(self.path))
+            model = RemoveUnread().call(model).model
+        return weight_bits(model)
 
     def write_qonnx(self, path: Path) -> None:
         from qdeploy.lowering.canonical.import_qonnx import import_qonnx
 
-        import_qonnx(self.path, path, self.extras.raw)
+        import_qonnx(self.path, path, self.extras.raw, self.extras.output)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -254,7 +262,7 @@ def open_source(
     if path.is_dir():
         if extras != FileExtras():
             raise UserError(
-                "--input, --frames-from, --labels and --class-names are for files",
+                "--input, --output, --frames-from, --labels and --class-names are for files",
                 why=f"the run `{path}` has the data set that its network was trained on",
                 do="leave them out",
             )

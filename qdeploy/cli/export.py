@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     metavar="TYPE[:SCALE[:ZERO]]",
     help="Integers a file's input is made of, such as uint8:1/255: x = SCALE x (raw - ZERO).",
 )
+@click.option("--output", metavar="NAME", help="The one of a file's several outputs to build.")
 @click.option(
     "--frames-from",
     type=click.Path(path_type=Path),
@@ -112,6 +113,7 @@ def export(
     no_synthesis: bool,
     fifo_depths: str,
     input_type: str | None,
+    output: str | None,
     frames_from: Path | None,
     labels: Path | None,
     class_names: Path | None,
@@ -145,6 +147,7 @@ def export(
         fifo_depths=fifo_depths,
         data=data,
         input=input_type,
+        output=output,
         frames_from=frames_from,
         labels=labels,
         class_names=class_names,

@@ -15,6 +15,7 @@ import click
     metavar="TYPE:SCALE[:ZERO]",
     help="Integers that a file's input is made of, such as uint8:1/255.",
 )
+@click.option("--output", metavar="NAME", help="The one of a file's several outputs.")
 @click.option("--argmax", is_flag=True, help="End in the class, as export --argmax does.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
@@ -27,6 +28,7 @@ import click
 def inspect(
     source: Path,
     raw: str | None,
+    output: str | None,
     argmax: bool,
     data: Path | None,
     as_json: bool,
@@ -47,7 +49,13 @@ def inspect(
     from qdeploy.report.network import as_data, layer_rows, print_network
     from qdeploy.report.network_svg import network_svg
 
-    found = look(source, raw=None if raw is None else parse_raw_type(raw), argmax=argmax, data=data)
+    found = look(
+        source,
+        raw=None if raw is None else parse_raw_type(raw),
+        output=output,
+        argmax=argmax,
+        data=data,
+    )
     rows = layer_rows(found.graph, found.absorbed)
     if picture is not None:
         write_text(picture, network_svg(found.graph, rows))

@@ -130,7 +130,7 @@ def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | No
     frames = frames.astype(onnx.helper.tensor_dtype_to_np_dtype(whole))
     try:
         with foreign_tools("the file as it is"):
-            if any(node.domain for node in model.graph.node):
+            if any(node.domain not in ("", "com.microsoft") for node in model.graph.node):
                 return official(model, frames, name)
             return by_onnxruntime(model, frames)
     except UnsupportedLayerError as error:

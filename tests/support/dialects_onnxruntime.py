@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from dialect_writer import Collection, DialectWriter
@@ -101,7 +102,10 @@ def _by_hand(**how: Any) -> ModelProto:
     rows = file.stored(file.rng.integers(-7, 8, (size, 5)).astype(np.int8), 0.0625)
     y = file.op("MatMul", file.flat(y), rows)
     y = file.qdq(y, 0.25, 0, np.int8) if how.get("last") else y
-    return file.model(y, (1, 5))
+    for node in file.nodes if how.get("microsoft") else ():
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.domain = "com.microsoft"
+    return file.model(y, (1, 5), ir_version=10)
 
 
 def onnxruntime_files() -> list[Dialect]:
@@ -168,6 +172,25 @@ def _written() -> list[Dialect]:
         "weights with a zero point": {"w_zero": 3},
         "quantized logits": {"last": True},
         "scale 0.1": {"scale": 0.1},
+        "int4 weights": {"opset": 21, "weights": ml_dtypes.int4},
+        "int4 weights per channel": {"opset": 21, "weights": ml_dtypes.int4, **per_channel},
+        "uint4 activations": {"opset": 21, "dtype": ml_dtypes.uint4, "pad": True},
+        "int4 activations": {"opset": 21, "dtype": ml_dtypes.int4, "relu": False, "zero": -3},
+        "int16 activations": {"opset": 21, "dtype": np.int16, "scale": 0.001, "relu": False},
+        "uint16 activations": {"opset": 21, "dtype": np.uint16, "scale": 0.001},
+        "onnxruntime's domain": {"microsoft": True},
+        "onnxruntime's domain, int16": {
+            "microsoft": True,
+            "dtype": np.int16,
+            "scale": 0.001,
+            "relu": False,
+        },
+        "onnxruntime's domain, uint16": {"microsoft": True, "dtype": np.uint16, "scale": 0.001},
+        "onnxruntime's domain, int4 weights": {
+            "microsoft": True,
+            "weights": ml_dtypes.int4,
+            **per_channel,
+        },
     }
     for name, how in variants.items():
         group.add(name, lambda h=how: _by_hand(**h))

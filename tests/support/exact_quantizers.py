@@ -121,7 +121,8 @@ def quantize_linear(operands: list[Any], attributes: Mapping[str, Any]) -> Exact
 
 
 def dequantize_linear(operands: list[Any], attributes: Mapping[str, Any]) -> Exact:
-    value, scale = exact(operands[0]), operands[1]
+    stored, scale = operands[0], operands[1]
+    value = exact(stored if isinstance(stored, Exact) else stored.astype(np.int64))
     rank, axis = len(value.shape), attributes.get("axis", 1)
     if len(operands) > 2 and operands[2] is not None:
         value = value - Exact.of(along(operands[2], axis, rank).astype(np.int64))

@@ -14,7 +14,8 @@ Tensor = Exact | np.ndarray
 def plain(array: np.ndarray) -> np.ndarray:
     if array.dtype in (np.float64, np.float16):
         return array.astype(np.float32)
-    return array.astype(np.int64) if array.dtype.kind not in "iufb" else array
+    four_bits = array.dtype.name in ("int4", "uint4")  # A zero point's type tells its codes.
+    return array if four_bits or array.dtype.kind in "iufb" else array.astype(np.int64)
 
 
 def exact(value: Tensor) -> Exact:

@@ -21,6 +21,8 @@ def convolution(value: Exact, weights: Exact, *rest: Any) -> Exact:
     w = weights.numerators
     if largest(padded) * largest(w) * prod(w.shape[1:]) < WORD:
         padded, w = padded.astype(np.int64), w.astype(np.int64)
+    else:
+        padded, w = _unbounded(padded), _unbounded(w)
     ins, outs = w.shape[1], len(w) // groups
     total = None
     for place, window in _windows(padded, kernel, attributes):
@@ -37,6 +39,11 @@ def convolution(value: Exact, weights: Exact, *rest: Any) -> Exact:
         shape = (1, -1, *([1] * len(kernel)))
         result = result + bias[0].moved(lambda array: array.reshape(shape))
     return result
+
+
+def _unbounded(numbers: np.ndarray) -> np.ndarray:
+    """The same as integers of Python: an array of objects may hold words of numpy's, which end."""
+    return np.array([int(n) for n in numbers.reshape(-1)], dtype=object).reshape(numbers.shape)
 
 
 def max_pool(value: Exact, attributes: Attributes) -> Exact:

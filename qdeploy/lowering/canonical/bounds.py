@@ -23,6 +23,9 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 SAME_AS_QONNX = ("finn.custom_op.general", "onnx.brevitas")
 # Standard operators over maps (N, H, W, C).
 CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
+# onnxruntime's own, of which two operators are taken: as ONNX has them, for more integer types.
+MICROSOFT_DOMAIN = "com.microsoft"
+MICROSOFT_OPERATORS = ("QuantizeLinear", "DequantizeLinear")
 DOMAINS = (*STANDARD_DOMAINS, QONNX_DOMAIN, *SAME_AS_QONNX, CHANNELS_LAST_DOMAIN)
 
 MAX_FILE_BYTES = 1 << 30
@@ -139,7 +142,8 @@ def _too_much(name: str, where: str, why: str) -> UnsupportedLayerError:
 
 
 def _check_node(node: NodeProto) -> None:
-    if node.domain not in DOMAINS:
+    same = node.domain == MICROSOFT_DOMAIN and node.op_type in MICROSOFT_OPERATORS
+    if node.domain not in DOMAINS and not same:
         raise refuse(
             node,
             f"its operator is of the domain `{node.domain[:80]}`",

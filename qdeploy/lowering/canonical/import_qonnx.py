@@ -22,13 +22,14 @@ A file in canonical form is its own canonical form.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from onnx import ModelProto
 
 from qdeploy.artifacts import atomic_path
-from qdeploy.errors import UnsupportedLayerError
+from qdeploy.errors import UnsupportedLayerError, UserError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.affine_nodes import BatchNormToAffine, GemmToMatMul
 from qdeploy.lowering.canonical.annotations import AnnotatedWeights
@@ -84,19 +85,24 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> ModelProto:
+def canonical(
+    path: Path, *, probe: bool = True, raw: RawType | None = None, output: str | None = None
+) -> ModelProto:
     """Read a file into canonical form with inferred shapes and a batch of one frame.
 
     Args:
         path: the file.
         probe: check each rewriting on a probe frame.
         raw: the integers that the input is made of, where the file does not say.
+        output: the one of several outputs that is wanted.
 
     Raises:
-        UserError: the file says that its input is made of others.
+        UserError: the file says that its input is made of others, or it has no such output.
         UnsupportedLayerError: the file holds no network, or one that cannot be lowered.
     """
     model, notes = read_file(path)
+    if output is not None:
+        notes += keep_output(model, output, path.name, str(path))
     float_input(model)
     if raw is not None:
         declare_type(model, raw)
@@ -115,9 +121,11 @@ def canonical(path: Path, *, probe: bool = True, raw: RawType | None = None) -> 
     return model
 
 
-def import_qonnx(source: Path, target: Path, raw: RawType | None = None) -> None:
-    """Write the canonical form of `source` to `target`, atomically; `raw` as of `canonical`."""
-    model = canonical(source, raw=raw)
+def import_qonnx(
+    source: Path, target: Path, raw: RawType | None = None, output: str | None = None
+) -> None:
+    """Write the canonical form of `source` to `target`, atomically; the rest as of `canonical`."""
+    model = canonical(source, raw=raw, output=output)
     with atomic_path(target) as temporary:
         onnx.save(model, temporary)
 
@@ -141,6 +149,38 @@ def _keep_notes(model: ModelProto, notes: list[str]) -> None:
     model.metadata_props.add(key=NOTES_KEY, value=json.dumps(total))
 
 
+def keep_output(model: ModelProto, wanted: str, name: str, where: str) -> list[str]:
+    """Cut all outputs of a file but one, in place; returns what a user should know.
+
+    Args:
+        name, where: the file, in messages.
+
+    Raises:
+        UserError: it has no output of that name.
+    """
+    outputs = [item.name for item in model.graph.output]
+    if wanted not in outputs:
+        raise UserError(
+            f"{name} has no output `{wanted}`",
+            where=where,
+            why=f"its outputs are {_listed(outputs)}",
+            do="give one of them to --output",
+        )
+    others = [item for item in outputs if item != wanted]
+    for item in [item for item in model.graph.output if item.name != wanted]:
+        model.graph.output.remove(item)
+    if not others:
+        return []
+    return [
+        f"the output `{wanted}` is built; {_listed(others)} and what only they need were cut off"
+    ]
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(f"`{one[:60]}`" for one in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
 def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
     """Check that a file has one input of fixed shape and one output; set its batch to one frame.
 
@@ -152,13 +192,19 @@ def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
     """
     constant = set(initializers(model))
     inputs = [item for item in model.graph.input if item.name not in constant]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
+    outputs = [item.name for item in model.graph.output]
+    if len(inputs) != 1 or len(outputs) != 1:
+        several = len(inputs) == 1 and len(outputs) > 1
+        names = f" ({_listed(outputs)})" if several else ""
         raise UnsupportedLayerError(
-            f"{name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs{names}",
             where=where,
             expected="one input -> layers -> one output",
             why="a design has one stream of frames in and one stream of results out",
-            do="export a network with exactly one input and one output",
+            do=f"choose one, such as `--output {outputs[-1][:60]}`; what only the others need is "
+            "cut off"
+            if several
+            else "export a network with exactly one input and one output",
         )
     for item in [item for item in model.graph.input if item.name in constant]:
         model.graph.input.remove(item)

@@ -17,7 +17,7 @@ import numpy as np
 from onnx import FunctionProto, ModelProto, NodeProto, helper, parser, shape_inference
 
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.lowering.canonical.bounds import QONNX_DOMAIN
+from qdeploy.lowering.canonical.bounds import MICROSOFT_DOMAIN, QONNX_DOMAIN
 from qdeploy.lowering.canonical.refusal import refuse
 
 # Rounding of `c` to `r`; those that look at the sign are symmetric around 0.
@@ -86,14 +86,17 @@ def with_functions(model: ModelProto, *, ranks: Mapping[str, int] | None = None)
     opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)
     made: dict[str, FunctionProto] = {}
     for node in result.graph.node:
-        if node.domain != QONNX_DOMAIN:
+        if node.domain == MICROSOFT_DOMAIN and ranks is None:
+            name, body = _codes(node)
+        elif node.domain == QONNX_DOMAIN:
+            name, body = _body(node, ranks)
+        else:
             continue
-        name, body = _body(node, ranks)
         if body is None:
             continue
         if name not in made:
             made[name] = parser.parse_function(
-                f'<opset_import: ["" : {opset}], domain: "{QONNX_DOMAIN}">\n{name} {body}'
+                f'<opset_import: ["" : {opset}], domain: "{node.domain}">\n{name} {body}'
             )
         node.op_type = name
         del node.attribute[:]
@@ -163,6 +166,15 @@ def _without_large_constants(model: ModelProto) -> ModelProto:
                 helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
     return light
+
+
+def _codes(node: NodeProto) -> tuple[str, str | None]:
+    """What QuantizeLinear and DequantizeLinear of onnxruntime's own domain are to shapes."""
+    inputs = ", ".join(f"i{place}" for place in range(len(node.input)))
+    return (
+        f"{node.op_type}_{len(node.input)}",
+        f"({inputs}) => (y) {{\n y = Cast <to = 1> (i0)\n}}",
+    )
 
 
 def _body(node: NodeProto, ranks: Mapping[str, int] | None) -> tuple[str, str | None]:

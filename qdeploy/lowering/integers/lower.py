@@ -32,7 +32,7 @@ from qdeploy.lowering.integers.input_nodes import InputNodes
 from qdeploy.lowering.integers.logits import lower_argmax, lower_logits
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS, quant_parameters, quantize_constant
 from qdeploy.lowering.integers.quantize import lower_quantizer
-from qdeploy.lowering.integers.wide_sums import narrow_sums
+from qdeploy.lowering.integers.wide_sums import check_reader, narrow_sums
 
 
 def lower(path: Path, *, argmax: bool = False) -> IntegerGraph:
@@ -79,6 +79,10 @@ class _Lowering:
                 handler = self.handlers.get(node.op_type)
                 if handler is None:
                     raise refuse_operator(node)
+                for name in node.input:
+                    operand = self.values.get(name)
+                    if isinstance(operand, AffineTensor):
+                        check_reader(self.builder, node, operand.tensor)
                 value = handler(node)
             self.values[node.output[0]] = value
             if node.output[0] == self.model.graph.output[0].name:

@@ -25,6 +25,7 @@ from onnx import NodeProto
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Add, Conv, Dense, IntArray, IntType, Node, Threshold
 from qdeploy.ir.intervals import Intervals
+from qdeploy.lowering.canonical.arrangements import ELEMENTWISE
 from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.builder import ACCUMULATOR_BITS, NARROWER, Builder
@@ -87,6 +88,17 @@ def narrow_sums(builder: Builder, result: str) -> None:
                 raise _too_wide(wide.node, wide.shown)
             found = wide.multiples
         _make(builder, name, found)
+
+
+def check_reader(builder: Builder, node: NodeProto, tensor: str) -> None:
+    """Refuse a node that needs the value of a sum which no accumulator holds.
+
+    Raises:
+        UnsupportedLayerError: names the sum.
+    """
+    wide = builder.wide.get(tensor)
+    if wide is not None and not wide.exact and node.op_type not in (*ELEMENTWISE, "MaxPool"):
+        raise _too_wide(wide.node, wide.shown)
 
 
 def approximations(p: int, q: int) -> Iterator[tuple[int, int]]:
@@ -231,6 +243,6 @@ def _too_wide(node: NodeProto, shown: str) -> UnsupportedLayerError:
         f"its two inputs have different scales ({shown})",
         why="their exact sum takes more bits than an accumulator has; it is taken where only "
         "quantizers read it, which ask for less",
-        do="put a quantizer (QuantIdentity, QuantReLU) behind the sum, or the same quantizer on "
-        "both branches",
+        do="put the same quantizer (one QuantIdentity) on both branches, or a quantizer behind the "
+        "sum",
     )
