@@ -137,7 +137,11 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
         "layer `conv` cannot become hardware: its accumulator needs 42 bits",
         "fewer bits",
     ),
-    "two outputs": (ends("out", "sum"), "has 1 inputs and 2 outputs", "exactly one"),
+    "two outputs": (
+        ends("out", "sum"),
+        "has 1 inputs and 2 outputs (`out`, `sum`)",
+        "--output sum",
+    ),
     "no output": (ends(), "has 1 inputs and 0 outputs", "exactly one"),
     "two inputs": (two_inputs, "has 2 inputs and 1 outputs", "exactly one"),
     "an output that is the input": (ends("x"), "is its input `x`", "with a layer"),

@@ -30,7 +30,7 @@ TYPES = {
     "qdq/onnxruntime's domain, int16": (-32768, 32767),
     "qdq/onnxruntime's domain, uint16": (0, 65535),
     "qdq/onnxruntime's domain, int4 weights": (0, 255),
-    "onnxruntime/int4 weights": (-128, 255),
+    "onnxruntime/int4 weights": (-255, 255),
     "onnxruntime/int16 activations": (-32768, 32767),
 }
 

@@ -106,7 +106,7 @@ def canonical(
     float_input(model)
     if raw is not None:
         declare_type(model, raw)
-    one_input_one_output(model, path.name, str(path))
+    one_input_one_output(model, path.name, str(path), of_file=True)
     check_windows(model)
     model = infer_shapes(model)
     check_channels(model)
@@ -181,11 +181,14 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
+def one_input_one_output(
+    model: ModelProto, name: str, where: str, *, of_file: bool = False
+) -> None:
     """Check that a file has one input of fixed shape and one output; set its batch to one frame.
 
     Args:
         name, where: the file or the network, in messages.
+        of_file: whether `--output` can choose.
 
     Raises:
         UnsupportedLayerError: it has not.
@@ -194,7 +197,7 @@ def one_input_one_output(model: ModelProto, name: str, where: str) -> None:
     inputs = [item for item in model.graph.input if item.name not in constant]
     outputs = [item.name for item in model.graph.output]
     if len(inputs) != 1 or len(outputs) != 1:
-        several = len(inputs) == 1 and len(outputs) > 1
+        several = of_file and len(inputs) == 1 and len(outputs) > 1
         names = f" ({_listed(outputs)})" if several else ""
         raise UnsupportedLayerError(
             f"{name} has {len(inputs)} inputs and {len(outputs)} outputs{names}",
