@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 # Operators that compute in hardware of their own; the others are part of what follows them.
 _HARDWARE = frozenset(
-    (*("Conv", "MatMul", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean", "Flatten"),)
+    (
+        *("Conv", "MatMul", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean", "Flatten"),
+        *("ConvTranspose", "Concat", "Resize", "Upsample", "DepthToSpace"),
+    )
 )
 
 

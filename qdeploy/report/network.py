@@ -13,8 +13,11 @@ from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
     Bias,
+    Concat,
     Conv,
     Dense,
+    DepthToSpace,
+    Dilate,
     Flatten,
     GlobalSum,
     IntegerGraph,
@@ -22,6 +25,7 @@ from qdeploy.ir.integer_graph import (
     Node,
     Tensor,
     Threshold,
+    Upsample,
 )
 from qdeploy.report.tables import print_table
 
@@ -34,9 +38,13 @@ _UNITS = {
     Add: "adder of streams",
     ArgMax: "class unit",
     Bias: "adder of constants",
+    Concat: "joining of streams",
+    DepthToSpace: "rows of pixels from channels",
+    Dilate: "zeros between pixels",
     Flatten: "nothing: the order stays",
     GlobalSum: "sum unit",
     MaxPool: "pool unit",
+    Upsample: "repetition of pixels",
 }
 
 
@@ -136,6 +144,12 @@ def _kind(node: Node) -> str:
         return f"{name} {height}x{width}{stride}"
     if isinstance(node, MaxPool):
         return f"MaxPool {node.kernel[0]}x{node.kernel[1]}"
+    if isinstance(node, Upsample):
+        return f"Upsample {node.factor[0]}x{node.factor[1]}"
+    if isinstance(node, Dilate):
+        return f"Dilate {node.step[0]}x{node.step[1]}"
+    if isinstance(node, DepthToSpace):
+        return f"DepthToSpace {node.block}"
     if isinstance(node, Threshold):
         return f"Threshold {node.thresholds.shape[1]}"
     return type(node).__name__

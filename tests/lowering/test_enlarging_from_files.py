@@ -11,7 +11,8 @@ import pytest
 import torch
 from dialect_check import check
 from dialect_writer import DialectWriter, quantized
-from dialects_enlarging import CONCATS, FAMILIES, between, resized, transposed
+from dialects_concat import CONCATS, between
+from dialects_enlarging import FAMILIES, resized, transposed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto
