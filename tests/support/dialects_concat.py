@@ -61,6 +61,38 @@ def _input_among_them() -> ModelProto:
     return file.model(file.classes(file.block(y, 7, 4), 120), (1, 5))
 
 
+def _sequences() -> ModelProto:
+    """A U-Net of one axis."""
+    file = DialectWriter((1, 2, 12))
+    x = file.quantizer("x", 2**-8, 8)
+
+    def layer(source: str, inputs: int, outputs: int) -> str:
+        w = file.weights(outputs, inputs, 3)
+        return file.activation(file.op("Conv", source, w, kernel_shape=[3], pads=[1, 1]), 0.5, 3)
+
+    skip = layer(x, 2, 4)
+    y = layer(file.op("MaxPool", skip, kernel_shape=[2], strides=[2]), 4, 6)
+    y = file.op("Resize", y, "", file.constant([1, 1, 2]), mode="nearest")
+    y = layer(file.op("Concat", y, skip, axis=1), 10, 3)
+    return file.model(file.classes(y, 36), (1, 5))
+
+
+def _channels_last() -> ModelProto:
+    """As Keras' exporters write it: maps as (N, H, W, C) between the convolutions."""
+    file = DialectWriter((1, 6, 5, 3))
+    y = file.quantizer("x", 2**-8, 8)
+    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
+
+    def layer(source: str, inputs: int, outputs: int) -> str:
+        sums = file.conv(file.op("Transpose", source, perm=first), inputs, outputs)
+        return file.activation(file.op("Transpose", sums, perm=last), 0.5, 3)
+
+    left = layer(y, 3, 4)
+    y = layer(file.op("Concat", left, layer(left, 4, 2), axis=3), 6, 3)
+    y = file.op("Concat", y, left, axis=-1)
+    return file.model(file.classes(y, 210), (1, 5))
+
+
 def densenet(seed: int = 7) -> ModelProto:
     """Batch norm, ReLU, quantizer, convolution; each layer's channels beside all before it."""
     file, x = quantized((3, 6, 6))
@@ -132,5 +164,7 @@ CONCATS: dict[str, Callable[[], ModelProto]] = {
         3,
         5,
     ),
+    "sequences": _sequences,
+    "channels last": _channels_last,
     "DenseNet": densenet,
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import NodeProto
 
-from qdeploy.lowering.canonical.edit import Edit, attribute
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.canonical.edit import Array, Edit, attribute
 from qdeploy.lowering.canonical.views import View
 
 WRAPPING = ("Squeeze", "Unsqueeze", "Reshape")
@@ -27,6 +30,19 @@ def arranges(node: NodeProto) -> bool:
 def perm_of(node: NodeProto, rank: int) -> list[int]:
     """The permutation of a Transpose."""
     return [int(axis) % rank for axis in attribute(node, "perm", range(rank)[::-1])]
+
+
+def joined_axis(views: Sequence[View], axis: int) -> int | None:
+    """The axis along which the bases of views are joined where the views are along `axis`; None
+    where they are not arranged alike."""
+    first = views[0]
+    if any(view.axes != first.axes for view in views):
+        return None
+    place = first.axes[axis % len(first.axes)]
+    if place is None or place == 0:
+        return None
+    rest = [view.shape[:place] + view.shape[place + 1 :] for view in views]
+    return place if all(one == rest[0] for one in rest) else None
 
 
 def at_first_layer(edit: Edit, name: str) -> View | None:
@@ -57,3 +73,15 @@ def at_first_layer(edit: Edit, name: str) -> View | None:
         # A sequence that a Flatten or a sum reads: a map of one row.
         return View(name, shape, (*view.axes[:2], None, view.axes[2]))
     return view if late else None
+
+
+def no_order(name: str, base: str, order: Array) -> UnsupportedLayerError:
+    """The refusal of a flattened map whose features are in another order than its stream's."""
+    return UnsupportedLayerError(
+        f"the flattened map `{name}` cannot become hardware",
+        where=f"tensor `{name}`",
+        expected="channels-last map -> Flatten -> Linear with constant weights",
+        why=f"it is in the order height, width, channel; the stream `{base}` of {order.size} "
+        "elements has the channels in another place",
+        do="read it by a fully connected layer, whose rows can change places",
+    )

@@ -71,6 +71,7 @@ PASSES: tuple[Pass, ...] = (
     CutHead(),
     RemoveUnread(),
     AnnotatedWeights(),
+    ResizeByFactors(),
     OneRow(),
     QuantAveragePool(),
     ChannelsFirst(),
@@ -79,7 +80,6 @@ PASSES: tuple[Pass, ...] = (
     BatchNormToAffine(),
     GemmToMatMul(),
     ReshapeToFlatten(),
-    ResizeByFactors(),
     ExplicitPads(),
     PadIntoConv(),
 )

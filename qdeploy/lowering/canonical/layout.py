@@ -12,12 +12,13 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.arrangements import (
     ELEMENTWISE,
     WRAPPING,
     arranges,
     at_first_layer,
+    joined_axis,
+    no_order,
     perm_of,
 )
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute, integers
@@ -141,6 +142,8 @@ class _Walk:
             return self._flatten(node)
         if node.op_type in _WEIGHTED:
             return self._reorder(node)
+        if node.op_type == "Concat":
+            return self._join(node)
         return node.op_type == "ReduceMean" and self._mean(node)
 
     def _view(self, name: str) -> View:
@@ -186,7 +189,7 @@ class _Walk:
         """A tensor itself, its arrangement written as nodes."""
         if name in self.orders:
             base, order = self.orders[name]
-            raise _no_order(name, base, order)
+            raise no_order(name, base, order)
         view = self.views.get(name)
         if view is None:
             return name
@@ -286,6 +289,19 @@ class _Walk:
         self.orders[output] = made, order
         return True
 
+    def _join(self, node: NodeProto) -> bool:
+        """Join the bases of views that are arranged alike."""
+        views = [self._view(name) for name in node.input]
+        place = joined_axis(views, int(attribute(node, "axis", 1)))
+        if place is None or any(self.edit.is_constant(view.base) for view in views):
+            return False
+        made, bases = f"{node.output[0]}_planes", [view.base for view in views]
+        self.nodes.append(helper.make_node("Concat", bases, [made], node.name, axis=place))
+        sizes = [sum(view.shape[place] for view in views)]
+        shape = (*views[0].shape[:place], *sizes, *views[0].shape[place + 1 :])
+        self._see(node.output[0], views[0].of(made, shape))
+        return True
+
     def _flatten(self, node: NodeProto) -> bool:
         """Flatten the base; the features are in another order then."""
         view = self.views.get(node.input[0])
@@ -379,14 +395,3 @@ def _turn_axis(node: NodeProto, view: View) -> None:
         if item.name == "axis":
             axis = view.axes[item.i % len(view.axes)]
             item.i = 0 if axis is None else axis
-
-
-def _no_order(name: str, base: str, order: Array) -> UnsupportedLayerError:
-    return UnsupportedLayerError(
-        f"the flattened map `{name}` cannot become hardware",
-        where=f"tensor `{name}`",
-        expected="channels-last map -> Flatten -> Linear with constant weights",
-        why=f"it is in the order height, width, channel; the stream `{base}` of {order.size} "
-        "elements has the channels in another place",
-        do="read it by a fully connected layer, whose rows can change places",
-    )

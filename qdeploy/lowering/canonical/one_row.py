@@ -1,6 +1,6 @@
 """Sequences (N, channels, length) and shared linear layers as maps of one row.
 
-Conv, MaxPool, AveragePool, GlobalAveragePool, Pad of (N, C, L)   -> the same of (N, C, 1, L)
+Conv, ConvTranspose, MaxPool, averages, Pad, Resize of (N, C, L)  -> the same of (N, C, 1, L)
 MatMul of (N, L, F) or (N, H, W, F) with weights (F, G)           -> Conv of kernel 1
 MatMul of (N, 1, F)                                               -> MatMul of the vector
 
@@ -62,6 +62,8 @@ class _Made:
             return False
         if node.op_type in _WINDOWS:
             return self._window()
+        if node.op_type == "Resize":
+            return self._resize()
         return node.op_type == "Pad" and self._pad()
 
     def _window(self) -> bool:
@@ -77,6 +79,16 @@ class _Made:
             if len(self.edit.shape(node.input[1])) != 3:
                 return False
             node.input[1] = self._op("Unsqueeze", node.input[1], "kernels", [2])
+        self._between(node)
+        return True
+
+    def _resize(self) -> bool:
+        node = NodeProto.FromString(self.node.SerializeToString())
+        given = self.edit.constant(node.input[2]) if len(node.input) == 3 else None
+        if given is None or given.size != 3:
+            return False
+        node.input[0] = self._op("Unsqueeze", node.input[0], "rows", [2])
+        node.input[2] = self._constant("factors", np.insert(given, 2, 1).astype(np.float32))
         self._between(node)
         return True
 
