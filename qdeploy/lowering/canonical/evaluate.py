@@ -19,7 +19,7 @@ from qdeploy.lowering.canonical.executor import foreign_tools
 from qdeploy.lowering.canonical.qonnx_functions import with_functions
 
 Array = npt.NDArray[Any]
-_VERBOSITY_ERROR = 3
+_ONLY_FATAL = 4  # errors are raised, with their text
 
 
 def evaluate(model: ModelProto, frames: Array, names: Sequence[str]) -> list[Array]:
@@ -42,7 +42,7 @@ def evaluate(model: ModelProto, frames: Array, names: Sequence[str]) -> list[Arr
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    options.log_severity_level = _VERBOSITY_ERROR
+    options.log_severity_level = _ONLY_FATAL
     with foreign_tools("the file's tensors for a frame"):
         session = onnxruntime.InferenceSession(runnable.SerializeToString(), options)
         found = session.run(list(names), {session.get_inputs()[0].name: frames})
