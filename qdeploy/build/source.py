@@ -197,7 +197,7 @@ class FileSource(Source):
 
     def weight_bits(self) -> int:
         from qdeploy.lowering.canonical.cleaning import RemoveUnread
-        from qdeploy.lowering.canonical.import_qonnx import keep_output
+        from qdeploy.lowering.canonical.outputs import keep_output
         from qdeploy.lowering.canonical.reading import read_file
         from qdeploy.lowering.canonical.weight_bits import weight_bits
 

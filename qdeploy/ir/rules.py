@@ -83,6 +83,9 @@ def check_structure(graph: IntegerGraph) -> None:
     for kind, values in (("gains", graph.head.gain), ("offsets", graph.head.offset)):
         if len(values) not in (1, channels):
             raise PassError(f"{len(values)} {kind} for logits of {channels} channels")
+    total = sum(part.channels for part in graph.head.parts)
+    if graph.head.parts and total != channels:
+        raise PassError(f"outputs of {total} channels together for logits of {channels}")
 
 
 def _preparation_problems(graph: IntegerGraph) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """An integer graph without its arrays, as JSON data, and back.
 
-    {"name", "input", "output", "head": {"gain": ["1/8", …], "offset": […]},
+    {"name", "input", "output", "head": {"gain": ["1/8", …], "offset": […],
+     "parts": [["name", channels], …] for several outputs},
      "tensors": [{"name", "shape", "bits", "signed", "lo", "hi", "scale": "1/8" or null}],
      "nodes":   [{"kind", "name", "layer", "inputs", "output", and what the kind has besides}],
      "preparation": as in `preparation_data.py`, where the input is not a plain one}
@@ -17,7 +18,7 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
-from qdeploy.ir.head import Head
+from qdeploy.ir.head import Head, Part
 from qdeploy.ir.input_codes import fraction_text, order_of
 from qdeploy.ir.integer_graph import (
     Add,
@@ -68,6 +69,7 @@ _TUPLES = {"stride": 2, "dilation": 2, "kernel": 2, "pads": 4, "factor": 2, "ste
 _INTEGERS = ("base", "groups", "block")
 # Streams that a node joins.
 _MOST_INPUTS = 64
+_PARTS = "parts"
 _COMMON = ("name", "layer", "inputs", "output")
 
 MAX_WIRE_BITS = 64
@@ -105,6 +107,7 @@ def to_structure(graph: IntegerGraph) -> dict[str, Any]:
         "head": {
             "gain": [fraction_text(value) for value in graph.head.gain],
             "offset": [fraction_text(value) for value in graph.head.offset],
+            **_parts_data(graph.head),
         },
         "tensors": [_tensor_data(tensor) for tensor in graph.tensors.values()],
         "nodes": [_node_data(node) for node in graph.nodes],
@@ -124,7 +127,8 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
     keys = ("name", "input", "output", "head", "tensors", "nodes")
     prepared = isinstance(data, dict) and PREPARATION in data
     item = object_of(data, (*keys, PREPARATION) if prepared else keys, "graph")
-    head = object_of(item["head"], ("gain", "offset"), "head")
+    several = isinstance(item["head"], dict) and _PARTS in item["head"]
+    head = object_of(item["head"], ("gain", "offset", *((_PARTS,) if several else ())), "head")
     tensors: dict[str, Tensor] = {}
     for index, entry in enumerate(list_of(item["tensors"], MAX_ITEMS, "tensors")):
         tensor = _tensor(entry, f"tensor {index}")
@@ -151,10 +155,29 @@ def from_structure(data: Any, arrays: Mapping[str, IntArray]) -> IntegerGraph:
         nodes,
         tensors,
         Head(
-            fractions_of(head["gain"], "head: gain"), fractions_of(head["offset"], "head: offset")
+            fractions_of(head["gain"], "head: gain"),
+            fractions_of(head["offset"], "head: offset"),
+            _parts(head[_PARTS]) if several else (),
         ),
         preparation,
     )
+
+
+def _parts_data(head: Head) -> dict[str, Any]:
+    return {_PARTS: [[part.name, part.channels] for part in head.parts]} if head.parts else {}
+
+
+def _parts(data: Any) -> tuple[Part, ...]:
+    found = []
+    for index, entry in enumerate(list_of(data, _MOST_INPUTS, f"head: {_PARTS}")):
+        where = f"head: part {index}"
+        if len(list_of(entry, 2, where)) != 2:
+            raise FormatError(f"{where}: not a name and a number of channels")
+        channels = integer_of(entry[1], 1, MAX_MAGNITUDE, where)
+        found.append(Part(text_of(entry[0], where), channels))
+    if len(found) < 2:
+        raise FormatError(f"head: {_PARTS} of fewer than two outputs")
+    return tuple(found)
 
 
 def _tensor_data(tensor: Tensor) -> dict[str, Any]:

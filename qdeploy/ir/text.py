@@ -51,6 +51,7 @@ def graph_text(graph: IntegerGraph) -> str:
         *(_aligned(row, widths) for row in rows),
         "",
         f"output  {_tensor(output)}; logits = {_head(graph.head)}",
+        *(f"        channels of `{_printable(n)}`: {size}" for n, size in graph.head.parts),
     ]
     return "\n".join(lines) + "\n"
 

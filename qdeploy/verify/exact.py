@@ -82,6 +82,8 @@ class ExactFile:
         Raises:
             InternalError: an operator that the canonical form does not have.
         """
+        if not len(index):
+            return Exact(np.empty(0, dtype=object), np.zeros(0), 0)
         if tensor in self.given:
             return self.given[tensor].at(index)
         if tensor in self.constants:

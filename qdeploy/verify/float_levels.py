@@ -150,12 +150,20 @@ def _other_classes(
 ) -> int:
     """Frames, or pixels, whose class is another one than that of the exact logits."""
     values = graph.head.values(integers)
-    chosen = logits.reshape(values.shape).argmax(axis=1)
+    found = logits.reshape(values.shape)
     exact = graph.head.classes(integers)
-    own, best = (
-        np.take_along_axis(values, np.expand_dims(one, 1), axis=1) for one in (chosen, exact)
-    )
-    return int((own < best).sum())
+    if not graph.head.parts:
+        exact = np.expand_dims(exact, 1)
+    wrong = np.zeros(np.delete(values.shape, 1), dtype=bool)
+    for number, where in enumerate(graph.head.slices()):
+        own = values[:, where]
+        chosen = found[:, where].argmax(axis=1, keepdims=True)
+        picked = (
+            np.take_along_axis(own, one, 1) for one in (chosen, exact[:, number : number + 1])
+        )
+        mine, best = picked
+        wrong |= (mine < best)[:, 0]
+    return int(wrong.sum())
 
 
 def _sentence(verdict: Verdict, first: Mismatch | None) -> str:

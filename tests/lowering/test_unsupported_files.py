@@ -1,4 +1,4 @@
-"""What does not become hardware is refused at once, by its operator, with the reason and a way out."""
+"""What does not become hardware is refused at once, by its operator, with a way out."""
 
 from __future__ import annotations
 

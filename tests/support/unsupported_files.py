@@ -125,7 +125,7 @@ def zero_slopes() -> ModelProto:
 
 
 def shared_weights() -> ModelProto:
-    """This one is taken, each layer has codes of its own: one array of real weights, of which two layers take codes of different scales."""
+    """This one is taken: of one array two layers take codes of scales of their own."""
     file, x = quantized()
     x = file.block(x, 3, 4)
     values = file.constant(file.rng.normal(size=(4, 4, 3, 3)))

@@ -20,7 +20,7 @@ import numpy as np
 from . import bundle as bundles
 from . import golden as goldens
 from . import preparation as preparations
-from .head import Head
+from .head import Head, Part
 from .layout import Layout
 
 # Registers of the shell, see rtl/qd_shell_regs.v.
@@ -76,6 +76,7 @@ class Accelerator:
         self._head = Head(
             tuple(Fraction(value) for value in output["gain"]),
             tuple(Fraction(value) for value in output["offset"]),
+            tuple(Part(part["name"], part["channels"]) for part in output["parts"]),
         )
         self.timeout_s = timeout_s
         self._buffers: list[Any] = []
@@ -117,7 +118,8 @@ class Accelerator:
         Returns:
             Logits (N, classes) float64: gain * integer + offset, the network's own numbers; where
             the hardware itself takes the largest, classes (N,) int64. From a network that decides
-            for every pixel (N, H', W', classes) and (N, H', W').
+            for every pixel (N, H', W', classes) and (N, H', W'). The channels of a network with
+            several outputs are those of its outputs, one after the other; `outputs` parts them.
         """
         values = self.infer_codes(batch, from_float)
         if self.bundle["output"]["kind"] == "class":
@@ -151,11 +153,17 @@ class Accelerator:
 
     def classify(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """Raw frames -> class numbers, int64: (N,), or (N, H', W') from a network that decides for
-        every pixel. Exact logits are compared; the lowest number wins a tie."""
+        every pixel. Exact logits are compared; the lowest number wins a tie. From a network with
+        several outputs, one number for each: (N, outputs), or (N, H', W', outputs)."""
         values = self.infer_codes(batch, from_float)
         if self.bundle["output"]["kind"] == "class":
             return values[..., 0]
         return self._head.classes(values, axis=values.ndim - 1)
+
+    def outputs(self, logits: np.ndarray) -> dict[str, np.ndarray]:
+        """The logits of each output by its name, for a network with several."""
+        parts = zip(self._head.parts, self._head.slices(), strict=False)
+        return {part.name: logits[..., where] for part, where in parts}
 
     def names(self, classes: np.ndarray) -> list[Any]:
         """Names of class numbers; nested lists for maps of them."""

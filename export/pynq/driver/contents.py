@@ -121,6 +121,14 @@ def _preparation(found: dict[str, Any], shape: list[int]) -> None:
 def _output(stream: dict[str, Any]) -> None:
     _is(stream.get("kind") in ("logits", "class"), "output.kind", "`logits` or `class`")
     channels = stream["stream_shape"][-1]
+    parts = stream.get("parts")
+    _is(isinstance(parts, list), "output.parts", "a list of outputs")
+    for part in parts:
+        named = isinstance(part, dict) and isinstance(part.get("name"), str)
+        _is(named, "output.parts", "a list of outputs")
+        _whole(part.get("channels"), "output.parts", 1, channels)
+    total = sum(part["channels"] for part in parts)
+    _is(not parts or total == channels, "output.parts", f"outputs of {channels} channels together")
     for name in ("gain", "offset"):
         values = stream.get(name)
         fractions = isinstance(values, list) and all(

@@ -40,8 +40,9 @@ def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
         file: the integer graph as ONNX.
 
     Returns:
-        `accuracy`, and for masks `mIoU`, with the accuracy counted over pixels; nothing where
-        frames and network do not go together, such as one label for a map of logits.
+        Of the first output where there are several: `accuracy`, and for masks `mIoU`, with the
+        accuracy counted over pixels; nothing where frames and network do not go together, such as
+        one label for a map of logits.
     """
     is_map, found_in_hardware = len(graph.tensors[graph.output].shape) > 1, _finds_classes(graph)
     if is_map != (frames.masks is not None) or (is_map and found_in_hardware):
@@ -50,8 +51,10 @@ def scores(graph: IntegerGraph, frames: Frames, file: Path) -> dict[str, float]:
     if frames.masks is not None:
         # On one scale integers are as good as values, and smaller.
         logits = result if graph.head.scale is not None else graph.head.values(result)
-        return _of_masks(logits, frames.masks, frames.void)
+        return _of_masks(logits[:, graph.head.slices()[0]], frames.masks, frames.void)
     classes = result if found_in_hardware else graph.head.classes(result)
+    if graph.head.parts:
+        classes = classes[:, 0]
     return {"accuracy": float(np.mean(classes.reshape(-1) == frames.labels))}
 
 

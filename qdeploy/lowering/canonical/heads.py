@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, TypeProto
 
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.arrangements import ELEMENTWISE, perm_of
 from qdeploy.lowering.canonical.edit import Edit, attribute
 from qdeploy.lowering.canonical.passes import Pass, PassResult
@@ -26,41 +27,61 @@ _SHAPES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"
 
 
 class CutHead(Pass):
-    """The file's output moves in front of what the host computes from the logits."""
+    """The file's outputs move in front of what the host computes from the logits."""
 
     def call(self, model: ModelProto) -> PassResult:
-        edit, notes = Edit(model), []
-        output = model.graph.output[0]
-        name = current = output.name
-        passed: list[str] = []
-        while (node := edit.producer(current)) is not None:
-            if edit.is_constant(node.input[0]):
+        edit, notes, modified = Edit(model), [], False
+        for output in model.graph.output:
+            name, found = _logits(edit, output.name)
+            if name == output.name:
+                continue
+            if any(item.name == name for item in model.graph.output):
+                raise _twice(output.name, name)
+            notes += found
+            modified = True
+            output.name = name
+            output.type.CopyFrom(_type_of(model, name) or output.type)
+            for item in [item for item in model.graph.value_info if item.name == name]:
+                model.graph.value_info.remove(item)
+        return PassResult(model, modified, notes=tuple(notes))
+
+
+def _logits(edit: Edit, output: str) -> tuple[str, list[str]]:
+    """The tensor in front of what stands at the end of an output, and notes of what is cut."""
+    notes: list[str] = []
+    name = current = output
+    passed: list[str] = []
+    while (node := edit.producer(current)) is not None:
+        if edit.is_constant(node.input[0]):
+            break
+        current = node.input[0]
+        if node.op_type in _CURVES or node.op_type in _CHOICES:
+            _check_axis(edit, node)
+            notes.append(_note(node))
+            name = current
+        elif node.op_type in (*_SHAPES, *_CODES) and edit.producer(current) is not None:
+            passed.append(node.op_type)
+        else:
+            break
+    if not notes:
+        # Only the order of the axes, or axes of size 1.
+        for kind in passed:
+            last = edit.producer(name)
+            if kind not in _ORDERS or last is None:
                 break
-            current = node.input[0]
-            if node.op_type in _CURVES or node.op_type in _CHOICES:
-                _check_axis(edit, node)
-                notes.append(_note(node))
-                name = current
-            elif node.op_type in (*_SHAPES, *_CODES) and edit.producer(current) is not None:
-                passed.append(node.op_type)
-            else:
-                break
-        if not notes:
-            # Only the order of the axes, or axes of size 1.
-            for kind in passed:
-                last = edit.producer(name)
-                if kind not in _ORDERS or last is None:
-                    break
-                if kind == "Transpose":
-                    notes.append(_order_note(edit, last))
-                name = last.input[0]
-        if name == output.name:
-            return PassResult(model, False)
-        output.name = name
-        output.type.CopyFrom(_type_of(model, name) or output.type)
-        for item in [item for item in model.graph.value_info if item.name == name]:
-            model.graph.value_info.remove(item)
-        return PassResult(model, True, notes=tuple(notes))
+            if kind == "Transpose":
+                notes.append(_order_note(edit, last))
+            name = last.input[0]
+    return name, notes
+
+
+def _twice(first: str, name: str) -> UnsupportedLayerError:
+    return UnsupportedLayerError(
+        f"two outputs of the file come from the same logits `{name}`",
+        where=f"output `{first}`",
+        why="the class and probabilities are functions of the logits, which the host computes",
+        do=f"leave the output `{first}` out of the file",
+    )
 
 
 def _check_axis(edit: Edit, node: NodeProto) -> None:

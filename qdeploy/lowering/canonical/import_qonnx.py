@@ -22,14 +22,13 @@ A file in canonical form is its own canonical form.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from onnx import ModelProto
 
 from qdeploy.artifacts import atomic_path
-from qdeploy.errors import UnsupportedLayerError, UserError
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.affine_nodes import BatchNormToAffine, GemmToMatMul
 from qdeploy.lowering.canonical.annotations import AnnotatedWeights
@@ -46,6 +45,7 @@ from qdeploy.lowering.canonical.heads import CutHead
 from qdeploy.lowering.canonical.input_type import declare_type, float_input
 from qdeploy.lowering.canonical.layout import ChannelsFirst
 from qdeploy.lowering.canonical.one_row import OneRow
+from qdeploy.lowering.canonical.outputs import join_outputs, keep_output
 from qdeploy.lowering.canonical.padding import ExplicitPads, PadIntoConv
 from qdeploy.lowering.canonical.passes import Pass, initializers, run_passes
 from qdeploy.lowering.canonical.qcdq import QuantizeLinearToQuant
@@ -106,7 +106,7 @@ def canonical(
     float_input(model)
     if raw is not None:
         declare_type(model, raw)
-    one_input_one_output(model, path.name, str(path), of_file=True)
+    one_input(model, path.name, str(path))
     check_windows(model)
     model = infer_shapes(model)
     check_channels(model)
@@ -115,9 +115,10 @@ def canonical(
     check_shapes(model, path.name, str(path))
     result = run_passes(model, PASSES, probe=probe)
     model = infer_shapes(result.model)
+    joined = join_outputs(model)
     check_quantizers(model)
     refuse_reshapes(model)
-    _keep_notes(model, [*notes, *result.notes])
+    _keep_notes(model, [*notes, *result.notes, *joined])
     return model
 
 
@@ -149,72 +150,31 @@ def _keep_notes(model: ModelProto, notes: list[str]) -> None:
     model.metadata_props.add(key=NOTES_KEY, value=json.dumps(total))
 
 
-def keep_output(model: ModelProto, wanted: str, name: str, where: str) -> list[str]:
-    """Cut all outputs of a file but one, in place; returns what a user should know.
-
-    Args:
-        name, where: the file, in messages.
-
-    Raises:
-        UserError: it has no output of that name.
-    """
-    outputs = [item.name for item in model.graph.output]
-    if wanted not in outputs:
-        raise UserError(
-            f"{name} has no output `{wanted}`",
-            where=where,
-            why=f"its outputs are {_listed(outputs)}",
-            do="give one of them to --output",
-        )
-    others = [item for item in outputs if item != wanted]
-    for item in [item for item in model.graph.output if item.name != wanted]:
-        model.graph.output.remove(item)
-    if not others:
-        return []
-    return [
-        f"the output `{wanted}` is built; {_listed(others)} and what only they need were cut off"
-    ]
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(f"`{one[:60]}`" for one in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def one_input_one_output(
-    model: ModelProto, name: str, where: str, *, of_file: bool = False
-) -> None:
-    """Check that a file has one input of fixed shape and one output; set its batch to one frame.
+def one_input(model: ModelProto, name: str, where: str) -> None:
+    """Check that a file has one input of fixed shape, and outputs; set its batch to one frame.
 
     Args:
         name, where: the file or the network, in messages.
-        of_file: whether `--output` can choose.
 
     Raises:
         UnsupportedLayerError: it has not.
     """
     constant = set(initializers(model))
     inputs = [item for item in model.graph.input if item.name not in constant]
-    outputs = [item.name for item in model.graph.output]
-    if len(inputs) != 1 or len(outputs) != 1:
-        several = of_file and len(inputs) == 1 and len(outputs) > 1
-        names = f" ({_listed(outputs)})" if several else ""
+    if len(inputs) != 1 or not model.graph.output:
         raise UnsupportedLayerError(
-            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs{names}",
+            f"{name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
             where=where,
-            expected="one input -> layers -> one output",
+            expected="one input -> layers -> one output or several",
             why="a design has one stream of frames in and one stream of results out",
-            do=f"choose one, such as `--output {outputs[-1][:60]}`; what only the others need is "
-            "cut off"
-            if several
-            else "export a network with exactly one input and one output",
+            do="export a network with exactly one input",
         )
     for item in [item for item in model.graph.input if item.name in constant]:
         model.graph.input.remove(item)
     item = model.graph.input[0]
-    if item.name == model.graph.output[0].name:
+    if any(item.name == output.name for output in model.graph.output):
         raise UnsupportedLayerError(
-            f"the output of {name} is its input `{item.name}`",
+            f"an output of {name} is its input `{item.name}`",
             where=where,
             expected="one input -> layers -> one output",
             do="export a network with a layer",

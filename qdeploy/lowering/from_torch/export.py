@@ -27,7 +27,7 @@ from qdeploy import provenance
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import UserError
 from qdeploy.lowering.canonical.affine_nodes import affine_of_batch_norm
-from qdeploy.lowering.canonical.import_qonnx import PASSES, one_input_one_output
+from qdeploy.lowering.canonical.import_qonnx import PASSES, one_input
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.passes import (
     add_initializer,
@@ -102,7 +102,7 @@ def export_qonnx_file(
             )
         model = onnx.load(temporary)
         kind = type(network).__name__
-        one_input_one_output(model, f"the network {kind}", f"what {kind}.forward takes and returns")
+        one_input(model, f"the network {kind}", f"what {kind}.forward takes and returns")
         _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
         model = run_passes(infer_shapes(model), PASSES, probe=False).model
         if centre:

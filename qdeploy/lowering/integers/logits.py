@@ -94,6 +94,14 @@ def lower_argmax(builder: Builder, node: NodeProto, head: Head, source: str) -> 
     """
     layer = module_path(node)
     scale = single(head.gain)
+    if head.parts:
+        raise refuse(
+            node,
+            f"the file has {len(head.parts)} outputs",
+            expected="logits of one output, for the class in hardware",
+            why="the class unit compares all channels of a pixel",
+            do="leave --argmax out: the driver and the simulators choose the class of each output",
+        )
     if scale is None or scale < 0:
         raise refuse(
             node,

@@ -10,6 +10,7 @@ goes on from the same integers. The end is `logits.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from onnx import ModelProto, NodeProto
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.lowering.canonical.import_qonnx import canonical, notes_of
+from qdeploy.lowering.canonical.outputs import parts_of
 from qdeploy.lowering.canonical.refusal import ACCEPTED, refuse, refuse_operator
 from qdeploy.lowering.integers.affine import (
     AffineTensor,
@@ -101,6 +103,7 @@ class _Lowering:
             result = settled(self.builder, last, result)
         narrow_sums(self.builder, result.tensor)
         head, output = lower_logits(self.builder, last, result, source), "logits"
+        head = replace(head, parts=parts_of(self.model))
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)
         finished = self.builder.finish(name, output, head, self.values)

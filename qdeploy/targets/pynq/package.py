@@ -248,6 +248,7 @@ def _head(meaning: Head) -> dict[str, Any]:
         "scale": None if scale is None else float(scale),
         "gain": [f"{value.numerator}/{value.denominator}" for value in meaning.gain],
         "offset": [f"{value.numerator}/{value.denominator}" for value in meaning.offset],
+        "parts": [{"name": part.name, "channels": part.channels} for part in meaning.parts],
     }
 
 
