@@ -56,7 +56,7 @@ def use_package(path: Path) -> None:
     """Everything that the driver does with its files, on a board that puts out zeros."""
     root = next(one for one in path.parents if one.name == "package")
     design = int((root.parents[1] / "design_id").read_text(), 16)
-    driver, bundles = _driver(root, design)
+    driver, bundles = driver_of(root, design)
     try:
         bundles.damaged(root, bundles.load(root))
         with driver.Accelerator(timeout_s=1.0) as accelerator:
@@ -71,7 +71,7 @@ def use_package(path: Path) -> None:
         raise UserError(str(error)) from error
 
 
-def _driver(root: Path, design: int) -> tuple[ModuleType, ModuleType]:
+def driver_of(root: Path, design: int) -> tuple[ModuleType, ModuleType]:
     """The driver of a package and its reader of bundles, for a board without hardware."""
     for name in [name for name in sys.modules if name.split(".")[0] == "driver"]:
         del sys.modules[name]
