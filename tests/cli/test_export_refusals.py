@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     ),
     "two outputs": (
         ends("out", "sum"),
-        "has 1 inputs and 2 outputs (`out`, `sum`)",
+        "the outputs of the file are of different sizes",
         "--output sum",
     ),
     "no output": (ends(), "has 1 inputs and 0 outputs", "exactly one"),
