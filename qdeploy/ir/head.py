@@ -87,10 +87,10 @@ class Head:
             Without `axis`; for several outputs, with one index for each of them there, which counts
             from the output's own first channel.
         """
-        codes = np.moveaxis(np.asarray(codes).astype(np.int64), axis, -1)
+        moved: npt.NDArray[np.int64] = np.moveaxis(np.asarray(codes).astype(np.int64), axis, -1)
         if not self.parts:
-            return self._largest(codes)
-        found = [self._part(where)._largest(codes[..., where]) for where in self.slices()]
+            return self._largest(moved)
+        found = [self._part(where)._largest(moved[..., where]) for where in self.slices()]
         return np.stack(found, axis=axis if axis >= 0 else axis % codes.ndim)
 
     def _part(self, where: slice) -> Head:
