@@ -51,7 +51,12 @@ if TYPE_CHECKING:
 @click.option(
     "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
 )
-@click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="RUNG",
+    help="Leave this rung out; repeatable. `netlist` takes `netlist layer` along.",
+)
 @click.option("--no-synthesis", is_flag=True, help="Leave Yosys and the resource figures out.")
 @click.option(
     "--fifo-depths",

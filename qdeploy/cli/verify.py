@@ -17,7 +17,12 @@ from qdeploy.cli.export import conclude, observer
 @click.option(
     "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
 )
-@click.option("--skip", multiple=True, metavar="RUNG", help="Leave this rung out; repeatable.")
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="RUNG",
+    help="Leave this rung out; repeatable. `netlist` takes `netlist layer` along.",
+)
 @click.option("--package", is_flag=True, help="Make the package again and compare it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(

@@ -44,6 +44,8 @@ _RUNGS = {
 }
 # Every rung there is, in the order of the ladder.
 RUNGS = tuple(_RUNGS)
+# Who leaves out a rung wants nothing of that level: these go with it.
+_WITH = {"netlist": ("netlist layer",)}
 
 
 def load_rung(name: str) -> Rung:
@@ -52,6 +54,11 @@ def load_rung(name: str) -> Rung:
     rung = getattr(importlib.import_module(module), attribute)()
     assert isinstance(rung, Rung)
     return rung
+
+
+def left_out(skip: Sequence[str]) -> frozenset[str]:
+    """The rungs that do not run when `skip` are to be left out."""
+    return frozenset((*skip, *(other for name in skip for other in _WITH.get(name, ()))))
 
 
 def check_choice(require: Sequence[str], skip: Sequence[str], rungs: Sequence[str] = RUNGS) -> None:
@@ -67,7 +74,7 @@ def check_choice(require: Sequence[str], skip: Sequence[str], rungs: Sequence[st
     for name in (*require, *skip):
         if name not in RUNGS:
             raise UserError(f"there is no rung `{name}`", do=f"choose from {', '.join(RUNGS)}")
-    if both := set(require) & set(skip):
+    if both := set(require) & left_out(skip):
         raise UserError(f"rung `{min(both)}` is both required and skipped", do="choose one")
     for name in require:
         if name not in rungs:
@@ -91,7 +98,7 @@ def climb(
     Args:
         rungs: names of those that the target declares.
         require: rungs that must run; one that cannot is an error instead of a skip.
-        skip: rungs to leave out.
+        skip: rungs to leave out; `netlist layer` goes with `netlist`.
         lost: rung -> why its level is not the one that the build had: it fails.
 
     Raises:
@@ -103,8 +110,10 @@ def climb(
     stops = (inputs.rtl_frames, inputs.qonnx_frames, inputs.netlist_frames)
     counted = FrameCoverage(inputs.graph, inputs.frames, reference, stops)
 
+    omitted = left_out(skip)
+
     def run(name: str) -> RungResult:
-        if name in skip:
+        if name in omitted:
             return RungResult(name, skipped="left out on request")
         if name in lost:
             return RungResult(name, refused=lost[name])

@@ -11,7 +11,7 @@ from qdeploy.verify.coverage.frames import FrameFaults
 from qdeploy.verify.units.accounts import FaultAccount, FaultCount
 
 # Multiplications of frames that are looked at: a second or two. The frames beyond show no less.
-MOST_PRODUCTS = 6_000_000_000
+MOST_PRODUCTS = 3_000_000_000
 FEWEST_FRAMES = 5
 
 

@@ -72,6 +72,8 @@ class FrameFaults:
         self.weights: dict[str, WeightFaults] = {}
         self._chains: dict[str, Chain] = {}
         self.levels: dict[str, Levels] = {}
+        # Thresholds next to which some sum in the range of its channel is.
+        self._within: dict[str, npt.NDArray[np.bool_]] = {}
         self.biases: dict[str, np.ndarray] = {}
         self.shifts: dict[str, list[tuple[int, int]]] = {}
         self._shift_total = 0
@@ -87,6 +89,9 @@ class FrameFaults:
             if isinstance(node, Threshold):
                 source = graph.tensors[node.inputs[0]]
                 self.levels[node.name] = Levels(node.thresholds, source.lo, source.hi)
+                all_open = np.ones_like(self.levels[node.name].open)
+                ends = channel_range(graph, node.inputs[0])
+                self._within[node.name] = ~outside(node.thresholds, all_open, *ends)
             self.shifts[node.name] = shifts_of(node, graph.tensors[node.inputs[0]].shape)
             self._shift_total += len(self.shifts[node.name])
         sizes = {name: graph.tensors[name].shape[0] for name in graph.boundaries()}
@@ -103,11 +108,27 @@ class FrameFaults:
     def _add(self, tensors: dict[str, IntArray], *, everything: bool = True) -> None:
         """`everything`: channels and windows too."""
         counted: set[str] = set()
+        # Sums that show nothing new, and that nothing else needs.
+        idle: set[str] = set()
         for node in self._graph.nodes:
+            if not idle.isdisjoint(node.inputs):
+                if node.output not in tensors:
+                    idle.add(node.output)
+                if isinstance(node, Bias):
+                    self._bias(node)
+                continue
             inputs = [tensors[name] for name in node.inputs]
             if isinstance(node, Conv | Dense):
-                tensors[node.output] = self._products(node, inputs[0])
-                threshold = self._chains[node.name].threshold
+                chain = self._chains[node.name]
+                if (
+                    chain.output in tensors
+                    and node.output not in tensors
+                    and not self._left(chain, node)
+                ):
+                    idle.add(node.output)
+                else:
+                    tensors[node.output] = self._products(node, inputs[0])
+                threshold = chain.threshold
                 if threshold is not None:
                     counted.add(threshold.name)
             elif isinstance(node, Threshold):
@@ -135,6 +156,15 @@ class FrameFaults:
         shown = [one.faults & ~one.open for one in self.weights.values()]
         told = [~one.open for one in self.levels.values()]
         return _packed(shown), _packed(told)
+
+    def _left(self, chain: Chain, node: Conv | Dense) -> bool:
+        """Whether a layer has faults that a frame could still show."""
+        if self.weights[node.name].open.any():
+            return True
+        threshold = chain.threshold
+        return threshold is not None and bool(
+            (self.levels[threshold.name].open & self._within[threshold.name]).any()
+        )
 
     def _products(self, node: Conv | Dense, codes: IntArray) -> IntArray:
         """The sums of a layer; its weights' faults and its thresholds' on the way."""

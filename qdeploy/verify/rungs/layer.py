@@ -24,8 +24,8 @@ from qdeploy.verify.units.trial import At, Finding, Trial, findings, prepare
 
 # A layer may take as long as the design takes for so many frames, or as many cycles as run in less
 # than a second, whichever is longer.
-FRAMES = 12
-LEAST_CYCLES = 50_000
+FRAMES = 40
+LEAST_CYCLES = 100_000
 STALL, BURST = 0.5, 64
 # Half of the cycles stall every second time, on two sides; four times that is a layer that loops.
 SLOWEST = 16
