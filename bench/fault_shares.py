@@ -1,9 +1,10 @@
 """The computed coverage against faults injected into RTL: weights, thresholds, swapped channels.
 
 Faults are drawn evenly from all that `qdeploy.verify.coverage` counts. The network with the fault
-is compiled, its memory files are put into the design without, and the design is simulated: the
-model stays the same, since memories are read when a run starts. What RTL finds has to be what was
-computed, fault by fault; the share found has to be the computed share as far as a sample can tell.
+is compiled, its memory files are put into the design without, and the design is simulated, as in
+the rung `rtl` with a few frames and as in the rung `layer` with its vectors: the model stays the
+same, since memories are read when a run starts. What RTL finds has to be what was computed, fault
+by fault; the shares found have to be the computed ones as far as a sample can tell.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ CONFIDENCE = 3.29
 
 @dataclass(frozen=True)
 class Injected:
-    """One fault: what was computed, and what RTL said of it."""
+    """One fault: what was computed, what RTL said of it, and whether the rung `layer` found it."""
 
     told: str
     computed: bool
     found: bool
+    alone: bool
 
 
 def check(name: str, each: int, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
@@ -61,25 +63,35 @@ def check(name: str, each: int, seed: int) -> tuple[list[dict[str, Any]], list[s
                 told, broken, computed = next(drawn)
                 found = bench.found(broken)
                 if found is not None:
-                    made.append(Injected(told, computed, found))
-            share = faults.seen()[kind].seen / faults.seen()[kind].total
-            measured = sum(one.found for one in made) / each
+                    made.append(Injected(told, computed, *found))
             bad += [f"{name}, {one.told}: computed {one.computed}, RTL {one.found}"
                     for one in made if one.found != one.computed]  # fmt: skip
-            # Rule of three where the computed share leaves no spread.
-            spread = max(CONFIDENCE * (share * (1 - share) / each) ** 0.5, 3 / each)
-            if abs(measured - share) > spread:
-                bad.append(f"{name}, {kind}: {measured:.3f} found, {share:.3f} computed")
-            print(f"{name} {kind}: computed {share:.3f}, found {measured:.3f} of {each}",
-                  flush=True)  # fmt: skip
-            title = f"{name}, {kind} in {FRAMES} frames"
-            rows += [
-                figure(title, "computed_share", rounded(100 * share), "%"),
-                figure(title, "measured_share", rounded(100 * measured), "%"),
-                figure(title, "agree", sum(o.found == o.computed for o in made), "faults"),
-                figure(title, "injected", each, "faults"),
-            ]
+            rtl, alone = faults.seen()[kind], bench.account(kind)
+            agree = sum(int(one.found) == int(one.computed) for one in made)
+            title = f"{name}, {kind}, rtl in {FRAMES} frames"
+            for told, count, hits in (
+                (title, rtl, [o.found for o in made]),
+                (f"{name}, {kind}, layer", alone, [o.alone for o in made]),
+            ):
+                more, differing = _compared(told, count.seen / count.total, hits)
+                rows, bad = rows + more, bad + differing
+            rows.append(figure(title, "agree", agree, "faults"))
     return rows, bad
+
+
+def _compared(title: str, share: float, hits: list[bool]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of a computed share and of what was found, and what to say where they differ."""
+    each, measured = len(hits), sum(hits) / len(hits)
+    # Rule of three where the computed share leaves no spread.
+    spread = max(CONFIDENCE * (share * (1 - share) / each) ** 0.5, 3 / each)
+    print(f"{title}: computed {share:.3f}, found {measured:.3f} of {each}", flush=True)
+    rows = [
+        figure(title, "computed_share", rounded(100 * share), "%"),
+        figure(title, "measured_share", rounded(100 * measured), "%"),
+        figure(title, "injected", each, "faults"),
+    ]
+    off = abs(measured - share) > spread
+    return rows, [f"{title}: {measured:.3f} found, {share:.3f} computed"] if off else []
 
 
 class _Bench:
@@ -87,7 +99,10 @@ class _Bench:
 
     def __init__(self, scratch: Path, graph: Any, fps: float, frames: Any, right: Any) -> None:
         from qdeploy.design.manifest import Design
+        from qdeploy.sim.cut_top import cut_ports
         from qdeploy.sim.design import simulate_design
+        from qdeploy.verify.rungs.layer import allowed_cycles
+        from qdeploy.verify.units.trial import prepare
 
         self.scratch, self.graph, self.fps = scratch, graph, fps
         self.frames, self.right = frames, right
@@ -96,6 +111,8 @@ class _Bench:
         self.design = Design.load(self.folder)
         self.good = {name: (self.folder / name).read_bytes() for name in self.design.memories}
         self.model = simulate_design(self.folder, self.design, scratch / "models", optimize="-O1")
+        self.trial = prepare(self.design, graph, allowed_cycles(self.design))
+        self.names = cut_ports(self.design).names
 
     def compiled(self, graph: Any, folder: Path) -> None:
         from qdeploy.dataflow.compile import compile_graph
@@ -103,10 +120,25 @@ class _Bench:
 
         compile_graph(graph, load_board("pynq-z2"), folder, fps=self.fps)
 
-    def found(self, broken: Any) -> bool | None:
-        """Whether RTL tells a network from the right one; None where its memories are of another
-        shape."""
+    def account(self, kind: str) -> Any:
+        """The rung `layer`'s account of a kind; of swaps those of rows with thresholds, which are
+        the ones that are drawn."""
+        from qdeploy.verify.units.accounts import CHANNELS, FaultAccount
+
+        units = self.trial.stimuli.values()
+        drawn = [
+            one.account
+            for one in units
+            if kind != CHANNELS or (one.unit.matrix is not None and one.unit.thresholds is not None)
+        ]
+        return FaultAccount.of(drawn)[kind]
+
+    def found(self, broken: Any) -> tuple[bool, bool] | None:
+        """Whether RTL tells a network from the right one with frames, and layer by layer; None
+        where its memories are of another shape."""
         from qdeploy.verify.compare import compare
+        from qdeploy.verify.rungs.layer import drive
+        from qdeploy.verify.units.trial import findings
 
         folder = self.scratch / "broken"
         self.compiled(broken, folder)
@@ -121,14 +153,17 @@ class _Bench:
             return None
         if memories == self.good:
             # A threshold out of reach is stored nowhere.
-            return False
+            return False, False
         for name, data in memories.items():
             (self.folder / name).write_bytes(data)
         result = self.model.run(self.frames, stall_in=STALL, stall_out=STALL, seed=1)
+        driven = drive(self.model.simulator, self.design, self.trial, self.names, 1)
         for name, data in self.good.items():
             (self.folder / name).write_bytes(data)
+        alone = findings(self.design, self.trial, driven, self.names, self.trial.stimuli)
         actual = {**result.taps, self.graph.output: result.outputs}
-        return compare(self.graph.boundaries(), self.right, actual).mismatches > 0
+        differs = compare(self.graph.boundaries(), self.right, actual).mismatches > 0
+        return differs, bool(alone)
 
 
 Drawn = Iterator[tuple[str, Any, bool]]
@@ -157,7 +192,7 @@ def _weights(graph: Any, faults: Any, draw: random.Random) -> Drawn:
             pixel, channel = divmod(column, channels)
             at = (output, channel, *divmod(pixel, width))
         weights[at] += one.change if side == 0 else -one.change
-        computed = not one.open[side, group, row, column]
+        computed = not bool(one.open[side, group, row, column])
         yield f"{name} weight {at}", _with(graph, {name: {"weights": weights}}), computed
 
 
@@ -171,7 +206,7 @@ def _levels(graph: Any, faults: Any, draw: random.Random) -> Drawn:
         node = nodes[name]
         table = node.thresholds.copy()
         table[channel, level] += 1 if side == 0 else -1
-        computed = not faults.levels[name].open[side, channel, level]
+        computed = not bool(faults.levels[name].open[side, channel, level])
         changes = {name: {"thresholds": np.sort(table)}}
         yield f"{name} threshold {channel}, {level}", _with(graph, changes), computed
 
@@ -194,4 +229,4 @@ def _swaps(graph: Any, faults: Any, draw: random.Random) -> Drawn:
             after.name: {"thresholds": after.thresholds[order]},
         }
         groups = faults.groups[after.output].groups
-        yield f"{node.name} rows {i} and {j}", _with(graph, changes), groups[i] != groups[j]
+        yield f"{node.name} rows {i} and {j}", _with(graph, changes), bool(groups[i] != groups[j])

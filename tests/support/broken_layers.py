@@ -23,9 +23,13 @@ _DROPPING = """  reg [1:0] beats;
 
 def drop_a_beat(folder: Path, module: str) -> None:
     """The layer `module` loses its third beat."""
-    text = _read(folder, module)
+    _write(folder, module, dropping(_read(folder, module)))
+
+
+def dropping(text: str) -> str:
+    """The wrapper of a layer that loses its third beat."""
     assert text.count(_VALID) == text.count(_READY) == 1
-    _write(folder, module, text.replace(_VALID, "").replace(_READY, _DROPPING))
+    return text.replace(_VALID, "").replace(_READY, _DROPPING)
 
 
 def turn_a_code(folder: Path, module: str) -> None:

@@ -1,7 +1,8 @@
 """Single faults in the files of a stitched design, drawn from a seed, and what they would change.
 
 A fault is one edit of one file: a weight, threshold or constant off by one, two channels swapped, a
-parameter off by one, a wire of the top led elsewhere, an operator of a library module changed.
+parameter off by one, a window one pixel off, a beat that is lost, a wire of the top led elsewhere,
+an operator of a library module changed.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from broken_layers import dropping
 from library_changes import VIEWS, form
 
 from qdeploy.design.manifest import Design
-from qdeploy.ir.integer_graph import IntegerGraph
-from qdeploy.verify.units.parameters import UnitParameters, unit_parameters
 
-_PARAMETER = re.compile(r"\.([A-Z][A-Z0-9_]*)\((-?\d+)\)")
-_TEXT = re.compile(r"\.([A-Z][A-Z0-9_]*)\(\"([^\"]*)\"\)")
+PARAMETER = re.compile(r"\.([A-Z][A-Z0-9_]*)\((-?\d+)\)")
+TEXT = re.compile(r"\.([A-Z][A-Z0-9_]*)\(\"([^\"]*)\"\)")
 _WIRE = re.compile(r"\(([dvr])(\d+)\)")
 _OPERATORS = {
     ">=": ">",
@@ -33,6 +32,8 @@ _DOT = re.compile(r"\.DOT\((\d)\)")
 _DOTS = ("qd_dot_planes.v", "qd_dot_mult.v", "qd_dot_xnor.v")
 # In one of the two forms of a library module.
 _IN_FORMS = {" + ": " - ", " & ": " | ", " ^ ": " & ", "x*y": "x+y", " << ": " + ", "<= ": "<= ~"}
+# Of a border: rows and columns above, below, left, right.
+_SIDES = (("PT", "PB"), ("PL", "PR"))
 # They choose memories, multipliers and depths, and how early something is read: never a result.
 IMPLEMENTATION = frozenset(("AHEAD", "READ", "USE_DSP", "DEPTH", "LATENCY"))
 
@@ -69,8 +70,12 @@ class Faults:
 
     def _weight(self) -> Fault | None:
         """The lowest bit of one weight: off by one."""
-        found = self._hex("WFILE", lambda p: (p["PE"] * p.get("SIMD", 1), p["WB"]))
-        return found or self._mask()
+        ways: list[Callable[[], Fault | None]] = [
+            lambda: self._hex("WFILE", lambda p: (p["PE"] * p.get("SIMD", 1), p["WB"])),
+            self._mask,
+        ]
+        self.random.shuffle(ways)
+        return ways[0]() or ways[1]()
 
     def _threshold(self) -> Fault | None:
         return self._hex("TFILE", lambda p: (p.get("PE", p.get("MH", 1)) * p["NT"], p["ACC"]))
@@ -99,13 +104,41 @@ class Faults:
         text = self._read(f"{one.module}.v")
         # Without thresholds (NT 0) nothing reads BASE.
         idle = {*IMPLEMENTATION, "BASE"} if ".NT(0)" in text else IMPLEMENTATION
-        found = [m for m in _PARAMETER.finditer(text) if m[1] not in idle]
+        found = [m for m in PARAMETER.finditer(text) if m[1] not in idle]
         if not found:
             return None
         match = self.random.choice(found)
         value = int(match[2]) + self.random.choice((-1, 1))
         edited = f"{text[: match.start()]}.{match[1]}({value}){text[match.end() :]}"
         return Fault("parameter", f"{one.module}.v", edited, one.layer, f"{match[0]} -> {value}")
+
+    def _window(self) -> Fault | None:
+        """Windows one row or column off: the border has one more on one side, one less on the
+        other."""
+        places = []
+        for one in self.design.layers:
+            numbers = {m[1]: int(m[2]) for m in PARAMETER.finditer(self._read(f"{one.module}.v"))}
+            places += [
+                (one, more, less)
+                for pair in _SIDES
+                for more, less in (pair, pair[::-1])
+                if numbers.get(less, 0) > 0
+            ]
+        if not places:
+            return None
+        one, more, less = self.random.choice(places)
+        text = self._read(f"{one.module}.v")
+        for name, step in ((more, 1), (less, -1)):
+            text = re.sub(
+                rf"\.{name}\((\d+)\)", lambda m, n=name, s=step: f".{n}({int(m[1]) + s})", text
+            )
+        return Fault("window", f"{one.module}.v", text, one.layer, f"{more} + 1, {less} - 1")
+
+    def _beat(self) -> Fault | None:
+        """A layer that takes its third beat and does not pass it on."""
+        one = self.random.choice(self.design.layers)
+        text = dropping(self._read(f"{one.module}.v"))
+        return Fault("beat", f"{one.module}.v", text, one.layer, "third beat lost")
 
     def _wire(self) -> Fault | None:
         """A port of a layer at another stream's wire."""
@@ -182,8 +215,8 @@ class Faults:
     def _memories(self, parameter: str) -> Iterator[tuple[str, str, dict[str, int]]]:
         for one in self.design.layers:
             text = self._read(f"{one.module}.v")
-            names = {m[1]: m[2] for m in _TEXT.finditer(text)}
-            numbers = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text)}
+            names = {m[1]: m[2] for m in TEXT.finditer(text)}
+            numbers = {m[1]: int(m[2]) for m in PARAMETER.finditer(text)}
             stem = names.get(parameter)
             if stem:
                 for name in self.design.memories:
@@ -215,130 +248,11 @@ class Faults:
         return (self.folder / name).read_text(encoding="utf-8")
 
 
-KINDS = ("weight", "threshold", "constant", "channels", "parameter", "wire", "library")
+KINDS = (
+    "weight", "threshold", "constant", "channels", "parameter", "window", "beat", "wire", "library",
+)  # fmt: skip
 # Found by proofs, where `KINDS` are found by reading.
 FORMS = "forms"
-
-
-def codes_of(folder: Path, design: Design, unit: UnitParameters) -> list[list[int]] | None:
-    """Codes of a layer's thresholds as its files hold them, for every sum that can occur.
-
-    Channel by channel, by plain counting or searching; None where the layer has no such files. This
-    shares no code with the reading of a design.
-    """
-    module = unit.layer.module
-    text = (folder / f"{module}.v").read_text(encoding="utf-8")
-    names = {m[1]: m[2] for m in _TEXT.finditer(text)}
-    numbers = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text)}
-    stem = names.get("TFILE")
-    if unit.sum_lo is None or unit.sum_hi is None:
-        return None
-    if "MFILE" in names:
-        return _multiplied(folder, unit, names, numbers, "DOT(2)" in text)
-    if not stem:
-        return None
-    at = text.index(f'"{stem}"')
-    near = {m[1]: int(m[2]) for m in _PARAMETER.finditer(text, text.rindex("#(", 0, at))}
-    numbers |= near
-    bits, lanes, levels = numbers["ACC"], numbers.get("PE", numbers.get("MH", 1)), numbers["NT"]
-    files = {
-        name: [int(line, 16) for line in (folder / name).read_text("utf-8").split()]
-        for name in design.memories
-        if name.startswith(stem)
-    }
-    result = []
-    for channel in range(unit.channels):
-        lane, fold = channel % lanes, channel // lanes
-        row = []
-        # An XNOR unit (DOT 2) compares twice the sum, less the sum of the channel's weights.
-        less = int(unit.matrix[channel].sum()) if "DOT(2)" in text else None  # type: ignore[index]
-        for total in range(int(unit.sum_lo[channel]), int(unit.sum_hi[channel]) + 1):
-            own = total if less is None else 2 * total - less
-            row.append(_code(files, stem, own, bits, lanes, levels, lane, fold))
-        result.append(row)
-    return result
-
-
-def _multiplied(
-    folder: Path, unit: UnitParameters, names: dict[str, str], numbers: dict[str, int], xnor: bool
-) -> list[list[int]]:
-    """min(max(floor((x·M + B) / 2^SHIFT), LO), HI), where EVEN ties go to the even code."""
-    tables = []
-    for parameter, bits, signed in (("MFILE", "MB", False), ("BFILE", "BB", True)):
-        lines = (folder / names[parameter]).read_text("utf-8").split()
-        width, table = numbers[bits], []
-        for line in lines:
-            for lane in range(numbers["PE"]):
-                raw = int(line, 16) >> (lane * width) & ((1 << width) - 1)
-                table.append(_signed(raw, width) if signed else raw)
-        tables.append(table)
-    result = []
-    assert unit.sum_lo is not None and unit.sum_hi is not None
-    for channel in range(unit.channels):
-        m, b = (table[channel % len(table)] for table in tables)
-        less = int(unit.matrix[channel].sum()) if xnor else None  # type: ignore[index]
-        row = []
-        for total in range(int(unit.sum_lo[channel]), int(unit.sum_hi[channel]) + 1):
-            value = (total if less is None else 2 * total - less) * m + b
-            code = value >> numbers["SHIFT"]
-            if numbers["EVEN"] and code << numbers["SHIFT"] == value:
-                code -= code & 1
-            row.append(min(max(code, numbers["LO"]), numbers["HI"]))
-        result.append(row)
-    return result
-
-
-def _code(
-    files: dict[str, list[int]],
-    stem: str,
-    total: int,
-    bits: int,
-    lanes: int,
-    levels: int,
-    lane: int,
-    fold: int,
-) -> int:
-    plain = files.get(stem) or files.get(f"{stem}.hex")
-    if plain is not None:
-        word = plain[fold % len(plain)]
-        numbers = [_signed(word >> ((lane * levels + t) * bits), bits) for t in range(levels)]
-        return sum(total >= number for number in numbers)
-    path, stages = 0, len({re.search(r"_s(\d+)_", name)[1] for name in files})  # type: ignore[index]
-    for stage in range(stages):
-        words = files[f"{stem}_s{stage}_p{lane:03d}.hex"]
-        at = (fold * (1 << stage) + path) % len(words)
-        path = 2 * path + (total >= _signed(words[at], bits))
-    return min(path, levels)
-
-
-def _signed(value: int, bits: int) -> int:
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
-
-
-def changes_nothing(folder: Path, design: Design, graph: IntegerGraph, fault: Fault) -> bool:
-    """Whether a fault in a threshold, multiplier or offset changes no code of any sum that can
-    occur, by enumeration.
-
-    The fault is in the files of `folder` when this is called; the thresholds it is compared with
-    are the integer graph's.
-    """
-    for layer in design.layers:
-        if not fault.file.startswith(layer.module) or not layer.nodes:
-            continue
-        unit = unit_parameters(design, graph, layer)
-        found = codes_of(folder, design, unit)
-        if found is None or unit.thresholds is None:
-            return False
-        assert unit.sum_lo is not None
-        for channel, row in enumerate(found):
-            sums = np.arange(len(row)) + int(unit.sum_lo[channel])
-            expected = np.searchsorted(unit.thresholds[channel], sums, side="right")
-            shift = row[0] - int(expected[0])  # levels that every sum meets are counted in BASE
-            if not np.array_equal(np.array(row) - shift, expected):
-                return False
-        return True
-    return False
 
 
 def _starts(text: str, what: str, start: int) -> Iterator[int]:

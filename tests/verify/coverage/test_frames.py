@@ -19,6 +19,7 @@ from random_graphs import (
 
 from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntArray, IntegerGraph, Node, Threshold
 from qdeploy.ir.reference import evaluate, run_reference
+from qdeploy.verify.coverage.chains import Chain
 from qdeploy.verify.coverage.counted import FrameCoverage, products_per_frame
 from qdeploy.verify.coverage.frames import FrameFaults
 from qdeploy.verify.units.weights import weight_change
@@ -202,6 +203,36 @@ def test_the_coverage_of_some_frames_is_the_same_in_whatever_order_it_is_asked_f
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[2]
     assert "biases" not in all_first[0].faults.shares()
+
+
+class _Counted(FrameFaults):
+    """Counts how often sums were looked at."""
+
+    looked = 0
+
+    def _products(self, node: Conv | Dense, codes: IntArray) -> IntArray:
+        self.looked += 1
+        return super()._products(node, codes)
+
+
+class _Always(_Counted):
+    def _left(self, chain: Chain, node: Conv | Dense) -> bool:
+        return True
+
+
+def test_layers_that_show_nothing_new_are_left_out_and_nothing_is_lost() -> None:
+    maker = many_levels()
+    graph, frames = maker.graph(), maker.frames(60)
+    right, made = run_reference(graph, frames), []
+    for kind in (_Counted, _Always):
+        faults = kind(graph)
+        for index in range(len(frames)):
+            one = slice(index, index + 1)
+            faults.add(frames[one], {name: codes[one] for name, codes in right.items()})
+        made.append(faults)
+    some, always = made
+    assert (some.seen(), some.redundant()) == (always.seen(), always.redundant())
+    assert some.looked < always.looked
 
 
 def test_of_a_large_network_as_many_frames_are_looked_at_as_there_is_time_for(

@@ -28,7 +28,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> LadderInputs:
 
 
 def test_each_rung_has_the_coverage_of_what_it_compared(build: LadderInputs) -> None:
-    integers, memories, rtl = climb(build, rungs=("int", "memories", "rtl"))
+    integers, memories, layer, rtl = climb(build, rungs=("int", "memories", "layer", "rtl"))
     exact = FrameCoverage(build.graph, build.frames, run_reference(build.graph, build.frames))
     assert integers.coverage == exact.first(FRAMES).faults.shares()
     assert rtl.coverage == exact.first(RTL_FRAMES).faults.shares() | {"beats": 1.0}
@@ -39,6 +39,14 @@ def test_each_rung_has_the_coverage_of_what_it_compared(build: LadderInputs) -> 
         "channels": 1.0,
         "windows": 1.0,
     }
+    everything = {"weights", "thresholds", "channels", "windows", "beats"}
+    assert layer.coverage == dict.fromkeys(everything, 1.0)
+    account = layer.details["single_faults"]
+    assert all(count["seen"] and not count["left"] for count in account.values())
+    parts = [one["faults"] for one in layer.details["layers"] if "faults" in one]
+    for kind, count in account.items():
+        for key, value in count.items():
+            assert value == sum(part[kind][key] for part in parts if kind in part)
     record = rtl.record()
     assert record["coverage"] == rtl.coverage
     counts = record["details"]["single_faults"]

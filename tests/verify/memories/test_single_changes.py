@@ -6,8 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
-from design_faults import KINDS, Faults, changes_nothing
+from design_faults import KINDS, Faults
 from memory_designs import DESIGNS, stitched
+from redundant_faults import changes_nothing
 
 from qdeploy.verify.memories.design import check_design
 

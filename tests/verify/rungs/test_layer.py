@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_layers import drop_a_beat, memories, turn_a_code, turn_over
-from design_faults import Fault, changes_nothing
+from design_faults import Fault
 from memory_designs import DESIGNS, stitched
+from redundant_faults import changes_nothing
 
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolMissingError

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 from netlist_builds import turn_a_table
+from netlist_faults import draw_cell, same_cells
 
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import NETLIST_ORIGIN_PATH, NETLIST_PATH
@@ -70,6 +72,33 @@ def test_one_wrong_look_up_table_is_found_at_its_layer(
         rung.note,
     )
     assert all("`two_mvau`" in text for text in rung.details["differences"])
+
+
+@pytest.mark.slow
+def test_broken_cells_are_found_at_their_layer(inputs: LadderInputs, tmp_path: Path) -> None:
+    design = Design.load(inputs.folder / "rtl")
+    chance, found = random.Random(3), 0
+    for number in range(6):
+        fault = draw_cell(inputs.folder, design, chance)
+        broken = changed(inputs, tmp_path / f"broken{number}")
+        (broken.folder / fault.file).write_text(fault.text, encoding="utf-8")
+        rung = run_rung(broken)
+        # A cell may decide when beats come, and not what they carry.
+        if not rung.passed:
+            found += 1
+            assert f"layer `{fault.layer}`" in rung.note, fault.what
+    assert found >= 4
+
+
+def test_a_table_turned_over_is_no_equal_module(inputs: LadderInputs, tmp_path: Path) -> None:
+    wrong = changed(inputs, tmp_path / "build")
+    turn_a_table(wrong.folder, "two_mvau")
+    good, other = (
+        (one.folder / NETLIST_PATH).read_text(encoding="utf-8") for one in (inputs, wrong)
+    )
+    assert same_cells(good, good, "two_mvau", tmp_path)
+    assert not same_cells(good, other, "two_mvau", tmp_path)
+    assert same_cells(good, other, "one_mvau", tmp_path)
 
 
 def test_few_cycles_leave_out_vectors_and_say_so(
