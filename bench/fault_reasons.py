@@ -3,8 +3,8 @@
 between layers   the rung drives each layer by itself; what connects them it does not look at
 other form       the fault is in the form of a module that is synthesized, not simulated
 in no layer      the module is the top's own, not a layer's
-not elaborated   with the parameters of every layer that has the module, what Verilog makes of it
-                 with and without the fault is the same, cell by cell
+not elaborated   with the parameters of every layer that has the module, it is the same cells with
+                 and without the fault, as Yosys reads it for the rungs that should find it
 same function    proved: no input that can occur gives another code
 same codes       enumerated over all sums that can occur
 same results     a SAT solver finds no difference
@@ -50,15 +50,15 @@ def reason(bench: Bench, fault: Any, ledger: Any) -> str | None:
         return "between layers"
     if fault.kind == FORMS and ledger.listed and "synthesis only" in fault.what:
         return "other form"
+    if fault.kind == FORMS and changes_no_construct(
+        ledger.constructs, fault.file, fault.text, bench.folder
+    ):
+        return "same results"
     if not fault.layer:
         if not users(bench, fault.file.removesuffix(".v")):
             return "in no layer"
-        if _elaborated_alike(bench, fault):
+        if _elaborated_alike(bench, fault, ledger):
             return "not elaborated"
-        if fault.kind == FORMS and changes_no_construct(
-            ledger.constructs, fault.file, fault.text, bench.folder
-        ):
-            return "same results"
         if any("an undefined bit is used" in one.sentence() for one in ledger.listed):
             return "undefined bit"
         return None
@@ -68,7 +68,7 @@ def reason(bench: Bench, fault: Any, ledger: Any) -> str | None:
         return "proved as it is"
     if changes_nothing(bench.rtl, bench.design, bench.graph, fault):
         return "same codes"
-    if fault.file.endswith(".v") and _elaborated_alike(bench, fault):
+    if fault.file.endswith(".v") and _elaborated_alike(bench, fault, ledger):
         return "not elaborated"
     return None
 
@@ -151,18 +151,21 @@ def _row_hidden(
     return verdict is not None and verdict.apart is None
 
 
-def _elaborated_alike(bench: Bench, fault: Any) -> bool:
-    """Whether every layer that has the file is the same cells with and without the fault."""
+def _elaborated_alike(bench: Bench, fault: Any, ledger: Any) -> bool:
+    """Whether every layer that has the file is the same cells with and without the fault: as it is
+    simulated, and if no rung finds the fault as it is synthesized too."""
     name = fault.file.removesuffix(".v")
     own = [one.module for one in bench.design.layers if one.module == name]
+    views = ("-DVERILATOR",) if ledger.listed else ("-DVERILATOR", "")
     return all(
-        _cells(bench, module, None) == _cells(bench, module, fault.file)
+        _cells(bench, module, None, view) == _cells(bench, module, fault.file, view)
         for module in (own or users(bench, name))
+        for view in views
     )
 
 
-def _cells(bench: Bench, module: str, broken: str | None) -> str:
-    """A layer as Yosys reads it for simulation, without what leads to nothing; the file `broken`
+def _cells(bench: Bench, module: str, broken: str | None, view: str) -> str:
+    """A layer as Yosys reads it with the option `view`, without what leads to nothing; the file `broken`
     as it is now, all others as they were."""
     folder = bench.folder / "elaborated"
     folder.mkdir(exist_ok=True)
@@ -175,7 +178,7 @@ def _cells(bench: Bench, module: str, broken: str | None) -> str:
     for memory in bench.design.memories:
         (folder / memory).write_bytes((bench.rtl / memory).read_bytes())
     script = (
-        f"read_verilog -sv -defer -DVERILATOR {' '.join(bench.design.sources)}; "
+        f"read_verilog -sv -defer {view} {' '.join(bench.design.sources)}; "
         f"hierarchy -check -top {module}; proc; flatten; opt_clean -purge; "
         "rename -enumerate; write_rtlil out.il"
     )
