@@ -165,8 +165,8 @@ def _elaborated_alike(bench: Bench, fault: Any, ledger: Any) -> bool:
 
 
 def _cells(bench: Bench, module: str, broken: str | None, view: str) -> str:
-    """A layer as Yosys reads it with the option `view`, without what leads to nothing; the file `broken`
-    as it is now, all others as they were."""
+    """A layer as Yosys reads it with the option `view`, without what leads to nothing; the file
+    `broken` as it is now, all others as they were."""
     folder = bench.folder / "elaborated"
     folder.mkdir(exist_ok=True)
     for source in bench.design.sources:
