@@ -8,6 +8,7 @@ steps are in `steps/`; which of them a build needs, its target declares.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def build(
     source: Source | None = None,
     *,
     force: bool = False,
+    finish: Callable[[Path], object] | None = None,
 ) -> Build:
     """Run the steps that the target declares.
 
@@ -56,6 +58,7 @@ def build(
         observer: is told about every step; nothing is printed.
         source: the network, opened from `options.source` when None.
         force: replace the build of another source, which is refused otherwise.
+        finish: adds what is made of the finished build to its folder, before that takes its place.
 
     Raises:
         UserError: anything in the options, the source or the data that can be fixed; raised before
@@ -88,4 +91,6 @@ def build(
             with atomic_folder(folder, durable=True) as work:
                 state = BuildState(options, source, target, board, work, cache, observer)
                 run_steps(steps, state)
+                if finish is not None:
+                    finish(work)
     return Build(folder, state.rungs, failure(state.rungs))

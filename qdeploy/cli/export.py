@@ -158,7 +158,7 @@ def export(
         class_names=class_names,
         cache=cache,
     )
-    result = build(options, out, observer(as_json), force=force)
+    result = build(options, out, observer(as_json), force=force, finish=write_html)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
 
 
@@ -220,17 +220,23 @@ class _Status:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def write_html(folder: Path) -> None:
+    """Write the report of a build into its folder."""
+    from qdeploy.build_folder import has_design
+    from qdeploy.report.design_report import read_report
+    from qdeploy.report.html import write_report
+
+    if has_design(folder):
+        write_report(folder, read_report(folder))
+
+
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:
     """Print the summary of a build, then raise what its ladder found, if anything."""
     from rich.console import Console
 
-    from qdeploy.build_folder import has_design, read_record
-    from qdeploy.report.design_report import read_report
-    from qdeploy.report.html import write_report
+    from qdeploy.build_folder import read_record
     from qdeploy.report.summary import print_summary
 
-    if has_design(folder):
-        write_report(folder, read_report(folder))
     if as_json:
         names = ("build", "verify", "resources", "performance", "fifos")
         found = {name: read_record(folder / f"{name}.json", dict[str, Any]) for name in names}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from qdeploy.cli.export import conclude, observer
+from qdeploy.cli.export import conclude, observer, write_html
 
 
 @click.command()
@@ -52,4 +52,5 @@ def verify(
         package=package,
         observer=observer(as_json),
     )
+    write_html(result.folder)
     conclude(result.folder, result.failure, as_json, None)
