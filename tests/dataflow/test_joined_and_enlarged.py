@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from qdeploy.dataflow.compile import compile_graph, hardware_layers
 from qdeploy.dataflow.finn.execute import DataflowExecutor
 from qdeploy.dataflow.finn.nodes import hw_nodes
 from qdeploy.devices.boards import load_board
+from qdeploy.ir.file import write_graph
 from qdeploy.ir.reference import run_reference
 from qdeploy.ir.rules import check_graph
 from qdeploy.sim.design import simulate_design
@@ -70,6 +73,22 @@ def test_every_folding_gives_the_integers_in_rtl(
         run = simulator.run(codes, stall_in=stall, stall_out=stall, seed=1)
         found = run.taps | {graph.output: run.outputs}
         assert compare(graph.boundaries(), exact, found).first is None
+
+
+def test_an_operator_that_finn_has_not_is_known_from_the_start(tmp_path: Path) -> None:
+    """In a process that has not looked at any backend yet."""
+    path = tmp_path / "graph.safetensors"
+    write_graph(small_decoder(1).graph(), path)
+    lines = (
+        "import sys; from pathlib import Path",
+        "from qdeploy.dataflow.finn.graph import to_finn; from qdeploy.ir.file import read_graph",
+        "model = to_finn(read_graph(Path(sys.argv[1])))",
+        "print([node.op_type for node in model.graph.node])",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "DepthToSpace" in done.stdout
 
 
 def test_a_concatenation_takes_lanes_that_divide_every_stream_or_all_of_them() -> None:

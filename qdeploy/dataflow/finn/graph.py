@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdeploy.dataflow.finn import env as finn_env
 from qdeploy.dataflow.finn.layers import FinnLayer, concatenation, enlargement
 from qdeploy.dataflow.finn.nodes import PAD_VALUE, finn_type
+from qdeploy.dataflow.finn.operators import register
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -71,7 +71,7 @@ def _refused(node: Node, found: str, *, do: str, why: str | None = None) -> Unsu
 
 class _Emitter:
     def __init__(self, graph: IntegerGraph) -> None:
-        finn_env.prepare()
+        register()
         self.graph = graph
         self.nodes: list[Any] = []
         self.initializers: dict[str, tuple[np.ndarray, IntType | None]] = {}
