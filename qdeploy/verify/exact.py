@@ -17,6 +17,7 @@ taken from the lowering.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from fractions import Fraction
 from typing import Any
 
@@ -51,6 +52,23 @@ class ExactFile:
         self.makers = {name: node for node in model.graph.node for name in node.output}
         self._weights: dict[str, tuple[IntArray, npt.NDArray[Any]]] = {}
         self.shapes = _shapes(model)
+        self._sides: Mapping[str, int] = {}
+
+    def moved(self, sides: Mapping[str, int]) -> ExactFile:
+        """The same file with what goes into some quantizers moved by an engine's error bound.
+
+        Args:
+            sides: quantizer's tensor -> -1 for down, +1 for up.
+        """
+        result = copy(self)
+        result._sides = sides
+        return result
+
+    def without(self, tensor: str) -> ExactFile:
+        """The same file with the codes of one tensor not given."""
+        result = copy(self)
+        result.given = {name: value for name, value in self.given.items() if name != tensor}
+        return result
 
     def is_quantizer(self, tensor: str) -> bool:
         """Whether a quantizer node makes a tensor."""
@@ -151,22 +169,23 @@ class ExactFile:
         """Operand of an elementwise operator: trailing axes match, those of size 1 repeat."""
         shape, rank = self.shapes[tensor], len(self.shapes[result])
         own = index[:, rank - len(shape) :].copy()
-        constant = tensor in self.constants or self._is_constant(tensor)
+        constant = tensor in self.constants or self.is_constant(tensor)
         for axis, size in enumerate(shape):
             # Axis 0 of an activation counts frames, whatever batch the file was exported with.
             if size == 1 and (constant or axis > 0 or len(shape) < rank):
                 own[:, axis] = 0
         return self.elements(tensor, own)
 
-    def _is_constant(self, tensor: str) -> bool:
+    def is_constant(self, tensor: str) -> bool:
+        """Whether a tensor is computed from constants alone."""
         node = self.makers.get(tensor)
         if tensor in self.constants:
             return True
-        return node is not None and all(self._is_constant(name) for name in node.input if name)
+        return node is not None and all(self.is_constant(name) for name in node.input if name)
 
     def _quantized(self, node: NodeProto, index: IntArray) -> Exact:
         """A quantized constant, or a quantizer whose codes are not given."""
-        if self._is_constant(node.output[0]):
+        if self.is_constant(node.output[0]):
             codes, scale = self._constant_codes(node)
             picked, scales = _picked(codes, index), _picked(scale, index)
             value = np.array(
@@ -176,7 +195,11 @@ class ExactFile:
             return Exact(value, np.abs(picked * scales.astype(np.float64)), 2)
         before = self.elements(node.input[0], index)
         after = []
-        for value, channel in zip(before.value, index[:, 1], strict=True):
+        side = self._sides.get(node.output[0], 0)
+        values = before.value
+        if side:
+            values = values + side * np.array(before.error_fractions(), dtype=object)
+        for value, channel in zip(values, index[:, 1], strict=True):
             numbers = self.quantizer(node.output[0], int(channel))
             after.append(numbers.output(numbers.code(value)))
         return Exact(np.array(after, dtype=object), before.size, before.roundings)

@@ -30,6 +30,10 @@ class Exact:
         """How far a float32 engine may be from each value."""
         return self.size * error_factor(self.roundings)
 
+    def error_fractions(self) -> list[Fraction]:
+        """The same as fractions."""
+        return [Fraction(float(error)) for error in self.error()]
+
 
 def error_factor(roundings: int) -> float:
     """γ_n for n roundings and the spare ones."""

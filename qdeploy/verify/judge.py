@@ -37,6 +37,7 @@ from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import infer_shapes
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.verify.exact import ExactFile
+from qdeploy.verify.exact_chains import ends, inner_quantizers, is_coded, reached
 from qdeploy.verify.exact_elements import Given, error_factor
 
 # Logits whose exact value is computed from the file besides, spread over all.
@@ -52,7 +53,8 @@ class Difference:
         index: (frame, channel, …) in the tensor.
         expected, found: codes of the integer graph's layer and of the engine.
         distance: exact distance of the value from the edge of the code found, in steps of the code;
-            None where there is no quantizer.
+            the bound where a quantizer before this one in the same table explains the code; None
+            where there is no quantizer.
         bound: how far the engine may be from the exact value, in the same steps.
         exact_agrees: whether exact arithmetic gives `expected`.
     """
@@ -120,8 +122,8 @@ def judge(
     names = [name for name in graph.boundaries() if name in found]
     differing = np.zeros(len(frames), dtype=bool)
     quantizers = ExactFile(model, {})
-    coded = {name for name in names if quantizers.is_quantizer(lowered.sources.get(name, ""))}
-    codes_last = graph.logits in coded
+    coded = {name for name in names if is_coded(quantizers, lowered.sources.get(name, ""))}
+    codes_last = quantizers.is_quantizer(lowered.sources.get(graph.logits, ""))
     for name in names:
         if name != graph.logits or codes_last:
             differing |= (found[name] != reference[name]).reshape(len(frames), -1).any(axis=1)
@@ -182,23 +184,25 @@ def _judged(
             )
             continue
         meaning = _meaning(lowered, name)
-        before = file.before_quantizer(tensor, _in_file(file, tensor, places, found[name].shape))
+        elements = _in_file(file, tensor, places, found[name].shape)
+        before = file.before_quantizer(tensor, elements)
+        lows, highs = ends(reached(file, file.makers[tensor].input[0], elements))
+        chained = bool(inner_quantizers(file, file.makers[tensor].input[0]))
         errors = before.error()
-        for index, pair, value, error in zip(indices, pairs, before.value, errors, strict=True):
+        for index, pair, value, error, low, high in zip(
+            indices, pairs, before.value, errors, lows, highs, strict=True
+        ):
             quantizer = file.quantizer(tensor, index[1])
             gain, offset = meaning.of(index[1])
             # Codes of the quantizer itself: those on the wire have no zero point, or another sign.
             expected, got = (int(quantizer.code_of(gain * n + offset)) for n in pair)
-            result.append(
-                Difference(
-                    name,
-                    index,
-                    *pair,
-                    float(quantizer.distance(value, expected, got)),
-                    float(error) / float(quantizer.unit),
-                    quantizer.code(value) == expected,
-                )
-            )
+            bound = float(error) / float(quantizer.unit)
+            distance = float(quantizer.distance(value, expected, got))
+            codes = sorted((quantizer.code(low), quantizer.code(high)))
+            if chained and codes[0] <= got <= codes[1]:
+                distance = min(distance, bound)
+            agrees = quantizer.code(value) == expected
+            result.append(Difference(name, index, pair[0], pair[1], distance, bound, agrees))
     return result
 
 
@@ -215,13 +219,20 @@ def _sums(
     The sum is off by at most the engine's bound, and its integer by half a step more.
     """
     meaning = _meaning(lowered, name)
+    file = file.without(lowered.sources[name])
     exact = file.elements(lowered.sources[name], places)
+    lows, highs = ends(reached(file, lowered.sources[name], places))
     result = []
-    for index, pair, value, error in zip(indices, pairs, exact.value, exact.error(), strict=True):
+    for index, pair, value, error, low, high in zip(
+        indices, pairs, exact.value, exact.error(), lows, highs, strict=True
+    ):
         gain, offset = meaning.of(index[1])
         agrees = value == gain * pair[0] + offset
-        distance = abs(pair[0] - pair[1]) - 0.5
-        result.append(Difference(name, index, *pair, distance, float(error) / abs(gain), agrees))
+        bound, distance = float(error) / abs(float(gain)), abs(pair[0] - pair[1]) - 0.5
+        codes = sorted(round((end - offset) / gain) for end in (low, high))
+        if codes[0] <= pair[1] <= codes[1]:
+            distance = min(distance, bound)
+        result.append(Difference(name, index, pair[0], pair[1], distance, bound, agrees))
     return result
 
 
@@ -233,7 +244,7 @@ def _exact_file(
     file = ExactFile(model, {})
     for name in (graph.input, *graph.boundaries()):
         tensor = lowered.sources.get(name, "")
-        if name == graph.input or file.is_quantizer(tensor):
+        if name == graph.input or is_coded(file, tensor):
             meaning = _meaning(lowered, name)
             codes = frames if name == graph.input else found[name]
             if tensor == model.graph.input[0].name:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from judged import judged
 from small_file import SmallFile, check_file
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import Conv, MaxPool, Threshold
 from qdeploy.lowering.integers.lower import lower
+from qdeploy.verify.float_levels import qonnx_level
 
 SHAPE = (3, 6, 5)
 STEPS = {
@@ -121,8 +123,42 @@ def test_steps_between_codes_and_a_layer_become_codes(step: str, tmp_path: Path)
     codes = file.quant(file.conv(file.codes, (4, 3, 3, 3), pad=1), 0.5, 4)
     end = file.conv(chain(file, [step], codes), (3, 4, 3, 3), pad=1)
     lowered = check_file(file.save(tmp_path / "f.onnx", end, SHAPE), tmp_path)
-    expected = 1 if step == "negated" else 2
-    assert sum(isinstance(node, Threshold) for node in lowered.graph.nodes) == expected
+    assert sum(isinstance(node, Threshold) for node in lowered.graph.nodes) == 1
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_quantizers_behind_quantizers_are_one_table_if_nothing_else_reads_the_first(
+    read_again: bool, tmp_path: Path
+) -> None:
+    file = SmallFile(SHAPE, 4)
+    first = file.quant(file.conv(file.codes, (4, 3, 3, 3), pad=1), 0.25, 5)
+    second = file.quant(chain(file, ["bias", "relu6"], first), 0.5, 3, 0, rounding="FLOOR")
+    third = file.quant(file.op("Add", second, file.const(-1)), 0.75, 3)
+    end = file.conv(third, (3, 4, 3, 3), pad=1)
+    if read_again:
+        end = file.op(
+            "Add", file.quant(end, 0.5, 5), file.quant(file.conv(first, (3, 4, 1, 1)), 0.5, 5)
+        )
+    lowered = check_file(file.save(tmp_path / "f.onnx", end, SHAPE), tmp_path)
+    tables = [node for node in lowered.graph.nodes if isinstance(node, Threshold)]
+    assert len(tables) == (4 if read_again else 1)
+
+
+def test_float32_ties_of_a_quantizer_inside_a_table_are_judged_as_ties(tmp_path: Path) -> None:
+    file = SmallFile(SHAPE, 5)
+    step = np.float32(0.1)
+    sums = file.op("Mul", file.conv(file.codes, (4, 3, 3, 3), pad=1), file.const(step * 64))
+    first = file.quant(sums, step * 2, 6)
+    clipped = file.op("Clip", first, file.const(-step * 6), file.const(step * 20))
+    again = file.quant(file.op("Relu", first), step * 4, 5)
+    for codes in (clipped, again):
+        end = file.conv(codes, (3, 4, 3, 3), pad=1)
+        path = file.save(tmp_path / "f.onnx", end, SHAPE)
+        lowered = check_file(path, tmp_path, ties=True)
+        assert [type(node) for node in lowered.graph.nodes] == [Conv, Threshold, Conv]
+        frames = np.random.default_rng(2).integers(0, 256, (60, *SHAPE))
+        verdict = judged(path, frames, qonnx_level(path, lowered.graph, frames))
+        assert verdict.ties and not verdict.wrong
 
 
 def test_a_curve_between_codes_and_a_layer_is_refused(tmp_path: Path) -> None:

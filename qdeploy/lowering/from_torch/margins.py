@@ -62,10 +62,13 @@ def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int
 
 
 def _centre_layer(model: ModelProto, lowered: Lowered, node: Threshold) -> None:
-    name = _preceding_bias(model, lowered.affine[node.output].quantized)
+    source = lowered.affine.get(node.output)
+    if source is None:
+        return
+    name = _preceding_bias(model, source.quantized)
     bias = None if name is None else initializers(model)[name]
     channels = len(node.thresholds)
-    source, tensor = lowered.affine[node.output], lowered.graph.tensors[node.inputs[0]]
+    tensor = lowered.graph.tensors[node.inputs[0]]
     if bias is None or bias.dtype != np.float32 or bias.size != channels or not source.is_plain:
         return
     acc = lowered.intervals.get(tensor.name)

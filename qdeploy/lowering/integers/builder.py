@@ -89,7 +89,8 @@ class Lowered:
 
     Args:
         graph: the integers.
-        affine: for each Threshold's output, the exact map and quantizer its table was made from.
+        affine: for each Threshold's output, the exact map and quantizer its table was made from;
+            none where several quantizers became one table.
         intervals: for each accumulator, the exact interval per channel.
         sources: for each boundary and the input, the tensor of the QONNX file with the same values;
             codes that only stand between a quantizer and the max-pool before it have none.

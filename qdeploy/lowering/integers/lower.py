@@ -27,6 +27,7 @@ from qdeploy.lowering.integers.affine import (
     Value,
 )
 from qdeploy.lowering.integers.builder import Builder, Lowered
+from qdeploy.lowering.integers.chains import join_thresholds
 from qdeploy.lowering.integers.codes import lower_flatten, settled
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.handlers import HANDLERS
@@ -106,6 +107,7 @@ class _Lowering:
         head = replace(head, parts=parts_of(self.model))
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)
+        join_thresholds(self.builder, output)
         finished = self.builder.finish(name, output, head, self.values)
         return self.input.finished(finished)
 

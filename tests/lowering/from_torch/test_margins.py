@@ -105,6 +105,7 @@ def test_a_bias_that_two_quantizers_read_stays(
         "byte": np.float32(1 / 256),
         "grid": np.float32(0.1),
         "other": np.float32(0.03),
+        "double": np.float32(0.06),
         "weights": (np.arange(-8, 8).reshape(4, 4) / 10).astype(np.float32),
         "bias": np.array([0.013, -0.2, 0.11, 0.3], np.float32),
     }
@@ -115,7 +116,7 @@ def test_a_bias_that_two_quantizers_read_stays(
         helper.make_node("Add", ["product", "bias"], ["moved"], "bias"),
         quant_node("moved", "a", "grid", "four"),
         quant_node("moved" if quantizers == 2 else "a", "b", "other", "four"),
-        quant_node("a", "c", "other", "four"),
+        quant_node("a", "c", "double", "four"),
         helper.make_node("Add", ["b", "c"], ["out"], "join"),
     ]
     model = canonical(write_qonnx(nodes, constants, (1, 4), (1, 4)))
