@@ -62,7 +62,7 @@ class Head:
             start += part.channels
         return found
 
-    def values(self, codes: npt.NDArray[np.integer], axis: int = 1) -> npt.NDArray[np.float64]:
+    def values(self, codes: npt.NDArray[np.number], axis: int = 1) -> npt.NDArray[np.float64]:
         """Logits as float64, correctly rounded up to two roundings.
 
         Args:

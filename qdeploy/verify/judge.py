@@ -285,7 +285,7 @@ def _judge_logits(
     head = graph.head
     values = head.values(exact)
     logits = logits.reshape(values.shape).astype(np.float64)
-    size, roundings = _magnitude(graph, graph.logits, {**codes, graph.input: frames})
+    size, roundings = _logit_magnitude(lowered, {**codes, graph.input: frames})
     positive = Head(tuple(map(abs, head.gain)), tuple(map(abs, head.offset)))
     bound = positive.values(size) * error_factor(roundings + 2)
     distance = np.abs(logits - values)
@@ -321,6 +321,28 @@ def _wrong_heads(
         gain, offset = graph.head.of(int(place[1]))
         wrong += int(gain * int(exact[tuple(place)]) + offset != value)
     return wrong
+
+
+def _logit_magnitude(
+    lowered: Lowered, codes: Mapping[str, IntArray]
+) -> tuple[npt.NDArray[np.float64], int]:
+    """As `_magnitude`, of the logits in their own steps.
+
+    Logits behind steps that no quantizer ends, as a ReLU, are a table of the last layer's sums.
+    """
+    graph = lowered.graph
+    last = graph.producer(graph.logits)
+    made = lowered.affine.get(graph.logits)
+    if not isinstance(last, Threshold) or made is None:
+        size, roundings = _magnitude(graph, graph.logits, codes)
+        return size.astype(np.float64), roundings
+    size, roundings = _magnitude(graph, last.inputs[0], codes)
+    ratio, offset = (
+        np.array([abs(float(v / graph.head.of(c)[0])) for c, v in enumerate(part)])
+        for part in (made.gain, made.offset)
+    )
+    shape = (1, -1, *([1] * (size.ndim - 2)))
+    return size * ratio.reshape(shape) + offset.reshape(shape), roundings + 2
 
 
 def _magnitude(

@@ -145,6 +145,28 @@ def _mean(operands: list[Any], attributes: Mapping[str, Any]) -> Exact:
     return Exact(np.asarray(total, object), value.denominator * count).reduced()
 
 
+def _quantized_average(operands: list[Any], attributes: Mapping[str, Any]) -> Tensor:
+    """QONNX's QuantAvgPool2d: the sum of a window, rounded, and shifted."""
+    kernel, last = attributes["kernel"], text_of(attributes, "data_layout", "NCHW") == "NHWC"
+    value = exact(operands[0])
+    value = value.moved(lambda array: np.moveaxis(array, -1, 1)) if last else value
+    window = {"kernel_shape": [kernel] * 2, "strides": [attributes["stride"]] * 2}
+    widest = ((1 << attributes["ibits"]) - 1) * kernel * kernel
+    shift = max(widest.bit_length() - attributes["obits"], 0)
+    total = average_pool(value, window) * Exact.of(np.int64(kernel * kernel))
+    result = total.each(lambda number: Fraction(round(number) >> shift))
+    return result.moved(lambda array: np.moveaxis(array, 1, -1)) if last else result
+
+
+def _of_constants(rule: Callable[[Any], Any]) -> Any:
+    def run(operands: list[Any], attributes: Mapping[str, Any]) -> Tensor:
+        if not all_plain(*operands):
+            raise NotInterpretedError("a function that only constants are known to have")
+        return np.asarray(rule(operands[0]))
+
+    return run
+
+
 # ---- order and shape -----------------------------------------------------------------------------
 
 
@@ -252,6 +274,9 @@ RULES: Mapping[str, Callable[[list[Any], Mapping[str, Any]], Any]] = {
     "AveragePool": _windows(average_pool),
     "GlobalAveragePool": _mean,
     "ReduceMean": _mean,
+    "QuantAvgPool2d": _quantized_average,
+    "Log": _of_constants(np.log),
+    "Ceil": _of_constants(np.ceil),
     "Relu": _relu,
     "Clip": _clip,
     "LeakyRelu": _leaky,

@@ -25,17 +25,22 @@ class AnnotatedWeights(Pass):
     """Constant integers with a declared type go through a quantizer that keeps them."""
 
     def call(self, model: ModelProto) -> PassResult:
-        edit, types = Edit(model), datatypes(model)
+        edit, types, notes = Edit(model), datatypes(model), []
         for node in edit.of_kind("Conv", "MatMul"):
             if len(node.input) < 2 or not edit.is_constant(node.input[1]):
                 continue
             weights = edit.constant(node.input[1])
             kind = types.get(node.input[1])
             bits = None if weights is None or kind is None else _bits(kind, weights)
-            if bits is None:
+            if weights is None or bits is None:
                 continue
             stem = f"{node.output[0]}_weights"
-            bipolar = kind == "BIPOLAR"
+            bipolar = kind == "BIPOLAR" and bool((np.abs(weights) == 1).all())
+            if kind == "BIPOLAR" and not bipolar:
+                notes.append(
+                    f"the weights `{node.input[1]}` are annotated BIPOLAR and hold other integers "
+                    "than -1 and +1: they are taken as they are"
+                )
             names = [edit.add_constant(f"{stem}_scale", np.float32(1))]
             if not bipolar:
                 names.append(edit.add_constant(f"{stem}_zero_point", np.float32(0)))
@@ -52,7 +57,7 @@ class AnnotatedWeights(Pass):
             copy = type(node).FromString(node.SerializeToString())
             copy.input[1] = stem
             edit.replace(node, [quantizer, copy])
-        return PassResult(model, edit.apply())
+        return PassResult(model, edit.apply(), notes=tuple(notes))
 
 
 def datatypes(model: ModelProto) -> dict[str, str]:
@@ -69,9 +74,7 @@ def _bits(kind: str, weights: Array) -> int | None:
     """Signed bits that hold the weights; None where the type is no integer's, or they are none."""
     if not np.isfinite(weights).all() or (weights != np.rint(weights)).any():
         return None
-    if kind == "BIPOLAR":
-        return 2 if (np.abs(weights) == 1).all() else None
-    found = _INTEGER.fullmatch("INT2" if kind == "TERNARY" else kind)
+    found = _INTEGER.fullmatch("INT2" if kind in ("TERNARY", "BIPOLAR") else kind)
     if found is None:
         return None
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))

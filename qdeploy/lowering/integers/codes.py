@@ -22,8 +22,10 @@ from qdeploy.lowering.integers.quantize import add_max_pool, lower_threshold
 from qdeploy.lowering.integers.quantizer import Quantizer
 from qdeploy.lowering.integers.steps import Pooled, direction, value_of
 
-# More codes than this, and finding the grid of their values takes too long.
+# More codes than this, and finding the grid of their values takes too long; of one channel, and of
+# the sums of all channels together.
 _MOST_CODES = 4096
+_MOST_SUMS = 1 << 17
 
 
 def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
@@ -87,20 +89,28 @@ def lower_flatten(builder: Builder, node: NodeProto, value: AffineTensor) -> Aff
 
 
 def settled(
-    builder: Builder, node: NodeProto, value: AffineTensor, name: str | None = None
+    builder: Builder,
+    node: NodeProto,
+    value: AffineTensor,
+    name: str | None = None,
+    *,
+    sums: bool = False,
 ) -> AffineTensor:
     """The value with no steps and no offset, if it can be: what steps make of codes, as codes.
 
-    Sums of a layer, and codes whose values after the steps lie on no grid, are left as they are.
+    Codes whose values after the steps lie on no grid are left as they are, and so are sums of a
+    layer, but for `sums` where they are few.
 
     Args:
         node: that made the value.
         name: of the codes, where another node reads them only.
     """
-    if builder.is_accumulator(value.tensor) or not (value.steps or any(value.offset)):
+    of_layer = builder.is_accumulator(value.tensor)
+    if (of_layer and not sums) or not (value.steps or any(value.offset)):
         return value
     source = builder.tensors[value.tensor]
-    if source.hi - source.lo > _MOST_CODES:
+    count = source.hi - source.lo
+    if count * source.shape[0] > _MOST_SUMS if of_layer else count > _MOST_CODES:
         return value
     gains, offsets = value.expanded(source.shape[0])
     rows: list[set[Fraction]] = []

@@ -45,6 +45,8 @@ def lower_logits(builder: Builder, node: NodeProto, value: AffineTensor, source:
             node,
             f"the network ends in a {_STEPS.get(node.op_type, node.op_type)} without quantizer",
             expected=LOGITS,
+            why="its values are no integers of one step, or of too many bits: a bias that is no "
+            "whole number of steps moves 0 between two of them",
             do="put a quantizer behind it, or end at the sums of the last layer",
         )
     value = builder.oriented(value)

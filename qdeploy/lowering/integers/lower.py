@@ -101,7 +101,7 @@ class _Lowering:
             )
         source = self.model.graph.output[0].name
         if result.steps:
-            result = settled(self.builder, last, result)
+            result = settled(self.builder, last, result, sums=True)
         narrow_sums(self.builder, result.tensor)
         head, output = lower_logits(self.builder, last, result, source), "logits"
         head = replace(head, parts=parts_of(self.model))

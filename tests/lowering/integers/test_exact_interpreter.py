@@ -40,6 +40,8 @@ TAKEN = (
     "layer/Trunc to 4 bits, ROUND",
     "layer/Trunc to 4 bits, CEIL",
     "layer/Trunc to 2 bits, FLOOR",
+    "layer/head: ReLU",
+    "finn/weights annotated BIPOLAR that are not",
     "finn/MultiThreshold",
     "finn/one row of thresholds",
     "finn/thresholds that are not integers",
