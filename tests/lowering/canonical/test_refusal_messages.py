@@ -197,7 +197,7 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
         "QuantIdentity",
     ),
     "float end": (
-        lambda n, x: torch.relu(n.back(n.front(x))),
+        lambda n, x: torch.relu(n.back(n.front(x)) + 0.1),
         144,
         "`relu`|(Relu)",
         "ends in a ReLU without quantizer",
