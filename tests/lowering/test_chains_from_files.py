@@ -149,8 +149,8 @@ def test_float32_ties_of_a_quantizer_inside_a_table_are_judged_as_ties(tmp_path:
     step = np.float32(0.1)
     sums = file.op("Mul", file.conv(file.codes, (4, 3, 3, 3), pad=1), file.const(step * 64))
     first = file.quant(sums, step * 2, 6)
-    clipped = file.op("Clip", first, file.const(-step * 6), file.const(step * 20))
-    again = file.quant(file.op("Relu", first), step * 2, 3, 0)
+    clipped = file.op("Clip", first, file.const(-step * 6), file.const(step * 60))
+    again = file.quant(file.op("Relu", first), step * 4, 5, 0)
     for codes in (clipped, again):
         end = file.conv(codes, (3, 4, 3, 3), pad=1)
         path = file.save(tmp_path / "f.onnx", end, SHAPE)
