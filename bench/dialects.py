@@ -73,7 +73,7 @@ def main() -> int:
                 print(f"{dialect.name}: {refused[dialect.name]}", flush=True)
                 continue
             try:
-                found = check(path, dialect.raw, arguments.frames)
+                found = check(path, dialect.raw, arguments.frames, large=dialect.large)
             except QDeployError as error:
                 refused[dialect.name] = error.what
                 print(f"{dialect.name}: refused: {refused[dialect.name]}", flush=True)

@@ -103,5 +103,12 @@ class Collection:
 
         self.files.append(Dialect(f"{self.family}/{name}", write, raw))
 
-    def write(self, name: str, write: Callable[[Path], None], raw: str | None = None) -> None:
-        self.files.append(Dialect(f"{self.family}/{name}", write, raw))
+    def write(
+        self,
+        name: str,
+        write: Callable[[Path], None],
+        raw: str | None = None,
+        *,
+        large: bool = False,
+    ) -> None:
+        self.files.append(Dialect(f"{self.family}/{name}", write, raw, large))

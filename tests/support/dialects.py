@@ -15,11 +15,13 @@ class Dialect:
         name: unique; `family/what it asks`.
         write: writes it to a path.
         raw: as of `--input`, for a file that does not say what its input is.
+        large: too large for exact arithmetic, element by element.
     """
 
     name: str
     write: Callable[[Path], None]
     raw: str | None = None
+    large: bool = False
 
 
 def all_dialects(only: str = "") -> list[Dialect]:

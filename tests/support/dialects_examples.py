@@ -159,7 +159,8 @@ def example_files() -> list[Dialect]:
     group = Collection("example")
 
     def add(name: str, make: Any, shape: Shape, most: float = 1.0, raw: str | None = None) -> None:
-        group.write(name, lambda path: _write(path, make, shape, most), raw)
+        large = torch.Size(shape).numel() > LARGE
+        group.write(name, lambda path: _write(path, make, shape, most), raw, large=large)
 
     for network in ("tfc", "sfc", "lfc"):
         for bits in ("1w1a", "1w2a", *(() if network == "lfc" else ("2w2a",))):

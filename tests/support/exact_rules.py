@@ -47,6 +47,17 @@ def _two(float_rule: Callable[..., Any], exact_rule: Callable[[Exact, Exact], Ex
     return rule
 
 
+def _of_constants(float_rule: Callable[..., Any]) -> Any:
+    """An operator that only stands between constants, in the file's own float32."""
+
+    def rule(operands: list[Any], attributes: Mapping[str, Any]) -> Tensor:
+        if not all_plain(*operands):
+            raise NotInterpretedError("a curve of a value that is no constant")
+        return np.asarray(float_rule(*operands))
+
+    return rule
+
+
 def _matmul(operands: list[Any], attributes: Mapping[str, Any]) -> Tensor:
     return product(exact(operands[0]), exact(operands[1]))
 
@@ -266,6 +277,8 @@ RULES: Mapping[str, Callable[[list[Any], Mapping[str, Any]], Any]] = {
     "Sub": _two(np.subtract, lambda a, b: a - b),
     "Mul": _two(np.multiply, lambda a, b: a * b),
     "Div": _two(np.divide, lambda a, b: a * b.inverse()),
+    "Pow": _of_constants(np.power),
+    "Sqrt": _of_constants(np.sqrt),
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Conv": _windows(convolution),
