@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @register_custom_op
-class DepthToSpace(HWCustomOp):
+class StreamingDepthToSpace(HWCustomOp):
     """Channel (by·B + bx)·C + c of a pixel becomes channel c of pixel (by, bx) of its square.
 
     Written against FINN's contract of a hardware operator; channels last.
@@ -98,11 +98,13 @@ class DepthToSpace(HWCustomOp):
 
 
 @declare
-class DepthToSpace_qd_rtl(QdBackend, DepthToSpace):  # noqa: N801 (FINN's naming scheme)
+class StreamingDepthToSpace_qd_rtl(  # noqa: N801 (FINN's naming scheme)
+    QdBackend, StreamingDepthToSpace
+):
     """Channels laid out as pixels."""
 
     operator = Operator(
-        name="DepthToSpace",
+        name="StreamingDepthToSpace",
         suffix="spread",
         part="windows and padding",
         layer_from=LayerFrom.NAME,

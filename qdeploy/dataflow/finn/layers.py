@@ -49,4 +49,4 @@ def enlargement(node: Upsample | Dilate | DepthToSpace, source: Tensor) -> FinnL
             sizes = {"ImgDim": [height, width], "Stride": list(node.step)}
             return FinnLayer("FMPadding_Pixel", common | sizes)
     sizes = {"ImgDim": [height, width], "BlockSize": node.block}
-    return FinnLayer("DepthToSpace", common | sizes)
+    return FinnLayer("StreamingDepthToSpace", common | sizes)

@@ -240,7 +240,7 @@ def _unit(graph: IntegerGraph, layer: Layer, nodes: tuple[Node, ...]) -> UnitPar
         case (
             ("UpsampleNearestNeighbour", Upsample())
             | ("FMPadding_Pixel", Dilate())
-            | ("DepthToSpace", DepthToSpace())
+            | ("StreamingDepthToSpace", DepthToSpace())
         ) if pixels == 1:
             return replace(wide, kind=UnitKind.ENLARGE)
         case "LabelSelect", ArgMax() if pixels == 1:
