@@ -298,7 +298,8 @@ def _deconvolve(draw: Draw, maker: QonnxMaker) -> None:
         kernel.append(draw.integer(1, 4))
         stride.append(draw.integer(1, 3))
         dilation.append(draw.pick(1, 1, 2))
-        more.append(draw.integer(0, max(stride[axis], dilation[axis]) - 1))
+        # From the stride on, a dilated kernel's last rows are wrong in onnxruntime.
+        more.append(draw.integer(0, stride[axis] - 1))
         reach = dilation[axis] * (kernel[axis] - 1)
         pads[axis], pads[axis + 2] = draw.integer(0, min(reach, 2)), draw.integer(0, min(reach, 2))
     now, channels = maker.now.channels, draw.pick(1, 2, 3, 4, 6)
