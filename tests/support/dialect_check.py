@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from exact_interpreter import HEADS, exact_logits
+from exact_interpreter import exact_logits, logits_of_output
 from exact_numbers import NotInterpretedError
 from written_files import by_onnxruntime, official
 
@@ -127,9 +127,7 @@ def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | No
     """Logits by qonnx's executor, or by onnxruntime for a file of standard operators."""
     model = onnx.load(path)
     makers = {name: node for node in model.graph.node for name in node.output}
-    name = model.graph.output[0].name
-    while name in makers and makers[name].op_type in HEADS:
-        name = makers[name].input[0]
+    name = logits_of_output(makers, model.graph.output[0].name)
     model.graph.output[0].name = name
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     model.graph.output[0].type.tensor_type.ClearField("shape")

@@ -14,6 +14,7 @@ The contract, which is the one the integer graph is held to:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,18 @@ from exact_rules import RULES
 from exact_values import Tensor, moved, plain
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-HEADS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Identity", "Cast")
+_HEADS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
+_BETWEEN = ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "Clip")
+
+
+def logits_of_output(makers: Mapping[str, NodeProto], output: str) -> str:
+    """The tensor before the last classes or probabilities, and their codes; or the output."""
+    logits = name = output
+    while name in makers and makers[name].op_type in (*_HEADS, *_BETWEEN):
+        is_head = makers[name].op_type in _HEADS
+        name = makers[name].input[0]
+        logits = name if is_head else logits
+    return logits
 
 
 def exact_logits(path: Path, frames: np.ndarray, output: str | None = None) -> Exact:
@@ -60,9 +72,7 @@ class _Run:
         self.found[source.name] = np.repeat(frame, self.batch, axis=0)
 
     def result(self, output: str | None) -> Tensor:
-        name = output or self.model.graph.output[0].name
-        while output is None and name in self.makers and self.makers[name].op_type in HEADS:
-            name = self.makers[name].input[0]
+        name = output or logits_of_output(self.makers, self.model.graph.output[0].name)
         waiting = [name]
         while waiting:
             if waiting[-1] in self.found:
