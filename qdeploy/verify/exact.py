@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.verify.exact_curves import CURVES
 from qdeploy.verify.exact_elements import Exact, Given
+from qdeploy.verify.exact_model import attributes_of, each, elements_at, shapes_of
 from qdeploy.verify.exact_moves import MOVES, by_output
 from qdeploy.verify.exact_quantizer import (
     QUANTIZERS,
@@ -51,7 +52,7 @@ class ExactFile:
         self.constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         self.makers = {name: node for node in model.graph.node for name in node.output}
         self._weights: dict[str, tuple[IntArray, npt.NDArray[Any]]] = {}
-        self.shapes = _shapes(model)
+        self.shapes = shapes_of(model)
         self._sides: Mapping[str, int] = {}
 
     def moved(self, sides: Mapping[str, int]) -> ExactFile:
@@ -85,7 +86,7 @@ class ExactFile:
         if node is None or not self.is_quantizer(tensor):
             raise InternalError(f"no Quant node makes `{tensor}`")
         arrays = [self._constant(name) for name in node.input[1:] if name]
-        return read_node(node.op_type, arrays, _attributes(node), channel)
+        return read_node(node.op_type, arrays, attributes_of(node), channel)
 
     def before_quantizer(self, tensor: str, index: IntArray) -> Exact:
         """What goes into the quantizer that makes `tensor`, at some of its elements."""
@@ -105,7 +106,7 @@ class ExactFile:
         if tensor in self.given:
             return self.given[tensor].at(index)
         if tensor in self.constants:
-            values = _picked(self.constants[tensor], index)
+            values = elements_at(self.constants[tensor], index)
             exact = np.array([Fraction(float(value)) for value in values], dtype=object)
             return Exact(exact, np.abs(values).astype(np.float64), 0)
         node = self.makers.get(tensor)
@@ -119,7 +120,7 @@ class ExactFile:
             case "Add" | "Sub":
                 return self._sum(node, index)
             case "Neg":
-                return _map(self.elements(node.input[0], index), lambda v: -v)
+                return each(self.elements(node.input[0], index), lambda v: -v)
             case kind if kind in CURVES:
                 return self._curve(node, index)
             case "Conv" | "ConvTranspose" | "MatMul":
@@ -127,7 +128,7 @@ class ExactFile:
             case "Flatten":
                 return self.elements(node.input[0], self._unflattened(node.input[0], index))
             case "Transpose":
-                order = np.argsort(_attributes(node).get("perm", range(index.shape[1])[::-1]))
+                order = np.argsort(attributes_of(node).get("perm", range(index.shape[1])[::-1]))
                 return self.elements(node.input[0], index[:, order])
             case kind if kind in MOVES:
                 return self._moved(node, index)
@@ -143,7 +144,7 @@ class ExactFile:
         """Elements that an operator only puts elsewhere."""
         names = [name for name in node.input if name] if node.op_type == "Concat" else node.input
         shapes = [self.shapes[name] for name in names if name in self.shapes]
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         constants = [self.constants.get(name) for name in names]
         places = MOVES[node.op_type](index, shapes, attributes, constants)
         value = np.empty(len(index), dtype=object)
@@ -187,7 +188,7 @@ class ExactFile:
         """A quantized constant, or a quantizer whose codes are not given."""
         if self.is_constant(node.output[0]):
             codes, scale = self._constant_codes(node)
-            picked, scales = _picked(codes, index), _picked(scale, index)
+            picked, scales = elements_at(codes, index), elements_at(scale, index)
             value = np.array(
                 [Fraction(float(s)) * int(c) for s, c in zip(scales, picked, strict=True)],
                 dtype=object,
@@ -207,7 +208,7 @@ class ExactFile:
     def _curve(self, node: NodeProto, index: IntArray) -> Exact:
         x = self.elements(node.input[0], index)
         more = [self._broadcast(name, node.output[0], index) for name in node.input[1:] if name]
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         if node.op_type == "Clip" and len(node.input) > 1:
             # A limit that is left out is an empty name, or none.
             limits = iter(more)
@@ -240,11 +241,11 @@ class ExactFile:
                 if maker.op_type != "Transpose":
                     raise InternalError(f"a constant through {maker.op_type} (`{maker.name}`)")
                 values = np.transpose(
-                    self._constant(maker.input[0]), _attributes(maker).get("perm")
+                    self._constant(maker.input[0]), attributes_of(maker).get("perm")
                 ).astype(np.float32)
             scale = np.broadcast_to(self._constant(node.input[1]).astype(np.float32), values.shape)
             arrays = [self._constant(item) for item in node.input[1:]]
-            codes = constant_codes(node.op_type, values, arrays, _attributes(node))
+            codes = constant_codes(node.op_type, values, arrays, attributes_of(node))
             self._weights[name] = codes, scale
         return self._weights[name]
 
@@ -255,7 +256,7 @@ class ExactFile:
             raise InternalError(f"the weights `{tensor}` are not quantized")
         if node.op_type == "Transpose":
             codes, scale = self._weight(node.input[0])
-            perm = _attributes(node).get("perm")
+            perm = attributes_of(node).get("perm")
             return np.transpose(codes, perm), np.transpose(scale, perm)
         return self._constant_codes(node)
 
@@ -270,7 +271,7 @@ class ExactFile:
             inside = np.ones(weights.shape, dtype=bool)
         else:
             if node.op_type == "ConvTranspose":
-                groups = int(_attributes(node).get("group", 1))
+                groups = int(attributes_of(node).get("group", 1))
                 codes, scale = (by_output(part, groups) for part in (codes, scale))
             weights, scales = (part.reshape(len(part), -1)[index[:, 1]] for part in (codes, scale))
             sources, inside = self._window(node, index, codes.shape)
@@ -308,7 +309,7 @@ class ExactFile:
         self, node: NodeProto, index: IntArray, weights: tuple[int, ...]
     ) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Elements (K, terms, 4) that a convolution reads, and which lie inside the map."""
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         stride, dilation = (list(attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
         pads = list(attributes.get("pads", (0, 0, 0, 0)))
         groups = int(attributes.get("group", 1))
@@ -336,7 +337,7 @@ class ExactFile:
 
     def _taps(self, node: NodeProto, index: IntArray) -> IntArray:
         """Places (K, terms, 4) that the windows of a pool have, outside of the map as well."""
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         height, width = self.shapes[node.input[0]][2:]
         if node.op_type in ("GlobalAveragePool", "ReduceMean"):
             kernel, attributes = [height, width], {}
@@ -375,7 +376,7 @@ class ExactFile:
         all_ = self.elements(node.input[0], sources.reshape(count * terms, 4))
         # What lies in the padding is zero; it counts if the node says so.
         counted = inside
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         if attributes.get("count_include_pad", 0):
             places = self._taps(node, index)[..., 2:]
             pads = np.array(attributes.get("pads", (0, 0, 0, 0)))
@@ -394,26 +395,3 @@ class ExactFile:
         shape = self.shapes[source][1:]
         places = np.unravel_index(index[:, 1], shape)
         return np.stack([index[:, 0], *places], axis=1)
-
-
-def _picked(array: npt.NDArray[Any], index: IntArray) -> npt.NDArray[Any]:
-    """Elements (K,) of an array, which may be a single number."""
-    return array[tuple(index.T)] if array.ndim else np.full(len(index), array)
-
-
-def _map(values: Exact, function: Any) -> Exact:
-    mapped = np.array([function(value) for value in values.value], dtype=object)
-    return Exact(mapped, values.size, values.roundings)
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
-def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    graph = model.graph
-    found = {
-        item.name: tuple(int(d.dim_value) for d in item.type.tensor_type.shape.dim)
-        for item in (*graph.value_info, *graph.input, *graph.output)
-    }
-    return found | {item.name: tuple(item.dims) for item in graph.initializer}
