@@ -98,16 +98,6 @@ def test_an_accumulator_beyond_32_bits_is_refused(write_qonnx: Write, quant_node
         lower(path)
 
 
-def test_a_file_with_two_outputs_is_refused(write_qonnx: Write, quant_node: Quant) -> None:
-    nodes = [
-        quant_node("x", "a", "byte", "eight", signed=0),
-        quant_node("x", "b", "byte", "eight", signed=0),
-    ]
-    path = write_qonnx(nodes, CONSTANTS, (1, 4), (1, 4), outputs=("a", "b"))
-    with pytest.raises(UnsupportedLayerError, match="1 inputs and 2 outputs"):
-        lower(path)
-
-
 @pytest.mark.parametrize("content", [b"", b"not a network", None])
 def test_a_file_that_is_no_network_is_refused(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
