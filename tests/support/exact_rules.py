@@ -169,15 +169,6 @@ def _quantized_average(operands: list[Any], attributes: Mapping[str, Any]) -> Te
     return result.moved(lambda array: np.moveaxis(array, 1, -1)) if last else result
 
 
-def _of_constants(rule: Callable[[Any], Any]) -> Any:
-    def run(operands: list[Any], attributes: Mapping[str, Any]) -> Tensor:
-        if not all_plain(*operands):
-            raise NotInterpretedError("a function that only constants are known to have")
-        return np.asarray(rule(operands[0]))
-
-    return run
-
-
 # ---- order and shape -----------------------------------------------------------------------------
 
 
