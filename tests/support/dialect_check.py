@@ -70,24 +70,25 @@ def check(
     real = graph.prepared.real(codes)
     integers = run_reference(graph, codes, accumulators=True)[graph.logits]
     mine = np.array(_fractions(graph, integers), dtype=object).reshape(integers.shape)
+    parts = _parts(graph, integers.shape)
     notes: list[str] = []
     wrong = classes = None
     try:
         if large:
             raise NotInterpretedError("too large a network")
-        exact = exact_logits(path, real)
-        values = np.array(exact.fractions(), dtype=object).reshape(exact.shape)
-        theirs = _channels_first(values, integers.shape).reshape(integers.shape)
+        theirs = np.concatenate([_exact(path, real, name, form) for name, form in parts], axis=1)
         wrong = mine != theirs
-        classes = int((_best(theirs) != graph.head.classes(integers)).sum())
+        best = [theirs[:, where].argmax(axis=1) for where in graph.head.slices()]
+        chosen = np.stack(best, axis=1) if graph.head.parts else best[0]
+        classes = int((chosen != graph.head.classes(integers)).sum())
     except NotInterpretedError as error:
         notes.append(f"exact interpreter: {error}")
     engine, ties = None, 0
-    found = _engine(path, real, notes)
-    if found is not None:
+    results = [_engine(path, real, notes, name, form) for name, form in parts]
+    there = [one for one in results if one is not None]
+    if len(there) == len(results):
         size = np.abs(mine.astype(np.float64)).max() + 1e-6
-        found = _channels_first(found, integers.shape)
-        apart = np.abs(found.reshape(integers.shape) - mine.astype(np.float64)) > 1e-4 * size
+        apart = np.abs(np.concatenate(there, axis=1) - mine.astype(np.float64)) > 1e-4 * size
         ties = 0 if wrong is None else int((apart & ~wrong).sum())
         engine = int(apart.sum()) - ties
     return Found(
@@ -118,16 +119,28 @@ def _channels_first(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(values, -1, 1) if last else values
 
 
-def _best(logits: np.ndarray) -> np.ndarray:
-    """Index of the largest along axis 1, the lowest on a tie."""
-    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+def _parts(graph: IntegerGraph, shape: tuple[int, ...]) -> list[tuple[str | None, tuple[int, ...]]]:
+    """The outputs that are in the logits of a shape: None for the file's only one, and shapes."""
+    if not graph.head.parts:
+        return [(None, shape)]
+    return [(name, (shape[0], size, *shape[2:])) for name, size in graph.head.parts]
 
 
-def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | None:
-    """Logits by qonnx's executor, or by onnxruntime for a file of standard operators."""
+def _exact(path: Path, frames: np.ndarray, name: str | None, shape: tuple[int, ...]) -> np.ndarray:
+    """An output by exact arithmetic, as fractions."""
+    exact = exact_logits(path, frames, name)
+    values = np.array(exact.fractions(), dtype=object).reshape(exact.shape)
+    return _channels_first(values, shape).reshape(shape)
+
+
+def _engine(
+    path: Path, frames: np.ndarray, notes: list[str], output: str | None, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """An output by qonnx's executor, or by onnxruntime for a file of standard operators."""
     model = onnx.load(path)
     makers = {name: node for node in model.graph.node for name in node.output}
-    name = logits_of_output(makers, model.graph.output[0].name)
+    name = output or logits_of_output(makers, model.graph.output[0].name)
+    del model.graph.output[1:]
     model.graph.output[0].name = name
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     model.graph.output[0].type.tensor_type.ClearField("shape")
@@ -136,8 +149,10 @@ def _engine(path: Path, frames: np.ndarray, notes: list[str]) -> np.ndarray | No
     try:
         with foreign_tools("the file as it is"):
             if any(node.domain not in ("", "com.microsoft") for node in model.graph.node):
-                return official(model, frames, name)
-            return by_onnxruntime(model, frames)
+                found = official(model, frames, name)
+            else:
+                found = by_onnxruntime(model, frames)
     except UnsupportedLayerError as error:
         notes.append(f"its engine: {error.why}")
         return None
+    return _channels_first(found, shape).reshape(shape)

@@ -33,6 +33,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
     from dialects_inputs import input_files
     from dialects_layers import layer_files
     from dialects_onnxruntime import onnxruntime_files
+    from dialects_outputs import output_files
     from dialects_sequences import sequence_files
     from dialects_written import written_files
 
@@ -44,6 +45,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
         *enlarging_files(),
         *finn_files(),
         *onnxruntime_files(),
+        *output_files(),
         *brevitas_files(),
         *example_files(),
     ]

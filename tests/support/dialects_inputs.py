@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from dialect_writer import Collection, DialectWriter, image
 from dialects import Dialect
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto
 
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -127,15 +127,4 @@ def input_files() -> list[Dialect]:
     group.add("bipolar, convolution with padding", _padded_bipolar)
     group.add("one bit, dense", lambda: _dense(lambda file: file.quantizer("x", 1.0, 1)))
     group.add("300 features", lambda: _dense(lambda file: file.quantizer("x", 2**-8, 8), 300))
-    group.add("declared as a second output", _two_outputs)
     return group.files
-
-
-def _two_outputs() -> ModelProto:
-    file = image()
-    y = file.block(file.quantizer("x", 2**-8, 8), 3, 4)
-    model = file.model(file.classes(y, 144), (1, 5))
-    other = file.classes(y, 144, 3)
-    model = file.model(model.graph.output[0].name, (1, 5))
-    model.graph.output.append(helper.make_tensor_value_info(other, TensorProto.FLOAT, (1, 3)))
-    return model
