@@ -150,24 +150,28 @@ def _keep_notes(model: ModelProto, notes: list[str]) -> None:
     model.metadata_props.add(key=NOTES_KEY, value=json.dumps(total))
 
 
-def one_input(model: ModelProto, name: str, where: str) -> None:
+def one_input(model: ModelProto, name: str, where: str, *, most_outputs: int | None = None) -> None:
     """Check that a file has one input of fixed shape, and outputs; set its batch to one frame.
 
     Args:
         name, where: the file or the network, in messages.
+        most_outputs: None for any number of outputs.
 
     Raises:
         UnsupportedLayerError: it has not.
     """
     constant = set(initializers(model))
     inputs = [item for item in model.graph.input if item.name not in constant]
-    if len(inputs) != 1 or not model.graph.output:
+    outputs = len(model.graph.output)
+    if len(inputs) != 1 or not 1 <= outputs <= (most_outputs or outputs):
         raise UnsupportedLayerError(
-            f"{name} has {len(inputs)} inputs and {len(model.graph.output)} outputs",
+            f"{name} has {len(inputs)} inputs and {outputs} outputs",
             where=where,
-            expected="one input -> layers -> one output or several",
+            expected="one input -> layers -> one output"
+            + (" or several" if most_outputs is None else ""),
             why="a design has one stream of frames in and one stream of results out",
-            do="export a network with exactly one input",
+            do="export a network with exactly one input"
+            + (" and an output" if most_outputs is None else " and one output"),
         )
     for item in [item for item in model.graph.input if item.name in constant]:
         model.graph.input.remove(item)

@@ -102,7 +102,8 @@ def export_qonnx_file(
             )
         model = onnx.load(temporary)
         kind = type(network).__name__
-        one_input(model, f"the network {kind}", f"what {kind}.forward takes and returns")
+        place = f"what {kind}.forward takes and returns"
+        one_input(model, f"the network {kind}", place, most_outputs=1)
         _restore_unsigned_bits(model, _unsigned_bit_layers(frozen))
         model = run_passes(infer_shapes(model), PASSES, probe=False).model
         if centre:
