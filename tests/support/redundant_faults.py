@@ -1,4 +1,5 @@
-"""What single faults in the files of a design change: codes of all sums that can occur, enumerated.
+"""What single faults in the files of a design change, enumerated: codes of all sums that can occur,
+places that a window takes.
 
 It shares no code with the reading of a design that is tested with it.
 """
@@ -14,6 +15,9 @@ from design_faults import PARAMETER, TEXT, Fault
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.verify.units.parameters import UnitParameters, unit_parameters
+
+_SIZES = ("H", "W", "KH", "KW", "SH", "SW", "DH", "DW", "CF")
+_OF_PLACES = (*_SIZES, "DEPTHWISE")
 
 
 def codes_of(folder: Path, design: Design, unit: UnitParameters) -> list[list[int]] | None:
@@ -135,3 +139,38 @@ def changes_nothing(folder: Path, design: Design, graph: IntegerGraph, fault: Fa
                 return False
         return True
     return False
+
+
+def same_windows(before: str, after: str) -> bool:
+    """Whether two layers' Verilog differ in a `qd_window` that takes the same places in the same
+    order: with one kernel position or one beat a pixel, for instance, DEPTHWISE means nothing."""
+    split = re.compile(r"qd_window (#\([^;]*?\)) block\d+")
+    first, second = (split.split(text) for text in (before, after))
+    if len(first) != 3 or first[::2] != second[::2]:
+        return False
+    one, other = ({m[1]: m[2] for m in PARAMETER.finditer(part[1])} for part in (first, second))
+    rest = [{k: v for k, v in found.items() if k not in _OF_PLACES} for found in (one, other)]
+    return rest[0] == rest[1] and _places(first[1]) == _places(second[1])
+
+
+def _places(parameters: str) -> list[tuple[int, int, int]] | None:
+    """Row, column and channel fold of every beat of a frame, as the module's head defines them;
+    None where no window fits."""
+    n = {m[1]: int(m[2]) for m in PARAMETER.finditer(parameters)}
+    if min(n[key] for key in _SIZES) < 1:
+        return None
+    rows, columns = n["H"] - n["DH"] * (n["KH"] - 1), n["W"] - n["DW"] * (n["KW"] - 1)
+    kernel = [
+        (row, column, fold)
+        for row in range(n["KH"])
+        for column in range(n["KW"])
+        for fold in range(n["CF"])
+    ]
+    if n["DEPTHWISE"]:
+        kernel.sort(key=lambda place: place[2])  # stable: rows and columns stay in order
+    return [
+        (top + n["DH"] * row, left + n["DW"] * column, fold)
+        for top in range(0, rows, n["SH"])
+        for left in range(0, columns, n["SW"])
+        for row, column, fold in kernel
+    ]
