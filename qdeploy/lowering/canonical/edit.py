@@ -183,6 +183,11 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     return default
 
 
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """A node's attributes by name, as plain values."""
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+
 def text_attribute(node: NodeProto, name: str, default: str) -> str:
     """An attribute that is a text."""
     value = attribute(node, name, default)

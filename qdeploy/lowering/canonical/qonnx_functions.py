@@ -18,6 +18,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, helper, parser, shape_inf
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import MICROSOFT_DOMAIN, QONNX_DOMAIN
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.refusal import refuse
 
 # Rounding of `c` to `r`; those that look at the sign are symmetric around 0.
@@ -137,11 +138,6 @@ def threshold_axis(node: NodeProto, rank: int) -> int:
     given = attributes_of(node).get("data_layout", b"").decode(errors="replace")
     layout = given or _LAYOUTS.get(rank, "NC")
     return layout.index("C") if "C" in layout else 1
-
-
-def attributes_of(node: NodeProto) -> dict[str, Any]:
-    """A node's attributes by name."""
-    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
 def _without_large_constants(model: ModelProto) -> ModelProto:

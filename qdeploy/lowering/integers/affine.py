@@ -114,6 +114,12 @@ def single(values: Fractions) -> Fraction | None:
     return values[0] if all(v == values[0] for v in values) else None
 
 
+def shortened(values: Fractions) -> Fractions:
+    """One entry where all are the same."""
+    one = single(values)
+    return values if one is None else (one,)
+
+
 def expand(values: Fractions, channels: int) -> Fractions:
     """One entry for each channel."""
     return values * channels if len(values) == 1 else values

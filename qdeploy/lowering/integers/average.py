@@ -12,10 +12,11 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import Conv, GlobalSum
 from qdeploy.ir.intervals import convolution_intervals
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, single
@@ -32,7 +33,7 @@ def lower_average(
 ) -> AffineTensor:
     """The mean over a map or over windows of it; `axes`: of a ReduceMean with them as an input."""
     source = builder.tensors[value.tensor]
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     if node.op_type == "ReduceMean":
         found = sorted(axis % 4 for axis in attributes.get("axes", axes) or ())
         whole, known = found == [2, 3], found == [2, 3]
@@ -71,7 +72,7 @@ def _global(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTen
 
 
 def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     source = builder.tensors[value.tensor]
     windows = average_windows(attributes, source.shape[1:])
     if windows is None:

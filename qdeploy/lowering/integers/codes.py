@@ -10,9 +10,10 @@ from dataclasses import replace
 from fractions import Fraction
 from math import gcd, lcm
 
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import Flatten, IntType, Tensor
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Fractions, expand
@@ -30,7 +31,7 @@ _MOST_SUMS = 1 << 17
 
 def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTensor:
     """The largest value of each window: of codes at once, of sums after their quantizer."""
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     kernel = tuple(attributes["kernel_shape"])
     stride = tuple(attributes.get("strides", (1,) * len(kernel)))
     pads = tuple(int(p) for p in attributes.get("pads", (0, 0, 0, 0)))

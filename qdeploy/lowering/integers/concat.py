@@ -16,7 +16,7 @@ from qdeploy.ir.intervals import Intervals
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
+from qdeploy.lowering.integers.affine import AffineTensor, Fractions, shortened, single
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.join import check_settled
@@ -57,7 +57,7 @@ def lower_concat(context: Context, node: NodeProto) -> AffineTensor:
     layer = module_path(node)
     inputs = tuple(tensor.name for tensor in tensors)
     builder.nodes.append(Concat(builder.node_name(layer, "concat"), layer, inputs, output))
-    return AffineTensor(output, _short(gain), _short(offset), steps)
+    return AffineTensor(output, shortened(gain), shortened(offset), steps)
 
 
 def _channels(builder: Builder, value: AffineTensor) -> int:
@@ -110,8 +110,3 @@ def _output(
     if sums:
         builder.sums.add(output)
     return output
-
-
-def _short(values: Fractions) -> Fractions:
-    one = single(values)
-    return values if one is None else (one,)

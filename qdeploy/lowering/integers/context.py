@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import (
@@ -17,7 +18,7 @@ from qdeploy.lowering.integers.affine import (
     QuantizedConstant,
     Value,
     fractions_of,
-    single,
+    shortened,
 )
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.codes import settled
@@ -103,7 +104,7 @@ class Context:
                 elif reader.op_type == "ConvTranspose":
                     return True  # zeros between the pixels
                 elif reader.op_type in ("Conv", "AveragePool"):
-                    attributes = {a.name: helper.get_attribute_value(a) for a in reader.attribute}
+                    attributes = attributes_of(reader)
                     if any(attributes.get("pads", ())):
                         return True
         return False
@@ -124,8 +125,7 @@ class Context:
                 raise refuse(node, "its constants are not finite", do="train the network again")
             exact, shape = fractions_of(operand.array), operand.array.shape
         self.check_per_channel(node, shape, value)
-        one = single(exact)
-        return exact if one is None else (one,)
+        return shortened(exact)
 
     def check_per_channel(
         self, node: NodeProto, shape: tuple[int, ...], value: AffineTensor

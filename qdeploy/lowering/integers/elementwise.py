@@ -10,8 +10,9 @@ from fractions import Fraction
 from typing import Literal, cast
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Constant, Fractions, single
 from qdeploy.lowering.integers.context import Context
@@ -55,7 +56,7 @@ def lower_relu(context: Context, node: NodeProto) -> AffineTensor:
 def lower_clip(context: Context, node: NodeProto) -> AffineTensor:
     """Clip: ReLU6, Hardtanh; limits are inputs, or attributes of old files."""
     value = context.activation(node)
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     limits: list[Fraction | None] = []
     for place, key in ((1, "min"), (2, "max")):
         limit = attributes.get(key)
@@ -96,7 +97,7 @@ def _limit(context: Context, value: AffineTensor, limit: np.float32) -> Fraction
 
 def lower_hard_sigmoid(context: Context, node: NodeProto) -> AffineTensor:
     """HardSigmoid: alpha·x + beta between 0 and 1."""
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     alpha, beta = (
         Fraction(float(np.float32(attributes.get(key, default))))
         for key, default in (("alpha", 0.2), ("beta", 0.5))
@@ -111,7 +112,7 @@ def lower_leaky(context: Context, node: NodeProto) -> AffineTensor:
     if node.op_type == "PRelu":
         slope: Fractions = context.constants(node, value)
     else:
-        slope = (Fraction(float(np.float32(_attributes(node).get("alpha", 0.01)))),)
+        slope = (Fraction(float(np.float32(attributes_of(node).get("alpha", 0.01)))),)
     if any(one < 0 for one in slope):
         raise refuse(
             node,
@@ -150,7 +151,3 @@ def _clamped(context: Context, value: AffineTensor, step: Clamp) -> AffineTensor
         if low and (step.hi is None or max(ends) <= step.hi):
             return value
     return value.then(step)
-
-
-def _attributes(node: NodeProto) -> dict[str, float]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -11,16 +11,17 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import Conv, DepthToSpace, Upsample
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import NEAREST, SHUFFLE, refuse
 from qdeploy.lowering.integers.affine import (
     AffineTensor,
     Constant,
-    Fractions,
+    shortened,
     single,
 )
 from qdeploy.lowering.integers.builder import Builder
@@ -35,7 +36,7 @@ _MAP_AXES = 3
 def lower_resize(context: Context, node: NodeProto) -> AffineTensor:
     """Resize or Upsample that repeats pixels."""
     builder, value = context.builder, _map(context, node, NEAREST)
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     mode = attributes.get("mode", b"nearest").decode(errors="replace")
     before, after = (shape_of(context.model, name) for name in (node.input[0], node.output[0]))
     factors = [Fraction(b, a) for a, b in zip(before, after, strict=False)]
@@ -86,7 +87,7 @@ def lower_resize(context: Context, node: NodeProto) -> AffineTensor:
 def lower_depth_to_space(context: Context, node: NodeProto) -> AffineTensor:
     """Channels laid out as pixels, in either of ONNX's two orders."""
     builder, value = context.builder, _map(context, node, SHUFFLE)
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     block, mode = int(attributes["blocksize"]), attributes.get("mode", b"DCR")
     inputs, height, width = builder.tensors[value.tensor].shape
     squares = block * block
@@ -115,7 +116,7 @@ def lower_depth_to_space(context: Context, node: NodeProto) -> AffineTensor:
         )
     name = _ordered(builder, node, value.tensor, order)
     gain, offset = (tuple(ends[0].tolist()) for ends in per_square)
-    moved = AffineTensor(name, _short(gain), _short(offset))
+    moved = AffineTensor(name, shortened(gain), shortened(offset))
     output = _moved(builder, node, moved, (channels, height * block, width * block))
     if builder.is_accumulator(value.tensor):
         builder.sums.add(output)
@@ -192,8 +193,3 @@ def _given_scales(
     given = value.array.reshape(-1) if isinstance(value, Constant) else attributes.get("scales", ())
     axes = attributes.get("axes", range(len(given)))
     return {int(axis): float(scale) for axis, scale in zip(axes, given, strict=False)}
-
-
-def _short(values: Fractions) -> Fractions:
-    one = single(values)
-    return values if one is None else (one,)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Constant, QuantizedConstant, Value
@@ -71,7 +72,7 @@ def _average(context: Context, node: NodeProto) -> Value:
 def _transpose(context: Context, node: NodeProto) -> Value:
     value = context.values[node.input[0]]
     if isinstance(value, QuantizedConstant):
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         return value.transposed(attributes.get("perm"))
     raise refuse(
         node,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto
 
 from qdeploy.ir.input_codes import RESHAPE, TRANSPOSE, FloatArray, InputPreparation
 from qdeploy.ir.input_thresholds import (
@@ -28,6 +28,7 @@ from qdeploy.ir.input_thresholds import (
 )
 from qdeploy.ir.integer_graph import IntType, Tensor
 from qdeploy.ir.rules import check_graph
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.input_type import declared_type, option
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
@@ -110,7 +111,7 @@ class InputNodes:
     # ---- kept with the input -----------------------------------------------------------------
 
     def _arranged(self, node: NodeProto, value: RawInput) -> RawInput | None:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        attributes = attributes_of(node)
         if node.op_type == "Transpose":
             rank = value.places.ndim + 1
             order = [int(axis) % rank for axis in attributes.get("perm", range(rank)[::-1])]

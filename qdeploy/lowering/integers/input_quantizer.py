@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, helper
+from onnx import NodeProto
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.quant import quant, resolve_rounding_mode
 
 from qdeploy.ir.input_codes import CodeArray
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.qonnx_functions import threshold_axis
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.level_nodes import read_levels
@@ -62,7 +63,7 @@ def input_quantizer(node: NodeProto, value: RawInput, constants: Constants) -> I
             do="export the network in evaluation mode, with constants instead",
         )
     arrays = [array for array in found if array is not None]
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     if node.op_type == "MultiThreshold":
         return _thresholds(node, value, arrays[0])
     scale = _one(node, arrays[0], "scale")

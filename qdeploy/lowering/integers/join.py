@@ -22,7 +22,7 @@ from qdeploy.ir.integer_graph import Add, IntType
 from qdeploy.ir.intervals import Intervals
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
+from qdeploy.lowering.integers.affine import AffineTensor, Fractions, shortened, single
 from qdeploy.lowering.integers.builder import ACCUMULATOR_BITS, NARROWER, Builder, WideSum
 from qdeploy.lowering.integers.linear import common_grid
 from qdeploy.lowering.integers.wide_sums import SMALL, WIDE_BITS, multiplied
@@ -64,9 +64,7 @@ def lower_add(builder: Builder, node: NodeProto, a: AffineTensor, b: AffineTenso
     if any(builder.is_accumulator(branch.tensor) for branch in (a, b)):
         builder.sums.add(output)
     builder.nodes.append(Add(builder.node_name(layer, "add"), layer, (names[0], names[1]), output))
-    one = single(units)
-    gain = units if one is None else (one,)
-    return AffineTensor(output, gain).plus(a.offset).plus(b.offset)
+    return AffineTensor(output, shortened(units)).plus(a.offset).plus(b.offset)
 
 
 def _wide(
@@ -135,8 +133,7 @@ def check_settled(
 def _sum_of_maps(a: AffineTensor, b: AffineTensor, channels: int) -> AffineTensor:
     gains = zip(a.expanded(channels)[0], b.expanded(channels)[0], strict=True)
     total = tuple(g + h for g, h in gains)
-    one = single(total)
-    return replace(a, gain=total if one is None else (one,)).plus(b.offset)
+    return replace(a, gain=shortened(total)).plus(b.offset)
 
 
 def _shown(gains: Fractions) -> str:

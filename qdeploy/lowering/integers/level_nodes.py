@@ -16,15 +16,15 @@ r is the rounding mode. y / 2^t reaches code k from an integer y = E on, and y >
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS
 from qdeploy.lowering.integers.quantizer import ROUNDINGS, Edge, Quantizer, Rounding
@@ -61,7 +61,7 @@ def read_levels(node: NodeProto, table: Array, channels: int) -> Levels:
     Raises:
         UnsupportedLayerError: numbers that are no quantizer's.
     """
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     step, bias = (
         float(attributes.get(key, default)) for key, default in (("out_scale", 1), ("out_bias", 0))
     )
@@ -146,7 +146,7 @@ def read_truncations(node: NodeProto, arrays: list[Array]) -> list[Truncation]:
     Raises:
         UnsupportedLayerError: numbers that are no truncation's.
     """
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     mode = attributes.get("rounding_mode", b"FLOOR").decode(errors="replace").upper()
     if mode not in ROUNDINGS or len(arrays) not in (4, 5):
         raise refuse(
@@ -198,7 +198,3 @@ def _edge(threshold: Any) -> Edge:
     if not np.isfinite(threshold):
         return Edge(None, bool(threshold < 0))
     return Edge(Fraction(threshold.item()))
-
-
-def _attributes(node: NodeProto) -> Mapping[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}

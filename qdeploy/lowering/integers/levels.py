@@ -25,7 +25,7 @@ from qdeploy.lowering.integers.affine import (
     Fractions,
     Value,
     expand,
-    single,
+    shortened,
 )
 from qdeploy.lowering.integers.context import Context
 from qdeploy.lowering.integers.level_nodes import (
@@ -112,8 +112,7 @@ def _coded(
             lowest = first * unit
         else:
             lowest, offset = Fraction(0), first
-    one = single(steps)
-    steps = steps if one is None else (one,)
+    steps = shortened(steps)
     gain = tuple(step / unit for step in steps)
     low = int(lowest)
     channels = max(len(rows), len(gain))

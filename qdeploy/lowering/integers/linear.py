@@ -19,10 +19,11 @@ from fractions import Fraction
 from math import gcd, lcm
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
 from qdeploy.ir.intervals import accumulator_intervals, convolution_intervals
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import (
@@ -45,7 +46,7 @@ MOST_FACTOR = 1 << 10
 def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
     """A 2-D convolution with quantized weights; a bias becomes part of the offset."""
     x, weights = layer_inputs(builder, node, *operands[:2])
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     if weights.codes.ndim != 4 or attributes.get("auto_pad", b"NOTSET") not in (
         b"NOTSET",
         b"VALID",

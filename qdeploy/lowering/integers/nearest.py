@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from onnx import NodeProto, helper
+from onnx import NodeProto
+
+from qdeploy.lowering.canonical.edit import attributes_of
 
 _HALF = Fraction(1, 2)
 
@@ -27,7 +29,7 @@ class NearestRule:
         """The rule of a Resize from operator set 11 on, or of an Upsample, which has one."""
         if node.op_type == "Upsample":
             return NearestRule("asymmetric", "floor")
-        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        given = attributes_of(node)
         transform, rounding = (
             given.get(key, default).decode(errors="replace")
             for key, default in (

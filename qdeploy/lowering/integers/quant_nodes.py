@@ -14,9 +14,10 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import IntArray, IntType
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import Constant, QuantizedConstant, Value
 from qdeploy.lowering.integers.quantizer import ROUNDINGS, Quantizer, Rounding
@@ -92,7 +93,7 @@ def quant_parameters(node: NodeProto, values: Mapping[str, Value], most: int) ->
             why="the code of 0 has to be an integer: padding and sums rely on it",
             do="use an integer as zero point",
         )
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
     width = float(bits.reshape(-1)[0])
     if bits.size != 1 or not 1 <= width <= most or width != int(width):

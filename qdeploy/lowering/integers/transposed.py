@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from qdeploy.ir.integer_graph import Dilate
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, QuantizedConstant
@@ -32,7 +33,7 @@ def lower_conv_transpose(context: Context, node: NodeProto) -> AffineTensor:
     """A transposed convolution as a convolution of the map with zeros between its pixels."""
     builder, operands = context.builder, context.codes(node)
     x, weights = layer_inputs(builder, node, *operands[:2])
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     auto_pad = attributes.get("auto_pad", b"NOTSET")
     source = builder.tensors[x.tensor]
     groups = int(attributes.get("group", 1))

@@ -12,8 +12,8 @@ from onnx import ModelProto, numpy_helper
 from written_files import by_onnxruntime, logits_of, save
 
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.import_qonnx import canonical
-from qdeploy.lowering.canonical.qonnx_functions import attributes_of
 
 
 def network(
