@@ -37,6 +37,18 @@ def test_the_bits_of_a_file_are_counted(tmp_path: Path) -> None:
     assert 0 < head <= 32 * 5 * 8
 
 
+@pytest.mark.parametrize("width", [np.nan, np.inf, -4.0, 1e30])
+def test_a_width_that_is_none_counts_nothing(width: float, tmp_path: Path) -> None:
+    path = fully_connected(tmp_path / "network.onnx", 32, 1)
+    model = onnx.load(path)
+    weights = next(node for node in model.graph.node if len(node.input) > 3)
+    names = {node.input[3] for node in model.graph.node if node.op_type == weights.op_type}
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32(width), tensor.name))
+    assert weight_bits(model) == 0
+
+
 def test_a_network_larger_than_its_board_is_refused_in_seconds(tmp_path: Path) -> None:
     path = fully_connected(tmp_path / "network.onnx", 3072, 1)
     begun = time.process_time()

@@ -13,6 +13,8 @@ from written_files import frames_of, official, save
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.reference import run_reference
+from qdeploy.lowering.canonical.import_qonnx import canonical
+from qdeploy.lowering.canonical.outputs import OUTPUTS_KEY
 from qdeploy.lowering.integers.lower import lower
 
 
@@ -77,6 +79,27 @@ def test_what_the_host_computes_is_cut_from_each_output(tmp_path: Path) -> None:
 def test_the_class_in_hardware_is_of_one_output(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedLayerError, match="the file has 2 outputs"):
         lower(save(two_heads(), tmp_path), argmax=True)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '[["a", 5], ["b", 4]]',
+        '[["a", -1], ["b", 9]]',
+        '[["a", 8]]',
+        "[1, 2]",
+        "{",
+        '{"a": 8}',
+        "[[]]",
+    ],
+)
+def test_a_list_of_outputs_that_is_none_is_refused(told: str, tmp_path: Path) -> None:
+    model = canonical(save(two_heads(), tmp_path))
+    for item in model.metadata_props:
+        if item.key == OUTPUTS_KEY:
+            item.value = told
+    with pytest.raises(UnsupportedLayerError, match="list of its outputs"):
+        lower(save(model, tmp_path, "again"))
 
 
 def test_outputs_of_different_sizes_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from onnx import ModelProto, ValueInfoProto, helper
 
@@ -67,7 +68,7 @@ def join_outputs(model: ModelProto) -> list[str]:
     edit = Edit(model)
     shapes = [_pixels_first(edit.shape(item.name)) for item in outputs]
     sizes = {shape[2:] for shape in shapes}
-    if len(sizes) != 1:
+    if len(sizes) != 1 or min(map(len, shapes)) < 2:
         shown = ", ".join(f"`{i.name}` {s[1:]}" for i, s in zip(outputs, shapes, strict=True))
         raise UnsupportedLayerError(
             "the outputs of the file are of different sizes",
@@ -109,16 +110,36 @@ def _pixels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:2] if all(size == 1 for size in shape[2:]) else shape
 
 
-def parts_of(model: ModelProto) -> tuple[Part, ...]:
-    """The outputs that the channels of a model's one output are; none where it is its own."""
+def parts_of(model: ModelProto, channels: int) -> tuple[Part, ...]:
+    """The outputs that the channels of a model's one output are; none where it is its own.
+
+    Args:
+        channels: of the output.
+
+    Raises:
+        UnsupportedLayerError: the file, which anyone may have written, lists something else.
+    """
     stored = next((item.value for item in model.metadata_props if item.key == OUTPUTS_KEY), None)
+    if stored is None:
+        return ()
     try:
-        found = json.loads(stored) if stored else []
-        return tuple(Part(str(name), int(channels)) for name, channels in found)
-    except (ValueError, TypeError, RecursionError) as error:
+        found = json.loads(stored)
+    except (ValueError, RecursionError):
+        found = None
+    pairs = found if isinstance(found, list) else []
+    sizes = [pair[1] for pair in pairs if _is_part(pair)]
+    if len(pairs) < 2 or len(sizes) < len(pairs) or sum(sizes) != channels:
         raise UnsupportedLayerError(
             "the file's list of its outputs cannot be read",
             where=f"metadata `{OUTPUTS_KEY}`",
-            why=str(error).splitlines()[0],
+            why=f"it is no list of names and channels, {channels} together",
             do="export the network again",
-        ) from error
+        )
+    return tuple(Part(name, size) for name, size in pairs)
+
+
+def _is_part(pair: Any) -> bool:
+    """Whether an entry of the list is a name and a number of channels."""
+    if not isinstance(pair, list) or len(pair) != 2:
+        return False
+    return isinstance(pair[0], str) and type(pair[1]) is int and pair[1] > 0

@@ -15,6 +15,8 @@ _CODES = {
     TensorProto.INT16: 16,
     TensorProto.UINT16: 16,
 }
+# The widest weights that a quantizer may have.
+_WIDEST = 32
 
 
 def weight_bits(model: ModelProto) -> int:
@@ -29,14 +31,20 @@ def weight_bits(model: ModelProto) -> int:
         if tensor is None or len(tensor.dims) < 2:
             continue
         if node.op_type in ("Quant", "IntQuant") and len(node.input) > 3:
-            width = constants.get(node.input[3])
-            if width is not None and prod(width.dims) == 1:
-                widths[tensor.name] = int(numpy_helper.to_array(width).reshape(-1)[0])
+            widths[tensor.name] = _width(constants.get(node.input[3]))
         elif node.op_type == "BipolarQuant":
             widths[tensor.name] = 1
         elif node.op_type == "DequantizeLinear":
             widths[tensor.name] = _CODES.get(tensor.data_type, 0)
     return sum(width * _weights(constants[name], width) for name, width in widths.items())
+
+
+def _width(tensor: TensorProto | None) -> int:
+    """Bits that a quantizer's constant says; 0 where it says none."""
+    if tensor is None or prod(tensor.dims) != 1:
+        return 0
+    value = float(numpy_helper.to_array(tensor).reshape(-1)[0])
+    return int(value) if 1 <= value <= _WIDEST else 0
 
 
 def _weights(tensor: TensorProto, width: int) -> int:

@@ -104,7 +104,8 @@ class _Lowering:
             result = settled(self.builder, last, result, sums=True)
         narrow_sums(self.builder, result.tensor)
         head, output = lower_logits(self.builder, last, result, source), "logits"
-        head = replace(head, parts=parts_of(self.model))
+        channels = self.builder.tensors["logits"].shape[0]
+        head = replace(head, parts=parts_of(self.model, channels))
         if argmax:
             output, head = lower_argmax(self.builder, last, head, source)
         join_thresholds(self.builder, output)
