@@ -135,7 +135,9 @@ def _output(stream: dict[str, Any]) -> None:
             isinstance(one, str) and FRACTION.fullmatch(one) for one in values
         )
         _is(fractions, f"output.{name}", "a list of fractions")
-        _is(len(values) in (1, channels), f"output.{name}", f"one fraction, or {channels}")
+        # Classes are no logits: their stream has one channel, whatever the logits are.
+        fits = len(values) in (1, channels) or (values and stream["kind"] == "class")
+        _is(fits, f"output.{name}", f"one fraction, or {channels}")
 
 
 def _shape(value: Any, name: str) -> None:

@@ -53,3 +53,20 @@ def test_a_bundle_without_its_cycles_is_refused(tmp_path: Path) -> None:
     damaged_packages.sealed_bundle(path)
     with pytest.raises(UserError, match="cycles_per_frame"):
         damaged_packages.use_package(path)
+
+
+def test_a_stream_of_classes_keeps_the_map_of_every_logit(tmp_path: Path) -> None:
+    path = damaged_packages.package("bundle.json", tmp_path)
+    bundle = json.loads(path.read_bytes())
+    output = bundle["output"]
+    output.update(kind="class", gain=["1/4", "1/2", "1/8"], offset=["0/1", "1/1", "-1/2"])
+    output["stream_shape"][-1] = output["elements"] = output["beats"] = 1
+    path.write_text(json.dumps(bundle))
+    damaged_packages.sealed_bundle(path)
+    _, bundles = damaged_packages.driver_of(path.parent, 0)
+    assert bundles.load(path.parent)["output"]["gain"] == output["gain"]
+    output["gain"] = []
+    path.write_text(json.dumps(bundle))
+    damaged_packages.sealed_bundle(path)
+    with pytest.raises(bundles.BundleError, match=r"output\.gain"):
+        bundles.load(path.parent)
