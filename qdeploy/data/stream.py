@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
+import tempfile
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +21,11 @@ from qdeploy.errors import DataError
 
 _PR_SET_PDEATHSIG = 1
 PREFETCHED = 4  # batches that each worker decodes in advance
+# Workers pass batches on through a socket in the folder of temporary files. Linux takes addresses
+# of 107 bytes; with a longer one batches would never arrive.
+_ADDRESS = 107
+_SOCKET = "/pymp-12345678/listener-12345678"
+_SHORT = ("/tmp", "/var/tmp")
 
 
 class FileSplit(Split):
@@ -54,15 +61,18 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         workers: number of processes; 0 decodes in this one.
 
     Raises:
-        DataError: when a file cannot be read or a worker was killed.
+        DataError: when a file cannot be read, a worker was killed, or the names of temporary files
+            are too long for sockets.
     """
+    if workers:
+        _sockets_folder()
     loader: DataLoader[Any] = DataLoader(
         _Items(split),  # type: ignore[arg-type]  # only __getitem__ is used
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_collate,
-        worker_init_fn=_end_with_parent,
+        worker_init_fn=_begin,
         # Without a generator a DataLoader draws its workers' seeds from the global one, which is
         # reserved for the training.
         generator=torch.Generator().manual_seed(0),
@@ -119,11 +129,26 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     return iterator
 
 
-def _end_with_parent(_worker: int) -> None:
+def _sockets_folder() -> str:
+    """The folder for the workers' sockets: that of temporary files, unless its name is too long."""
+    given = tempfile.gettempdir()
+    for folder in (given, *_SHORT):
+        if len(os.fsencode(folder + _SOCKET)) <= _ADDRESS and os.access(folder, os.W_OK):
+            return folder
+    raise DataError(
+        "the processes that decode images cannot pass them on",
+        where="data.workers",
+        why=f"the folder of temporary files, `{given}`, has too long a name for sockets",
+        do="set TMPDIR to a folder with a shorter name, or data.workers to 0",
+    )
+
+
+def _begin(_worker: int) -> None:
     """Have the system end this worker when the training ends, also if that is killed (Linux).
 
     By itself it would notice after some seconds, and hold the lock of the run folder until then.
     """
+    tempfile.tempdir = _sockets_folder()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

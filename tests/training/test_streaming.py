@@ -67,6 +67,17 @@ def test_any_number_of_workers_gives_the_same_bits(recipe, root, workers):
     assert not same(epoch(imagenet(recipe).model_copy(update={"seed": 1}), root), here)
 
 
+def test_batches_arrive_where_temporary_files_have_long_names(recipe, root, tmp_path, monkeypatch):
+    here = epoch(imagenet(recipe), root)
+    deep = tmp_path / ("long" * 25)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    assert same(epoch(imagenet(recipe, workers=1), root), here)
+    monkeypatch.setattr("qdeploy.data.stream._SHORT", ())
+    with pytest.raises(DataError, match="too long a name for sockets"):
+        epoch(imagenet(recipe, workers=1), root)
+
+
 def test_the_ranks_batches_together_are_those_of_one_process(recipe, root):
     recipe = imagenet(recipe)
     ranks = [epoch(recipe, root, Shard(rank, 2)) for rank in range(2)]
