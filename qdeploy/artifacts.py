@@ -55,6 +55,25 @@ def atomic_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
             sync_names(path.parent)
 
 
+@contextlib.contextmanager
+def usable_folder(path: Path) -> Iterator[None]:
+    """`path` as a folder, with those above it; what was made and stayed empty goes if the block
+    fails.
+
+    Raises:
+        OSError: when there can be no folder.
+    """
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # something lies in it
+            for one in made:
+                one.rmdir()
+        raise
+
+
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write `text` to `path` atomically (UTF-8); `durable` as in `atomic_path`."""
     with atomic_path(path, durable=durable) as temporary:

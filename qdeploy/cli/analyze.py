@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from qdeploy.artifacts import write_json
+from qdeploy.artifacts import usable_folder, write_json
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
 
@@ -67,14 +67,14 @@ def analyze(
     from qdeploy.training.analysis.report import analyze as analyze_run
     from qdeploy.training.run import ANALYSIS, RECIPE, load_run, locked_run
 
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # one that cannot be used is refused before the work
     target = runs[0] if out is None else out
     settings = Settings(
         frames=frames, loss_frames=loss_frames, directions=directions, radius=radius, seed=seed
     )
     reports = []
     with contextlib.ExitStack() as held:
+        if out is not None:  # one that cannot be used is refused before the work
+            held.enter_context(usable_folder(out))
         if (target / RECIPE).exists():  # no training may replace the run before the files are there
             held.enter_context(locked_run(target, "analyze", PRINTING.note))
         for folder in runs:

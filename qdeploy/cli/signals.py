@@ -196,6 +196,8 @@ def _leave_to_parent() -> None:
 
 
 def _unraisable(what: sys.UnraisableHookArgs) -> None:
-    """Say nothing of an interrupt that was swallowed: it comes again."""
-    if not isinstance(what.exc_value, Interrupted):
+    """Say nothing once a signal was heard: a swallowed interrupt comes again, and destructors fail
+    on what it left half made.
+    """
+    if _state.heard is None:
         sys.__unraisablehook__(what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,9 +37,12 @@ def gone(mark: str, seconds: float = 5.0) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Until `condition` holds."""
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Until `condition` holds, which what `process` does brings about."""
     end = time.monotonic() + PATIENCE
     while not condition():
+        if process is not None and process.poll() is not None and not condition():
+            said = process.communicate()[1]
+            raise AssertionError(f"it ended with {process.returncode} before: {said}")
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
