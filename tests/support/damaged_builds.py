@@ -6,7 +6,9 @@ import functools
 import hashlib
 import io
 import json
+import random
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 from damage import Kind, all_of
 from damage_values import header_changed, json_changed, onnx_changed, yaml_changed
+from dialects import by_hand
+from dialects_outputs import output_files
 from random_graphs import small_mlp
 from random_qonnx import QonnxMaker, Weights
 from rich.console import Console
@@ -82,6 +86,23 @@ def qonnx_file(folder: Path) -> Path:
     maker = QonnxMaker(3, (2, 5, 5))
     maker.conv(3, weights=Weights(2)).norm(node=True).relu().act(2)
     return maker.flatten().dense(4, Weights(3), gemm=True).save(folder / "net.onnx")
+
+
+def another_onnx_changed(_: bytes, draw: random.Random) -> bytes:
+    """Changes to one of the hand-written files, of every dialect and layer."""
+    return onnx_changed(draw.choice(_written()), draw)
+
+
+@functools.cache
+def _written() -> tuple[bytes, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        every = []
+        for file in (*by_hand(), *output_files()):
+            if not file.large:
+                file.write(path)
+                every.append(path.read_bytes())
+        return tuple(every)
 
 
 def to_hardware(path: Path) -> None:
@@ -285,4 +306,5 @@ KINDS = (
     Kind("report values", build, show, 60, change=json_changed),
     Kind("graph values", graph_file, read_graph, 60, change=header_changed),
     Kind("qonnx values", qonnx_file, to_hardware, 100, change=onnx_changed),
+    Kind("qonnx of every kind", qonnx_file, to_hardware, 150, change=another_onnx_changed),
 )

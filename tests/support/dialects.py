@@ -27,6 +27,7 @@ class Dialect:
 def all_dialects(only: str = "") -> list[Dialect]:
     """Every file whose name contains `only`, in a fixed order; importing torch where it is used."""
     from dialects_brevitas import brevitas_files
+    from dialects_decimal import decimal_files
     from dialects_enlarging import enlarging_files
     from dialects_examples import example_files
     from dialects_finn import finn_files
@@ -46,6 +47,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
         *finn_files(),
         *onnxruntime_files(),
         *output_files(),
+        *decimal_files(),
         *brevitas_files(),
         *example_files(),
     ]

@@ -23,6 +23,7 @@ from onnx import (
     TensorProto,
     helper,
     numpy_helper,
+    shape_inference,
     version_converter,
 )
 
@@ -33,6 +34,13 @@ OLDEST, CONVERTED = 7, 13
 # The newest operator set whose changes were looked at.
 NEWEST = 23
 IR_VERSION = 10
+_UNCONVERTED = (
+    RuntimeError,
+    ValueError,
+    IndexError,
+    shape_inference.InferenceError,
+    version_converter.ConvertError,
+)
 _FLOATS = (TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -41,6 +49,7 @@ def normalize(model: ModelProto, name: str, where: str) -> list[str]:
 
     Raises:
         UnsupportedLayerError: its operator set is unknown, or its nodes form a circle.
+        ValidationError: it is in an old operator set and breaks its rules.
     """
     notes: list[str] = []
     _drop_constant_inputs(model)
@@ -122,9 +131,10 @@ def _operator_set(model: ModelProto, name: str, where: str) -> None:
             do=f"export with an operator set up to {NEWEST}, such as 17",
         )
     if version < CONVERTED:
+        onnx.checker.check_model(model)  # names that nothing makes would end the process below
         try:
             converted = version_converter.convert_version(model, CONVERTED)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except _UNCONVERTED as error:
             raise UnsupportedLayerError(
                 f"{name} cannot be brought from operator set {version} to {CONVERTED}",
                 where=where,

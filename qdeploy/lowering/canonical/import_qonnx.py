@@ -47,6 +47,7 @@ from qdeploy.lowering.canonical.layout import ChannelsFirst
 from qdeploy.lowering.canonical.one_row import OneRow
 from qdeploy.lowering.canonical.outputs import join_outputs, keep_output
 from qdeploy.lowering.canonical.padding import ExplicitPads, PadIntoConv
+from qdeploy.lowering.canonical.parameter_rules import check_counts, check_parameters
 from qdeploy.lowering.canonical.passes import Pass, initializers, run_passes
 from qdeploy.lowering.canonical.qcdq import QuantizeLinearToQuant
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
@@ -107,12 +108,14 @@ def canonical(
     if raw is not None:
         declare_type(model, raw)
     one_input(model, path.name, str(path))
+    check_counts(model)
     check_windows(model)
     model = infer_shapes(model)
     check_channels(model)
     model = infer_shapes(run_passes(model, FIRST, probe=False).model)
     refuse_growth(model)
     check_shapes(model, path.name, str(path))
+    check_parameters(model)
     result = run_passes(model, PASSES, probe=probe)
     model = infer_shapes(result.model)
     joined = join_outputs(model)

@@ -257,7 +257,7 @@ class _Walk:
         """Say on which axis of the base a MultiThreshold's channels are; whether there is one."""
         table = self.edit.constant(node.input[1])
         axis = view.axes[threshold_axis(node, len(view.axes))]
-        if table is not None and len(table) == 1:
+        if table is not None and table.shape[:1] == (1,):
             axis = 1
         layout = _LAYOUTS.get((len(view.shape), -1 if axis is None else axis))
         if layout is None or table is None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import QONNX_DOMAIN
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute
 from qdeploy.lowering.canonical.passes import Pass, PassResult
@@ -232,6 +233,8 @@ def _grid(edit: Edit, node: NodeProto, rank: int, shape: tuple[int, ...]) -> _Gr
         )
     if attribute(node, "block_size", 0):
         raise refuse(node, "its scales are per block", do="use scales per tensor or per channel")
+    if not scale.size or (zero is not None and zero.size != scale.size):
+        raise _not_its_own(node, scale, shape)
     if not np.isfinite(scale).all() or (scale <= 0).any():
         raise refuse(
             node,
@@ -244,10 +247,21 @@ def _grid(edit: Edit, node: NodeProto, rank: int, shape: tuple[int, ...]) -> _Gr
     zeros = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
     if scale.size > 1 and rank > 1:
         axis = int(attribute(node, "axis", 1)) % rank
+        if len(shape) == rank and shape[axis] not in (0, scale.size):
+            raise _not_its_own(node, scale, shape)
         spread = [1] * rank
         spread[axis] = -1
         scale, zeros = scale.reshape(spread), zeros.reshape(spread)
     return _Grid(scale.astype(np.float32), zeros, lo, hi)
+
+
+def _not_its_own(node: NodeProto, scale: Array, shape: tuple[int, ...]) -> UnsupportedLayerError:
+    return refuse(
+        node,
+        f"it has scales of the shape {scale.shape} along its axis of a tensor of {shape}",
+        why="there is one scale and zero point, or one for each element along the axis",
+        do="export the network again",
+    )
 
 
 def _type(edit: Edit, node: NodeProto, zero: Array | None) -> tuple[int, bool]:

@@ -57,6 +57,8 @@ _SIGNED = """ b1 = Sub(bits, one)
  lo = Add(nh, nar)
  hi = Sub(half, one)
 """
+# The smallest normal float32, which functions can hold.
+_TINY = float(np.finfo(np.float32).tiny)
 _UNSIGNED = """ full = Pow(two, bits)
  f1 = Sub(full, one)
  nar = Constant <value = float {{{narrow}}}> ()
@@ -184,6 +186,15 @@ def _body(node: NodeProto, ranks: Mapping[str, int] | None) -> tuple[str, str | 
                 f"its {attribute} is {value!r:.40}",
                 why=f"it is an integer from {least} to {most}",
                 do="export the network again",
+            )
+    for attribute in ("out_scale", "out_bias"):
+        size = abs(float(given.get(attribute, 0)))
+        if size and not _TINY <= size < np.inf:
+            raise refuse(
+                node,
+                f"its {attribute} is {given[attribute]:g}",
+                why="it is a normal float32 number",
+                do="train or calibrate the network again",
             )
     if kind == "QuantAvgPool2d":
         return _average_pool(given)

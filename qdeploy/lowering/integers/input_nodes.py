@@ -171,9 +171,10 @@ class InputNodes:
         integers = (TensorProto.INT32, TensorProto.INT64)
         if to == TensorProto.FLOAT or (to in integers and _is_whole(value)):
             return value
+        known = to in TensorProto.DataType.values()
         raise refuse(
             node,
-            f"it casts the input to {TensorProto.DataType.Name(to)}",
+            f"it casts the input to {TensorProto.DataType.Name(to) if known else f'type {to}'}",
             why="what comes before the first codes is float32",
             do="cast to float32",
         )

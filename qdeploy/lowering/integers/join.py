@@ -91,11 +91,12 @@ def _wide(
         intervals.append(Intervals(tuple(e[0] for e in ends), tuple(e[1] for e in ends)))
     total = intervals[0].plus(intervals[1])
     bits = IntType.holding(*total.bounds).bits
+    most = max(abs(one) for side in multiples for one in side)
+    bits = max(bits, most.bit_length() + 1)
     if bits > WIDE_BITS:
         raise _scales(node, shown, f"their exact sum takes {bits} bits")
     shape = builder.tensors[parts[0]].shape
     output = builder.accumulator(node, shape, total, "sum", scale, most=WIDE_BITS)
-    most = max(abs(one) for side in multiples for one in side)
     exact = bits <= ACCUMULATOR_BITS and most <= _MOST_MULTIPLE
     first, second = (tuple(side) for side in multiples)
     builder.wide[output] = WideSum(node, parts, (first, second), exact, shown)

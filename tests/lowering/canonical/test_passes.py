@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from qdeploy.errors import PassError
 from qdeploy.lowering.canonical.import_qonnx import PASSES
@@ -13,6 +15,7 @@ from qdeploy.lowering.canonical.passes import (
     Pass,
     PassResult,
     add_initializer,
+    in_powers_of_two,
     run_passes,
 )
 
@@ -80,3 +83,63 @@ def test_canonical_form_is_its_own_canonical_form() -> None:
     once = run_passes(model, PASSES)
     assert kinds(once.model) == ["Relu", "MatMul"]
     assert not run_passes(once.model, PASSES).modified
+
+
+def linear(weights: np.ndarray) -> ModelProto:
+    """x -> weights, (4, N) -> y."""
+    model = chain("Identity")
+    add_initializer(model, "w", weights.astype(np.float32))
+    model.graph.node.append(helper.make_node("MatMul", ["out", "w"], ["y"], "fc"))
+    shape = (1, weights.shape[1])
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, shape))
+    return model
+
+
+class Change(Pass):
+    """The weights become others, once."""
+
+    def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.change = change
+        self.done = False
+
+    def call(self, model: ModelProto) -> PassResult:
+        if self.done:
+            return PassResult(model, False)
+        self.done = True
+        (tensor,) = model.graph.initializer
+        changed = np.ascontiguousarray(self.change(numpy_helper.to_array(tensor)))
+        tensor.CopyFrom(numpy_helper.from_array(changed, "w"))
+        return PassResult(model, True)
+
+
+@pytest.mark.parametrize("step", [1.0, 1.137, 0.7071])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w[[1, 0, 2, 3]],
+        lambda w: w[:, ::-1],
+        lambda w: np.nextafter(w, np.float32(9)),
+        lambda w: np.where(w == w[0, 0], np.float32(1.0000005) * w, w),
+        lambda w: -w,
+    ],
+    ids=["rows", "columns", "last bits", "one last bit", "signs"],
+)
+def test_a_pass_that_changes_numbers_is_stopped_whatever_the_steps(
+    step: float, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    weights = np.random.default_rng(1).permutation(np.arange(-8, 8)).reshape(4, 4) + 0.5
+    with pytest.raises(PassError, match="changed the outputs by"):
+        run_passes(linear(weights * step), [Change(change)])
+
+
+def test_a_power_of_two_stays_and_equal_numbers_stay_equal() -> None:
+    values = np.array([[0.25, -3, 0, 1.137, -1.137, 1e-41, np.inf, 3.3, 3.3]], np.float32)
+    seen = set()
+    for drawing in range(4):
+        (tensor,) = in_powers_of_two(linear(values), drawing).graph.initializer
+        found = numpy_helper.to_array(tensor)[0]
+        assert list(found[:3]) == [0.25, -3, 0]
+        assert found[3] == -found[4] and found[3] in (1, 2)
+        assert found[6] == np.inf and found[7] == found[8]
+        seen.add(float(found[7]))
+    assert seen == {2.0, 4.0}
