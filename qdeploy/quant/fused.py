@@ -3,7 +3,7 @@
     t = x / Δ,   r = round half to even(t),   q = clip(r, lo, hi),   y = Δ·q
 
     dy/dΔ = q - t where lo <= r <= hi, else q
-    dy/dx = 1     where lo <= r <= hi, else 0      activations: PACT's clip stops the gradient
+    dy/dx = 1     where lo <= r <= hi, else 0      activations: the clip stops the gradient
     dy/dx = 1                                      weights: eq. (4) of Boo et al. 2020 applies the
                                                    quantized weight's gradient to the float weight
 
@@ -13,64 +13,116 @@ value α = hi·Δ, and clipping starts at α itself, not half a step beyond:
     dy/dα = sign of the clip where t >= hi or t <= lo, else 0       (t <= lo if signed only)
     dy/dx = 1     where lo < t < hi, else 0
 
-The forward pass is the same four operations as in Brevitas, so the values are bit-identical.
-Outside of training, and on export, Brevitas' own code runs.
+A ReLU in front of an unsigned quantizer changes no value, and stops the gradients where x <= 0.
+
+The forward pass is the same four operations as in Brevitas, so the values are bit-identical. Both
+passes run in C where they can (`native`), otherwise in torch. Outside of training, and on export,
+Brevitas' own code runs.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from brevitas.core.quant.int_base import IntQuant
+from torch.autograd.function import once_differentiable
+
+from qdeploy.quant import native
+from qdeploy.quant.native import Rule
 
 
-class _Quantize(torch.autograd.Function):
+class Quantize(torch.autograd.Function):
+    """`x` quantized with steps of `threshold / levels`.
+
+    Arguments of `apply`: x, threshold, levels, lo, hi, rule.
+    """
+
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, through: bool
+        ctx: Any,
+        x: torch.Tensor,
+        threshold: torch.Tensor,
+        levels: int,
+        lo: int,
+        hi: int,
+        rule: Rule,
     ) -> torch.Tensor:
-        # Under autocast x may have 8 significant bits; codes and gradients are computed in float32.
+        """Δ·q as float32, or as float64 where `x` is that."""
+        step = threshold if levels == 1 else threshold / levels
+        ctx.levels, ctx.lo, ctx.hi, ctx.rule = levels, lo, hi, rule
         ctx.given = x.dtype
-        t = _full(x) / step
-        ctx.save_for_backward(t, step)
-        ctx.lo, ctx.hi, ctx.through = lo, hi, through
-        return t.round().clamp_(lo, hi).mul_(step)
+        if rule != Rule.THROUGH or ctx.needs_input_grad[1]:
+            ctx.save_for_backward(x, step)
+        if native.takes(x, step):
+            return native.quantize(x, step, lo, hi)
+        return (_full(x) / step).round_().clamp_(lo, hi).mul_(step)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of `x` and `threshold`."""
         grad = _full(grads[0])
-        t, step = ctx.saved_tensors
-        r = t.round()
-        q = r.clamp(ctx.lo, ctx.hi)
-        inside = q == r
-        grad_step = None
-        if ctx.needs_input_grad[1]:
-            slope = torch.where(inside, q - t, q).mul_(grad)
-            grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
-        grad_x = grad if ctx.through else grad.masked_fill(~inside, 0.0)
-        return grad_x.to(ctx.given), grad_step, None, None, None
+        if ctx.rule == Rule.THROUGH and not ctx.needs_input_grad[1]:
+            return grad.to(ctx.given), None, None, None, None, None
+        x, step = ctx.saved_tensors
+        slope: torch.Tensor | None
+        if native.takes(x, step) and grad.dtype == torch.float32:
+            grad_x, slope = native.gradient(grad, x, step, ctx.lo, ctx.hi, ctx.rule)
+        else:
+            wanted = ctx.needs_input_grad[1]
+            grad_x, slope = _gradient(grad, _full(x), step, ctx.lo, ctx.hi, ctx.rule, wanted)
+        if slope is not None and ctx.levels != 1:
+            slope = slope / ctx.levels
+        return grad_x.to(ctx.given), slope, None, None, None, None
 
 
-class _Pact(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-        ctx.given = x.dtype
-        t = _full(x) / step
-        ctx.save_for_backward(t, step)
-        ctx.lo, ctx.hi = lo, hi
-        return t.round().clamp_(lo, hi).mul_(step)
+def _gradient(
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    step: torch.Tensor,
+    lo: int,
+    hi: int,
+    rule: Rule,
+    wanted: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """In torch's operations of one pass: masks of numbers would be int64, four times the memory.
 
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad = _full(grads[0])
-        t, step = ctx.saved_tensors
-        above, below = t >= ctx.hi, t <= ctx.lo
-        grad_step = None
-        if ctx.needs_input_grad[1]:
-            slope = (above * ctx.hi + below * ctx.lo) * grad
-            grad_step = slope.sum() if step.dim() == 0 else slope.sum_to_size(step.shape)
-        return (grad * ~(above | below)).to(ctx.given), grad_step, None, None
+    Args:
+        wanted: whether the step's gradient is.
+    """
+    t = x / step
+    if rule == Rule.PACT:
+        stopped = torch.ops.aten.hardtanh_backward(grad, t, float(lo), float(hi))
+        return stopped, _of_clipped(grad, t, stopped, lo, hi, step.shape) if wanted else None
+    r = t.round()
+    # Codes are integers: those from lo to hi lie between the halves beside them.
+    inner = torch.ops.aten.hardtanh_backward(grad, r, lo - 0.5, hi + 0.5)
+    if rule == Rule.CLIP_AFTER_RELU:
+        inner = torch.ops.aten.threshold_backward(inner, t, 0.0)
+    stopped = grad if rule == Rule.THROUGH else inner
+    if not wanted:
+        return stopped, None
+    outer = torch.sub(grad, inner).mul_(r.clamp(lo, hi))
+    return stopped, _summed((r - t).mul_(inner).add_(outer), step.shape)
+
+
+def _of_clipped(
+    grad: torch.Tensor, t: torch.Tensor, stopped: torch.Tensor, lo: int, hi: int, shape: torch.Size
+) -> torch.Tensor:
+    """hi times the gradients where t >= hi, and lo times those where t <= lo."""
+    below_hi = float(
+        torch.nextafter(torch.tensor(float(hi), dtype=t.dtype), t.new_tensor(-math.inf))
+    )
+    above = torch.ops.aten.threshold_backward(grad, t, below_hi)
+    if lo == 0:
+        return _summed(above, shape) * hi
+    return _summed(above, shape) * hi + _summed(grad - stopped - above, shape) * lo
+
+
+def _summed(values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    return values.sum() if len(shape) == 0 else values.sum_to_size(shape)
 
 
 def _full(values: torch.Tensor) -> torch.Tensor:
@@ -81,7 +133,11 @@ def _full(values: torch.Tensor) -> torch.Tensor:
 class FusedIntQuant(IntQuant):
     """Drop-in for Brevitas' `IntQuant`, injected as `int_quant`; zero point 0 only."""
 
-    clips_gradient = False
+    def rule(self, *, after_relu: bool = False) -> Rule:
+        """Of the gradient; `after_relu`: of the values before a ReLU in front."""
+        if self.signed:
+            return Rule.THROUGH
+        return Rule.CLIP_AFTER_RELU if after_relu else Rule.CLIP
 
     def forward(
         self,
@@ -93,24 +149,22 @@ class FusedIntQuant(IntQuant):
         """`x` quantized, in the units of `x`."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(scale, zero_point, bit_width, x)
-        return self._quantized(x, scale, int(self.min_int(bit_width)), int(self.max_int(bit_width)))
-
-    def _quantized(self, x: torch.Tensor, scale: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-        """Codes from `lo` to `hi` times `scale`, with gradients."""
-        through = self.signed and not self.clips_gradient
-        quantized: torch.Tensor = _Quantize.apply(x, scale, lo, hi, through)
+        lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
+        quantized: torch.Tensor = Quantize.apply(x, scale, 1, lo, hi, self.rule())
         return quantized
 
 
 class FusedClippedQuant(FusedIntQuant):
     """For signed activations: clipping stops the gradient, as for unsigned ones."""
 
-    clips_gradient = True
+    def rule(self, *, after_relu: bool = False) -> Rule:
+        """As of unsigned activations."""
+        return Rule.CLIP_AFTER_RELU if after_relu else Rule.CLIP
 
 
 class FusedPactQuant(FusedIntQuant):
     """For activations whose clipping value has PACT's gradient."""
 
-    def _quantized(self, x: torch.Tensor, scale: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
-        quantized: torch.Tensor = _Pact.apply(x, scale, lo, hi)
-        return quantized
+    def rule(self, *, after_relu: bool = False) -> Rule:
+        """PACT's, which is the same with a ReLU in front of unsigned codes."""
+        return Rule.PACT

@@ -13,27 +13,39 @@ from qdeploy.errors import TrainingError
 STATISTICS = {"running_mean": "running mean", "running_var": "running variance"}
 
 
-def divergent_statistics(network: nn.Module) -> str | None:
-    """The first batch norm whose running statistics are not finite; None in a healthy network."""
-    buffers = [value for name, value in network.named_buffers() if _statistic(name)]
-    if not buffers or _all_finite(buffers):
-        return None
-    for name, value in network.named_buffers():
-        if _statistic(name) and not bool(torch.isfinite(value).all()):
-            return f"{_statistic(name)} of `{_layer(name)}`"
-    return None
+class FiniteChecks:
+    """Whether a network's numbers are finite, asked after every step: the tensors are listed once.
 
+    Args:
+        network: its parameters and buffers stay the same tensors.
+    """
 
-def divergent_gradient(network: nn.Module) -> str | None:
-    """The layer whose gradient stopped being finite first, the one nearest to the output; None when
-    all are finite."""
-    named = [(name, p.grad) for name, p in network.named_parameters() if p.grad is not None]
-    if _all_finite([gradient for _, gradient in named]):
+    def __init__(self, network: nn.Module) -> None:
+        self._parameters = list(network.named_parameters())
+        self._statistics = [item for item in network.named_buffers() if _statistic(item[0])]
+
+    def divergent(self) -> str | None:
+        """What is not finite, a running statistic or else a gradient; None in a healthy network."""
+        return self.statistic() or self.gradient()
+
+    def statistic(self) -> str | None:
+        """The first batch norm whose running statistics are not finite."""
+        if not self._statistics or _all_finite([value for _, value in self._statistics]):
+            return None
+        for name, value in self._statistics:
+            if not bool(torch.isfinite(value).all()):
+                return f"{_statistic(name)} of `{_layer(name)}`"
         return None
-    for name, gradient in reversed(named):
-        if not bool(torch.isfinite(gradient).all()):
-            return f"gradient of `{_layer(name)}`"
-    return None
+
+    def gradient(self) -> str | None:
+        """The layer whose gradient stopped being finite first, the one nearest to the output."""
+        named = [(name, p.grad) for name, p in self._parameters if p.grad is not None]
+        if _all_finite([gradient for _, gradient in named]):
+            return None
+        for name, gradient in reversed(named):
+            if not bool(torch.isfinite(gradient).all()):
+                return f"gradient of `{_layer(name)}`"
+        return None
 
 
 def cause(network: nn.Module, found: tuple[int, str, str] | None) -> str:

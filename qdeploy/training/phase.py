@@ -16,17 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import TrainingError
 from qdeploy.observer import SILENT, Meter, Observer
+from qdeploy.quant.direct import Direct
 from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.checkpoints import Position
 from qdeploy.training.data_wait import DataWait
-from qdeploy.training.divergence import (
-    cause,
-    divergence_error,
-    divergent_gradient,
-    divergent_statistics,
-    first_divergent,
-)
+from qdeploy.training.divergence import FiniteChecks, cause, divergence_error, first_divergent
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
@@ -78,12 +73,16 @@ class PhaseTrainer:
     _steps: int = field(init=False)
     _optimizer: torch.optim.SGD = field(init=False)
     _model: nn.Module = field(init=False)
+    _finite: FiniteChecks = field(init=False)
+    _direct: Direct = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._steps = steps_per_epoch(len(self.dataset.train), self.batching.batch_size)
         self._optimizer = make_optimizer(self.network, self.phase.optimizer)
         self._model = self.workers.parallel(self.network)
+        self._finite = FiniteChecks(self.network)
+        self._direct = Direct(self.network)
         if self.phase.ema > 0:
             self._ema = Ema(self.network, self.phase.ema)
 
@@ -99,7 +98,8 @@ class PhaseTrainer:
             if self._ema is not None and done < self.epochs:
                 self._ema.restore(tensors)
         images = self._steps * min(self.batching.batch_size, len(self.dataset.train))
-        with self.observer.meter(self.phase.name, self.epochs * images, "images") as bar:
+        meter = self.observer.meter(self.phase.name, self.epochs * images, "images")
+        with meter as bar, self._direct:
             bar.begin_at(done * images)
             for epoch in range(done, self.epochs):
                 row = self._epoch(epoch, bar)
@@ -200,7 +200,7 @@ class PhaseTrainer:
                     raise self._divergence("Lipschitz term", moment)
                 objective.backward()
             counted.add(logits, wanted)
-        diverged = divergent_statistics(self.network) or divergent_gradient(self.network)
+        diverged = self._finite.divergent()
         if not self.workers.all_true(diverged is None):
             raise self._divergence(diverged or "gradient of another process", moment)
         self._optimizer.step()
@@ -236,6 +236,7 @@ class PhaseTrainer:
 
     def _divergence(self, what: str, moment: _Moment) -> TrainingError:
         """The error for people; all processes come here together."""
+        self._direct.leave()  # what is not finite may be inside of a quantizer
         found = first_divergent(self.network, moment.inputs)
         known = [one for one in self.workers.gather(found) if one is not None]
         if not self.workers.is_first:

@@ -13,6 +13,12 @@ import pytest
 from qdeploy.recipe.models import Recipe
 
 
+@pytest.fixture(autouse=True)
+def fresh_memory_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reads memory before it is written trains to not-a-number."""
+    monkeypatch.setattr("qdeploy.training.train.FILL_MEMORY", True)
+
+
 @pytest.fixture
 def recipe() -> Recipe:
     """Three phases, seven epochs, under a second; a cycle is shorter than eight epochs."""

@@ -8,9 +8,8 @@ from qdeploy.errors import TrainingError
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.divergence import (
+    FiniteChecks,
     cause,
-    divergent_gradient,
-    divergent_statistics,
     first_divergent,
 )
 from qdeploy.training.phase import PhaseTrainer
@@ -35,8 +34,8 @@ def network() -> nn.Sequential:
 def test_a_healthy_network_has_no_cause_but_its_largest_weights():
     healthy = network()
     healthy(torch.randn(8, 4)).sum().backward()
-    assert divergent_statistics(healthy) is None
-    assert divergent_gradient(healthy) is None
+    assert FiniteChecks(healthy).statistic() is None
+    assert FiniteChecks(healthy).gradient() is None
     assert first_divergent(healthy, torch.randn(8, 4)) is None
     healthy.two.weight.data[0, 0] = 77.0
     assert cause(healthy, None) == "the largest weights, 77, are those of `two`"
@@ -49,7 +48,7 @@ def test_the_first_layer_in_execution_order_is_named_with_what_broke():
     found = first_divergent(broken, torch.randn(8, 4))
     assert found is not None
     assert found[1:] == ("norm2", "its running variance")
-    assert divergent_statistics(broken) == "running variance of `norm2`"
+    assert FiniteChecks(broken).statistic() == "running variance of `norm2`"
     broken.one.weight.data[0, 0] = torch.inf
     assert first_divergent(broken, torch.randn(8, 4))[1:] == ("one", "its weight")
 
@@ -67,14 +66,14 @@ def test_a_gradient_is_traced_to_the_layer_nearest_to_the_output():
     z = broken.head(broken.norm2(y))
     # The gradient of a square root at 0 is infinite; what comes before it turns into NaN.
     ((y * 0).sqrt().sum() + z.sum()).backward()
-    assert divergent_gradient(broken) == "gradient of `two`"
+    assert FiniteChecks(broken).gradient() == "gradient of `two`"
 
 
 def test_large_finite_gradients_are_no_divergence():
     large = network()
     for parameter in large.parameters():
         parameter.grad = torch.full_like(parameter, 1e30)
-    assert divergent_gradient(large) is None
+    assert FiniteChecks(large).gradient() is None
 
 
 @pytest.mark.parametrize("part", ["statistics", "gradient"])

@@ -127,3 +127,10 @@ def test_only_the_first_of_several_processes_reports(recipe, tmp_path, heard):
     assert heard == Heard()
     train(recipe, folder, observer=heard.observer)
     assert [note.endswith("nothing to do") for note in heard.notes] == [True]
+
+
+def test_steps_without_kernels_are_told_once(recipe, tmp_path, monkeypatch, heard):
+    monkeypatch.setattr("qdeploy.quant.native.missing", lambda: "no C compiler is on the PATH")
+    train(recipe, tmp_path / "run", observer=heard.observer)
+    (note,) = [note for note in heard.notes if "compiler" in note]
+    assert note.startswith("note: no C compiler is on the PATH: quantizers run in torch")

@@ -1,0 +1,158 @@
+"""Quantized layers that compute their values directly, without the modules of Brevitas.
+
+Brevitas finds scale, zero point and bit width of every tensor in a tree of modules, in Python and
+again in every step. With `Direct`, the layers whose quantizers are ours (`quantizers`) compute
+the same bits from their parameters alone; all others stay as they are. What is saved, loaded and
+exported are Brevitas' modules, which no one touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import brevitas.nn as qnn
+import torch
+from brevitas.core.quant import RescalingIntQuant
+from brevitas.core.quant.int_base import IntQuant
+from brevitas.core.restrict_val import FloatRestrictValue
+from brevitas.core.scaling import ConstScaling, ParameterScaling
+from torch import nn
+
+from qdeploy.quant.fused import FusedIntQuant, Quantize
+from qdeploy.quant.native import Rule
+from qdeploy.quant.quantizers import SMALLEST_THRESHOLD, code_range
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Direct:
+    """Makes the quantized layers of a network compute directly, as a context or until `leave`.
+
+    The values and gradients are the same bits. Bit widths may not be changed meanwhile.
+
+    Args:
+        network: changed only between `enter` and `leave`, and then only in how it computes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._changed: list[nn.Module] = []
+
+    def enter(self) -> None:
+        """From now on."""
+        for module in self._network.modules():
+            forward = None if "forward" in vars(module) else _direct_forward(module)
+            if forward is not None:
+                module.forward = forward
+                self._changed.append(module)
+
+    def leave(self) -> None:
+        """No longer; nothing happens where it is not so."""
+        while self._changed:
+            del self._changed.pop().forward
+
+    def __enter__(self) -> Direct:
+        self.enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """A quantizer, as far as a step needs it.
+
+    Args:
+        scaling: holds the threshold, or computes it.
+        plain: whether the threshold is the parameter's absolute value.
+        levels: the threshold in steps.
+        rule: of the gradient.
+    """
+
+    scaling: nn.Module
+    plain: bool
+    levels: int
+    lo: int
+    hi: int
+    rule: Rule
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self.plain:
+            value: torch.Tensor = self.scaling.value  # type: ignore[assignment]
+            threshold, levels = _Threshold.apply(value), self.levels
+        else:
+            threshold = self.scaling(x, torch.tensor(float(self.levels)))
+            levels = 1
+        quantized: torch.Tensor = Quantize.apply(x, threshold, levels, self.lo, self.hi, self.rule)
+        return quantized
+
+
+class _Threshold(torch.autograd.Function):
+    """|value|, not under Brevitas' smallest threshold; the gradient passes with the sign."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(value)
+        return value.abs().clamp_(min=SMALLEST_THRESHOLD)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        (value,) = ctx.saved_tensors
+        return torch.where(value < 0, -grads[0], grads[0])
+
+
+def _direct_forward(module: nn.Module) -> Forward | None:
+    """What computes the layer directly; None where Brevitas' own code has to."""
+    if isinstance(module, qnn.QuantConv2d | qnn.QuantLinear):
+        return _weighted(module)
+    if isinstance(module, qnn.QuantReLU | qnn.QuantIdentity):
+        return _activation(module)
+    return None
+
+
+def _weighted(layer: Any) -> Forward | None:
+    others = (layer.input_quant, layer.output_quant, layer.bias_quant)
+    plain = not layer.return_quant_tensor and not any(other.is_quant_enabled for other in others)
+    found = _quantizer(layer.weight_quant, after_relu=False) if plain else None
+    if found is None:
+        return None
+    quantizer = found
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = layer.inner_forward_impl(x, quantizer(layer.weight), layer.bias)
+        return made
+
+    return forward
+
+
+def _activation(layer: Any) -> Forward | None:
+    if layer.return_quant_tensor or layer.input_quant.is_quant_enabled:
+        return None
+    return _quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
+
+
+def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | None:
+    if not proxy.is_quant_enabled:
+        return None
+    inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
+    quantizer = inner.tensor_quant
+    if type(quantizer) is not RescalingIntQuant:
+        return None
+    rounding, scaling = quantizer.int_quant, quantizer.scaling_impl
+    lo, hi = code_range(proxy)
+    levels = float(quantizer.int_scaling_impl(quantizer.msb_clamp_bit_width_impl()))
+    if type(rounding) is IntQuant and isinstance(scaling, ConstScaling):
+        rule = Rule.CLIP  # of the network's input, which has no gradient
+    elif isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):
+        rule = rounding.rule(after_relu=after_relu)
+    else:
+        return None
+    if after_relu and lo != 0:
+        return None
+    plain = isinstance(scaling, ParameterScaling) and isinstance(
+        scaling.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue
+    )
+    return _Direct(scaling, plain, int(levels), lo, hi, rule)

@@ -1,0 +1,117 @@
+/* Quantization in one pass over memory, and its gradient in another.
+
+       t = x / step,   r = round half to even(t),   y = step * clip(r, lo, hi)
+
+   x is float32 or bfloat16, row after row with one step for each row, or one row with one step. Sums
+   are over chunks of fixed size, added up in order: the same bits on any number of threads.
+   Not-a-number passes through, so that a training that diverges is noticed. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CHUNK 8192
+#define SMALL 32768 /* elements that are not worth a second thread */
+
+enum { PACT, CLIP, CLIP_AFTER_RELU, THROUGH };
+
+typedef uint16_t bfloat16;
+
+static inline float from_f32(float v) { return v; }
+static inline float from_bf16(bfloat16 v) {
+  uint32_t bits = (uint32_t)v << 16;
+  float made;
+  memcpy(&made, &bits, 4);
+  return made;
+}
+static inline float to_f32(float v) { return v; }
+/* Round half to even; gradients that are not a number stay so. */
+static inline bfloat16 to_bf16(float v) {
+  uint32_t bits;
+  memcpy(&bits, &v, 4);
+  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return (bfloat16)(v != v ? 0x7fc0 : rounded);
+}
+
+#define DEFINE(NAME, TYPE)                                                                        \
+  static void quantize_part_##NAME(const TYPE *restrict x, float *restrict y, int64_t n,          \
+                                   float step, float lo, float hi) {                              \
+    /* Adding +0 makes +0 of -0, adding -0 changes nothing: unsigned codes have no sign. */       \
+    const float zero = lo < 0.0f ? -0.0f : 0.0f;                                                  \
+    for (int64_t i = 0; i < n; ++i) {                                                             \
+      float r = rintf(from_##NAME(x[i]) / step);                                                  \
+      r = r < lo ? lo : r;                                                                        \
+      y[i] = (r > hi ? hi : r) * step + zero;                                                     \
+    }                                                                                             \
+  }                                                                                               \
+                                                                                                  \
+  static float pact_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
+                                TYPE *restrict out, int64_t n, float step, float lo, float hi) {  \
+    float sum = 0.0f;                                                                             \
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
+      const float t = from_##NAME(x[i]) / step;                                                   \
+      const int above = t >= hi, below = t <= lo;                                                 \
+      out[i] = to_##NAME((above | below) ? 0.0f : g[i]);                                          \
+      sum += g[i] * (above ? hi : (below ? lo : 0.0f));                                           \
+    }                                                                                             \
+    return sum;                                                                                   \
+  }                                                                                               \
+                                                                                                  \
+  static float clip_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
+                                TYPE *restrict out, int64_t n, float step, float lo, float hi,    \
+                                float nothing) {                                                  \
+    float sum = 0.0f;                                                                             \
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
+      const float t = from_##NAME(x[i]) / step, r = rintf(t);                                     \
+      const int above = r > hi, below = r < lo || t <= nothing;                                   \
+      out[i] = to_##NAME((above | below) ? 0.0f : g[i]);                                          \
+      sum += g[i] * (above ? hi : (below ? lo : r - t));                                          \
+    }                                                                                             \
+    return sum;                                                                                   \
+  }                                                                                               \
+                                                                                                  \
+  static float slope_part_##NAME(const float *restrict g, const TYPE *restrict x, int64_t n,      \
+                                 float step, float lo, float hi) {                                \
+    float sum = 0.0f;                                                                             \
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
+      const float t = from_##NAME(x[i]) / step, r = rintf(t);                                     \
+      sum += g[i] * (r > hi ? hi : (r < lo ? lo : r - t));                                        \
+    }                                                                                             \
+    return sum;                                                                                   \
+  }                                                                                               \
+                                                                                                  \
+  void quantize_##NAME(const TYPE *x, float *y, int64_t rows, int64_t size, const float *steps,   \
+                       float lo, float hi, int threads) {                                         \
+    const int64_t chunks = (size + CHUNK - 1) / CHUNK;                                            \
+    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1 && rows * size > SMALL)") \
+    for (int64_t k = 0; k < rows * chunks; ++k) {                                                 \
+      const int64_t row = k / chunks, begin = (k % chunks) * CHUNK;                               \
+      const int64_t n = size - begin < CHUNK ? size - begin : CHUNK;                              \
+      quantize_part_##NAME(x + row * size + begin, y + row * size + begin, n, steps[row], lo, hi); \
+    }                                                                                             \
+  }                                                                                               \
+                                                                                                  \
+  /* Gradient of x into `out` (left alone by THROUGH) and of each row's step into `sums`;         \
+     `parts` has room for a number per chunk. */                                                  \
+  void gradient_##NAME(const float *g, const TYPE *x, TYPE *out, int64_t rows, int64_t size,      \
+                       const float *steps, float lo, float hi, int rule, double *parts,           \
+                       float *sums, int threads) {                                                \
+    const int64_t chunks = (size + CHUNK - 1) / CHUNK;                                            \
+    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1 && rows * size > SMALL)") \
+    for (int64_t k = 0; k < rows * chunks; ++k) {                                                 \
+      const int64_t row = k / chunks, begin = (k % chunks) * CHUNK, at = row * size + begin;      \
+      const int64_t n = size - begin < CHUNK ? size - begin : CHUNK;                              \
+      const float step = steps[row], nothing = rule == CLIP_AFTER_RELU ? 0.0f : -INFINITY;        \
+      parts[k] = rule == PACT      ? pact_part_##NAME(g + at, x + at, out + at, n, step, lo, hi)  \
+                 : rule == THROUGH ? slope_part_##NAME(g + at, x + at, n, step, lo, hi)           \
+                                   : clip_part_##NAME(g + at, x + at, out + at, n, step, lo, hi,  \
+                                                      nothing);                                   \
+    }                                                                                             \
+    for (int64_t row = 0; row < rows; ++row) {                                                    \
+      double sum = 0.0;                                                                           \
+      for (int64_t k = 0; k < chunks; ++k) sum += parts[row * chunks + k];                        \
+      sums[row] = (float)sum;                                                                     \
+    }                                                                                             \
+  }
+
+DEFINE(f32, float)
+DEFINE(bf16, bfloat16)

@@ -1,0 +1,219 @@
+"""The quantizer's two passes in C, where the machine has a C compiler.
+
+`kernels/quantize.c` is compiled once, in a fraction of a second, into a folder of the user's cache
+that nobody else can write. Without a compiler, torch's own operations compute the same bits; the
+gradient of a step is a sum in another order.
+
+The library has no OpenMP runtime of its own: it calls the one that torch has loaded, so that both
+share their threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import re
+import shutil
+import stat
+from enum import IntEnum
+from pathlib import Path
+
+import torch
+
+from qdeploy.artifacts import atomic_path
+from qdeploy.errors import QDeployError
+from qdeploy.scratch import folder_of_process, scratch_folder
+from qdeploy.tools import run_tool
+
+SOURCE = Path(__file__).with_name("kernels") / "quantize.c"
+COMPILERS = ("cc", "gcc", "clang")
+_FLAGS = ("-std=c11", "-O3", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+_CHUNK = 8192  # as in the source
+_SECONDS = 60.0
+_RUNTIMES = re.compile(r"lib(gomp|iomp5|omp)\b.*\.so.*")
+
+
+class Rule(IntEnum):
+    """What a quantizer's gradient is; see `fused`."""
+
+    PACT = 0
+    CLIP = 1
+    CLIP_AFTER_RELU = 2
+    THROUGH = 3
+
+
+def missing() -> str | None:
+    """Why there are no kernels, in a clause; None where there are."""
+    found = _library()
+    return found if isinstance(found, str) else None
+
+
+def takes(x: torch.Tensor, step: torch.Tensor) -> bool:
+    """Whether the kernels take these: float32 or bfloat16 on the CPU without holes in memory, and
+    one float32 step, or one for each index of the first axis."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+        return False
+    if step.dtype != torch.float32 or not _dense(x) or isinstance(_library(), str):
+        return False
+    return step.numel() == 1 or _in_rows(x, step)
+
+
+def quantize(x: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+    """Δ·clip(round(x / Δ), lo, hi) in float32, in the memory format of `x`; all as `takes` says."""
+    rows = step.numel()
+    y = torch.empty_like(x, dtype=torch.float32)
+    call = _function("quantize", x.dtype)
+    steps = step.contiguous()
+    size = x.numel() // rows
+    call(x.data_ptr(), y.data_ptr(), rows, size, steps.data_ptr(), lo, hi, torch.get_num_threads())
+    return y
+
+
+def gradient(
+    grad: torch.Tensor, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, rule: Rule
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of `x`, in its type, and of `step`, in its shape; all as `takes` says.
+
+    Args:
+        grad: of the quantized values, float32.
+        rule: with `THROUGH` the gradient of `x` is `grad` itself.
+    """
+    if grad.stride() != x.stride():
+        grad = torch.empty_like(x, dtype=torch.float32).copy_(grad)
+    rows = step.numel()
+    size = x.numel() // rows
+    out = grad if rule == Rule.THROUGH else torch.empty_like(x)
+    parts = torch.empty(rows * -(-size // _CHUNK), dtype=torch.float64)
+    sums = torch.empty(rows)
+    steps = step.contiguous()
+    _function("gradient", x.dtype)(
+        *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), rows, size, steps.data_ptr(), lo, hi),
+        *(int(rule), parts.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
+    )
+    return out, sums.reshape(step.shape)
+
+
+def _dense(x: torch.Tensor) -> bool:
+    return x.is_contiguous() or (
+        x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _in_rows(x: torch.Tensor, step: torch.Tensor) -> bool:
+    """Whether each step goes with one index of the first axis, which lies in one piece."""
+    rows = step.numel()
+    return (
+        x.dim() == step.dim()
+        and step.shape[0] == rows == x.shape[0]
+        and x.numel() > 0
+        and x.stride(0) * rows == x.numel()
+    )
+
+
+def _function(name: str, kind: torch.dtype) -> ctypes._NamedFuncPointer:
+    library = _library()
+    assert not isinstance(library, str)
+    function: ctypes._NamedFuncPointer = getattr(
+        library, f"{name}_{'f32' if kind == torch.float32 else 'bf16'}"
+    )
+    return function
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | str:
+    """The compiled kernels, or why there are none."""
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        return f"no C compiler ({', '.join(COMPILERS)}) is on the PATH"
+    try:
+        return _loaded(_compiled(compiler))
+    except QDeployError as error:
+        return f"{compiler} does not compile them ({error.what})"
+    except (OSError, AttributeError) as error:
+        return f"the compiled kernels cannot be loaded ({error})"
+
+
+def _compiled(compiler: str) -> Path:
+    """The library, compiled where it is not there yet."""
+    threads = ("-fopenmp",) if _openmp() is not None else ("-fopenmp-simd",)
+    flags = (*_FLAGS, "-mcpu=native" if "clang" in compiler else "-march=native", *threads)
+    path = _folder() / f"quantize-{_key(compiler, flags)}.so"
+    if not path.exists():
+        with scratch_folder("kernels") as work:
+            # Linked in a second step, which names no OpenMP runtime.
+            compiled, linked = work / "quantize.o", work / "quantize.so"
+            _run([compiler, *flags, "-c", SOURCE, "-o", compiled], work)
+            _run([compiler, "-shared", compiled, "-o", linked, "-lm"], work)
+            with atomic_path(path) as part:
+                shutil.copyfile(linked, part)
+    return path
+
+
+def _run(command: list[str | Path], work: Path) -> None:
+    run_tool(command, work, work / "log", _SECONDS)
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    runtime = _openmp()
+    if runtime is not None:
+        # torch has loaded it for itself alone; the kernels look for its functions, too.
+        ctypes.CDLL(str(runtime), mode=ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(path))
+    pointer, size, real, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
+    for kind in ("f32", "bf16"):
+        forward = getattr(library, f"quantize_{kind}")
+        forward.argtypes = [pointer, pointer, size, size, pointer, real, real, number]
+        forward.restype = None
+        backward = getattr(library, f"gradient_{kind}")
+        backward.argtypes = [*[pointer] * 3, size, size, pointer, real, real, number]
+        backward.argtypes += [pointer, pointer, number]
+        backward.restype = None
+    return library
+
+
+@functools.cache
+def _openmp() -> Path | None:
+    """The OpenMP runtime that torch uses in this process; None where that is not sure."""
+    try:
+        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    paths = {Path(line.split(None, 5)[5]) for line in lines if line.count(" ") > 4 and "/" in line}
+    found = [path for path in sorted(paths) if _RUNTIMES.fullmatch(path.name)]
+    own = [path for path in found if path.is_relative_to(Path(torch.__file__).parent)]
+    return (own or found)[0] if len(own or found) == 1 else None
+
+
+def _key(compiler: str, flags: tuple[str, ...]) -> str:
+    """Of everything that the library depends on."""
+    stamp = Path(compiler).resolve().stat()
+    parts = [str(flags), compiler, f"{stamp.st_mtime_ns} {stamp.st_size}", platform.machine()]
+    parts += [_processor(), str(_openmp())]
+    return hashlib.sha256(SOURCE.read_bytes() + "\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return platform.processor()
+    kinds = {line for line in text.splitlines() if line.startswith(("flags", "Features"))}
+    return "\n".join(sorted(kinds))
+
+
+def _folder() -> Path:
+    """A folder that keeps the library and that nobody else can write; a temporary one where the
+    user has none."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "qdeploy" / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+        if found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return folder
+    except OSError:
+        pass
+    return folder_of_process("kernels")
