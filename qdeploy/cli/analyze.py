@@ -62,7 +62,7 @@ def analyze(
         )
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
-    from qdeploy.training.analysis.plots import plot
+    from qdeploy.training.analysis.plots import plotted
     from qdeploy.training.analysis.report import Settings, compare_family
     from qdeploy.training.analysis.report import analyze as analyze_run
     from qdeploy.training.run import ANALYSIS, RECIPE, load_run, locked_run
@@ -83,8 +83,8 @@ def analyze(
             reports.append({"run": str(folder), **report})
         compare_family(reports)
         result: dict[str, Any] = {"runs": reports}
-        write_json(target / ANALYSIS, result, durable=True)
-        pictures = plot(reports, target)
+        with plotted(reports, target) as pictures:
+            write_json(target / ANALYSIS, result, durable=True)
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,32 @@ Report = dict[str, Any]
 MOST_NAMES = 60
 
 
-def plot(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Write `PICTURES` into `folder`."""
+@contextlib.contextmanager
+def plotted(reports: Sequence[Report], folder: Path) -> Iterator[list[Path]]:
+    """Draw `PICTURES`, which get their names in `folder` one after the other when the block ends:
+    what is written in it is there together with them, or neither is.
+
+    Yields:
+        The paths that they will have.
+    """
     draws = (_sqnr, _gain, _spectral, _flatness)
-    return [
-        _write(reports, draw, folder / name) for name, draw in zip(PICTURES, draws, strict=True)
-    ]
+    paths = [folder / name for name in PICTURES]
+    with contextlib.ExitStack() as parts:
+        for path, draw in zip(paths, draws, strict=True):
+            _write(reports, draw, parts.enter_context(atomic_path(path)))
+        yield paths
 
 
 def _write(
     reports: Sequence[Report], draw: Callable[[Axes, Sequence[Report]], None], path: Path
-) -> Path:
+) -> None:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     draw(axes, reports)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    return path
+    figure.savefig(path, format="png", dpi=120)
 
 
 def _sqnr(axes: Axes, reports: Sequence[Report]) -> None:
