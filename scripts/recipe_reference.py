@@ -46,12 +46,13 @@ def reference() -> str:
 def _section(path: str, model: type[BaseModel]) -> str:
     tag = model.model_fields.get("type")
     title = f"`{path}`" if path else "The recipe"
-    if tag is not None and path:
+    tagged = path != "" and tag is not None and len(get_args(tag.annotation)) == 1
+    if tagged:
         title += f" with `type: {get_args(tag.annotation)[0]}`"
     lines = [f"### {title}", "", " ".join((model.__doc__ or "").split()), ""]
     lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        if name == "type" and len(model.model_fields) > 1 and path:
+        if name == "type" and len(model.model_fields) > 1 and tagged:
             continue
         lines.append(
             f"| `{name}` | {_value(field)} | {_default(field)} | {field.description or ''} |"

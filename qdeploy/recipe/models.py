@@ -12,6 +12,14 @@ from pydantic import Field, model_validator
 
 from qdeploy.recipe.data import AnyData, Data
 from qdeploy.recipe.networks import Network
+from qdeploy.recipe.optimizer import Optimizer
+from qdeploy.recipe.schedules import (
+    ConstantSchedule,
+    CosineSchedule,
+    CyclicalSchedule,
+    Schedule,
+    StepSchedule,
+)
 from qdeploy.recipe.section import Section
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -91,86 +99,6 @@ class Quantization(Section):
     )
 
 
-class Optimizer(Section):
-    """Stochastic gradient descent with momentum."""
-
-    type: Literal["sgd"] = Field(default="sgd", description="the optimizer")
-    lr: float = Field(default=0.1, gt=0, le=100, description="initial learning rate")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum")
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="L2 regularization of the weights (paper: 5e-4 in pretraining, none after)",
-    )
-
-
-class ConstantSchedule(Section):
-    """The learning rate stays constant."""
-
-    type: Literal["constant"]
-
-
-class StepSchedule(Section):
-    """The learning rate is multiplied by `gamma` at each milestone."""
-
-    type: Literal["step"]
-    milestones: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="epochs of the phase after which the rate drops"
-    )
-    gamma: float = Field(default=0.1, gt=0, lt=1, description="factor at each milestone")
-
-
-class PolynomialSchedule(Section):
-    """The learning rate falls to 0 at the end of the phase: lr · (1 - step / steps)**power."""
-
-    type: Literal["polynomial"]
-    power: float = Field(
-        default=0.9, gt=0, le=10, description="exponent; 0.9 is DeepLab's, 1 is linear"
-    )
-
-
-class CyclicalSchedule(Section):
-    """Eight discrete rates per cycle, falling and rising exponentially (appendix B). The bounds are
-    `base_lr` and a hundredth of it, or `max_lr` and `min_lr`."""
-
-    type: Literal["cyclical"]
-    period_epochs: int = Field(default=8, ge=1, description="epochs per cycle of eight rates")
-    period_steps: int | None = Field(
-        default=None, ge=8, description="steps per cycle; replaces `period_epochs`"
-    )
-    base_lr: float | None = Field(
-        default=None,
-        gt=0,
-        le=100,
-        description="largest rate of a cycle; default: the optimizer's lr",
-    )
-    max_lr: float | None = Field(
-        default=None, gt=0, le=100, description="largest rate; together with `min_lr`"
-    )
-    min_lr: float | None = Field(default=None, gt=0, le=100, description="smallest rate")
-
-    @model_validator(mode="after")
-    def _one_pair_of_bounds(self) -> CyclicalSchedule:
-        if self.max_lr is None and self.min_lr is None:
-            return self
-        if self.max_lr is None or self.min_lr is None or self.base_lr is not None:
-            raise ValueError(
-                "a cyclical schedule takes either `base_lr`, or `max_lr` and `min_lr` together"
-            )
-        if self.min_lr >= self.max_lr:
-            raise ValueError(
-                f"`min_lr` {self.min_lr} of a cyclical schedule is not below `max_lr` {self.max_lr}"
-            )
-        return self
-
-
-Schedule = Annotated[
-    ConstantSchedule | StepSchedule | PolynomialSchedule | CyclicalSchedule,
-    Field(discriminator="type"),
-]
-
-
 class Phase(Section):
     """A part of the training with one optimizer, or a step without training."""
 
@@ -195,6 +123,21 @@ class Phase(Section):
     optimizer: Optimizer = Field(default_factory=Optimizer, description="optimizer")
     schedule: Schedule = Field(
         default_factory=lambda: ConstantSchedule(type="constant"), description="learning rate"
+    )
+    warmup_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="first epochs of the phase, in which the rate rises linearly to the "
+        "optimizer's lr; `polynomial` and `cosine` fall over the rest, milestones of `step` count "
+        "from the start of the phase; not with `cyclical`",
+    )
+    clip_norm: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="largest norm of the gradient of all parameters together, after the parts of "
+        "a batch and the processes are added up; longer ones are scaled down; 0 is no limit",
     )
     lipschitz: float = Field(
         default=0.0,
@@ -222,6 +165,32 @@ class Phase(Section):
         if self.images is not None and self.kind != "recalibrate":
             raise ValueError(
                 f"only a recalibrate phase takes `images`; `{self.name}` is of kind {self.kind}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_and_limits_make_sense(self) -> Phase:
+        schedule, warmup, lr = self.schedule, self.warmup_epochs, self.optimizer.lr
+        for key in ("warmup_epochs", "clip_norm"):
+            if self.kind in WITHOUT_EPOCHS and getattr(self, key):
+                raise ValueError(
+                    f"the phase `{self.name}` is of kind {self.kind}, which does not train: remove "
+                    f"its `{key}`"
+                )
+        if isinstance(schedule, CosineSchedule) and schedule.min_lr >= lr:
+            raise ValueError(
+                f"`min_lr` {schedule.min_lr} of a cosine schedule is not below the optimizer's lr "
+                f"{lr}"
+            )
+        if warmup and isinstance(schedule, CyclicalSchedule):
+            raise ValueError(
+                f"the phase `{self.name}` has a cyclical schedule, whose rates rise and fall by "
+                "themselves: remove its `warmup_epochs`"
+            )
+        if isinstance(schedule, StepSchedule) and min(schedule.milestones) < warmup:
+            raise ValueError(
+                f"the milestone {min(schedule.milestones)} of the phase `{self.name}` lies in its "
+                f"`warmup_epochs`, {warmup}: milestones count from the start of the phase"
             )
         return self
 
@@ -281,6 +250,13 @@ class Recipe(Section):
         if twice:
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         _check_order([phase.kind for phase in self.phases])
+        for phase in self.phases:
+            epochs = self.epochs_of(phase)
+            if phase.warmup_epochs and phase.warmup_epochs >= epochs:
+                raise ValueError(
+                    f"the `warmup_epochs` of the phase `{phase.name}`, {phase.warmup_epochs}, take "
+                    f"all of its epochs, {epochs}: set fewer, or none"
+                )
         return self
 
     def epochs_of(self, phase: Phase) -> int:

@@ -1,4 +1,4 @@
-"""One phase: epochs of stochastic gradient descent, with a checkpoint after each."""
+"""One phase: epochs of gradient descent, with a checkpoint after each."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PhaseTrainer:
     workers: Workers = ALONE
     observer: Observer = SILENT
     _steps: int = field(init=False)
-    _optimizer: torch.optim.SGD = field(init=False)
+    _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
     _finite: FiniteChecks = field(init=False)
     _direct: Direct = field(init=False)
@@ -203,6 +203,9 @@ class PhaseTrainer:
         diverged = self._finite.divergent()
         if not self.workers.all_true(diverged is None):
             raise self._divergence(diverged or "gradient of another process", moment)
+        if self.phase.clip_norm > 0:
+            # Of the whole batch's gradient: it is the same in every process.
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.phase.clip_norm)
         self._optimizer.step()
         return value, lipschitz
 

@@ -3,6 +3,7 @@
     constant   lr
     step       lr · gamma**(number of milestones passed)
     polynomial lr · (1 - step / steps of the phase)**power         DeepLab's policy (section 5.1)
+    cosine     min_lr + (lr - min_lr) · (1 + cos(π · step / steps)) / 2   Loshchilov and Hutter 2017
     cyclical   base_lr · CYCLE[k],   k = floor(8 · progress in the cycle)      appendix B
                max_lr · (min_lr / max_lr)**SHARES[k]                           sections 4.2 and 5.4
 
@@ -11,13 +12,23 @@ The factors of appendix B are for bounds a factor of 100 apart: section 5.4's 1e
 
 A cycle of the cyclical schedule has eight discrete factors; with a period of eight epochs, as for
 CIFAR-10 in the paper, the factor changes at every epoch. Shorter periods change it within epochs.
+
+In front of the others, w steps of warm-up have the rates lr · (step + 1) / w. `polynomial` and
+`cosine` then count steps from the end of the warm-up, `step` counts its milestones from the start
+of the phase as ever.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from math import cos, pi, sqrt
 
-from qdeploy.recipe.models import CyclicalSchedule, Phase, PolynomialSchedule, StepSchedule
+from qdeploy.recipe.models import Phase
+from qdeploy.recipe.schedules import (
+    CosineSchedule,
+    CyclicalSchedule,
+    PolynomialSchedule,
+    StepSchedule,
+)
 
 CYCLE = (
     1.0,
@@ -43,14 +54,20 @@ def learning_rate(
     if isinstance(schedule, CyclicalSchedule):
         period = schedule.period_steps or schedule.period_epochs * steps_per_epoch
         return _cycle(phase, schedule)[(step % period) * len(CYCLE) // period]
+    warmup = phase.warmup_epochs * steps_per_epoch
+    lr = phase.optimizer.lr
+    if step < warmup:
+        return float(lr * (step + 1) / warmup)
     if isinstance(schedule, StepSchedule):
         epoch = step // steps_per_epoch
         passed = sum(epoch >= milestone for milestone in schedule.milestones)
-        return float(phase.optimizer.lr * schedule.gamma**passed)
+        return float(lr * schedule.gamma**passed)
+    done = (step - warmup) / ((epochs or phase.epochs) * steps_per_epoch - warmup)
     if isinstance(schedule, PolynomialSchedule):
-        left = 1.0 - step / ((epochs or phase.epochs) * steps_per_epoch)
-        return float(phase.optimizer.lr * left**schedule.power)
-    return phase.optimizer.lr
+        return float(lr * (1.0 - done) ** schedule.power)
+    if isinstance(schedule, CosineSchedule):
+        return float(schedule.min_lr + (lr - schedule.min_lr) * (1.0 + cos(pi * done)) / 2)
+    return lr
 
 
 def _cycle(phase: Phase, schedule: CyclicalSchedule) -> list[float]:

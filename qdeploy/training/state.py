@@ -2,6 +2,9 @@
 
     network/<name>      parameters and buffers
     momentum/<name>     SGD's momentum of a parameter; absent before its first step
+    exp_avg/<name>, exp_avg_sq/<name>, step/<name>
+                        Adam's means of a parameter's gradient and of its square, and the number of
+                        its steps; likewise
     random              torch's global random state
 
 Data order needs no state (see `batches`).
@@ -13,15 +16,21 @@ import torch
 from torch import nn
 
 from qdeploy.errors import CheckpointError
-from qdeploy.recipe.models import Optimizer
+from qdeploy.recipe.optimizer import Optimizer
 
 NETWORK = "network/"
-MOMENTUM = "momentum/"
+# What torch's optimizers keep of a parameter -> prefix of its tensors.
+KEPT = {
+    "momentum_buffer": "momentum/",
+    "exp_avg": "exp_avg/",
+    "exp_avg_sq": "exp_avg_sq/",
+    "step": "step/",
+}
 RANDOM = "random"
 
 
-def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.SGD:
-    """SGD with momentum; L2 regularization acts on weights only, not on norms and scales."""
+def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
+    """SGD with momentum, Adam or AdamW; decay acts on weights only, not on norms and scales."""
     weights = [p for p in network.parameters() if p.dim() > 1 and not _is_scale(p, network)]
     chosen = {id(p) for p in weights}
     rest = [p for p in network.parameters() if id(p) not in chosen]
@@ -29,16 +38,23 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.SGD:
         {"params": weights, "weight_decay": settings.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    if settings.type == "sgd":
+        return torch.optim.SGD(
+            groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
+        )
+    kind = torch.optim.Adam if settings.type == "adam" else torch.optim.AdamW
+    betas = (settings.beta1, settings.beta2)
+    return kind(groups, lr=settings.lr, betas=betas, eps=settings.epsilon)
 
 
-def collect(network: nn.Module, optimizer: torch.optim.SGD) -> dict[str, torch.Tensor]:
+def collect(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The state as tensors; a copy."""
     tensors = {NETWORK + name: value.clone() for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
-        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[MOMENTUM + name] = momentum.clone()
+        state = optimizer.state.get(parameter, {})
+        for key, prefix in KEPT.items():
+            if state.get(key) is not None:
+                tensors[prefix + name] = state[key].clone()
     tensors[RANDOM] = torch.get_rng_state()
     return tensors
 
@@ -56,9 +72,9 @@ def restore_network(network: nn.Module, tensors: dict[str, torch.Tensor]) -> Non
 
 
 def restore_training(
-    network: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, torch.Tensor]
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Load momentum and the random state, for resuming inside a phase.
+    """Load the optimizer's state and the random state, for resuming inside a phase.
 
     Raises:
         CheckpointError: they are not those of the network.
@@ -78,13 +94,17 @@ def _other(error: Exception) -> CheckpointError:
 
 
 def _restore_training(
-    network: nn.Module, optimizer: torch.optim.SGD, tensors: dict[str, torch.Tensor]
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
-    momentum = _part(tensors, MOMENTUM)
+    adam = "betas" in optimizer.defaults
+    keys = ("exp_avg", "exp_avg_sq", "step") if adam else ("momentum_buffer",)
     for name, parameter in network.named_parameters():
-        if name in momentum:
-            buffer = torch.empty_like(parameter).copy_(momentum[name])
-            optimizer.state[parameter]["momentum_buffer"] = buffer
+        if not any(KEPT[key] + name in tensors for key in keys):
+            continue  # the parameter made no step
+        for key in keys:
+            # Adam counts steps on the CPU; the rest lies in memory as the parameter does.
+            like = torch.empty(()) if key == "step" else torch.empty_like(parameter)
+            optimizer.state[parameter][key] = like.copy_(tensors[KEPT[key] + name])
     torch.set_rng_state(tensors[RANDOM])
 
 

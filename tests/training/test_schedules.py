@@ -1,6 +1,6 @@
 """Learning rates against the paper's appendix B and section 5.2."""
 
-from math import sqrt
+from math import cos, pi, sqrt
 
 import pytest
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from qdeploy.recipe.models import Phase
 from qdeploy.training.schedules import learning_rate
 
 
-def phase(schedule: dict, lr: float = 0.1) -> Phase:
+def phase(schedule: dict, lr: float = 0.1, warmup: int = 0) -> Phase:
     return Phase.model_validate(
         {
             "name": "x",
@@ -17,6 +17,7 @@ def phase(schedule: dict, lr: float = 0.1) -> Phase:
             "epochs": 200,
             "optimizer": {"lr": lr},
             "schedule": schedule,
+            "warmup_epochs": warmup,
         }
     )
 
@@ -62,6 +63,29 @@ def test_a_polynomial_rate_falls_to_zero_at_the_end_of_the_phase():
     got = rates(one, 200, 4)
     assert got == pytest.approx([0.1 * (1 - step / 800) ** 0.9 for step in range(800)], rel=1e-12)
     assert learning_rate(one, 19, 10, epochs=2) == pytest.approx(0.1 * 0.05**0.9)
+
+
+def test_a_cosine_falls_from_the_rate_to_the_lowest_one_and_is_halfway_in_the_middle():
+    one = phase({"type": "cosine", "min_lr": 0.02})
+    got = rates(one, 200, 4)
+    assert got == pytest.approx([0.06 + 0.04 * cos(pi * step / 800) for step in range(800)])
+    assert (got[0], got[400]) == pytest.approx((0.1, 0.06))
+    assert learning_rate(one, 20, 10, epochs=2) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        ({"type": "constant"}, [0.1] * 780),
+        ({"type": "step", "milestones": [7]}, [0.1] * 8 + [0.01] * 772),
+        ({"type": "polynomial"}, [0.1 * (1 - step / 780) ** 0.9 for step in range(780)]),
+        ({"type": "cosine"}, [0.05 + 0.05 * cos(pi * step / 780) for step in range(780)]),
+    ],
+)
+def test_a_warm_up_rises_linearly_and_the_schedule_follows(schedule, after):
+    got = rates(phase(schedule, warmup=5), 200, 4)
+    assert got[:20] == pytest.approx([0.005 * (step + 1) for step in range(20)])
+    assert got[20:] == pytest.approx(after)
 
 
 @pytest.mark.parametrize(("highest", "lowest"), [(1e-3, 1e-5), (1e-2, 1e-5)])

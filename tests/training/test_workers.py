@@ -32,7 +32,11 @@ def parallel(recipe) -> Recipe:
     changes = {
         "network": {"type": "convnet", "stages": stages, "hidden": [16]},
         "phases": [
-            {**float_, "optimizer": {"lr": 0.05, "weight_decay": 5e-4}},
+            {
+                **float_,
+                "optimizer": {"lr": 0.05, "weight_decay": 5e-4, "nesterov": True},
+                "clip_norm": 0.5,
+            },
             {"name": "direct", "kind": "direct"},
             {"name": "norms", "kind": "recalibrate", "images": 640},
             {**retrain, "epochs": 2, "ema": 0.9},
