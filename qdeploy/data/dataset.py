@@ -38,6 +38,24 @@ class Split(ABC):
             DataError: when a file cannot be read.
         """
 
+    def label_counts(self, classes: int) -> torch.Tensor:
+        """How many labels, of images or pixels, name each of `classes` classes, int64 (classes,);
+        labels that are no class do not count.
+
+        Raises:
+            DataError: when a file cannot be read.
+        """
+        total = torch.zeros(classes, dtype=torch.int64)
+        for index in range(len(self)):
+            total += counts_of(self.read([index])[1], classes)
+        return total
+
+
+def counts_of(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """How many of `labels`, of any shape, are each of 0 .. classes - 1; int64 (classes,) on the
+    CPU."""
+    return torch.bincount(labels.flatten().to(torch.int64), minlength=classes)[:classes].cpu()
+
 
 @dataclass(frozen=True)
 class MemorySplit(Split):
@@ -67,6 +85,9 @@ class MemorySplit(Split):
     def read(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
         return self.images[chosen], self.labels[chosen]
+
+    def label_counts(self, classes: int) -> torch.Tensor:
+        return counts_of(self.labels, classes)
 
     def to(self, device: torch.device) -> MemorySplit:
         """The same split on `device`."""

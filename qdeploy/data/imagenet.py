@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from qdeploy.data.augment import Batch
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, counts_of
 from qdeploy.data.files import (
     UNREADABLE,
     check_counts,
@@ -80,6 +80,9 @@ class FolderSplit(FileSplit):
     @property
     def shape(self) -> Shape:
         return 3, self.size, self.size
+
+    def label_counts(self, classes: int) -> torch.Tensor:
+        return counts_of(torch.from_numpy(self.labels), classes)
 
     def item(self, index: int, generator: torch.Generator | None) -> Batch:
         label = int(self.labels[index])

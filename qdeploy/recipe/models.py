@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qdeploy.recipe.data import AnyData, Data
+from qdeploy.recipe.data import DATASETS, AnyData, Data
+from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.schedules import (
@@ -139,6 +140,7 @@ class Phase(Section):
         description="largest norm of the gradient of all parameters together, after the parts of "
         "a batch and the processes are added up; longer ones are scaled down; 0 is no limit",
     )
+    loss: Loss = Field(default_factory=Loss, description="loss of the task")
     lipschitz: float = Field(
         default=0.0,
         ge=0,
@@ -171,8 +173,13 @@ class Phase(Section):
     @model_validator(mode="after")
     def _rates_and_limits_make_sense(self) -> Phase:
         schedule, warmup, lr = self.schedule, self.warmup_epochs, self.optimizer.lr
-        for key in ("warmup_epochs", "clip_norm"):
-            if self.kind in WITHOUT_EPOCHS and getattr(self, key):
+        given = {
+            "warmup_epochs": warmup > 0,
+            "clip_norm": self.clip_norm > 0,
+            "loss": not self.loss.plain,
+        }
+        for key, wanted in given.items():
+            if wanted and self.kind in WITHOUT_EPOCHS:
                 raise ValueError(
                     f"the phase `{self.name}` is of kind {self.kind}, which does not train: remove "
                     f"its `{key}`"
@@ -250,7 +257,14 @@ class Recipe(Section):
         if twice:
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         _check_order([phase.kind for phase in self.phases])
+        classes = self.data.classes or DATASETS.load(self.data.name).classes
         for phase in self.phases:
+            weights = phase.loss.class_weights
+            if isinstance(weights, list) and len(weights) != classes:
+                raise ValueError(
+                    f"the phase `{phase.name}` has {len(weights)} class weights, but "
+                    f"`{self.data.name}` has {classes} classes: give one for each"
+                )
             epochs = self.epochs_of(phase)
             if phase.warmup_epochs and phase.warmup_epochs >= epochs:
                 raise ValueError(

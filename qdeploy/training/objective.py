@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from qdeploy.data.dataset import Dataset
+from qdeploy.recipe.loss import Loss
 from qdeploy.training.segmentation import Confusion, pixel_loss
 
 
@@ -85,11 +88,59 @@ class PixelTally(Tally):
         return Score(self.confusion.pixel_accuracy(), self.confusion.miou())
 
 
-def task_loss(dataset: Dataset, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy over images, or over the pixels that are not void."""
+def task_loss(
+    dataset: Dataset,
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    weights: torch.Tensor | None = None,
+    smoothing: float = 0.0,
+) -> torch.Tensor:
+    """Mean cross entropy over images, or over the pixels that are not void.
+
+    With q = softmax(logits), e = `smoothing`, w = `weights` (1 where there are none), and p the
+    label as a share of each of C classes, an image or pixel has
+
+        -Σ_c w[c] · ((1 - e) · p[c] + e / C) · log q[c].
+
+    The mean divides by the number of images or pixels, not by their weights: so the parts of a
+    batch, and the shares of several processes, add up to the loss of the whole.
+
+    Args:
+        labels: int64 (N,) or (N, H, W).
+        weights: float (classes,), on the device of the logits.
+        smoothing: in [0, 1).
+    """
     if dataset.task == "segmentation":
-        return pixel_loss(logits, labels, dataset.void)
-    return F.cross_entropy(logits, labels)
+        return pixel_loss(logits, labels, dataset.void, weights=weights, smoothing=smoothing)
+    if weights is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    total = F.cross_entropy(
+        logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / len(labels)
+
+
+def training_loss(
+    dataset: Dataset, settings: Loss, device: torch.device
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """`task_loss` of logits and labels as a phase's `settings` want it, for logits on `device`.
+
+    Raises:
+        DataError: when a file whose label is counted cannot be read.
+    """
+    given = settings.class_weights
+    weights = balanced(dataset) if given == "balanced" else given
+    on_device = None if weights is None else torch.tensor(weights, device=device)
+    return partial(task_loss, dataset, weights=on_device, smoothing=settings.label_smoothing)
+
+
+def balanced(dataset: Dataset) -> list[float]:
+    """A weight for each class: N / (K · n), where n of the N training labels name it and K classes
+    occur; 0 for a class that does not. Their mean over the training labels is 1."""
+    counts: list[int] = dataset.train.label_counts(len(dataset.classes)).tolist()
+    occurring = sum(count > 0 for count in counts)
+    return [sum(counts) / (occurring * count) if count else 0.0 for count in counts]
 
 
 def tally(dataset: Dataset) -> Tally:

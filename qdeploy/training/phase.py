@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,7 +29,7 @@ from qdeploy.training.journal import Journal
 from qdeploy.training.lipschitz import lipschitz_term
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
-from qdeploy.training.objective import Tally, tally, task_loss
+from qdeploy.training.objective import Tally, tally, training_loss
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
 from qdeploy.training.workers import ALONE, Workers, followed
@@ -73,6 +74,7 @@ class PhaseTrainer:
     _steps: int = field(init=False)
     _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
+    _loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = field(init=False)
     _finite: FiniteChecks = field(init=False)
     _direct: Direct = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
@@ -81,6 +83,7 @@ class PhaseTrainer:
         self._steps = steps_per_epoch(len(self.dataset.train), self.batching.batch_size)
         self._optimizer = make_optimizer(self.network, self.phase.optimizer)
         self._model = self.workers.parallel(self.network)
+        self._loss = training_loss(self.dataset, self.phase.loss, self.workers.device)
         self._finite = FiniteChecks(self.network)
         self._direct = Direct(self.network)
         if self.phase.ema > 0:
@@ -186,7 +189,7 @@ class PhaseTrainer:
             with self._gradients_stay_here(not last):
                 with self._precision():
                     logits = self._model(images)
-                loss = task_loss(self.dataset, logits.float(), wanted)
+                loss = self._loss(logits.float(), wanted)
                 value += loss.item() * share
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share

@@ -23,7 +23,13 @@ def full_size(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def pixel_loss(
-    logits: torch.Tensor, masks: torch.Tensor, void: int | None, *, reduction: str = "mean"
+    logits: torch.Tensor,
+    masks: torch.Tensor,
+    void: int | None,
+    *,
+    reduction: str = "mean",
+    weights: torch.Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Cross entropy over all pixels that are not void; 0 if all are.
 
@@ -32,13 +38,21 @@ def pixel_loss(
         masks: int64 (N, H, W).
         void: label of pixels that do not count.
         reduction: `mean` over the pixels that count, or their `sum`.
+        weights, smoothing: as in `objective.task_loss`.
     """
     height, width = masks.shape[1:]
     # One row per pixel: the two-dimensional loss has no deterministic kernel on a GPU.
     rows = full_size(logits, (height, width)).permute(0, 2, 3, 1).flatten(0, 2)
     ignored = -100 if void is None else void
     labels = masks.flatten()
-    total = F.cross_entropy(rows, labels, ignore_index=ignored, reduction="sum")
+    total = F.cross_entropy(
+        rows,
+        labels,
+        weight=weights,
+        label_smoothing=smoothing,
+        ignore_index=ignored,
+        reduction="sum",
+    )
     if reduction == "sum":
         return total
     return total / (labels != ignored).sum().clamp(min=1)

@@ -50,6 +50,7 @@ def test_keys_of_another_optimizer_are_refused(optimizer, sentence):
         ("warmup_epochs", -1, "0 to 100000"),
         ("clip_norm", -1, "0 to 1000000.0"),
         ("schedule.min_lr", 101, "0 to 100"),
+        ("loss.label_smoothing", 1, "0 to below 1"),
     ],
 )
 def test_a_value_out_of_range_names_the_range(tmp_path, key, value, allowed):
@@ -92,7 +93,41 @@ def test_warm_up_that_takes_the_whole_phase_is_refused_also_where_it_is_shortene
 
 
 @pytest.mark.parametrize("kind", ["direct", "recalibrate"])
-@pytest.mark.parametrize("key", ["warmup_epochs", "clip_norm"])
-def test_phases_that_do_not_train_take_no_options_of_training(kind, key):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("warmup_epochs", 1),
+        ("clip_norm", 1),
+        ("loss", {"label_smoothing": 0.1}),
+        ("loss", {"class_weights": "balanced"}),
+    ],
+)
+def test_phases_that_do_not_train_take_no_options_of_training(kind, key, value):
     with pytest.raises(ValidationError, match=f"which does not train: remove its `{key}`"):
-        Phase.model_validate({"name": "x", "kind": kind, key: 1})
+        Phase.model_validate({"name": "x", "kind": kind, key: value})
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ([1, -1], "the class weight -1.0 is not in the range 0 to 1e"),
+        ([1, 2e6], "the class weight 2000000.0 is not in the range 0 to 1e"),
+        ([1, float("nan")], "the class weight nan is not in the range 0 to 1e"),
+        ([0, 0], "needs at least one number above 0"),
+        ([], "needs at least one number above 0"),
+        ([1, 2, 3], "`x` has 3 class weights, but `synthetic2d` has 2 classes: give one for each"),
+        ("equal", "valid list"),
+    ],
+)
+def test_class_weights_that_are_none_are_refused(weights, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        recipe(
+            {"name": "x", "kind": "retrain", "epochs": 1, "loss": {"class_weights": weights}},
+            data={"name": "synthetic2d"},
+        )
+
+
+def test_class_weights_are_counted_where_the_recipe_sets_the_classes():
+    retrain = {"name": "x", "kind": "retrain", "epochs": 1, "loss": {"class_weights": [1, 2, 3]}}
+    data = {"name": "imagenet", "classes": 3}
+    assert recipe(retrain, data=data).phases[1].loss.class_weights == [1, 2, 3]
