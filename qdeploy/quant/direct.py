@@ -81,27 +81,13 @@ class _Direct:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if self.plain:
-            value: torch.Tensor = self.scaling.value  # type: ignore[assignment]
-            threshold, levels = _Threshold.apply(value), self.levels
+            value, smallest, levels = self.scaling.value, SMALLEST_THRESHOLD, self.levels
         else:
-            threshold = self.scaling(x, torch.tensor(float(self.levels)))
-            levels = 1
-        quantized: torch.Tensor = Quantize.apply(x, threshold, levels, self.lo, self.hi, self.rule)
+            value, smallest, levels = self.scaling(x, torch.tensor(float(self.levels))), 0.0, 1
+        quantized: torch.Tensor = Quantize.apply(
+            x, value, smallest, levels, self.lo, self.hi, self.rule
+        )
         return quantized
-
-
-class _Threshold(torch.autograd.Function):
-    """|value|, not under Brevitas' smallest threshold; the gradient passes with the sign."""
-
-    @staticmethod
-    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(value)
-        return value.abs().clamp_(min=SMALLEST_THRESHOLD)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
-        (value,) = ctx.saved_tensors
-        return torch.where(value < 0, -grads[0], grads[0])
 
 
 def _direct_forward(module: nn.Module) -> Forward | None:

@@ -30,82 +30,89 @@ from brevitas.core.quant.int_base import IntQuant
 from torch.autograd.function import once_differentiable
 
 from qdeploy.quant import native
-from qdeploy.quant.native import Rule
+from qdeploy.quant.native import Rule, Scale
 
 
 class Quantize(torch.autograd.Function):
-    """`x` quantized with steps of `threshold / levels`.
+    """`x` quantized with steps of max(|value|, smallest) / levels.
 
-    Arguments of `apply`: x, threshold, levels, lo, hi, rule.
+    Arguments of `apply`: x, value, smallest, levels, lo, hi, rule. The gradient of `value` passes
+    the maximum, as in Brevitas.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
-        threshold: torch.Tensor,
+        value: torch.Tensor,
+        smallest: float,
         levels: int,
         lo: int,
         hi: int,
         rule: Rule,
     ) -> torch.Tensor:
         """Δ·q as float32, or as float64 where `x` is that."""
-        step = threshold if levels == 1 else threshold / levels
-        ctx.levels, ctx.lo, ctx.hi, ctx.rule = levels, lo, hi, rule
-        ctx.given = x.dtype
-        if rule != Rule.THROUGH or ctx.needs_input_grad[1]:
-            ctx.save_for_backward(x, step)
-        if native.takes(x, step):
-            return native.quantize(x, step, lo, hi)
-        return (_full(x) / step).round_().clamp_(lo, hi).mul_(step)
+        ctx.scale, ctx.lo, ctx.hi, ctx.rule = (smallest, levels), lo, hi, rule
+        ctx.given, ctx.native = x.dtype, native.takes(x, value)
+        keeps = rule != Rule.THROUGH or ctx.needs_input_grad[1]
+        scale = Scale(value, smallest, levels)
+        if ctx.native:
+            if keeps:
+                ctx.save_for_backward(x, value)
+            return native.quantize(x, scale, lo, hi)
+        step = _step(scale)
+        t = _full(x) / step
+        if not keeps:
+            return t.round_().clamp_(lo, hi).mul_(step)
+        ctx.save_for_backward(t, value)
+        return t.round().clamp_(lo, hi).mul_(step)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of `x` and `threshold`."""
+        """Gradients of `x` and `value`."""
         grad = _full(grads[0])
-        if ctx.rule == Rule.THROUGH and not ctx.needs_input_grad[1]:
-            return grad.to(ctx.given), None, None, None, None, None
-        x, step = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[1]
+        if ctx.rule == Rule.THROUGH and not wanted:
+            return grad.to(ctx.given), *[None] * 6
+        kept, value = ctx.saved_tensors
+        scale = Scale(value, *ctx.scale)
         slope: torch.Tensor | None
-        if native.takes(x, step) and grad.dtype == torch.float32:
-            grad_x, slope = native.gradient(grad, x, step, ctx.lo, ctx.hi, ctx.rule)
+        if ctx.native:
+            grad_x, slope = native.gradient(grad, kept, scale, ctx.lo, ctx.hi, ctx.rule)
         else:
-            wanted = ctx.needs_input_grad[1]
-            grad_x, slope = _gradient(grad, _full(x), step, ctx.lo, ctx.hi, ctx.rule, wanted)
-        if slope is not None and ctx.levels != 1:
-            slope = slope / ctx.levels
-        return grad_x.to(ctx.given), slope, None, None, None, None
+            shape = value.shape if wanted else None
+            grad_x, slope = _gradient(grad, kept, ctx.lo, ctx.hi, ctx.rule, shape)
+            if slope is not None:
+                slope = torch.where(value < 0, -slope, slope) / scale.levels
+        return grad_x.to(ctx.given), slope, *[None] * 5
+
+
+def _step(scale: Scale) -> torch.Tensor:
+    return scale.value.abs().clamp_(min=scale.smallest) / scale.levels
 
 
 def _gradient(
-    grad: torch.Tensor,
-    x: torch.Tensor,
-    step: torch.Tensor,
-    lo: int,
-    hi: int,
-    rule: Rule,
-    wanted: bool,
+    grad: torch.Tensor, t: torch.Tensor, lo: int, hi: int, rule: Rule, shape: torch.Size | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """In torch's operations of one pass: masks of numbers would be int64, four times the memory.
 
     Args:
-        wanted: whether the step's gradient is.
+        shape: of the step, or None where its gradient is not wanted.
     """
-    t = x / step
     if rule == Rule.PACT:
         stopped = torch.ops.aten.hardtanh_backward(grad, t, float(lo), float(hi))
-        return stopped, _of_clipped(grad, t, stopped, lo, hi, step.shape) if wanted else None
+        return stopped, None if shape is None else _of_clipped(grad, t, stopped, lo, hi, shape)
     r = t.round()
     # Codes are integers: those from lo to hi lie between the halves beside them.
     inner = torch.ops.aten.hardtanh_backward(grad, r, lo - 0.5, hi + 0.5)
     if rule == Rule.CLIP_AFTER_RELU:
         inner = torch.ops.aten.threshold_backward(inner, t, 0.0)
     stopped = grad if rule == Rule.THROUGH else inner
-    if not wanted:
+    if shape is None:
         return stopped, None
     outer = torch.sub(grad, inner).mul_(r.clamp(lo, hi))
-    return stopped, _summed((r - t).mul_(inner).add_(outer), step.shape)
+    return stopped, _summed((r - t).mul_(inner).add_(outer), shape)
 
 
 def _of_clipped(
@@ -150,7 +157,7 @@ class FusedIntQuant(IntQuant):
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(scale, zero_point, bit_width, x)
         lo, hi = int(self.min_int(bit_width)), int(self.max_int(bit_width))
-        quantized: torch.Tensor = Quantize.apply(x, scale, 1, lo, hi, self.rule())
+        quantized: torch.Tensor = Quantize.apply(x, scale, 0.0, 1, lo, hi, self.rule())
         return quantized
 
 

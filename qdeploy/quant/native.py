@@ -20,6 +20,7 @@ import shutil
 import stat
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -51,31 +52,44 @@ def missing() -> str | None:
     return found if isinstance(found, str) else None
 
 
-def takes(x: torch.Tensor, step: torch.Tensor) -> bool:
+class Scale(NamedTuple):
+    """Steps of max(|value|, smallest) / levels.
+
+    Args:
+        value: one float32, or one for each index of the first axis of what is quantized.
+    """
+
+    value: torch.Tensor
+    smallest: float
+    levels: int
+
+
+def takes(x: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether the kernels take these: float32 or bfloat16 on the CPU without holes in memory, and
-    one float32 step, or one for each index of the first axis."""
+    one float32 value, or one for each index of the first axis."""
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
         return False
-    if step.dtype != torch.float32 or not _dense(x) or isinstance(_library(), str):
+    if value.dtype != torch.float32 or not _dense(x) or isinstance(_library(), str):
         return False
-    return step.numel() == 1 or _in_rows(x, step)
+    return value.numel() == 1 or _in_rows(x, value)
 
 
-def quantize(x: torch.Tensor, step: torch.Tensor, lo: int, hi: int) -> torch.Tensor:
+def quantize(x: torch.Tensor, scale: Scale, lo: int, hi: int) -> torch.Tensor:
     """Δ·clip(round(x / Δ), lo, hi) in float32, in the memory format of `x`; all as `takes` says."""
-    rows = step.numel()
+    value, smallest, levels = scale
+    values, rows = value.contiguous(), value.numel()
     y = torch.empty_like(x, dtype=torch.float32)
-    call = _function("quantize", x.dtype)
-    steps = step.contiguous()
-    size = x.numel() // rows
-    call(x.data_ptr(), y.data_ptr(), rows, size, steps.data_ptr(), lo, hi, torch.get_num_threads())
+    _function("quantize", x.dtype)(
+        *(x.data_ptr(), y.data_ptr(), rows, x.numel() // rows, values.data_ptr()),
+        *(smallest, levels, lo, hi, torch.get_num_threads()),
+    )
     return y
 
 
 def gradient(
-    grad: torch.Tensor, x: torch.Tensor, step: torch.Tensor, lo: int, hi: int, rule: Rule
+    grad: torch.Tensor, x: torch.Tensor, scale: Scale, lo: int, hi: int, rule: Rule
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of `x`, in its type, and of `step`, in its shape; all as `takes` says.
+    """Gradients of `x`, in its type, and of the value, in its shape; all as `takes` says.
 
     Args:
         grad: of the quantized values, float32.
@@ -83,17 +97,18 @@ def gradient(
     """
     if grad.stride() != x.stride():
         grad = torch.empty_like(x, dtype=torch.float32).copy_(grad)
-    rows = step.numel()
+    value, smallest, levels = scale
+    values, rows = value.contiguous(), value.numel()
     size = x.numel() // rows
     out = grad if rule == Rule.THROUGH else torch.empty_like(x)
     parts = torch.empty(rows * -(-size // _CHUNK), dtype=torch.float64)
     sums = torch.empty(rows)
-    steps = step.contiguous()
     _function("gradient", x.dtype)(
-        *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), rows, size, steps.data_ptr(), lo, hi),
-        *(int(rule), parts.data_ptr(), sums.data_ptr(), torch.get_num_threads()),
+        *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), rows, size, values.data_ptr()),
+        *(smallest, levels, lo, hi, int(rule), parts.data_ptr(), sums.data_ptr()),
+        torch.get_num_threads(),
     )
-    return out, sums.reshape(step.shape)
+    return out, sums.reshape(value.shape)
 
 
 def _dense(x: torch.Tensor) -> bool:
@@ -102,12 +117,12 @@ def _dense(x: torch.Tensor) -> bool:
     )
 
 
-def _in_rows(x: torch.Tensor, step: torch.Tensor) -> bool:
-    """Whether each step goes with one index of the first axis, which lies in one piece."""
-    rows = step.numel()
+def _in_rows(x: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether each value goes with one index of the first axis, which lies in one piece."""
+    rows = value.numel()
     return (
-        x.dim() == step.dim()
-        and step.shape[0] == rows == x.shape[0]
+        x.dim() == value.dim()
+        and value.shape[0] == rows == x.shape[0]
         and x.numel() > 0
         and x.stride(0) * rows == x.numel()
     )
@@ -165,10 +180,10 @@ def _loaded(path: Path) -> ctypes.CDLL:
     pointer, size, real, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
     for kind in ("f32", "bf16"):
         forward = getattr(library, f"quantize_{kind}")
-        forward.argtypes = [pointer, pointer, size, size, pointer, real, real, number]
+        forward.argtypes = [pointer, pointer, size, size, pointer, *[real] * 4, number]
         forward.restype = None
         backward = getattr(library, f"gradient_{kind}")
-        backward.argtypes = [*[pointer] * 3, size, size, pointer, real, real, number]
+        backward.argtypes = [*[pointer] * 3, size, size, pointer, *[real] * 4, number]
         backward.argtypes += [pointer, pointer, number]
         backward.restype = None
     return library

@@ -37,7 +37,9 @@ def gradients(through: bool, shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]
     x = torch.randn(5, 200, generator=generator, dtype=torch.float64, requires_grad=True)
     step = (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.2).requires_grad_()
     upstream = torch.randn(5, 200, generator=generator, dtype=torch.float64)
-    Quantize.apply(x, step, 1, -3, 3, Rule.THROUGH if through else Rule.CLIP).backward(upstream)
+    Quantize.apply(x, step, 0.0, 1, -3, 3, Rule.THROUGH if through else Rule.CLIP).backward(
+        upstream
+    )
     return x, step, upstream
 
 
@@ -61,7 +63,7 @@ def test_weights_receive_the_quantized_weights_gradient_unchanged():
 def test_the_clip_of_activations_stops_the_gradient_beyond_it_and_takes_it():
     x = torch.tensor([0.4, 5.0, -2.0], requires_grad=True)
     step = torch.tensor(0.5, requires_grad=True)
-    Quantize.apply(x, step, 1, 0, 3, Rule.CLIP).sum().backward()
+    Quantize.apply(x, step, 0.0, 1, 0, 3, Rule.CLIP).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
     assert step.grad.item() == pytest.approx((1 - 0.8) + 3 + 0)
 

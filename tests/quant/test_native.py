@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qdeploy.quant import native
 from qdeploy.quant.fused import Quantize
-from qdeploy.quant.native import Rule
+from qdeploy.quant.native import Rule, Scale
 
 RANGES = ((0, 1), (0, 3), (0, 255), (-1, 1), (-7, 7), (-128, 127))
 
@@ -51,7 +51,7 @@ def both(
         with pytest.MonkeyPatch.context() as patch:
             if not kernels:
                 patch.setattr(native, "takes", lambda *_: False)
-            y = Quantize.apply(given, threshold, 1, lo, hi, rule)
+            y = Quantize.apply(given, threshold, 0.0, 1, lo, hi, rule)
             y.backward(grad)
         assert given.grad is not None and threshold.grad is not None
         found.append((y.detach(), given.grad, threshold.grad))
@@ -117,13 +117,13 @@ def test_what_the_kernels_do_not_take_goes_to_torch() -> None:
         assert not native.takes(other, step)
     for steps in (torch.ones(6), torch.ones(1, 6, 1, 1), torch.ones(4, 6, 1, 1), step.double()):
         assert not native.takes(x, steps)
-    y = Quantize.apply(x[:, ::2], step, 1, 0, 3, Rule.PACT)
+    y = Quantize.apply(x[:, ::2], step, 0.0, 1, 0, 3, Rule.PACT)
     assert torch.equal(y, (x[:, ::2] / 0.5).round().clamp(0, 3) * 0.5)
 
 
 def test_not_a_number_is_passed_on_and_unsigned_codes_have_no_sign() -> None:
     x = torch.tensor([float("nan"), float("inf"), -float("inf"), -0.1, -0.0])
-    found = native.quantize(x, torch.tensor(0.5), 0, 3)
+    found = native.quantize(x, Scale(torch.tensor(0.5), 0.0, 1), 0, 3)
     assert bool(found[0].isnan()) and found[1:].tolist() == [1.5, 0, 0, 0]
     assert not torch.signbit(found[2:]).any()
 
@@ -135,8 +135,9 @@ def test_sums_are_the_same_bits_on_any_number_of_threads() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            y = native.quantize(x, torch.tensor(0.3), 0, 3)
-            found.append((y, *native.gradient(grad, x, torch.tensor(0.3), 0, 3, Rule.CLIP)))
+            scale = Scale(torch.tensor(0.3), 0.0, 1)
+            y = native.quantize(x, scale, 0, 3)
+            found.append((y, *native.gradient(grad, x, scale, 0, 3, Rule.CLIP)))
     finally:
         torch.set_num_threads(before)
     for one in found[1:]:
@@ -145,7 +146,7 @@ def test_sums_are_the_same_bits_on_any_number_of_threads() -> None:
 
 def test_second_derivatives_are_refused_and_not_wrong() -> None:
     x = torch.randn(50, requires_grad=True)
-    y = Quantize.apply(x, torch.tensor(0.5), 1, 0, 3, Rule.PACT).square().sum()
+    y = Quantize.apply(x, torch.tensor(0.5), 0.0, 1, 0, 3, Rule.PACT).square().sum()
     (slope,) = torch.autograd.grad(y, x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
@@ -187,5 +188,5 @@ def test_without_kernels_torch_computes_and_the_reason_is_told(
         compiler
     ] in why
     x = torch.randn(20)
-    y = Quantize.apply(x, torch.tensor(0.5), 1, 0, 3, Rule.PACT)
+    y = Quantize.apply(x, torch.tensor(0.5), 0.0, 1, 0, 3, Rule.PACT)
     assert torch.equal(y, (x / 0.5).round().clamp(0, 3) * 0.5)

@@ -1,9 +1,10 @@
 /* Quantization in one pass over memory, and its gradient in another.
 
+       step = max(|value|, smallest) / levels
        t = x / step,   r = round half to even(t),   y = step * clip(r, lo, hi)
 
-   x is float32 or bfloat16, row after row with one step for each row, or one row with one step. Sums
-   are over chunks of fixed size, added up in order: the same bits on any number of threads.
+   x is float32 or bfloat16, row after row with one value for each row, or one row with one. Sums are
+   over chunks of fixed size, added up in order: the same bits on any number of threads.
    Not-a-number passes through, so that a training that diverges is noticed. */
 #include <math.h>
 #include <stdint.h>
@@ -15,6 +16,11 @@
 enum { PACT, CLIP, CLIP_AFTER_RELU, THROUGH };
 
 typedef uint16_t bfloat16;
+
+static inline float step_of(float value, float smallest, float levels) {
+  const float size = fabsf(value);
+  return (size < smallest ? smallest : size) / levels;
+}
 
 static inline float from_f32(float v) { return v; }
 static inline float from_bf16(bfloat16 v) {
@@ -79,28 +85,30 @@ static inline bfloat16 to_bf16(float v) {
     return sum;                                                                                   \
   }                                                                                               \
                                                                                                   \
-  void quantize_##NAME(const TYPE *x, float *y, int64_t rows, int64_t size, const float *steps,   \
-                       float lo, float hi, int threads) {                                         \
+  void quantize_##NAME(const TYPE *x, float *y, int64_t rows, int64_t size, const float *values,  \
+                       float smallest, float levels, float lo, float hi, int threads) {                                         \
     const int64_t chunks = (size + CHUNK - 1) / CHUNK;                                            \
     _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1 && rows * size > SMALL)") \
     for (int64_t k = 0; k < rows * chunks; ++k) {                                                 \
       const int64_t row = k / chunks, begin = (k % chunks) * CHUNK;                               \
       const int64_t n = size - begin < CHUNK ? size - begin : CHUNK;                              \
-      quantize_part_##NAME(x + row * size + begin, y + row * size + begin, n, steps[row], lo, hi); \
+      const float step = step_of(values[row], smallest, levels);                                  \
+      quantize_part_##NAME(x + row * size + begin, y + row * size + begin, n, step, lo, hi);      \
     }                                                                                             \
   }                                                                                               \
                                                                                                   \
-  /* Gradient of x into `out` (left alone by THROUGH) and of each row's step into `sums`;         \
+  /* Gradient of x into `out` (left alone by THROUGH) and of each row's value into `sums`;        \
      `parts` has room for a number per chunk. */                                                  \
   void gradient_##NAME(const float *g, const TYPE *x, TYPE *out, int64_t rows, int64_t size,      \
-                       const float *steps, float lo, float hi, int rule, double *parts,           \
-                       float *sums, int threads) {                                                \
+                       const float *values, float smallest, float levels, float lo, float hi,     \
+                       int rule, double *parts, float *sums, int threads) {                       \
     const int64_t chunks = (size + CHUNK - 1) / CHUNK;                                            \
     _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1 && rows * size > SMALL)") \
     for (int64_t k = 0; k < rows * chunks; ++k) {                                                 \
       const int64_t row = k / chunks, begin = (k % chunks) * CHUNK, at = row * size + begin;      \
       const int64_t n = size - begin < CHUNK ? size - begin : CHUNK;                              \
-      const float step = steps[row], nothing = rule == CLIP_AFTER_RELU ? 0.0f : -INFINITY;        \
+      const float step = step_of(values[row], smallest, levels);                                  \
+      const float nothing = rule == CLIP_AFTER_RELU ? 0.0f : -INFINITY;                           \
       parts[k] = rule == PACT      ? pact_part_##NAME(g + at, x + at, out + at, n, step, lo, hi)  \
                  : rule == THROUGH ? slope_part_##NAME(g + at, x + at, n, step, lo, hi)           \
                                    : clip_part_##NAME(g + at, x + at, out + at, n, step, lo, hi,  \
@@ -109,7 +117,7 @@ static inline bfloat16 to_bf16(float v) {
     for (int64_t row = 0; row < rows; ++row) {                                                    \
       double sum = 0.0;                                                                           \
       for (int64_t k = 0; k < chunks; ++k) sum += parts[row * chunks + k];                        \
-      sums[row] = (float)sum;                                                                     \
+      sums[row] = (float)(values[row] < 0.0f ? -sum : sum) / levels;                              \
     }                                                                                             \
   }
 
