@@ -141,6 +141,20 @@ class Phase(Section):
         "a batch and the processes are added up; longer ones are scaled down; 0 is no limit",
     )
     loss: Loss = Field(default_factory=Loss, description="loss of the task")
+    cutout: int = Field(
+        default=0,
+        ge=0,
+        le=2048,
+        description="side, in pixels, of a square hole at a random place of every training image, "
+        "filled with zeros, and void in masks; 0 is none",
+    )
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="training images are mixed two by two, with their labels, in shares from the "
+        "distribution Beta(mixup, mixup); 0 is no mixture; not for segmentation",
+    )
     lipschitz: float = Field(
         default=0.0,
         ge=0,
@@ -177,6 +191,8 @@ class Phase(Section):
             "warmup_epochs": warmup > 0,
             "clip_norm": self.clip_norm > 0,
             "loss": not self.loss.plain,
+            "cutout": self.cutout > 0,
+            "mixup": self.mixup > 0,
         }
         for key, wanted in given.items():
             if wanted and self.kind in WITHOUT_EPOCHS:
@@ -257,14 +273,8 @@ class Recipe(Section):
         if twice:
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         _check_order([phase.kind for phase in self.phases])
-        classes = self.data.classes or DATASETS.load(self.data.name).classes
         for phase in self.phases:
-            weights = phase.loss.class_weights
-            if isinstance(weights, list) and len(weights) != classes:
-                raise ValueError(
-                    f"the phase `{phase.name}` has {len(weights)} class weights, but "
-                    f"`{self.data.name}` has {classes} classes: give one for each"
-                )
+            _check_for_data(phase, self.data)
             epochs = self.epochs_of(phase)
             if phase.warmup_epochs and phase.warmup_epochs >= epochs:
                 raise ValueError(
@@ -278,6 +288,32 @@ class Recipe(Section):
         if self.training.epochs is None or phase.kind in WITHOUT_EPOCHS:
             return phase.epochs
         return self.training.epochs
+
+
+def _check_for_data(phase: Phase, data: Data) -> None:
+    """Reject options of a phase that do not suit the data set.
+
+    Raises:
+        ValueError: a sentence with phase and data set.
+    """
+    spec = DATASETS.load(data.name)
+    classes, weights = data.classes or spec.classes, phase.loss.class_weights
+    if isinstance(weights, list) and len(weights) != classes:
+        raise ValueError(
+            f"the phase `{phase.name}` has {len(weights)} class weights, but `{data.name}` has "
+            f"{classes} classes: give one for each"
+        )
+    if phase.mixup and spec.task == "segmentation":
+        raise ValueError(
+            f"`mixup` of the phase `{phase.name}` is for images with one label, not for the masks "
+            f"of `{data.name}`: a pixel has one class"
+        )
+    height, width = (data.image_size,) * 2 if data.image_size else spec.shape[1:]
+    if phase.cutout >= max(height, width):
+        raise ValueError(
+            f"the `cutout` of the phase `{phase.name}`, {phase.cutout} pixels, covers whole images "
+            f"of `{data.name}`, which have {height}x{width}: choose a smaller hole"
+        )
 
 
 def _check_order(kinds: list[str]) -> None:

@@ -5,6 +5,9 @@ With several processes, step s of all ranks together is step s of a single proce
 and with the same augmentation. A batch has `Batching.parts` equal parts, one pass through the
 network each, and rank r takes the r-th of `world` equal shares of every part: batch norm sees the
 same images together however many processes there are.
+
+Holes and mixtures (`data.mixing`) come last, with random numbers of their own for every step: crops
+are the same with and without them, and neither processes that decode nor steps left out matter.
 """
 
 from __future__ import annotations
@@ -12,16 +15,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from qdeploy.data.augment import Augmentation, Crop, ScaleCropFlip
 from qdeploy.data.dataset import Dataset, MemorySplit, Split, network_input
+from qdeploy.data.mixing import Cutout, Mixup
 from qdeploy.data.stream import FileSplit, Wanted, stream
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.data import Augment
-from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.models import Phase, Recipe
 
 TEST_BATCH = 500
 
@@ -46,6 +50,8 @@ class Batching:
         parts: passes through the network per training step.
         augment: how training images are changed.
         crop_padding: zeros on each side before cropping or shifting, in pixels.
+        cutout: side of a hole in every image, in pixels; 0 is none.
+        mixup: α of mixtures of two images; 0 is none.
         input_bits: upper bits of each byte that the network reads, 1 to 8.
         seed: of order and augmentation.
         decoders: processes per training process that decode files; None is one per core, shared
@@ -56,6 +62,8 @@ class Batching:
     parts: int = 1
     augment: Augment = "none"
     crop_padding: int = 0
+    cutout: int = 0
+    mixup: float = 0.0
     input_bits: int = 8
     seed: int = 0
     decoders: int | None = None
@@ -72,6 +80,10 @@ class Batching:
             seed=recipe.seed,
             decoders=recipe.data.workers,
         )
+
+    def during(self, phase: Phase) -> Batching:
+        """With what a phase adds."""
+        return replace(self, cutout=phase.cutout, mixup=phase.mixup)
 
 
 def epoch_generator(seed: int, phase: int, epoch: int) -> torch.Generator:
@@ -112,7 +124,7 @@ def training_batches(
 
     Yields:
         Float input (n, C, H, W) in channels-last memory, and int64 labels, (n,) or, for
-        segmentation, (n, H, W).
+        segmentation, (n, H, W); with mixup float32 shares of the classes, (n, classes).
 
     Raises:
         RecipeError: when the batch cannot be divided among parts and processes.
@@ -120,24 +132,31 @@ def training_batches(
     """
     split, size = dataset.train, batching.batch_size
     check_shards(batching, shard.world, len(split))
-    places = _places(min(size, len(split)), batching.parts, shard)
+    count = min(size, len(split))
+    places = _places(count, batching.parts, shard)
     generator = epoch_generator(batching.seed, phase, epoch)
     order = torch.randperm(len(split), generator=generator)
     steps = steps_per_epoch(len(split), size)
+    key = f"{batching.seed}/{phase}/{epoch}"
     if isinstance(split, MemorySplit):
         chosen = [order[step * size : (step + 1) * size] for step in range(steps)]
         change = augmentation(dataset, batching)
         raw = _from_memory(split, chosen, places, change, generator, first_step)
     else:
         assert isinstance(split, FileSplit)
-        key = f"{batching.seed}/{phase}/{epoch}"
         wanted = (
             _wanted(order, key, [step * size + place for place in places])
             for step in range(first_step, steps)
         )
         raw = stream(split, wanted, _decoders(batching, shard))
-    for images, labels in raw:
-        yield _moved(images, labels, batching.input_bits, device)
+    last = _mixing(dataset, batching)
+    for step, (images, labels) in enumerate(raw, first_step):
+        images, labels = _moved(images, labels, device)
+        for name, change in last.items():
+            own = torch.Generator().manual_seed(_number(f"{key}/{name}/{step}"))
+            draws = tuple(values[places] for values in change.draw(count, own))
+            images, labels = change.apply(images, labels, draws)
+        yield prepared(images, batching.input_bits), _wide(labels)
 
 
 def evaluation_batches(
@@ -164,7 +183,8 @@ def evaluation_batches(
         whole = ([(index, None) for index in part] for part in chosen)
         raw = stream(split, whole, _decoders(batching, shard))
     for images, labels in raw:
-        yield _moved(images, labels, batching.input_bits, device)
+        images, labels = _moved(images, labels, device)
+        yield prepared(images, batching.input_bits), _wide(labels)
 
 
 def sample(
@@ -204,6 +224,16 @@ def check_shards(batching: Batching, world: int, images: int) -> None:
             why="batch norm needs at least two images per part, and each process one of them",
             do="choose fewer parts, or a larger batch",
         )
+    share = whole // (parts * world)
+    if batching.mixup and share % 2:
+        raise RecipeError(
+            f"mixup cannot pair the {share:,} images that a process takes of "
+            + ("a batch at once" if parts == 1 else f"each of {parts} parts of a batch"),
+            where="phases.mixup",
+            why="images are mixed two by two",
+            do="choose data.batch_size, training.accumulate and the number of processes so that "
+            "this is an even number, or set mixup to 0",
+        )
 
 
 def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
@@ -218,6 +248,16 @@ def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
         assert dataset.void is not None
         return ScaleCropFlip(height, width, dataset.void)
     return None
+
+
+def _mixing(dataset: Dataset, batching: Batching) -> dict[str, Augmentation]:
+    """What changes whole batches, by the name that its random numbers belong to."""
+    changes: dict[str, Augmentation] = {}
+    if batching.cutout:
+        changes["cutout"] = Cutout(batching.cutout, dataset.void)
+    if batching.mixup:
+        changes["mixup"] = Mixup(batching.mixup, len(dataset.classes))
+    return changes
 
 
 def prepared(images: torch.Tensor, input_bits: int) -> torch.Tensor:
@@ -267,12 +307,16 @@ def _decoders(batching: Batching, shard: Shard) -> int:
 
 
 def _moved(
-    images: torch.Tensor, labels: torch.Tensor, input_bits: int, device: torch.device | None
+    images: torch.Tensor, labels: torch.Tensor, device: torch.device | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     # Bytes travel to the device, not floats: a quarter of the traffic.
     if device is not None:
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-    return prepared(images, input_bits), labels.to(torch.int64)
+    return images, labels
+
+
+def _wide(labels: torch.Tensor) -> torch.Tensor:
+    return labels if labels.is_floating_point() else labels.to(torch.int64)
 
 
 def _number(key: str) -> int:

@@ -38,7 +38,8 @@ class Tally(ABC):
 
     @abstractmethod
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a batch: the network's output, and int64 labels (N,) or (N, H, W)."""
+        """Count a batch: the network's output, and labels as in `task_loss`; of an image with
+        shares of classes, the largest counts."""
 
     @property
     @abstractmethod
@@ -62,6 +63,7 @@ class ImageTally(Tally):
         return self._counts
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        labels = labels.argmax(1) if labels.is_floating_point() else labels
         self._counts[0] += int((logits.detach().argmax(1) == labels).sum())
         self._counts[1] += len(labels)
 
@@ -107,7 +109,7 @@ def task_loss(
     batch, and the shares of several processes, add up to the loss of the whole.
 
     Args:
-        labels: int64 (N,) or (N, H, W).
+        labels: int64 (N,) or (N, H, W), or shares of the classes, float (N, classes).
         weights: float (classes,), on the device of the logits.
         smoothing: in [0, 1).
     """

@@ -122,7 +122,7 @@ class PhaseTrainer:
         batches = DataWait(
             training_batches(
                 self.dataset,
-                self.batching,
+                self.batching.during(self.phase),
                 self.index,
                 epoch,
                 self.workers.shard,

@@ -104,7 +104,9 @@ def train(
     ):
         workers.first_does(lambda: held.enter_context(locked_run(out, "train", observer.note)))
         dataset = load_dataset(recipe.data, data_dir, observer)
-        check_shards(Batching.of(recipe), workers.world, len(dataset.train))
+        for phase in recipe.phases:
+            batching = Batching.of(recipe).during(phase)
+            check_shards(batching, workers.world, len(dataset.train))
         free = free_bytes(workers.device)
         dataset = place(dataset, workers.device, recipe.data.on_device, free)
         digest = recipe_digest(recipe)

@@ -51,6 +51,8 @@ def test_keys_of_another_optimizer_are_refused(optimizer, sentence):
         ("clip_norm", -1, "0 to 1000000.0"),
         ("schedule.min_lr", 101, "0 to 100"),
         ("loss.label_smoothing", 1, "0 to below 1"),
+        ("cutout", -1, "0 to 2048"),
+        ("mixup", -0.5, "0 to 100"),
     ],
 )
 def test_a_value_out_of_range_names_the_range(tmp_path, key, value, allowed):
@@ -100,6 +102,8 @@ def test_warm_up_that_takes_the_whole_phase_is_refused_also_where_it_is_shortene
         ("clip_norm", 1),
         ("loss", {"label_smoothing": 0.1}),
         ("loss", {"class_weights": "balanced"}),
+        ("cutout", 1),
+        ("mixup", 1),
     ],
 )
 def test_phases_that_do_not_train_take_no_options_of_training(kind, key, value):
@@ -131,3 +135,25 @@ def test_class_weights_are_counted_where_the_recipe_sets_the_classes():
     retrain = {"name": "x", "kind": "retrain", "epochs": 1, "loss": {"class_weights": [1, 2, 3]}}
     data = {"name": "imagenet", "classes": 3}
     assert recipe(retrain, data=data).phases[1].loss.class_weights == [1, 2, 3]
+
+
+def test_mixtures_are_refused_where_every_pixel_has_a_label():
+    retrain = {"name": "x", "kind": "retrain", "epochs": 1, "mixup": 0.2}
+    with pytest.raises(ValidationError, match=r"`mixup` of the phase `x` .* masks of `camvid`"):
+        recipe(retrain, data={"name": "camvid"})
+    assert recipe({**retrain, "mixup": 0, "cutout": 9}, data={"name": "camvid"}).phases[1].cutout
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "largest"),
+    [
+        ({"name": "digits"}, "8x8", 7),
+        ({"name": "fsdd"}, "32x64", 63),
+        ({"name": "imagenet", "image_size": 48}, "48x48", 47),
+    ],
+)
+def test_a_hole_as_large_as_the_images_is_refused(data, size, largest):
+    retrain = {"name": "x", "kind": "retrain", "epochs": 1, "cutout": largest}
+    assert recipe(retrain, data=data).phases[1].cutout == largest
+    with pytest.raises(ValidationError, match=f"{largest + 1} pixels, .* which have {size}"):
+        recipe({**retrain, "cutout": largest + 1}, data=data)

@@ -91,6 +91,83 @@ def test_parts_of_a_batch_hold_the_same_images_on_any_number_of_processes(recipe
             assert torch.equal(torch.cat([share[part] for share in shared]), wanted)
 
 
+def phased(recipe, **values) -> Batching:
+    return Batching.of(recipe).during(recipe.phases[0].model_copy(update=values))
+
+
+MIXED = {"cutout": 3, "mixup": 0.4}
+
+
+@pytest.mark.parametrize("changes", [{"cutout": 3}, {"mixup": 0.4}, MIXED])
+@pytest.mark.parametrize("parts", [1, 4])
+def test_holes_and_mixtures_are_the_same_on_any_number_of_processes(recipe, changes, parts):
+    training = recipe.training.model_copy(update={"accumulate": parts})
+    batching = phased(recipe.model_copy(update={"training": training}), **changes)
+    data = load_dataset("digits")
+    plain = list(training_batches(data, Batching.of(recipe), 1, 2))
+    whole = list(training_batches(data, batching, 1, 2))
+    for world in (2, 4):
+        ranks = [
+            list(training_batches(data, batching, 1, 2, Shard(r, world))) for r in range(world)
+        ]
+        for step, batch in enumerate(whole):
+            assert not torch.equal(batch[0], plain[step][0])
+            shares = zip(*(batches[step] for batches in ranks), strict=True)
+            for wanted, share in zip(batch, shares, strict=True):
+                split = [one.chunk(parts) for one in share]
+                for part, values in enumerate(wanted.chunk(parts)):
+                    assert torch.equal(torch.cat([one[part] for one in split]), values)
+
+
+def test_holes_leave_crops_as_they_are_and_every_step_has_its_own(recipe):
+    data = load_dataset("digits")
+    plain = list(training_batches(data, Batching.of(recipe), 0, 1))
+    holes = []
+    for (inputs, _), (cut, _) in zip(
+        plain, training_batches(data, phased(recipe, cutout=3), 0, 1), strict=True
+    ):
+        hole = cut != inputs
+        assert not bool(cut[hole].any())
+        holes.append(hole)
+    assert not any(torch.equal(holes[0], other) for other in holes[1:])
+
+
+def test_mixed_inputs_are_on_the_grid_of_the_inputs_bits(recipe):
+    quantization = recipe.quantization.model_copy(update={"input_bits": 3})
+    batching = phased(recipe.model_copy(update={"quantization": quantization}), mixup=1.0)
+    inputs, shares = next(training_batches(load_dataset("digits"), batching, 0, 0))
+    assert set((inputs * 8).unique().tolist()) == set(range(8))
+    assert shares.shape == (64, 10)
+    assert shares.sum(1).tolist() == pytest.approx([1.0] * 64)
+
+
+def test_an_epoch_with_mixtures_goes_on_at_any_step_with_the_same_bits(recipe):
+    data, batching = load_dataset("digits"), phased(recipe, **MIXED)
+    whole = list(training_batches(data, batching, 0, 1))
+    rest = list(training_batches(data, batching, 0, 1, first_step=7))
+    for values, wanted in zip(rest, whole[7:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(values, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "world", "what"),
+    [
+        (63, 1, 1, "pair the 63 images that a process takes of a batch at once"),
+        (60, 4, 1, "pair the 15 images that a process takes of each of 4 parts of a batch"),
+        (60, 2, 2, "pair the 15 images that a process takes of each of 2 parts of a batch"),
+        (2000, 1, 1, "pair the 1,437 images"),
+    ],
+)
+def test_mixtures_of_an_odd_number_of_images_are_refused(recipe, size, parts, world, what):
+    recipe = with_data(recipe, batch_size=size)
+    training = recipe.training.model_copy(update={"accumulate": parts})
+    recipe = recipe.model_copy(update={"training": training})
+    check_shards(phased(recipe, cutout=3), world, 1437)
+    with pytest.raises(RecipeError, match=what) as caught:
+        check_shards(phased(recipe, mixup=1.0), world, 1437)
+    assert caught.value.where == "phases.mixup"
+
+
 def test_one_process_sees_the_order_and_augmentation_of_earlier_versions(recipe):
     digest = hashlib.sha256()
     for inputs, labels in training_batches(load_dataset("digits"), Batching.of(recipe), 0, 1):

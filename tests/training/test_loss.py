@@ -12,7 +12,7 @@ from qdeploy.recipe.data import Data
 from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.metrics import read_metrics
-from qdeploy.training.objective import balanced, task_loss, training_loss
+from qdeploy.training.objective import balanced, tally, task_loss, training_loss
 from qdeploy.training.train import train
 
 CPU = torch.device("cpu")
@@ -65,6 +65,23 @@ def test_the_loss_of_pixels_is_that_of_the_formula_without_void(smoothing, weigh
         for x in range(2)
     ]
     assert got == pytest.approx(sum(terms) / 4, rel=1e-5)
+
+
+def test_an_image_with_shares_of_two_classes_has_the_shares_of_their_losses():
+    torch.manual_seed(3)
+    logits, shares = torch.randn(2, 3), torch.tensor([[0.75, 0.0, 0.25], [0.0, 1.0, 0.0]])
+    loss = training_loss(
+        images([0, 1, 2]), Loss(label_smoothing=0.3, class_weights=[0.5, 3.0, 2.0]), CPU
+    )
+    first, second, third = (
+        loss(logits[n : n + 1], torch.tensor([label])).item()
+        for n, label in ((0, 0), (0, 2), (1, 1))
+    )
+    wanted = (0.75 * first + 0.25 * second + third) / 2
+    assert loss(logits, shares).item() == pytest.approx(wanted, rel=1e-5)
+    counted = tally(images([0, 1, 2]))
+    counted.add(torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]), shares)
+    assert counted.score().accuracy == 0.5  # the larger share of the first is class 0
 
 
 def test_a_plain_loss_has_the_bits_of_a_loss_without_options():

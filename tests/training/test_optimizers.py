@@ -8,7 +8,7 @@ from torch import nn
 
 from qdeploy.errors import CheckpointError
 from qdeploy.observer import Observer
-from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.models import Recipe, Training
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.quantize import trainable
@@ -122,7 +122,11 @@ def test_a_training_goes_on_after_any_epoch_with_the_same_bits(recipe, tmp_path,
         schedule={"type": "cosine"},
         warmup_epochs=1,
         clip_norm=0.5,
+        loss={"label_smoothing": 0.1, "class_weights": "balanced"},
+        cutout=3,
+        mixup=0.4,
     )
+    one = one.model_copy(update={"training": Training(threads=1, accumulate=2)})
     whole = (train(one, tmp_path / "whole") / MODEL).read_bytes()
     for epochs in (1, 2, 3):
         assert resumed(one, tmp_path / str(epochs), epochs) == whole

@@ -48,7 +48,15 @@ def imagenet(recipe: Recipe, **options: object) -> Recipe:
 
 def epoch(recipe: Recipe, root: Path, shard: Shard = WHOLE, **options: int):
     data = load_dataset(recipe.data, root)
-    return list(training_batches(data, Batching.of(recipe), 1, 2, shard, **options))
+    batching = Batching.of(recipe).during(recipe.phases[1])
+    return list(training_batches(data, batching, 1, 2, shard, **options))
+
+
+def mixing(recipe: Recipe) -> Recipe:
+    """The recipe with holes and mixtures in its second phase."""
+    phases = [phase.model_dump() for phase in recipe.phases]
+    phases[1] = {**phases[1], "cutout": 5, "mixup": 1.0}
+    return Recipe.model_validate({**recipe.model_dump(), "phases": phases})
 
 
 def same(some, others) -> bool:
@@ -59,6 +67,7 @@ def same(some, others) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_bits(recipe, root, workers):
+    recipe = mixing(recipe)
     here = epoch(imagenet(recipe), root)
     assert len(here) == 5
     assert here[0][0].shape == (4, 3, 16, 16)
@@ -78,15 +87,16 @@ def test_batches_arrive_where_temporary_files_have_long_names(recipe, root, tmp_
         epoch(imagenet(recipe, workers=1), root)
 
 
-def test_the_ranks_batches_together_are_those_of_one_process(recipe, root):
-    recipe = imagenet(recipe)
+@pytest.mark.parametrize("change", [imagenet, lambda recipe: mixing(imagenet(recipe))])
+def test_the_ranks_batches_together_are_those_of_one_process(recipe, root, change):
+    recipe = change(recipe)
     ranks = [epoch(recipe, root, Shard(rank, 2)) for rank in range(2)]
     joined = [(torch.cat([x, u]), torch.cat([y, v])) for (x, y), (u, v) in zip(*ranks, strict=True)]
     assert same(joined, epoch(recipe, root))
 
 
 def test_an_epoch_goes_on_at_any_step_with_the_same_bits(recipe, root):
-    recipe = imagenet(recipe, workers=1)
+    recipe = mixing(imagenet(recipe, workers=1))
     assert same(epoch(recipe, root, first_step=3), epoch(recipe, root)[3:])
 
 

@@ -37,6 +37,8 @@ def parallel(recipe) -> Recipe:
                 "optimizer": {"lr": 0.05, "weight_decay": 5e-4, "nesterov": True},
                 "clip_norm": 0.5,
                 "loss": {"label_smoothing": 0.1, "class_weights": [0.5, *[1.0] * 8, 3.0]},
+                "cutout": 3,
+                "mixup": 0.4,
             },
             {"name": "direct", "kind": "direct"},
             {"name": "norms", "kind": "recalibrate", "images": 640},
