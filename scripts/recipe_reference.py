@@ -106,7 +106,8 @@ def _kind(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
     if origin is list:
-        return f"list of {_kind(_plain(inner[0]))}s"
+        one = _kind(_plain(inner[0]))
+        return f"list of {one}" if get_origin(_plain(inner[0])) is Literal else f"list of {one}s"
     if origin is dict:
         return f"{_kind(inner[1])} by {_kind(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -139,7 +139,10 @@ def _choices(info: FieldInfo | None) -> tuple[Any, ...]:
     for one in info.metadata:
         if isinstance(one, NameIn):
             return one.registry.names()
-    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    plain = info.annotation
+    if get_origin(plain) is list:
+        plain = get_args(plain)[0]
+    return get_args(plain) if get_origin(plain) is Literal else ()
 
 
 def _range(info: FieldInfo | None) -> str:

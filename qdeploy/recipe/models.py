@@ -29,6 +29,7 @@ RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
 Width = Annotated[int, Field(ge=1, le=8)] | Literal["float"]
 QUANTIZED_FROM_FLOAT = ("direct", "retrain")
 WITHOUT_EPOCHS = ("direct", "recalibrate")
+Log = Literal["csv", "tensorboard"]
 
 
 class LayerBits(Section):
@@ -251,6 +252,17 @@ class Training(Section):
         ge=1,
         description="seconds that processes of a data-parallel training wait for one another",
     )
+    logs: list[Log] = Field(
+        default_factory=list,
+        description="logs beside `metrics.jsonl`: `csv`, the same rows as `metrics.csv`; "
+        "`tensorboard`, curves in the folder `tensorboard`, with the package of that name",
+    )
+
+    @model_validator(mode="after")
+    def _logs_once(self) -> Training:
+        if len(set(self.logs)) < len(self.logs):
+            raise ValueError("`training.logs` names a log twice")
+        return self
 
 
 class Recipe(Section):

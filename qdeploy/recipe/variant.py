@@ -21,6 +21,7 @@ _DIGITS = 8
 WITHOUT_INFLUENCE = {
     "training.device",
     "training.worker_timeout",
+    "training.logs",
     "data.workers",
     "data.on_device",
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from qdeploy.recipe.models import Log
 from qdeploy.training.checkpoints import CheckpointFolder, Position
+from qdeploy.training.logs import Curves, write_table
 from qdeploy.training.metrics import EpochMetrics, write_metrics
 from qdeploy.training.run import CHECKPOINTS
 
@@ -23,6 +26,7 @@ class Journal:
         writes: whether this is the process that writes.
         rows: metrics so far.
         newest: path of the newest checkpoint, for messages; None before the first.
+        logs: what else is written of the metrics; `close` ends it.
     """
 
     folder: Path
@@ -31,6 +35,11 @@ class Journal:
     writes: bool = True
     rows: list[EpochMetrics] = field(default_factory=list)
     newest: Path | None = None
+    logs: Sequence[Log] = ()
+    _curves: Curves = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._curves = Curves(self.folder)
 
     def add(self, row: EpochMetrics) -> None:
         """Take in a row and write it.
@@ -41,6 +50,14 @@ class Journal:
         self.rows.append(row)
         if self.writes:
             write_metrics(self.folder, self.rows)
+            if "csv" in self.logs:
+                write_table(self.folder, self.rows)
+            if "tensorboard" in self.logs:
+                self._curves.add(self.rows)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._curves.close()
 
     def save(
         self, position: Position, phase: str, tensors: dict[str, torch.Tensor], *, keep: bool

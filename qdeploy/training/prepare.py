@@ -15,6 +15,7 @@ from qdeploy.parts import tidy
 from qdeploy.recipe.loading import load_recipe, save_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
+from qdeploy.training.logs import TABLE, remove_curves
 from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import (
     ANALYSIS,
@@ -35,7 +36,7 @@ from qdeploy.training.warm_start import WarmStart, find_warm_start
 
 # What a run and its analysis leave beside recipe and checkpoints; the summary first.
 OWN = (
-    *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, STARTED_FROM),
+    *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, TABLE, STARTED_FROM),
     *(ANALYSIS, *PICTURES),
 )
 
@@ -212,5 +213,6 @@ def _remove_results(folder: Path) -> None:
     """Everything but the recipe; the summary first: it marks a run as finished."""
     for name in OWN:
         (folder / name).unlink(missing_ok=True)
+    remove_curves(folder)
     if (folder / CHECKPOINTS).exists():
         shutil.rmtree(folder / CHECKPOINTS)

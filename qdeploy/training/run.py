@@ -2,6 +2,7 @@
 
 recipe.yaml                     the resolved recipe
 metrics.jsonl                   one line per epoch
+metrics.csv, tensorboard/       the same, where the recipe wants it (`logs`)
 started_from.json               the run whose first phases were taken over, if there was one
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
@@ -89,12 +90,16 @@ def recipe_digest(recipe: Recipe) -> str:
     Only values other than the defaults count, so that a key added by a later version does not
     change the digests of older runs. How batches are loaded and how long processes wait has no
     influence on weights, and equal bits are promised for a CPU only: a run may be resumed with
-    other `workers`, another `worker_timeout`, or on a GPU.
+    other `workers`, another `worker_timeout`, other `logs`, or on a GPU.
     """
     data = recipe.data.model_copy(update={"workers": None, "on_device": "auto"})
     usual = Training()
     training = recipe.training.model_copy(
-        update={"device": usual.device, "worker_timeout": usual.worker_timeout}
+        update={
+            "device": usual.device,
+            "worker_timeout": usual.worker_timeout,
+            "logs": usual.logs,
+        }
     )
     values = recipe.model_copy(update={"data": data, "training": training}).model_dump(
         mode="json", exclude_defaults=True

@@ -34,6 +34,7 @@ from qdeploy.training.checkpoints import (
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.launch import SINGLE, Launch
+from qdeploy.training.logs import check_logs
 from qdeploy.training.metrics import METRICS, phase_summaries, read_metrics
 from qdeploy.training.objective import Score
 from qdeploy.training.phase import PhaseTrainer
@@ -91,11 +92,13 @@ def train(
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         LockedError: when another process writes the folder.
         DataError: when the data set is missing or damaged.
-        RecipeError: when the network decides for every pixel and the data set does not.
+        RecipeError: when the network decides for every pixel and the data set does not, a batch
+            cannot be shared, or a log needs a package that is not installed.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
+    check_logs(settings.logs)
     observer = observer if launch.is_first else SILENT
     with (
         observer.warnings(),
@@ -125,7 +128,8 @@ def train(
             observer.note(f"{out} holds the finished run of this recipe: nothing to do")
             return out
         _note_slow_steps(workers, observer)
-        journal = Journal(out, digest, workers.world, workers.is_first)
+        journal = Journal(out, digest, workers.world, workers.is_first, logs=settings.logs)
+        held.callback(journal.close)
         with _deterministic(recipe.seed, settings.threads):
             _train(recipe, dataset, checkpoint, journal, workers, observer)
     return out

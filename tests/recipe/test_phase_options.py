@@ -157,3 +157,15 @@ def test_a_hole_as_large_as_the_images_is_refused(data, size, largest):
     assert recipe(retrain, data=data).phases[1].cutout == largest
     with pytest.raises(ValidationError, match=f"{largest + 1} pixels, .* which have {size}"):
         recipe({**retrain, "cutout": largest + 1}, data=data)
+
+
+def test_an_unknown_log_is_refused_with_the_known_ones_and_none_is_named_twice(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(recipe()))
+    with pytest.raises(
+        RecipeError, match=r"`training.logs.0` is `tensorbord`; did you mean"
+    ) as one:
+        load_recipe(path, ["training.logs=[tensorbord]"])
+    assert one.value.do == "choose one of: csv, tensorboard"
+    with pytest.raises(RecipeError, match="names a log twice"):
+        load_recipe(path, ["training.logs=[csv, csv]"])

@@ -67,6 +67,7 @@ def test_the_name_says_what_was_set_in_any_order_and_notation() -> None:
 
 def test_where_it_is_trained_is_no_variant_and_a_name_that_is_set_stays() -> None:
     assert named("training.device=auto", "data.workers=2", "training.worker_timeout=9") == NAME
+    assert named("training.logs=[csv]") == NAME
     assert named("name=mine", "training.epochs=3") == "mine"
 
 
