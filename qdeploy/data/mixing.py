@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from qdeploy.data.augment import Augmentation, Batch, Draws
 
@@ -78,7 +77,9 @@ class Mixup(Augmentation):
         the classes, float32 (N, classes)."""
         share = draws[0].to(images.device)
         other = torch.arange(len(images), device=images.device) ^ 1
-        shares = F.one_hot(labels.to(torch.int64), self.classes).to(torch.float32)
+        # Not torch's one_hot, which waits for the device to check the labels.
+        every = torch.arange(self.classes, device=labels.device)
+        shares = (labels[:, None] == every).to(torch.float32)
         wide = share[:, None, None, None]
         mixed = (images * wide + images[other] * (1 - wide)).round_().to(torch.uint8)
         return mixed, shares * share[:, None] + shares[other] * (1 - share[:, None])

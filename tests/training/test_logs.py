@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +10,6 @@ import pytest
 
 from qdeploy.errors import RecipeError
 from qdeploy.observer import Observer
-from qdeploy.recipe.loading import save_recipe
 from qdeploy.recipe.models import Log, Recipe
 from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import MODEL, recipe_digest
@@ -79,23 +76,19 @@ def test_curves_without_their_package_are_refused_before_training(recipe, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_package_that_does_not_load_is_refused_before_training(recipe, tmp_path):
-    """In a process of its own: one that comes first on the path, and is of another protobuf."""
+def test_a_package_that_does_not_load_is_refused_before_training(recipe, tmp_path, monkeypatch):
+    """One that comes first on the path, and is of another protobuf."""
     broken = tmp_path / "packages" / "tensorboard"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text(
         "from google.protobuf.runtime_version import VersionError\nraise VersionError('too old')\n"
     )
-    save_recipe(logging(recipe, "tensorboard"), tmp_path / "recipe.yaml")
-    path = os.pathsep.join([str(broken.parent), *sys.path])
-    words = [sys.executable, "-m", "qdeploy", "train", "recipe.yaml", "--out", "run"]
-    done = subprocess.run(
-        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "the package `tensorboard`, which cannot be loaded" in done.stderr
-    assert "too old" in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.syspath_prepend(broken.parent)
+    for name in [name for name in sys.modules if "tensorboard" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(RecipeError, match="`tensorboard`, which cannot be loaded") as caught:
+        train(logging(recipe, "tensorboard"), tmp_path / "run")
+    assert caught.value.why == "too old"
     assert not (tmp_path / "run").exists()
 
 

@@ -142,6 +142,20 @@ def test_a_phase_ends_with_its_moving_average_and_resumes_to_the_same_bits(
     assert (folder / MODEL).read_bytes() == (whole / MODEL).read_bytes()
 
 
+def test_a_phase_trains_with_its_own_holes_and_mixtures_and_ends_with_whole_images(
+    recipe, tmp_path
+):
+    phases = [phase.model_dump() for phase in recipe.phases[:2]]
+    rows = []
+    for options in ({}, {"cutout": 5}, {"mixup": 1.0}):
+        given = [{**phases[0], **options}, phases[1]]
+        made = changed(recipe, phases=given, training={"threads": 1, "epochs": 1})
+        rows.append(read_metrics(train(made, tmp_path / str(len(rows)))))
+    plain, cut, mixed = (row[0] for row in rows)
+    assert plain.loss < min(cut.loss, mixed.loss)
+    assert min(cut.accuracy - cut.train_accuracy, mixed.accuracy - mixed.train_accuracy) > 0.1
+
+
 @pytest.mark.parametrize("lipschitz", [0.0, 1e-1])
 @pytest.mark.parametrize("cyclical", [False, True])
 def test_the_papers_two_methods_work_alone_and_together(recipe, tmp_path, lipschitz, cyclical):
