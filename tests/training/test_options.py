@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from qdeploy.data.load import load_dataset
+from qdeploy.errors import RecipeError
 from qdeploy.networks.calibrated import calibrated_random
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.layers import LayerFactory
@@ -154,6 +155,17 @@ def test_a_phase_trains_with_its_own_holes_and_mixtures_and_ends_with_whole_imag
     plain, cut, mixed = (row[0] for row in rows)
     assert plain.loss < min(cut.loss, mixed.loss)
     assert min(cut.accuracy - cut.train_accuracy, mixed.accuracy - mixed.train_accuracy) > 0.1
+
+
+def test_mixtures_that_cannot_pair_a_batch_are_refused_before_the_run_folder_is_made(
+    recipe, tmp_path
+):
+    phases = [phase.model_dump() for phase in recipe.phases]
+    phases[1]["mixup"] = 0.2
+    odd = changed(recipe, phases=phases, data={**recipe.data.model_dump(), "batch_size": 63})
+    with pytest.raises(RecipeError, match="mixup cannot pair the 63 images"):
+        train(odd, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("lipschitz", [0.0, 1e-1])
