@@ -7,6 +7,9 @@
     dy/dx = 1                                      weights: eq. (4) of Boo et al. 2020 applies the
                                                    quantized weight's gradient to the float weight
 
+The gradient of a learned Δ is scaled by 1 / sqrt(N·hi), so that Δ moves in proportion to itself as
+weights do (LSQ, Esser et al. 2020, section 2.2): N weights share it, or N activations of an image.
+
 In PACT (Choi et al. 2018, eq. 3) only clipped values contribute to the gradient of the clipping
 value α = hi·Δ, and clipping starts at α itself, not half a step beyond:
 
@@ -80,12 +83,21 @@ class Quantize(torch.autograd.Function):
         slope: torch.Tensor | None
         if ctx.native:
             grad_x, slope = native.gradient(grad, kept, scale, ctx.lo, ctx.hi, ctx.rule)
+            slope = slope if wanted else None
         else:
             shape = value.shape if wanted else None
             grad_x, slope = _gradient(grad, kept, ctx.lo, ctx.hi, ctx.rule, shape)
             if slope is not None:
                 slope = torch.where(value < 0, -slope, slope) / scale.levels
+        if slope is not None and ctx.rule != Rule.PACT:
+            slope = slope / math.sqrt(_sharing(kept, value, ctx.rule) * ctx.hi)
         return grad_x.to(ctx.given), slope, *[None] * 5
+
+
+def _sharing(x: torch.Tensor, value: torch.Tensor, rule: Rule) -> int:
+    """How many weights, or activations of an image, share a step; at least 1."""
+    parts = value.numel() if rule == Rule.THROUGH else x.shape[0] if x.dim() else 1
+    return max(1, x.numel() // max(1, parts))
 
 
 def _step(scale: Scale) -> torch.Tensor:

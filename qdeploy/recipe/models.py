@@ -90,12 +90,12 @@ class Quantization(Section):
         description="initial scale of the weights: least squared error, or the largest magnitude",
     )
     weight_step: Literal["learned", "fixed"] = Field(
-        default="learned",
-        description="weight scales are trained together with the weights, or stay as set by "
-        "`weight_init`",
+        default="fixed",
+        description="weight scales stay as set by `weight_init`, or are trained together with the "
+        "weights (LSQ)",
     )
     clip_gradient: Literal["step", "pact"] = Field(
-        default="step",
+        default="pact",
         description="gradient of an activation's clipping value: `step` includes rounding errors "
         "(LSQ), `pact` clipped values only (PACT, eq. 3)",
     )

@@ -30,6 +30,7 @@ from qdeploy.training.lipschitz import lipschitz_term
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Tally, tally, training_loss
+from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
 from qdeploy.training.workers import ALONE, Workers, followed
@@ -77,6 +78,7 @@ class PhaseTrainer:
     _loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = field(init=False)
     _finite: FiniteChecks = field(init=False)
     _direct: Direct = field(init=False)
+    _scales: PositiveScales = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class PhaseTrainer:
         self._loss = training_loss(self.dataset, self.phase.loss, self.workers.device)
         self._finite = FiniteChecks(self.network)
         self._direct = Direct(self.network)
+        self._scales = PositiveScales(self.network)
         if self.phase.ema > 0:
             self._ema = Ema(self.network, self.phase.ema)
 
@@ -209,7 +212,9 @@ class PhaseTrainer:
         if self.phase.clip_norm > 0:
             # Of the whole batch's gradient: it is the same in every process.
             nn.utils.clip_grad_norm_(self.network.parameters(), self.phase.clip_norm)
+        self._scales.before()
         self._optimizer.step()
+        self._scales.after()
         return value, lipschitz
 
     def _shares(self, parts: list[torch.Tensor]) -> list[float]:

@@ -1,5 +1,7 @@
 """The fused quantizer: Brevitas' values, and the gradients its docstring states."""
 
+import math
+
 import pytest
 import torch
 from brevitas.core.quant.int_base import IntQuant
@@ -52,7 +54,18 @@ def test_gradients_of_activations_are_those_of_the_straight_through_chain(shape)
     inside = (rounded >= -3) & (rounded <= 3)
     (torch.where(inside, rounded, rounded.detach().clamp(-3, 3)) * step2).backward(upstream)
     torch.testing.assert_close(x.grad, x2.grad)
-    torch.testing.assert_close(step.grad, step2.grad)
+    # LSQ's factor: 200 activations of an image share the step, and the highest code is 3.
+    torch.testing.assert_close(step.grad, step2.grad / math.sqrt(200 * 3))
+
+
+@pytest.mark.parametrize(("shape", "sharing"), [((), 1000), ((5, 1), 200)])
+def test_a_weights_step_moves_by_lsqs_gradient_of_the_weights_that_share_it(shape, sharing):
+    x, step, upstream = gradients(True, shape)
+    t = x.detach() / step.detach()
+    q = t.round().clamp(-3, 3)
+    slope = torch.where(t.round() == q, q - t, q) * upstream
+    wanted = slope.sum_to_size(shape) if shape else slope.sum()
+    torch.testing.assert_close(step.grad, wanted / math.sqrt(sharing * 3))
 
 
 def test_weights_receive_the_quantized_weights_gradient_unchanged():
@@ -65,7 +78,7 @@ def test_the_clip_of_activations_stops_the_gradient_beyond_it_and_takes_it():
     step = torch.tensor(0.5, requires_grad=True)
     Quantize.apply(x, step, 0.0, 1, 0, 3, Rule.CLIP).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
-    assert step.grad.item() == pytest.approx((1 - 0.8) + 3 + 0)
+    assert step.grad.item() == pytest.approx(((1 - 0.8) + 3 + 0) / math.sqrt(3))
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -1,0 +1,43 @@
+"""Learned scales stay positive: a step of the optimizer at most halves one.
+
+A gradient can be larger than the scale itself. Brevitas takes the absolute value of a scale that
+has crossed zero, which then grows again on the other side: it bounces, and all codes change.
+"""
+
+from __future__ import annotations
+
+import torch
+from brevitas.core.restrict_val import FloatRestrictValue
+from brevitas.core.scaling import ParameterScaling
+from torch import nn
+
+LEAST_SHARE = 0.5
+
+
+class PositiveScales:
+    """The learned scales of a network, those of powers of two apart, which are logarithms.
+
+    Args:
+        network: its parameters stay the same tensors.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._values = [
+            module.value
+            for module in network.modules()
+            if isinstance(module, ParameterScaling)
+            and module.value.requires_grad
+            and isinstance(module.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue)
+        ]
+        self._least: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def before(self) -> None:
+        """Note how small each may become in the step that follows."""
+        self._least = [value.abs() * LEAST_SHARE for value in self._values]
+
+    @torch.no_grad()
+    def after(self) -> None:
+        """Bring back those that became smaller."""
+        if self._values:
+            torch._foreach_maximum_(self._values, self._least)
