@@ -109,11 +109,17 @@ def _print_run(report: dict[str, Any]) -> None:
             f"{row['spectral_norm']:.2f}",
             f"{row['spectral_norm_quantized']:.2f}",
             f"{row['spectral_norm_with_batch_norm']:.2f}",
+            f"{row['lipschitz']:.4g}",
         )
         for row in report["layers"]
     ]
     columns = ("layer", "kind", "weights", "W", "A", "MACs", "bit ops", "SQNR dB")
-    _table(f"{report['name']}: layers", (*columns, "σ(W)", "σ(Q(W))", "σ with norm"), layers, 2)
+    _table(
+        f"{report['name']}: layers",
+        (*columns, "σ(W)", "σ(Q(W))", "σ with norm", "L_Lip"),
+        layers,
+        2,
+    )
     activations = [
         (
             row["name"],

@@ -162,6 +162,11 @@ class Phase(Section):
         le=1e3,
         description="weight of the loss term L_Lip, eq. (8); the paper uses 1e-4",
     )
+    lipschitz_layers: Literal["all", "inner"] = Field(
+        default="all",
+        description="layers that L_Lip counts as part of the loss: all, as in the paper, or all "
+        "but the first and the last, which are quantized least and add most to it",
+    )
     ema: float = Field(
         default=0.0,
         ge=0,

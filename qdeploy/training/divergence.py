@@ -89,6 +89,7 @@ def first_divergent(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, 
 def divergence_error(
     what: str,
     cause: str,
+    why: str,
     where: str,
     checkpoint: str | None,
     run: str | None,
@@ -100,7 +101,7 @@ def divergence_error(
     return TrainingError(
         f"the {what} is no longer a finite number; {cause}",
         where=where,
-        why="the learning rate is too high for this network, or its scales were lost",
+        why=why,
         do=f"{kept}lower the phase's optimizer.lr and train {again}",
     )
 

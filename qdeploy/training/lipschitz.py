@@ -33,16 +33,51 @@ def weight_matrices(network: nn.Module) -> list[torch.Tensor]:
     ]
 
 
-def lipschitz_term(network: nn.Module) -> torch.Tensor:
-    """L_Lip as a scalar with gradient."""
+def lipschitz_term(network: nn.Module, *, inner: bool = False) -> torch.Tensor:
+    """L_Lip as a scalar with gradient.
+
+    Args:
+        inner: leave out the first and the last layer.
+    """
     matrices = weight_matrices(network)
-    total = torch.zeros((), device=matrices[0].device if matrices else None)
-    for blocks in matrices:
-        groups, outputs, inputs = blocks.shape
-        gram = blocks @ blocks.mT if outputs <= inputs else blocks.mT @ blocks
-        excess = gram - torch.eye(gram.shape[-1], device=gram.device)
-        total = total + 0.5 * (excess.square().sum() + groups * max(0, outputs - inputs))
+    device = matrices[0].device if matrices else None
+    total = torch.zeros((), device=device)
+    for blocks in matrices[1:-1] if inner else matrices:
+        total = total + _term(blocks)
     return total
+
+
+def lipschitz_by_layer(network: nn.Module) -> dict[str, float]:
+    """What each layer adds to L_Lip, by its name, in the order of the network."""
+    with torch.no_grad():
+        terms = [_term(blocks).item() for blocks in weight_matrices(network)]
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    return dict(zip(names, terms, strict=True))
+
+
+def gradient_share(network: nn.Module, factor: float, *, inner: bool = False) -> float:
+    """Norm of the gradient of `factor`·L_Lip, relative to that of all gradients that the parameters
+    have now; 0 where they have none.
+    """
+    named = [p for p in network.parameters() if p.requires_grad]
+    whole = torch.nn.utils.get_total_norm([p.grad for p in named if p.grad is not None])
+    term = lipschitz_term(network, inner=inner)
+    if not term.requires_grad or not float(whole) > 0:
+        return 0.0
+    own = torch.autograd.grad(term, named, allow_unused=True)
+    norm = torch.nn.utils.get_total_norm([one for one in own if one is not None])
+    return factor * float(norm) / float(whole)
+
+
+def _term(blocks: torch.Tensor) -> torch.Tensor:
+    groups, outputs, inputs = blocks.shape
+    gram = blocks @ blocks.mT if outputs <= inputs else blocks.mT @ blocks
+    excess = gram - torch.eye(gram.shape[-1], device=gram.device)
+    return 0.5 * (excess.square().sum() + groups * max(0, outputs - inputs))
 
 
 def _blocks(weight: torch.Tensor, groups: int) -> torch.Tensor:

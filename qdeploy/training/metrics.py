@@ -30,7 +30,9 @@ class EpochMetrics:
         epochs: how many it has.
         lr: learning rate of the last step.
         loss: mean over the training images, of all processes.
-        lipschitz: L_Lip after the epoch, or in its last step where it is part of the loss.
+        lipschitz: L_Lip after the epoch, or what is part of the loss in its last step.
+        lipschitz_share: norm of the gradient of its part of the loss, relative to that of the last
+            step's gradient; None where it is not part of the loss.
         train_accuracy: share of training images, for segmentation of pixels, in [0, 1].
         train_miou: mean intersection over union of the training images; segmentation only.
         accuracy, miou: the same of the test set.
@@ -47,6 +49,7 @@ class EpochMetrics:
     lr: float
     loss: float
     lipschitz: float
+    lipschitz_share: float | None = None
     train_accuracy: float
     train_miou: float | None = None
     accuracy: float
@@ -83,13 +86,15 @@ class EpochMetrics:
                 f"test {self.accuracy:.2%}, L_Lip {self.lipschitz:.4g}"
             )
         overlap = "" if self.miou is None else f" (mIoU {self.miou:.2%})"
-        late = ""
+        share, late = "", ""
+        if self.lipschitz_share is not None:
+            share = f" ({self.lipschitz_share:.1%} of the gradient)"
         if self.waiting is not None and self.waiting > LATE:
             late = f", {self.waiting:.0%} of the time waiting for data"
         return (
             f"{self.phase} {self.epoch}/{self.epochs}: loss {self.loss:.4f}, train "
             f"{self.train_accuracy:.2%}, test {self.accuracy:.2%}{overlap}, lr {self.lr:.3g}, "
-            f"L_Lip {self.lipschitz:.4g}, {self.images_per_second:,.0f} images/s{late}"
+            f"L_Lip {self.lipschitz:.4g}{share}, {self.images_per_second:,.0f} images/s{late}"
         )
 
 

@@ -26,7 +26,7 @@ from qdeploy.training.divergence import FiniteChecks, cause, divergence_error, f
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
-from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.lipschitz import gradient_share, lipschitz_term
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Tally, tally, training_loss
@@ -34,6 +34,9 @@ from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
 from qdeploy.training.workers import ALONE, Workers, followed
+
+# Beyond it L_Lip's gradient, not the loss's, is what makes weights grow.
+LARGE_WEIGHTS = 1e3
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,10 @@ class PhaseTrainer:
         if not all_finite(self.network):
             raise self._divergence("state of the network", moment)
         trained = time.monotonic() - began
-        if self.phase.lipschitz == 0:
+        share = None
+        if self.phase.lipschitz > 0:
+            share = gradient_share(self.network, self.phase.lipschitz, inner=self._inner)
+        else:
             with torch.no_grad():
                 lipschitz = lipschitz_term(self.network).item()
         loss_sum, seen = self.workers.add(
@@ -165,6 +171,7 @@ class PhaseTrainer:
             lr=rate,
             loss=loss_sum / seen,
             lipschitz=lipschitz,
+            lipschitz_share=share,
             train_accuracy=score.accuracy,
             train_miou=score.miou,
             accuracy=tested.accuracy,
@@ -197,7 +204,7 @@ class PhaseTrainer:
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
                 if last and self.phase.lipschitz > 0:
-                    term = lipschitz_term(self.network)
+                    term = lipschitz_term(self.network, inner=self._inner)
                     lipschitz = term.item()
                     objective = objective + self.phase.lipschitz * term
                 if not self.workers.all_true(math.isfinite(value)):
@@ -216,6 +223,10 @@ class PhaseTrainer:
         self._optimizer.step()
         self._scales.after()
         return value, lipschitz
+
+    @property
+    def _inner(self) -> bool:
+        return self.phase.lipschitz_layers == "inner"
 
     def _shares(self, parts: list[torch.Tensor]) -> list[float]:
         """The weight of each part's mean loss, so that the mean over processes of the sum over
@@ -245,6 +256,16 @@ class PhaseTrainer:
         position = Position(self.index, epoch)
         self.journal.save(position, self.phase.name, tensors, keep=last)
 
+    def _runaway(self) -> str:
+        """Why numbers stopped being finite."""
+        largest = max(float(p.detach().abs().max()) for p in self.network.parameters())
+        if self.phase.lipschitz > 0 and largest >= LARGE_WEIGHTS:
+            return (
+                f"the gradient of {self.phase.lipschitz:g}·L_Lip grows with the cube of the "
+                "weights: once they are large, every step makes them larger"
+            )
+        return "the learning rate is too high for this network, or its scales were lost"
+
     def _divergence(self, what: str, moment: _Moment) -> TrainingError:
         """The error for people; all processes come here together."""
         self._direct.leave()  # what is not finite may be inside of a quantizer
@@ -256,6 +277,7 @@ class PhaseTrainer:
         return divergence_error(
             what,
             cause(self.network, min(known) if known else None),
+            self._runaway(),
             f"phase {self.phase.name}, epoch {moment.epoch + 1}, step {moment.step + 1}",
             str(newest) if newest else None,
             str(self.journal.folder) if self.index > 0 else None,

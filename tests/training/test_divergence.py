@@ -114,3 +114,12 @@ def test_a_diverging_training_says_so_in_its_first_epoch(recipe, tmp_path):
     with pytest.raises(TrainingError) as caught:
         train(wild, tmp_path / "run")
     assert (caught.value.where or "").startswith("phase retrain, epoch 1, step ")
+
+
+def test_the_terms_own_runaway_is_named(recipe, tmp_path):
+    """L_Lip's gradient is cubic: weights beyond a thousand grow in every step."""
+    phases = [phase.model_dump() for phase in recipe.phases]
+    phases[1].update(optimizer={"lr": 0.1}, lipschitz=10.0)
+    with pytest.raises(TrainingError) as caught:
+        train(Recipe.model_validate({**recipe.model_dump(), "phases": phases}), tmp_path / "run")
+    assert "10·L_Lip grows with the cube of the weights" in (caught.value.why or "")

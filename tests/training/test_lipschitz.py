@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.lipschitz import gradient_share, lipschitz_by_layer, lipschitz_term
 
 
 class Layers(nn.Module):
@@ -105,3 +105,34 @@ def test_it_reaches_the_float_weights_of_quantized_layers():
     floating = build_network(recipe, quantized=False)
     quantized = build_network(recipe, quantized=True)
     assert lipschitz_term(quantized).item() == lipschitz_term(floating).item()
+
+
+def three_layers() -> nn.Sequential:
+    torch.manual_seed(4)
+    return nn.Sequential(nn.Conv2d(2, 6, 3), nn.Conv2d(6, 4, 1), nn.Flatten(), nn.Linear(16, 5))
+
+
+def test_the_terms_of_the_layers_add_up_and_the_inner_ones_are_without_both_ends():
+    network = three_layers()
+    terms = lipschitz_by_layer(network)
+    assert list(terms) == ["0", "1", "3"]
+    assert sum(terms.values()) == pytest.approx(lipschitz_term(network).item(), rel=1e-6)
+    assert lipschitz_term(network, inner=True).item() == pytest.approx(terms["1"], rel=1e-6)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_the_share_of_the_gradient_is_that_of_the_norms(inner):
+    network = three_layers()
+    task = network(torch.randn(3, 2, 4, 4)).square().sum()
+    (task + 0.01 * lipschitz_term(network, inner=inner)).backward()
+    whole = torch.cat([p.grad.flatten() for p in network.parameters()]).norm()
+    parameters = list(network.parameters())
+    own = torch.autograd.grad(lipschitz_term(network, inner=inner), parameters, allow_unused=True)
+    norm = torch.cat([one.flatten() for one in own if one is not None]).norm()
+    wanted = 0.01 * float(norm / whole)
+    assert gradient_share(network, 0.01, inner=inner) == pytest.approx(wanted, rel=1e-5)
+    assert gradient_share(three_layers(), 0.01) == 0
+
+
+def test_a_network_of_two_layers_has_no_inner_one():
+    assert lipschitz_term(three_layers()[0:1], inner=True).item() == 0

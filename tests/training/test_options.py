@@ -16,7 +16,7 @@ from qdeploy.recipe.models import Quantization, Recipe
 from qdeploy.training.batches import Batching, training_batches
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.ema import Ema
-from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.lipschitz import lipschitz_by_layer, lipschitz_term
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.run import MODEL, load_run
@@ -180,3 +180,18 @@ def test_the_papers_two_methods_work_alone_and_together(recipe, tmp_path, lipsch
     assert (len(rates) > 1) == cyclical
     start = lipschitz_term(build_network(recipe, quantized=True)).item()
     assert (rows[-1].lipschitz < start) == (lipschitz > 0)
+    for row in rows:
+        assert (row.lipschitz_share is not None) == (lipschitz > 0)
+        assert ("% of the gradient" in row.sentence()) == (lipschitz > 0)
+
+
+def test_the_papers_term_can_leave_out_the_first_and_the_last_layer(recipe, tmp_path):
+    reached = {}
+    for layers in ("all", "inner"):
+        phases = [phase.model_dump() for phase in recipe.phases[:2]]
+        phases[1].update(lipschitz=1e-1, lipschitz_layers=layers)
+        folder = train(changed(recipe, phases=phases), tmp_path / layers)
+        reached[layers] = lipschitz_by_layer(load_run(folder).network)
+    first, *_, last = reached["all"]
+    assert reached["inner"][last] > 1.2 * reached["all"][last]
+    assert reached["inner"][first] > reached["all"][first]

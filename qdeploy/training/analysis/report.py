@@ -17,6 +17,7 @@ from qdeploy.training.analysis.size import effective_compression, size
 from qdeploy.training.analysis.spectral import layer_norms
 from qdeploy.training.analysis.trace import weight_layers
 from qdeploy.training.batches import sample
+from qdeploy.training.lipschitz import lipschitz_by_layer
 from qdeploy.training.objective import task_loss
 from qdeploy.training.run import Run
 
@@ -77,7 +78,7 @@ def _figures(run: Run, dataset: Dataset, settings: Settings, observer: Observer)
         seed=settings.seed,
         observer=observer,
     )
-    rows = []
+    rows, terms = [], lipschitz_by_layer(run.network)
     for layer in layers:
         norm, norm_quantized, norm_gained = layer_norms(layer)
         rows.append(
@@ -93,6 +94,7 @@ def _figures(run: Run, dataset: Dataset, settings: Settings, observer: Observer)
                 "spectral_norm": norm,
                 "spectral_norm_quantized": norm_quantized,
                 "spectral_norm_with_batch_norm": norm_gained,
+                "lipschitz": terms[layer.name],
             }
         )
     return {
