@@ -69,7 +69,7 @@ def test_logs_change_neither_weights_nor_the_recipes_digest(recipe, tmp_path):
 
 @pytest.mark.skipif(not NO_CURVES, reason="the package is installed")
 def test_curves_without_their_package_are_refused_before_training(recipe, tmp_path):
-    with pytest.raises(RecipeError, match="need the package `tensorboard`") as caught:
+    with pytest.raises(RecipeError, match="`tensorboard`, which is not installed") as caught:
         train(logging(recipe, "tensorboard"), tmp_path / "run")
     assert caught.value.where == "training.logs"
     assert "pip install tensorboard" in (caught.value.do or "")
