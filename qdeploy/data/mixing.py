@@ -81,5 +81,5 @@ class Mixup(Augmentation):
         every = torch.arange(self.classes, device=labels.device)
         shares = (labels[:, None] == every).to(torch.float32)
         wide = share[:, None, None, None]
-        mixed = (images * wide + images[other] * (1 - wide)).round_().to(torch.uint8)
+        mixed = (images * wide).add_(images[other] * (1 - wide)).round_().to(torch.uint8)
         return mixed, shares * share[:, None] + shares[other] * (1 - share[:, None])
