@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from platformdirs import user_cache_path
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import QDeployError
@@ -222,8 +223,7 @@ def _processor() -> str:
 def _folder() -> Path:
     """A folder that keeps the library and that nobody else can write; a temporary one where the
     user has none."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "qdeploy" / "kernels"
+    folder = user_cache_path("qdeploy") / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.stat()

@@ -72,7 +72,10 @@ def test_logarithms_of_scales_may_have_any_sign(recipe: Recipe, tmp_path: Path) 
     assert seen.min() < 0
 
 
-def test_a_network_without_learned_scales_has_nothing_to_keep() -> None:
-    none = PositiveScales(nn.Linear(3, 2))
+def test_a_network_without_learned_scales_stays_as_it_is() -> None:
+    layer = nn.Linear(3, 2)
+    before = layer.weight.clone()
+    none = PositiveScales(layer)
     none.before()
     none.after()
+    assert torch.equal(layer.weight, before)
