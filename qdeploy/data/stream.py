@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import tempfile
@@ -72,7 +73,7 @@ def stream(split: FileSplit, batches: Iterable[Sequence[Wanted]], workers: int) 
         num_workers=workers,
         prefetch_factor=PREFETCHED if workers else None,
         collate_fn=_collate,
-        worker_init_fn=_begin,
+        worker_init_fn=functools.partial(_begin, os.getpid()),
         # Without a generator a DataLoader draws its workers' seeds from the global one, which is
         # reserved for the training.
         generator=torch.Generator().manual_seed(0),
@@ -143,7 +144,7 @@ def _sockets_folder() -> str:
     )
 
 
-def _begin(_worker: int) -> None:
+def _begin(training: int, _worker: int) -> None:
     """Have the system end this worker when the training ends, also if that is killed (Linux).
 
     By itself it would notice after some seconds, and hold the lock of the run folder until then.
@@ -151,6 +152,8 @@ def _begin(_worker: int) -> None:
     tempfile.tempdir = _sockets_folder()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != training:  # it was killed before this worker could ask for that
+        os._exit(1)
 
 
 def _killed(why: str) -> DataError:

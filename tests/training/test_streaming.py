@@ -1,6 +1,7 @@
 """Batches of data sets that are read from files by worker processes."""
 
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ import torch
 from data_trees import write_imagenet, write_voc
 
 from qdeploy.data.load import load_dataset
-from qdeploy.data.stream import FileSplit, stream
+from qdeploy.data.stream import FileSplit, _begin, stream
 from qdeploy.errors import DataError
 from qdeploy.networks.sections import ResnetNetwork
 from qdeploy.recipe.models import Recipe
@@ -88,6 +89,15 @@ def test_batches_arrive_where_temporary_files_have_long_names(recipe, root, tmp_
 
 
 @pytest.mark.parametrize("change", [imagenet, lambda recipe: mixing(imagenet(recipe))])
+@pytest.mark.parametrize(("alive", "code"), [(True, 0), (False, 1)])
+def test_a_worker_that_begins_after_its_training_was_killed_ends(alive, code):
+    training = os.getpid() if alive else os.getppid()
+    worker = multiprocessing.get_context("fork").Process(target=_begin, args=(training, 0))
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == code
+
+
 def test_the_ranks_batches_together_are_those_of_one_process(recipe, root, change):
     recipe = change(recipe)
     ranks = [epoch(recipe, root, Shard(rank, 2)) for rank in range(2)]
