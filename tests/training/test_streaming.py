@@ -88,7 +88,6 @@ def test_batches_arrive_where_temporary_files_have_long_names(recipe, root, tmp_
         epoch(imagenet(recipe, workers=1), root)
 
 
-@pytest.mark.parametrize("change", [imagenet, lambda recipe: mixing(imagenet(recipe))])
 @pytest.mark.parametrize(("alive", "code"), [(True, 0), (False, 1)])
 def test_a_worker_that_begins_after_its_training_was_killed_ends(alive, code):
     training = os.getpid() if alive else os.getppid()
@@ -98,6 +97,7 @@ def test_a_worker_that_begins_after_its_training_was_killed_ends(alive, code):
     assert worker.exitcode == code
 
 
+@pytest.mark.parametrize("change", [imagenet, lambda recipe: mixing(imagenet(recipe))])
 def test_the_ranks_batches_together_are_those_of_one_process(recipe, root, change):
     recipe = change(recipe)
     ranks = [epoch(recipe, root, Shard(rank, 2)) for rank in range(2)]
