@@ -1,0 +1,171 @@
+"""What `bench/methods.py` compares: two small networks, and ways to retrain them to 2 bits.
+
+Every way has the float network of its seed and `EPOCHS` epochs after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+EPOCHS = 24
+RATE = 0.02
+FLOAT = {
+    "name": "float",
+    "kind": "pretrain",
+    "epochs": 12,
+    "optimizer": {"lr": 0.1, "weight_decay": 5e-4},
+    "schedule": {"type": "step", "milestones": [6, 10]},
+}
+RETRAIN = {
+    "name": "retrain",
+    "kind": "retrain",
+    "epochs": EPOCHS,
+    "optimizer": {"lr": RATE},
+    "schedule": {"type": "step", "milestones": [14, 21]},
+}
+# A part of every recipe -> what it is.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mlp": {
+        "network": {"type": "fcdnn", "width": 64, "depth": 3},
+        "quantization": {"first_layer_bits": 2, "input_bits": 2},
+        "data": {"name": "fashion-mnist", "batch_size": 128},
+    },
+    "convnet": {
+        "network": {
+            "type": "convnet",
+            "stages": [
+                {"channels": 8, "stride": 2},
+                {"channels": 16, "stride": 2},
+                {"channels": 32, "pool": 2},
+            ],
+        },
+        "data": {"name": "fashion-mnist", "batch_size": 128},
+    },
+}
+TITLES = {
+    "mlp": "Fully connected, 3 hidden layers of 64, all of 2 bits, Fashion-MNIST",
+    "convnet": "Convolutions 8-16-32, W2A2 between 8-bit first and last layers, Fashion-MNIST",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to retrain.
+
+    Args:
+        name: of the runs, and for `--only`.
+        what: for the page: keys of the recipe and values.
+        source: who proposed it, or `-`.
+        retrain: keys of the retrain phase in which it differs from plain.
+        quantization: likewise of that section.
+        phases: in place of the retrain phase; `EPOCHS` epochs in all.
+    """
+
+    name: str
+    what: str
+    source: str
+    retrain: Mapping[str, Any] = field(default_factory=dict)
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    phases: Sequence[Mapping[str, Any]] = ()
+
+
+def phase(name: str, kind: str, epochs: int, **changes: Any) -> dict[str, Any]:
+    """A phase of `epochs` with plain's rate, which drops as late in it as plain's does."""
+    milestones = sorted({max(1, epochs * 14 // 24), max(1, epochs * 21 // 24)})
+    plain = {
+        "optimizer": {"lr": RATE},
+        "schedule": {"type": "step", "milestones": milestones},
+    }
+    return {"name": name, "kind": kind, "epochs": epochs, **plain, **changes}
+
+
+CYCLES = {"type": "cyclical", "period_epochs": 8, "base_lr": RATE / 10}
+PAPER = "Boo et al. 2020"
+VARIANTS = [
+    Variant("plain", "fixed weight steps, PACT, SGD, rate in steps", f"{PAPER}, eq. 2 to 4"),
+    Variant("lipschitz", "`lipschitz: 1e-4`", f"{PAPER}, eq. 8", {"lipschitz": 1e-4}),
+    Variant(
+        "lipschitz-inner",
+        "`lipschitz: 1e-3`, `lipschitz_layers: inner`",
+        f"{PAPER}, eq. 8, without first and last layer",
+        {"lipschitz": 1e-3, "lipschitz_layers": "inner"},
+    ),
+    Variant(
+        "cyclical",
+        "16 epochs, then 8 with `schedule: cyclical`",
+        f"{PAPER}, 4.2",
+        phases=[
+            phase("retrain", "retrain", 16),
+            phase("cycles", "finetune", 8, schedule=CYCLES),
+        ],
+    ),
+    Variant(
+        "lipschitz-cyclical",
+        "`lipschitz: 1e-4` and the cycles",
+        PAPER,
+        phases=[
+            phase("retrain", "retrain", 16, lipschitz=1e-4),
+            phase("cycles", "finetune", 8, schedule=CYCLES, lipschitz=1e-4),
+        ],
+    ),
+    Variant(
+        "cosine",
+        "`schedule: cosine`",
+        "Loshchilov and Hutter 2017",
+        {"schedule": {"type": "cosine"}},
+    ),
+    Variant("ema", "`ema: 0.999`", "Polyak and Juditsky 1992", {"ema": 0.999}),
+    Variant(
+        "nesterov",
+        "`optimizer.nesterov: true`",
+        "Nesterov 1983",
+        {"optimizer": {"lr": RATE, "nesterov": True}},
+    ),
+    Variant(
+        "adam",
+        "`optimizer: adam`, lr 1e-3",
+        "Kingma and Ba 2015",
+        {"optimizer": {"type": "adam", "lr": 1e-3}},
+    ),
+    Variant(
+        "decay",
+        "`optimizer.weight_decay: 1e-4`",
+        "-",
+        {"optimizer": {"lr": RATE, "weight_decay": 1e-4}},
+    ),
+    Variant("clip-norm", "`clip_norm: 1`", "Pascanu et al. 2013", {"clip_norm": 1.0}),
+    Variant(
+        "smoothing",
+        "`loss.label_smoothing: 0.1`",
+        "Szegedy et al. 2016",
+        {"loss": {"label_smoothing": 0.1}},
+    ),
+    Variant("mixup", "`mixup: 0.2`", "Zhang et al. 2018", {"mixup": 0.2}),
+    Variant("cutout", "`cutout: 8`", "DeVries and Taylor 2017", {"cutout": 8}),
+    Variant(
+        "learned-steps",
+        "`weight_step: learned`, `clip_gradient: step`",
+        "LSQ, Esser et al. 2020",
+        quantization={"weight_step": "learned", "clip_gradient": "step"},
+    ),
+    Variant(
+        "learned-clips",
+        "`clip_gradient: step`",
+        "LSQ's gradient for activations only",
+        quantization={"clip_gradient": "step"},
+    ),
+    Variant(
+        "per-channel",
+        "`weight_scaling: per_channel`",
+        "-",
+        quantization={"weight_scaling": "per_channel"},
+    ),
+    Variant(
+        "all-levels",
+        "`weight_levels: all`, 4 levels instead of 3",
+        f"{PAPER}, 5.3",
+        quantization={"weight_levels": "all"},
+    ),
+]
