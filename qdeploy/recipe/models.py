@@ -175,6 +175,14 @@ class Phase(Section):
         "is tested and is the result of the phase; 0 is none",
     )
 
+    recalibrate: int = Field(
+        default=4096,
+        ge=0,
+        description="training images, in whole batches, with which a retrain or finetune phase "
+        "recomputes the statistics of batch norm at its end; 0 keeps the moving averages, as the "
+        "papers do",
+    )
+
     @model_validator(mode="after")
     def _trains_or_not(self) -> Phase:
         if self.kind in WITHOUT_EPOCHS and self.epochs:

@@ -27,6 +27,7 @@ from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.lipschitz import gradient_share, lipschitz_term
+from qdeploy.training.methods import Method
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Tally, tally, training_loss
@@ -63,6 +64,7 @@ class PhaseTrainer:
         journal: takes in metrics and checkpoints.
         workers: the processes that train together; `network` is ready for them.
         observer: gets a sentence per epoch, and follows the images.
+        methods: what it does besides gradient descent, for this `network`.
     """
 
     phase: Phase
@@ -75,6 +77,7 @@ class PhaseTrainer:
     journal: Journal
     workers: Workers = ALONE
     observer: Observer = SILENT
+    methods: Method = field(default_factory=Method)
     _steps: int = field(init=False)
     _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
@@ -106,15 +109,15 @@ class PhaseTrainer:
             restore_training(self.network, self._optimizer, tensors)
             if self._ema is not None and done < self.epochs:
                 self._ema.restore(tensors)
+            if done < self.epochs:
+                self.methods.restore(tensors)
         images = self._steps * min(self.batching.batch_size, len(self.dataset.train))
         meter = self.observer.meter(self.phase.name, self.epochs * images, "images")
-        with meter as bar, self._direct:
+        with meter as bar, self._direct, self.methods:
             bar.begin_at(done * images)
             for epoch in range(done, self.epochs):
                 row = self._epoch(epoch, bar)
                 last = epoch + 1 == self.epochs
-                if self._ema is not None and last:
-                    self._ema.give()
                 self.journal.add(row)
                 if self.journal.writes:
                     self._save(epoch + 1, last=last)
@@ -123,6 +126,7 @@ class PhaseTrainer:
     def _epoch(self, epoch: int, bar: Meter) -> EpochMetrics:
         self.network.train()
         began = time.monotonic()
+        self.methods.begin_epoch(epoch)
         loss_sum = lipschitz = rate = 0.0
         counted, seen = tally(self.dataset), 0
         batches = DataWait(
@@ -140,6 +144,7 @@ class PhaseTrainer:
             rate = learning_rate(self.phase, moment.step, self._steps, self.epochs)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
+            rate = self.methods.rate(self._optimizer, moment.step, rate)
             value, lipschitz = self._step(inputs, labels, moment, counted)
             if self._ema is not None:
                 self._ema.update(moment.step)
@@ -159,7 +164,11 @@ class PhaseTrainer:
             torch.tensor([loss_sum, seen], dtype=torch.float64)
         ).tolist()
         counted.counts.copy_(self.workers.add(counted.counts))
-        with self._ema.in_place() if self._ema is not None else contextlib.nullcontext():
+        self.methods.end_epoch(epoch)
+        last = epoch + 1 == self.epochs
+        if last:
+            self._conclude()
+        with self._ema.in_place() if self._ema and not last else contextlib.nullcontext():
             tested = measure(self.network, self.dataset, self.batching, self.workers)
         score = counted.score()
         return EpochMetrics(
@@ -200,6 +209,7 @@ class PhaseTrainer:
                 with self._precision():
                     logits = self._model(images)
                 loss = self._loss(logits.float(), wanted)
+                loss = self.methods.loss(loss, images, logits.float())
                 value += loss.item() * share
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
@@ -216,13 +226,21 @@ class PhaseTrainer:
         diverged = self._finite.divergent()
         if not self.workers.all_true(diverged is None):
             raise self._divergence(diverged or "gradient of another process", moment)
+        self.methods.before_update(moment.step)
         if self.phase.clip_norm > 0:
             # Of the whole batch's gradient: it is the same in every process.
             nn.utils.clip_grad_norm_(self.network.parameters(), self.phase.clip_norm)
         self._scales.before()
         self._optimizer.step()
         self._scales.after()
+        self.methods.after_update(moment.step)
         return value, lipschitz
+
+    def _conclude(self) -> None:
+        """The network becomes what the phase ends with."""
+        if self._ema is not None:
+            self._ema.give()
+        self.methods.conclude()
 
     @property
     def _inner(self) -> bool:
@@ -253,6 +271,7 @@ class PhaseTrainer:
         tensors = collect(self.network, self._optimizer)
         if self._ema is not None:
             tensors.update(self._ema.tensors())
+        tensors.update(self.methods.tensors())
         position = Position(self.index, epoch)
         self.journal.save(position, self.phase.name, tensors, keep=last)
 

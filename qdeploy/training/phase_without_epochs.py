@@ -6,20 +6,19 @@ They write no checkpoint: a resumed run repeats them, which takes seconds.
 from __future__ import annotations
 
 import time
-from itertools import islice
 
 import torch
 from torch import nn
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.recipe.models import Phase
-from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
+from qdeploy.training.batches import Batching
 from qdeploy.training.evaluate import measure
 from qdeploy.training.lipschitz import lipschitz_term
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.objective import tally, task_loss
 from qdeploy.training.quantize import calibration_images
-from qdeploy.training.recalibrate import recalibrate
+from qdeploy.training.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.workers import ALONE, Workers
 
 
@@ -39,13 +38,9 @@ def run_without_epochs(
     """
     began = time.monotonic()
     if phase.kind == "recalibrate":
-        images = len(dataset.train)
-        wanted = images if phase.images is None else min(phase.images, images)
-        batches = training_batches(
-            dataset, batching, index, 0, workers.shard, device=workers.device
-        )
-        count = steps_per_epoch(wanted, batching.batch_size)
-        recalibrate(network, (inputs for inputs, _ in islice(batches, count)))
+        wanted = len(dataset.train) if phase.images is None else phase.images
+        place = (index, 0)
+        recalibrate(network, recalibration_batches(dataset, batching, place, wanted, workers))
     calibration = calibration_images(dataset, batching.seed, batching.input_bits)
     inputs, labels = (x.to(workers.device) for x in calibration)
     was_training = network.training

@@ -1,15 +1,53 @@
 """Recalibration of batch norm's statistics, since quantization changes the input of a norm.
 
 Means and variances become the averages over batches, each batch with the same weight, of the
-network as it is; nothing else changes. Directly quantized networks gain most.
+network as it is; nothing else changes. Directly quantized networks gain most, and those whose
+weights still jump between codes, which moving averages lag behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch import nn
+
+from qdeploy.data.dataset import Dataset
+from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
+from qdeploy.training.methods import Method
+from qdeploy.training.workers import Workers
+
+
+class Recalibration(Method):
+    """Recomputes the statistics at the end of a phase.
+
+    Args:
+        network: changed in place.
+        batches: made once, and then used.
+    """
+
+    def __init__(self, network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+        self._network, self._batches = network, batches
+
+    def conclude(self) -> None:
+        recalibrate(self._network, self._batches)
+
+
+def recalibration_batches(
+    dataset: Dataset, batching: Batching, place: tuple[int, int], images: int, workers: Workers
+) -> Iterator[torch.Tensor]:
+    """Network inputs of about so many training `images`, in whole batches of all processes, and of
+    each what goes through the network at once.
+
+    Args:
+        batching: without what a phase adds to it: images are whole.
+        place: number of a phase and an epoch, which decide the images.
+    """
+    wanted = min(images, len(dataset.train))
+    batches = training_batches(dataset, batching, *place, workers.shard, device=workers.device)
+    for inputs, _ in islice(batches, steps_per_epoch(wanted, batching.batch_size)):
+        yield from inputs.chunk(batching.parts)
 
 
 def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> int:
@@ -17,7 +55,7 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> int:
 
     Args:
         network: left in the mode it was in.
-        batches: network inputs (N, C, H, W).
+        batches: network inputs (N, C, H, W); not read where there is no batch norm.
 
     Returns:
         The number of images; with 0 the statistics stay as they were.
@@ -29,7 +67,7 @@ def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     images = 0
     try:
         with torch.no_grad():
-            for batch in batches:
+            for batch in batches if norms else ():
                 if images == 0:
                     for norm in norms:
                         norm.reset_running_stats()

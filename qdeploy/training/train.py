@@ -38,6 +38,7 @@ from qdeploy.training.logs import check_logs
 from qdeploy.training.metrics import METRICS, phase_summaries, read_metrics
 from qdeploy.training.objective import Score
 from qdeploy.training.phase import PhaseTrainer
+from qdeploy.training.phase_methods import phase_methods
 from qdeploy.training.phase_without_epochs import run_without_epochs
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.quantize import quantized_from, trainable
@@ -203,6 +204,7 @@ def _train(
             journal,
             workers,
             observer,
+            phase_methods(recipe, index, network, dataset, workers),
         )
         trainer.run(begun, checkpoint.tensors if checkpoint is not None and begun else None)
     shorten_scales(network)
