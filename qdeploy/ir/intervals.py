@@ -102,12 +102,14 @@ def convolution_intervals(
         pads: (top, left, bottom, right).
     """
     taps = [
-        _taps_inside(
-            sizes[axis],
-            weights.shape[2 + axis],
-            stride[axis],
-            (pads[axis], pads[axis + 2]),
-            dilation[axis],
+        set(
+            taps_inside(
+                sizes[axis],
+                weights.shape[2 + axis],
+                stride[axis],
+                (pads[axis], pads[axis + 2]),
+                dilation[axis],
+            )
         )
         for axis in range(2)
     ]
@@ -121,6 +123,17 @@ def convolution_intervals(
     if result is None:
         raise PassError("a convolution without windows has no interval")
     return result
+
+
+def taps_inside(
+    size: int, taps: int, stride: int, pads: tuple[int, int], dilation: int
+) -> list[tuple[int, ...]]:
+    """Along one axis, for each window the kernel positions that lie inside the map."""
+    windows = (size + sum(pads) - dilation * (taps - 1) - 1) // stride + 1
+    return [
+        tuple(t for t in range(taps) if 0 <= w * stride - pads[0] + t * dilation < size)
+        for w in range(windows)
+    ]
 
 
 def node_intervals(node: Conv | Dense, source: Tensor) -> Intervals:
@@ -158,14 +171,3 @@ def _extremes(positive: IntArray, negative: IntArray, lo: int, hi: int) -> Inter
         tuple(p * lo + n * hi for p, n in zip(up, down, strict=True)),
         tuple(p * hi + n * lo for p, n in zip(up, down, strict=True)),
     )
-
-
-def _taps_inside(
-    size: int, taps: int, stride: int, pads: tuple[int, int], dilation: int
-) -> set[tuple[int, ...]]:
-    """Along one axis, for each window the kernel positions that lie inside the map."""
-    windows = (size + sum(pads) - dilation * (taps - 1) - 1) // stride + 1
-    return {
-        tuple(t for t in range(taps) if 0 <= w * stride - pads[0] + t * dilation < size)
-        for w in range(windows)
-    }

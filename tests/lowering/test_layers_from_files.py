@@ -281,11 +281,13 @@ ENDS: dict[str, tuple[Callable[[], list[onnx.NodeProto]], str, str]] = {
                 ["out"],
                 "average",
                 kernel_shape=[3, 3],
-                pads=[1, 1, 1, 1],
+                strides=[2, 2],
+                ceil_mode=1,
+                count_include_pad=1,
             )
         ],
-        "layer `average`.*fewer pixels",
-        "count_include_pad=True",
+        "layer `average`.*beyond the padding",
+        "count_include_pad=False",
     ),
 }
 

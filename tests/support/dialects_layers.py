@@ -176,6 +176,14 @@ POOLS: dict[str, tuple[Change, int]] = {
         lambda f, y: f.op("AveragePool", y, kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
         144,
     ),
+    "AveragePool with ceil_mode": (
+        lambda f, y: f.op("AveragePool", y, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        36,
+    ),
+    "AveragePool 5x3 with padding of one side": (
+        lambda f, y: f.op("AveragePool", y, kernel_shape=[5, 3], pads=[0, 1, 3, 0], strides=[2, 1]),
+        60,
+    ),
     "AveragePool with padding": (
         lambda f, y: f.op("AveragePool", y, kernel_shape=[3, 3], pads=[1] * 4),
         144,
@@ -210,6 +218,39 @@ BETWEEN: dict[str, tuple[Change, int, int, dict[str, Any]]] = {
         {},
     ),
     "batch norm after the quantizer": (lambda f, y: f.norm(y, 4), 4, 6, {}),
+    "batch norm after the quantizer, depthwise": (
+        lambda f, y: f.activation(_own(f, f.norm(y, 4, negative=True))),
+        4,
+        6,
+        {},
+    ),
+    "bias after the quantizer": (
+        lambda f, y: f.op("Add", y, _parameter(f, [0.3, -0.7, 0.1, 0.9])),
+        4,
+        6,
+        {},
+    ),
+    "factor and term after the quantizer": (
+        lambda f, y: f.op("Add", f.op("Mul", y, f.constant(-0.3)), f.constant(0.173)),
+        4,
+        6,
+        {},
+    ),
+    "bias after the quantizer, average whose padding counts": (
+        lambda f, y: f.activation(
+            f.op(
+                "AveragePool",
+                f.op("Add", y, _parameter(f, [0.3, -0.7, 0.1, 0.9])),
+                kernel_shape=[3, 3],
+                pads=[1] * 4,
+                count_include_pad=1,
+            ),
+            0.25,
+        ),
+        4,
+        6,
+        {},
+    ),
     "Upsample by 2": (
         lambda f, y: f.op(
             "Resize",
@@ -302,8 +343,12 @@ def _same(file: DialectWriter, y: str) -> str:
 def _depthwise(file: DialectWriter, y: str) -> str:
     scale = np.array([0.25, 0.5, 0.3, 0.125]).reshape(1, 4, 1, 1)
     y = file.quantizer(file.op("Relu", file.conv(y, 4, 4)), scale, 4)
-    y = file.op("Conv", y, file.weights(4, 1, 3, 3), kernel_shape=[3, 3], pads=[1] * 4, group=4)
-    return file.activation(y)
+    return file.activation(_own(file, y))
+
+
+def _own(file: DialectWriter, y: str) -> str:
+    """A depthwise convolution."""
+    return file.op("Conv", y, file.weights(4, 1, 3, 3), kernel_shape=[3, 3], pads=[1] * 4, group=4)
 
 
 def _indices(kind: str) -> ModelProto:

@@ -178,6 +178,9 @@ FILES: dict[str, Callable[[], ModelProto]] = {
         lambda f, y: f.quantizer(f.op("AveragePool", y, kernel_shape=[3], strides=[3]), 0.125, 4),
         32,
     ),
+    "AveragePool with padding": lambda: _after_layer(
+        lambda f, y: f.op("AveragePool", y, kernel_shape=[3], pads=[1, 1], strides=[2]), 48
+    ),
     "GlobalAveragePool": lambda: _after_layer(lambda f, y: f.op("GlobalAveragePool", y), 4),
     "GlobalAveragePool, Squeeze": lambda: _vector(
         lambda f, y: f.op("Squeeze", f.op("GlobalAveragePool", y), f.constant([2], np.int64))

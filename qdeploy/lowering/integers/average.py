@@ -2,13 +2,15 @@
 
     mean over N pixels of g·n + b   =   g/N · Σ n + b
 
-over the whole map a GlobalSum, over smaller windows a depthwise convolution of ones. N has to be
-one number for all windows, since sums of codes have one scale; where the padding does not count,
-those at a border have fewer elements. What lies in padding that counts is 0: codes whose 0 means 0.
+over the whole map a GlobalSum, over smaller windows a depthwise convolution of ones. Where the
+padding does not count, windows at a border have fewer elements: N and the term b depend on the
+place, and so does b in padding that counts, where the codes' 0 does not mean 0 (`places.py`).
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -19,10 +21,12 @@ from qdeploy.ir.intervals import convolution_intervals
 from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.module_names import module_path
 from qdeploy.lowering.canonical.refusal import refuse
-from qdeploy.lowering.integers.affine import AffineTensor, single
+from qdeploy.lowering.integers.affine import AffineTensor, Fractions, single
 from qdeploy.lowering.integers.builder import NARROWER, Builder
 from qdeploy.lowering.integers.codes import settled
 from qdeploy.lowering.integers.join import check_settled
+from qdeploy.lowering.integers.places import Kind, Window, add_ranks
+from qdeploy.lowering.integers.steps import Placed
 from qdeploy.lowering.integers.windows import Windows, average_windows
 
 AVERAGES = ("GlobalAveragePool", "AveragePool", "ReduceMean")
@@ -82,33 +86,32 @@ def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTe
             why="its windows are not two-dimensional, or one lies outside the map",
             do="use AvgPool2d(kernel, stride, padding) with a window no larger than the padded map",
         )
-    if windows.elements is None:
+    pads, kernel = windows.pads, windows.kernel
+    include = bool(attributes.get("count_include_pad", 0))
+    if include and any(len(set(one)) > 1 for one in windows.counts):
         raise refuse(
             node,
-            "an average whose windows at the border have fewer pixels",
-            why="the sums of all windows share one scale, so each has to count as many pixels; "
-            f"these count {_counts(windows)}",
-            do="use count_include_pad=True without ceil_mode, or no padding and windows that end "
-            "where the map does",
+            "an average whose padding counts, with windows that reach beyond the padding",
+            why="engines do not agree on how many elements such a window of ceil_mode counts",
+            do="use count_include_pad=False, or no ceil_mode",
         )
-    pads, kernel = windows.pads, windows.kernel
-    if any(pads) and attributes.get("count_include_pad", 0):
+    if any(pads) and include:
         value = settled(builder, node, value, f"{module_path(node)}.padded")
-        if any(value.offset):
-            raise refuse(
-                node,
-                "zero padding of activations whose code 0 does not mean 0",
-                do="use no padding, or drop the offset before the average",
-            )
     source = builder.tensors[value.tensor]
     channels, *sizes = source.shape
     ones = np.ones((channels, 1, *kernel), dtype=np.int64)
-    gain = tuple(g / windows.elements for g in value.gain)
+    window = Window(kernel, windows.stride, pads, windows.dilation)
+    meanings = _meanings(windows, window, source.shape[1:], value)
+    factors = {factor for factor, _ in meanings.values()}
+    alike = len(set(meanings.values())) == 1
+    gain = tuple(g * min(factors) for g in value.gain) if alike else value.gain
     interval = convolution_intervals(
         ones, source.lo, source.hi, tuple(sizes), windows.stride, pads, windows.dilation
     )
     shape = (channels, *windows.shape)
-    output = builder.accumulator(node, shape, interval, "sum", single(gain), do=NARROWER)
+    output = builder.accumulator(
+        node, shape, interval, "sum", single(gain) if alike else None, do=NARROWER
+    )
     builder.codes.add(output)
     layer = module_path(node)
     builder.nodes.append(
@@ -124,10 +127,24 @@ def _windows(builder: Builder, node: NodeProto, value: AffineTensor) -> AffineTe
             channels,
         )
     )
-    return AffineTensor(output, gain, value.offset)
+    if alike:
+        return AffineTensor(output, gain, next(iter(meanings.values()))[1])
+    del builder.sources[output]  # Sums are no means: how many elements they are of differs.
+    ranks, found = add_ranks(builder, node, value.tensor, window, meanings)
+    step = Placed(ranks, *map(tuple, zip(*found, strict=True)))
+    return AffineTensor(output, gain).then(step)
 
 
-def _counts(windows: Windows) -> str:
-    """How many elements the windows count, for people."""
-    found = sorted({high * wide for high in windows.counts[0] for wide in windows.counts[1]})
-    return f"{', '.join(map(str, found[:-1]))} or {found[-1]}"
+def _meanings(
+    windows: Windows, window: Window, sizes: tuple[int, ...], value: AffineTensor
+) -> dict[Kind, tuple[Fraction, Fractions]]:
+    """For each kind of place: what a sum is multiplied by, and the term of each channel."""
+    found: dict[Kind, tuple[Fraction, Fractions]] = {}
+    rows, columns = window.taps(sizes)
+    for (high, row), (wide, column) in product(
+        zip(windows.counts[0], rows, strict=True), zip(windows.counts[1], columns, strict=True)
+    ):
+        inside = Fraction(len(row) * len(column), high * wide)
+        meaning = Fraction(1, high * wide), tuple(b * inside for b in value.offset)
+        found[row, column] = meaning
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from math import gcd, lcm
 
 from onnx import NodeProto
@@ -18,10 +19,11 @@ from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Fractions, expand
 from qdeploy.lowering.integers.builder import Builder
+from qdeploy.lowering.integers.places import MOST_LEVELS
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS
 from qdeploy.lowering.integers.quantize import add_max_pool, lower_threshold
 from qdeploy.lowering.integers.quantizer import Quantizer
-from qdeploy.lowering.integers.steps import Pooled, direction, value_of
+from qdeploy.lowering.integers.steps import Placed, Pooled, at_each_place, direction, value_of
 
 # More codes than this, and finding the grid of their values takes too long; of one channel, and of
 # the sums of all channels together.
@@ -59,7 +61,7 @@ def lower_max_pool(builder: Builder, node: NodeProto, value: AffineTensor) -> Af
     )
     count = builder.tensors[value.tensor].shape[0]
     rises = all(g * direction(value.steps, c) > 0 for c, g in enumerate(expand(value.gain, count)))
-    pooled = any(isinstance(step, Pooled) for step in value.steps)
+    pooled = any(isinstance(step, Pooled | Placed) for step in value.steps)
     if builder.is_accumulator(value.tensor) or not rises or pooled:
         return value.then(pool)
     # What rises everywhere commutes with a maximum, steps that are pending too.
@@ -114,11 +116,14 @@ def settled(
     if count * source.shape[0] > _MOST_SUMS if of_layer else count > _MOST_CODES:
         return value
     gains, offsets = value.expanded(source.shape[0])
+    places = at_each_place(value.steps)
+    if len(places) > 1 and len(places) * count > MOST_LEVELS:
+        return value
     rows: list[set[Fraction]] = []
     for channel, (gain, offset) in enumerate(zip(gains, offsets, strict=True)):
         found = set()
-        for code in range(source.lo, source.hi + 1):
-            exact = value_of(value.steps, channel, gain * code + offset)
+        for steps, code in product(places, range(source.lo, source.hi + 1)):
+            exact = value_of(steps, channel, gain * code + offset)
             if exact is None:
                 return value
             found.add(exact)

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from qdeploy.lowering.canonical.arrangements import ELEMENTWISE
 from qdeploy.lowering.canonical.edit import attributes_of
 from qdeploy.lowering.canonical.passes import shape_of
 from qdeploy.lowering.canonical.refusal import refuse
@@ -22,6 +23,7 @@ from qdeploy.lowering.integers.affine import (
 )
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.codes import settled
+from qdeploy.lowering.integers.places import is_placed
 
 # What hands codes on to its readers as they are.
 _PASSED_ON = (
@@ -90,6 +92,24 @@ class Context:
         done = settled(self.builder, self.makers[name], value)
         self.values[name] = done
         return done
+
+    def check_places(self, node: NodeProto, name: str, value: AffineTensor) -> None:
+        """Make codes of a value that depends on the kind of place, before a node that moves or
+        multiplies it.
+
+        Raises:
+            UnsupportedLayerError: they would be too many, or it is sums of a layer.
+        """
+        if not is_placed(value) or node.op_type in (*ELEMENTWISE, "MaxPool"):
+            return
+        if is_placed(self.settle(name, self.builder.oriented(value))):
+            raise refuse(
+                node,
+                f"what `{name}` means is another thing at the border of the map, and no quantizer "
+                "makes codes of it",
+                why="a layer before it has padding that its sums have to be corrected for",
+                do="put a quantizer (QuantIdentity or QuantReLU) before this layer",
+            )
 
     def is_padded(self, node: NodeProto) -> bool:
         """Whether a layer pads what a node makes with zeros, directly or behind pools."""

@@ -12,6 +12,7 @@ so -1 and +1, as 2·count - 1, are one bit, or the codes -1 and +1 where a reade
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 from onnx import NodeProto
 
@@ -38,7 +39,7 @@ from qdeploy.lowering.integers.level_nodes import (
 from qdeploy.lowering.integers.quant_nodes import MAX_BITS
 from qdeploy.lowering.integers.quantize import lower_threshold
 from qdeploy.lowering.integers.quantizer import Edge, TableQuantizer
-from qdeploy.lowering.integers.steps import value_of
+from qdeploy.lowering.integers.steps import at_each_place, value_of
 
 _CONSTANTS = (
     "thresholds are computed once, before the hardware is built",
@@ -139,8 +140,9 @@ def _reached(
     gains, offsets = value.expanded(len(interval.lo))
     many = found * (len(gains) if len(found) == 1 else 1)
     for channel, one in enumerate(many):
-        for n in (interval.lo[channel], interval.hi[channel]):
-            exact = value_of(value.steps, channel, gains[channel] * n + offsets[channel])
+        ends_of_sums = (interval.lo[channel], interval.hi[channel])
+        for steps, n in product(at_each_place(value.steps), ends_of_sums):
+            exact = value_of(steps, channel, gains[channel] * n + offsets[channel])
             if exact is not None:
                 codes.append(one.code(exact))
             elif ends is not None:

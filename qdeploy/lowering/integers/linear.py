@@ -6,9 +6,10 @@ The sums are the accumulators. Channels of one gain have r_i = 1; others are bro
 by integers r_i = g_i / g that go into the weights (a sign, a power of two). Where each output reads
 one channel only, as in a depthwise convolution, every channel keeps its own gain.
 
-Padding inserts a = 0, which is the code 0 only when b = 0; codes with another meaning are first
-made into such. A grouped convolution that is not depthwise becomes a full one with zeros between
-the groups. A convolution of a vector, the mean of a map, is a matrix product.
+Padding inserts a = 0, which is the code 0 only when b = 0. Codes with another meaning are first
+made into such; where their values lie on no grid, the last term differs at the border: `places.py`.
+A grouped convolution that is not depthwise becomes a full one with zeros between the groups. A
+convolution of a vector, the mean of a map, is a matrix product.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from qdeploy.lowering.integers.affine import (
 )
 from qdeploy.lowering.integers.builder import Builder
 from qdeploy.lowering.integers.codes import settled
+from qdeploy.lowering.integers.places import Kind, Window, add_ranks
+from qdeploy.lowering.integers.steps import Placed
 
 # Of weights that bring channels of different scales to one grid.
 MOST_FACTOR = 1 << 10
@@ -59,13 +62,6 @@ def lower_conv(builder: Builder, node: NodeProto, *operands: Value) -> AffineTen
     pads = tuple(int(p) for p in attributes.get("pads", (0, 0, 0, 0)))
     if any(pads) and any(x.offset):
         x = settled(builder, node, x, f"{module_path(node)}.padded")
-    if any(pads) and any(x.offset):
-        raise refuse(
-            node,
-            "zero padding of activations whose code 0 does not mean 0",
-            why="the padding cannot be represented: no code means 0",
-            do="drop the offset before the convolution, or use padding 0",
-        )
     stride, dilation = (
         tuple(int(v) for v in attributes.get(key, (1, 1))) for key in ("strides", "dilations")
     )
@@ -97,7 +93,7 @@ def convolved(
     dilation: tuple[int, int],
     groups: int,
 ) -> AffineTensor:
-    """The sums of a convolution of a map; where it pads, code 0 means 0.
+    """The sums of a convolution of a map; where it pads, with 0 whatever code 0 means.
 
     Args:
         weights: (out, in / groups, kh, kw).
@@ -121,6 +117,8 @@ def convolved(
     if groups > 1 and not groups == source.shape[0] == len(weights.codes):
         weights, groups = replace(weights, codes=_without_groups(weights.codes, groups)), 1
     codes, gain, offset = _on_one_grid(node, x, weights.codes, groups)
+    window = Window((kernel[0], kernel[1]), stride, pads, dilation)
+    border = any(x.offset) and len(window.kinds(source.shape[1:])) > 1
     interval = convolution_intervals(
         codes, source.lo, source.hi, source.shape[1:], stride, pads, dilation
     )
@@ -138,7 +136,22 @@ def convolved(
             groups,
         )
     )
-    return _scaled(output, gain, offset, scales)
+    if not border:
+        return _scaled(output, gain, offset, scales)
+    del builder.sources[output]  # What it holds is the file's but for the border.
+    meanings = {
+        kind: _scaled(output, gain, _totals(x, _inside(weights.codes, kind), groups), scales).offset
+        for kind in window.kinds(source.shape[1:])
+    }
+    ranks, offsets = add_ranks(builder, node, x.tensor, window, meanings)
+    step = Placed(ranks, (Fraction(1),) * len(offsets), tuple(offsets))
+    return _scaled(output, gain, (Fraction(0),), scales).then(step)
+
+
+def _inside(weights: IntArray, kind: Kind) -> IntArray:
+    """The weights (out, in / groups, taps) of a window whose other taps lie in the padding."""
+    rows, columns = (np.array(taps, dtype=np.int64) for taps in kind)
+    return weights[:, :, rows[:, None], columns[None, :]]
 
 
 def lower_matmul(builder: Builder, node: NodeProto, *operands: Value) -> AffineTensor:
@@ -255,33 +268,36 @@ def _on_one_grid(
         The weights on one grid; for each output, or for all, the gain of its sums and their offset,
         both without the weights' own scale.
     """
-    count, inputs = weights.shape[0], weights.shape[1]
-    gain, offset = single(x.gain), single(x.offset)
-    sums = weights.reshape(count, inputs, -1).sum(axis=2)
-    if groups > 1:
-        gains, offsets = x.expanded(count)
-        totals = (b * int(m) for b, m in zip(offsets, sums[:, 0], strict=True))
-        return weights, gains if gain is None else (gain,), tuple(totals)
-    if offset is not None:
-        totals = (offset * int(m) for m in sums.sum(axis=1))
-    else:
-        totals = (
-            sum((b * int(m) for b, m in zip(x.offset, row, strict=True)), Fraction(0))
-            for row in sums
-        )
-    if gain is not None:
-        return weights, (gain,), tuple(totals)
+    gain, totals = single(x.gain), _totals(x, weights, groups)
+    if gain is not None or groups > 1:
+        return weights, (gain,) if gain is not None else x.gain, totals
     unit, factors = common_grid(x.gain)
     if max(map(abs, factors)) > MOST_FACTOR:
         raise refuse(
             node,
             "its input has one scale per channel",
             why="the sum runs over channels, and their scales are no small multiples of one",
-            do="use one scale for the activations, or scales that are powers of two; for what a "
-            "Concat joins: one quantizer on all its branches, or one behind it",
+            do="use one scale for the activations, or scales that are powers of two; for a batch "
+            "norm behind a quantizer: put it before that quantizer, or a quantizer behind it; "
+            "for what a Concat joins: one quantizer on all its branches, or one behind it",
         )
     spread = np.array(factors, dtype=np.int64).reshape(1, -1, *([1] * (weights.ndim - 2)))
-    return weights * spread, (unit,), tuple(totals)
+    return weights * spread, (unit,), totals
+
+
+def _totals(x: AffineTensor, weights: IntArray, groups: int) -> Fractions:
+    """What the offsets of the inputs come to in each output, without the weights' scale."""
+    count, inputs = weights.shape[0], weights.shape[1]
+    sums = weights.reshape(count, inputs, -1).sum(axis=2)
+    if groups > 1:
+        offsets = expand(x.offset, count)
+        return tuple(b * int(m) for b, m in zip(offsets, sums[:, 0], strict=True))
+    offset = single(x.offset)
+    if offset is not None:
+        return tuple(offset * int(m) for m in sums.sum(axis=1))
+    return tuple(
+        sum((b * int(m) for b, m in zip(x.offset, row, strict=True)), Fraction(0)) for row in sums
+    )
 
 
 def common_grid(gains: Fractions) -> tuple[Fraction, list[int]]:

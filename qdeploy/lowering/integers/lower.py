@@ -86,6 +86,7 @@ class _Lowering:
                     operand = self.values.get(name)
                     if isinstance(operand, AffineTensor):
                         check_reader(self.builder, node, operand.tensor)
+                        self.context.check_places(node, name, operand)
                 value = handler(node)
             self.values[node.output[0]] = value
             if node.output[0] == self.model.graph.output[0].name:

@@ -36,9 +36,10 @@ from qdeploy.lowering.canonical.module_names import call_number, module_path, nu
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, Fractions, expand, single
 from qdeploy.lowering.integers.builder import Builder, ThresholdSource
+from qdeploy.lowering.integers.places import coded_by_place, is_placed
 from qdeploy.lowering.integers.quant_nodes import QuantParameters
 from qdeploy.lowering.integers.quantizer import Quantizer, Rounding
-from qdeploy.lowering.integers.steps import Pooled, direction
+from qdeploy.lowering.integers.steps import Placed, Pooled, at_each_place, direction
 from qdeploy.lowering.integers.thresholds import code_bounds, threshold_table
 
 
@@ -105,8 +106,12 @@ def lower_threshold(
     steps = tuple(step for step in value.steps if not isinstance(step, Pooled))
     made = ThresholdSource(gains, offsets, tuple(quantizers), node.output[0], steps, mirrored)
     interval = builder.channel_intervals(tensor)
-    table, base = _table(made, interval)
-    if steps and dtype is not None:
+    if is_placed(value):
+        tensor, table, base = _at_places(builder, node, tensor, made)
+        interval = builder.channel_intervals(tensor)
+    else:
+        table, base = _table(made, interval)
+    if steps and dtype is not None and not is_placed(value):
         # What is below the steps' lowest value is no code: a ReLU leaves none below 0. One level
         # stays where no code is left but 0.
         spare = min(code_bounds(table, base, interval)[0] - base, -base, table.shape[1] - 1)
@@ -172,6 +177,24 @@ def _note_constants(
             "since the values that it takes the sign of never change theirs (as behind a ReLU: so "
             "exporters write a 1-bit ReLU); the network computes as if the layer were a constant"
         )
+
+
+def _at_places(
+    builder: Builder, node: NodeProto, name: str, made: ThresholdSource
+) -> tuple[str, IntArray, int]:
+    """The codes of a value that depends on the kind of place, as levels; then their table."""
+    interval = builder.channel_intervals(name)
+    found = [_table(replace(made, steps=steps), interval) for steps in at_each_place(made.steps)]
+    base = found[0][1]
+    lows, highs = zip(*(code_bounds(table, base, interval) for table, _ in found), strict=True)
+    # As below a ReLU: codes that no place has are no levels. One level stays, and code 0.
+    first = min(min(lows) - base, -base, found[0][0].shape[1] - 1)
+    last = max(max(highs) - base, first + 1)
+    ranks = next(step.ranks for step in made.steps if isinstance(step, Placed))
+    tables = [table[:, first:last] for table, _ in found]
+    levels = coded_by_place(builder, node, name, ranks, tables)
+    table = np.tile(np.arange(1, last - first + 1), (len(made.gain), 1))
+    return levels, table, base + first
 
 
 def _table(made: ThresholdSource, interval: Intervals) -> tuple[IntArray, int]:

@@ -10,6 +10,7 @@ A condition on v becomes one on n by going back through the steps, each inverse 
     curve   sigmoid      u >= ln(e / (1 - e));      sigmoid(0) = 1/2
             tanh         u >= ln((1 + e)/(1 - e))/2;     tanh(0) = 0
     pool                 a maximum over a window commutes with everything that never falls
+    placed               affine, with numbers for each kind of place at the border of a map
 
 The contract for sigmoid and tanh is the exact real function, not a float implementation of it. Both
 inverses are irrational for every rational e but the one above (Lindemann), so no integer n is on an
@@ -80,7 +81,22 @@ class Pooled:
     pads: tuple[int, int, int, int]
 
 
-Step: TypeAlias = Affine | Clamp | Leaky | Curve | Pooled
+@dataclass(frozen=True)
+class Placed:
+    """factor[k]·u + offset[k] at places of rank k; see `places.py`.
+
+    Args:
+        ranks: the stream of ranks.
+        factors: positive, one for each rank.
+        offsets: for each rank, one entry or one for each channel.
+    """
+
+    ranks: str
+    factors: Fractions
+    offsets: tuple[Fractions, ...]
+
+
+Step: TypeAlias = Affine | Clamp | Leaky | Curve | Pooled | Placed
 RELU = Clamp(lo=Fraction(0))
 
 
@@ -91,6 +107,17 @@ def direction(steps: Sequence[Step], channel: int) -> int:
         if isinstance(step, Affine):
             result *= step.sign(channel)
     return result
+
+
+def at_each_place(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
+    """The steps at each kind of place, all of them the same everywhere."""
+    for number, step in enumerate(steps):
+        if isinstance(step, Placed):
+            return [
+                (*steps[:number], Affine((factor,), offset), *steps[number + 1 :])
+                for factor, offset in zip(step.factors, step.offsets, strict=True)
+            ]
+    return [tuple(steps)]
 
 
 def value_of(steps: Sequence[Step], channel: int, value: Fraction) -> Fraction | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 Pair = tuple[int, int]
@@ -37,12 +36,6 @@ class Windows:
     def shape(self) -> Pair:
         """How many windows there are."""
         return len(self.counts[0]), len(self.counts[1])
-
-    @property
-    def elements(self) -> int | None:
-        """How many elements every window counts; None where the windows differ."""
-        each = [set(counts) for counts in self.counts]
-        return None if any(len(one) > 1 for one in each) else prod(one.pop() for one in each)
 
 
 def average_windows(attributes: Mapping[str, Any], sizes: tuple[int, ...]) -> Windows | None:

@@ -109,12 +109,12 @@ MISTAKES: dict[str, tuple[Callable[..., Any], int, str, str, str, str]] = {
         "flatten after the activation",
     ),
     "overlapping average pool": (
-        lambda n, x: n.back(nn.functional.avg_pool2d(n.front(x), 3, 2, 1, count_include_pad=False)),
+        lambda n, x: n.back(nn.functional.avg_pool2d(n.front(x), 3, 2, ceil_mode=True)),
         36,
         "`averagepool`|(AveragePool)",
-        "windows at the border have fewer pixels",
+        "windows that reach beyond the padding",
         "quantizer -> average over the whole map or windows -> the next layer",
-        "count_include_pad=True",
+        "count_include_pad=False",
     ),
     "concat": (
         lambda n, x: (lambda y: n.back(torch.cat([y, n.act2(n.conv2(y))], 2)))(n.front(x)),
