@@ -23,6 +23,7 @@ from torch import nn
 from qdeploy.quant.fused import FusedIntQuant, Quantize
 from qdeploy.quant.native import Rule
 from qdeploy.quant.quantizers import SMALLEST_THRESHOLD, code_range
+from qdeploy.quant.thresholds import ThresholdQuant
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -80,14 +81,31 @@ class _Direct:
     rule: Rule
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if self.plain:
-            value, smallest, levels = self.scaling.value, SMALLEST_THRESHOLD, self.levels
-        else:
-            value, smallest, levels = self.scaling(x, torch.tensor(float(self.levels))), 0.0, 1
+        value, smallest, levels = _step(self, x)
         quantized: torch.Tensor = Quantize.apply(
             x, value, smallest, levels, self.lo, self.hi, self.rule
         )
         return quantized
+
+
+@dataclass(frozen=True)
+class _DirectThresholds:
+    """The same of learned thresholds."""
+
+    thresholds: ThresholdQuant
+    scaling: nn.Module
+    plain: bool
+    levels: int
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.thresholds.count(x, *_step(self, x))
+
+
+def _step(quantizer: _Direct | _DirectThresholds, x: torch.Tensor) -> tuple[Any, float, int]:
+    """Of a quantizer: steps of max(|value|, smallest) / levels."""
+    if quantizer.plain:
+        return quantizer.scaling.value, SMALLEST_THRESHOLD, quantizer.levels
+    return quantizer.scaling(x, torch.tensor(float(quantizer.levels))), 0.0, 1
 
 
 def _direct_forward(module: nn.Module) -> Forward | None:
@@ -120,7 +138,7 @@ def _activation(layer: Any) -> Forward | None:
     return _quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
 
 
-def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | None:
+def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectThresholds | None:
     if not proxy.is_quant_enabled:
         return None
     inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
@@ -130,6 +148,11 @@ def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | None:
     rounding, scaling = quantizer.int_quant, quantizer.scaling_impl
     lo, hi = code_range(proxy)
     levels = float(quantizer.int_scaling_impl(quantizer.msb_clamp_bit_width_impl()))
+    plain = isinstance(scaling, ParameterScaling) and isinstance(
+        scaling.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue
+    )
+    if isinstance(rounding, ThresholdQuant) and isinstance(scaling, ParameterScaling):
+        return None if after_relu else _DirectThresholds(rounding, scaling, plain, int(levels))
     if type(rounding) is IntQuant and isinstance(scaling, ConstScaling):
         rule = Rule.CLIP  # of the network's input, which has no gradient
     elif isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):
@@ -138,7 +161,4 @@ def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | None:
         return None
     if after_relu and lo != 0:
         return None
-    plain = isinstance(scaling, ParameterScaling) and isinstance(
-        scaling.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue
-    )
     return _Direct(scaling, plain, int(levels), lo, hi, rule)

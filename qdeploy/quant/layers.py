@@ -24,9 +24,10 @@ from qdeploy.quant.quantizers import (
     activation_quantizer,
     input_quantizer,
     signed_activation_quantizer,
+    threshold_quantizer,
     weight_quantizer,
 )
-from qdeploy.recipe.models import Quantization, Width
+from qdeploy.recipe.models import MOST_LEARNED_BITS, Quantization, Width
 
 Position = Literal["first", "inside", "last"]
 
@@ -99,18 +100,22 @@ class LayerFactory:
         return linear
 
     def relu(self, name: str) -> nn.Module:
-        """ReLU followed by an unsigned quantizer."""
-        quantizer = self._unsigned(name)
-        if quantizer is None:
+        """ReLU followed by an unsigned quantizer, or learned thresholds in the place of both."""
+        q = self.quantization
+        bits = self._bits(name, "activation_bits", q.activation_bits)
+        if not self.quantized or bits == "float":
             return nn.ReLU()
-        return qnn.QuantReLU(act_quant=quantizer, return_quant_tensor=False)
+        if q.activation_thresholds == "learned" and bits <= MOST_LEARNED_BITS:
+            thresholds = threshold_quantizer(bits, power_of_two=q.scale == "power_of_two")
+            return qnn.QuantIdentity(act_quant=thresholds, return_quant_tensor=False)
+        return qnn.QuantReLU(act_quant=self._unsigned(bits), return_quant_tensor=False)
 
     def join(self, name: str) -> nn.Module:
         """Unsigned quantizer of sums of activations; the identity in float."""
-        quantizer = self._unsigned(name)
-        if quantizer is None:
+        bits = self._bits(name, "activation_bits", self.quantization.activation_bits)
+        if not self.quantized or bits == "float":
             return nn.Identity()
-        return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
+        return qnn.QuantIdentity(act_quant=self._unsigned(bits), return_quant_tensor=False)
 
     def stream(self, name: str) -> nn.Module:
         """Signed quantizer of residual branches and linear bottlenecks; the identity in float.
@@ -173,11 +178,8 @@ class LayerFactory:
         )
         return {"weight_quant": quantizer, "return_quant_tensor": False}
 
-    def _unsigned(self, name: str) -> type | None:
+    def _unsigned(self, bits: int) -> type:
         q = self.quantization
-        bits = self._bits(name, "activation_bits", q.activation_bits)
-        if not self.quantized or bits == "float":
-            return None
         return activation_quantizer(
             bits, power_of_two=q.scale == "power_of_two", pact=q.clip_gradient == "pact"
         )

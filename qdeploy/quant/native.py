@@ -1,7 +1,7 @@
 """The quantizer's two passes in C, where the machine has a C compiler.
 
-`kernels/quantize.c` is compiled once, in a fraction of a second, into a folder of the user's cache
-that nobody else can write. Without a compiler, torch's own operations compute the same bits; the
+`kernels/*.c` are compiled once, in a fraction of a second, into a folder of the user's cache that
+nobody else can write. Without a compiler, torch's own operations compute the same bits; the
 gradient of a step is a sum in another order.
 
 The library has no OpenMP runtime of its own: it calls the one that torch has loaded, so that both
@@ -30,7 +30,7 @@ from qdeploy.errors import QDeployError
 from qdeploy.scratch import folder_of_process, scratch_folder
 from qdeploy.tools import run_tool
 
-SOURCE = Path(__file__).with_name("kernels") / "quantize.c"
+KERNELS = Path(__file__).with_name("kernels")
 COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=c11", "-O3", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _CHUNK = 8192  # as in the source
@@ -68,11 +68,16 @@ class Scale(NamedTuple):
 def takes(x: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether the kernels take these: float32 or bfloat16 on the CPU without holes in memory, and
     one float32 value, or one for each index of the first axis."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
-        return False
-    if value.dtype != torch.float32 or not _dense(x) or isinstance(_library(), str):
+    if value.dtype != torch.float32 or not takes_values(x):
         return False
     return value.numel() == 1 or _in_rows(x, value)
+
+
+def takes_values(x: torch.Tensor) -> bool:
+    """Whether there are kernels, and `x` is float32 or bfloat16 on the CPU without holes."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+        return False
+    return _dense(x) and not isinstance(_library(), str)
 
 
 def quantize(x: torch.Tensor, scale: Scale, lo: int, hi: int) -> torch.Tensor:
@@ -80,7 +85,7 @@ def quantize(x: torch.Tensor, scale: Scale, lo: int, hi: int) -> torch.Tensor:
     value, smallest, levels = scale
     values, rows = value.contiguous(), value.numel()
     y = torch.empty_like(x, dtype=torch.float32)
-    _function("quantize", x.dtype)(
+    function("quantize", x.dtype)(
         *(x.data_ptr(), y.data_ptr(), rows, x.numel() // rows, values.data_ptr()),
         *(smallest, levels, lo, hi, torch.get_num_threads()),
     )
@@ -96,20 +101,26 @@ def gradient(
         grad: of the quantized values, float32.
         rule: with `THROUGH` the gradient of `x` is `grad` itself.
     """
-    if grad.stride() != x.stride():
-        grad = torch.empty_like(x, dtype=torch.float32).copy_(grad)
+    grad = in_format_of(x, grad)
     value, smallest, levels = scale
     values, rows = value.contiguous(), value.numel()
     size = x.numel() // rows
     out = grad if rule == Rule.THROUGH else torch.empty_like(x)
     parts = torch.empty(rows * -(-size // _CHUNK), dtype=torch.float64)
     sums = torch.empty(rows)
-    _function("gradient", x.dtype)(
+    function("gradient", x.dtype)(
         *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), rows, size, values.data_ptr()),
         *(smallest, levels, lo, hi, int(rule), parts.data_ptr(), sums.data_ptr()),
         torch.get_num_threads(),
     )
     return out, sums.reshape(value.shape)
+
+
+def in_format_of(x: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+    """`grad`, float32, as it lies in memory where it lies as `x` does."""
+    if grad.stride() == x.stride():
+        return grad
+    return torch.empty_like(x, dtype=torch.float32).copy_(grad)
 
 
 def _dense(x: torch.Tensor) -> bool:
@@ -129,7 +140,8 @@ def _in_rows(x: torch.Tensor, value: torch.Tensor) -> bool:
     )
 
 
-def _function(name: str, kind: torch.dtype) -> ctypes._NamedFuncPointer:
+def function(name: str, kind: torch.dtype) -> ctypes._NamedFuncPointer:
+    """A kernel for values of this type; there has to be a library."""
     library = _library()
     assert not isinstance(library, str)
     function: ctypes._NamedFuncPointer = getattr(
@@ -160,12 +172,18 @@ def _compiled(compiler: str) -> Path:
     if not path.exists():
         with scratch_folder("kernels") as work:
             # Linked in a second step, which names no OpenMP runtime.
-            compiled, linked = work / "quantize.o", work / "quantize.so"
-            _run([compiler, *flags, "-c", SOURCE, "-o", compiled], work)
-            _run([compiler, "-shared", compiled, "-o", linked, "-lm"], work)
+            compiled = [work / f"{source.stem}.o" for source in _sources("*.c")]
+            linked = work / "quantize.so"
+            for source, made in zip(_sources("*.c"), compiled, strict=True):
+                _run([compiler, *flags, "-c", source, "-o", made], work)
+            _run([compiler, "-shared", *compiled, "-o", linked, "-lm"], work)
             with atomic_path(path) as part:
                 shutil.copyfile(linked, part)
     return path
+
+
+def _sources(kind: str) -> list[Path]:
+    return sorted(KERNELS.glob(kind))
 
 
 def _run(command: list[str | Path], work: Path) -> None:
@@ -186,6 +204,12 @@ def _loaded(path: Path) -> ctypes.CDLL:
         backward = getattr(library, f"gradient_{kind}")
         backward.argtypes = [*[pointer] * 3, size, size, pointer, *[real] * 4, number]
         backward.argtypes += [pointer, pointer, number]
+        backward.restype = None
+        forward = getattr(library, f"count_{kind}")
+        forward.argtypes = [pointer, pointer, size, number, pointer, real, number]
+        forward.restype = None
+        backward = getattr(library, f"count_gradient_{kind}")
+        backward.argtypes = [*[pointer] * 3, size, number, *[pointer] * 5, number]
         backward.restype = None
     return library
 
@@ -208,7 +232,8 @@ def _key(compiler: str, flags: tuple[str, ...]) -> str:
     stamp = Path(compiler).resolve().stat()
     parts = [str(flags), compiler, f"{stamp.st_mtime_ns} {stamp.st_size}", platform.machine()]
     parts += [_processor(), str(_openmp())]
-    return hashlib.sha256(SOURCE.read_bytes() + "\n".join(parts).encode()).hexdigest()[:16]
+    texts = b"".join(source.read_bytes() for source in _sources("*.[ch]"))
+    return hashlib.sha256(texts + "\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:

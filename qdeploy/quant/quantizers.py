@@ -8,6 +8,7 @@ one that `step_size` computed from the float network.
                  or all levels:        codes -2**(b-1) .. 2**(b-1) - 1
                  1 bit:                codes -1 and +1
     activations  unsigned: codes 0 .. 2**b - 1, learned clipping value (the parameter, as in PACT)
+                 or learned thresholds (`thresholds`)
                  signed, narrow range: residual streams and linear bottlenecks
     input        unsigned, constant scale 2**-b
 
@@ -37,6 +38,7 @@ from torch import nn
 
 from qdeploy.errors import InternalError
 from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant, FusedPactQuant
+from qdeploy.quant.thresholds import ThresholdQuant
 
 SMALLEST_THRESHOLD = 1e-8
 
@@ -112,6 +114,21 @@ def activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -
     )
 
 
+def threshold_quantizer(bits: int, *, power_of_two: bool) -> type:
+    """Quantizer class for `act_quant=` with learned thresholds; `bits` 1..4.
+
+    The thresholds of a layer of values of any sign take the place of its ReLU.
+    """
+    from qdeploy.quant.threshold_export import ThresholdActProxy  # loads Brevitas' exporter
+
+    return LearnedActivation.let(
+        bit_width=bits,
+        int_quant=ThresholdQuant,
+        proxy_class=ThresholdActProxy,
+        **_restriction(power_of_two),
+    )
+
+
 def signed_activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -> type:
     """Quantizer class for `act_quant=` of values of either sign; `bits` 2..8."""
     return LearnedSignedActivation.let(bit_width=bits, **_restriction(power_of_two), **_clip(pact))
@@ -141,6 +158,12 @@ def set_step(proxy: nn.Module, step: torch.Tensor) -> None:
         if isinstance(restriction, PowerOfTwoRestrictValue):
             threshold = torch.log2(threshold)
         scaling.value.copy_(threshold.reshape(scaling.value.shape))
+
+
+def learned_thresholds(proxy: nn.Module) -> ThresholdQuant | None:
+    """The learned thresholds of an activation quantizer; None where they are uniform."""
+    rounding = getattr(tensor_quantizer(proxy), "int_quant", None)
+    return rounding if isinstance(rounding, ThresholdQuant) else None
 
 
 def code_range(proxy: nn.Module) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from qdeploy.quant.quantizers import (
     code_range,
     is_binary,
     is_quantized,
+    learned_thresholds,
     set_step,
     tensor_quantizer,
 )
@@ -97,7 +98,11 @@ def set_activation_scales(
         if values.numel() == 0:
             values = torch.ones(1)
         lo, hi = code_range(proxy)
-        set_step(proxy, step(values[None], lo, hi))
+        found = step(values[None], lo, hi)
+        set_step(proxy, found)
+        thresholds = learned_thresholds(proxy)
+        if thresholds is not None:
+            thresholds.segments.set_uniform(found)
 
 
 def _weight_step(quantization: Quantization, power_of_two: bool) -> Step:

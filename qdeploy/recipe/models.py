@@ -27,6 +27,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # The same, and what `variant_name` puts behind it.
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
 Width = Annotated[int, Field(ge=1, le=8)] | Literal["float"]
+MOST_LEARNED_BITS = 4  # of activations: 15 thresholds a layer
 QUANTIZED_FROM_FLOAT = ("direct", "retrain")
 WITHOUT_EPOCHS = ("direct", "recalibrate")
 Log = Literal["csv", "tensorboard"]
@@ -99,6 +100,24 @@ class Quantization(Section):
         description="gradient of an activation's clipping value: `step` includes rounding errors "
         "(LSQ), `pact` clipped values only (PACT, eq. 3)",
     )
+    activation_thresholds: Literal["uniform", "learned"] = Field(
+        default="uniform",
+        description="where codes of activations after a ReLU begin: at multiples of their scale, "
+        "or, for up to 4 bits, at thresholds that are trained (N2UQ); codes stay uniform",
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_to_learn(self) -> Quantization:
+        bits = [self.activation_bits, *(one.activation_bits for one in self.layers.values())]
+        if self.activation_thresholds == "learned" and not any(
+            isinstance(one, int) and one <= MOST_LEARNED_BITS for one in bits
+        ):
+            raise ValueError(
+                f"`activation_thresholds: learned` is for activations of up to {MOST_LEARNED_BITS} "
+                f"bits; `activation_bits` is {self.activation_bits}: choose fewer bits, or "
+                "`uniform`"
+            )
+        return self
 
 
 class Phase(Section):

@@ -1,4 +1,5 @@
-"""Learned scales stay positive: a step of the optimizer at most halves one.
+"""Learned scales, and lengths between thresholds, stay positive: a step of the optimizer at most
+halves one.
 
 A gradient can be larger than the scale itself. Brevitas takes the absolute value of a scale that
 has crossed zero, which then grows again on the other side: it bounces, and all codes change.
@@ -11,11 +12,14 @@ from brevitas.core.restrict_val import FloatRestrictValue
 from brevitas.core.scaling import ParameterScaling
 from torch import nn
 
+from qdeploy.quant.thresholds import learned_segments
+
 LEAST_SHARE = 0.5
 
 
 class PositiveScales:
-    """The learned scales of a network, those of powers of two apart, which are logarithms.
+    """The learned scales and lengths of a network, apart from scales that are powers of two, which
+    are kept as logarithms.
 
     Args:
         network: its parameters stay the same tensors.
@@ -29,6 +33,7 @@ class PositiveScales:
             and module.value.requires_grad
             and isinstance(module.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue)
         ]
+        self._values += [one.lengths for one in learned_segments(network)]
         self._least: list[torch.Tensor] = []
 
     @torch.no_grad()

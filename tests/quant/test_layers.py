@@ -6,7 +6,7 @@ from torch import nn
 
 from qdeploy.errors import RecipeError
 from qdeploy.networks.from_recipe import build_network
-from qdeploy.quant.quantizers import code_range
+from qdeploy.quant.quantizers import code_range, learned_thresholds
 from qdeploy.recipe.models import Recipe
 
 PHASES = [
@@ -129,6 +129,27 @@ def test_float_weights_and_float_activations_leave_the_other_side_quantized(netw
         if hasattr(m, "act_quant") and name != "input_quant"
     }
     assert only_activations == {n: top for n, top in widths.items() if n not in layers}
+
+
+def test_learned_thresholds_are_those_of_narrow_activations_after_a_relu():
+    layers = {"group1.block1.act1": {"activation_bits": 4}, "stem.act": {"activation_bits": 5}}
+    settings = {"activation_thresholds": "learned", "layers": layers}
+    net = build(NETWORKS["basic"], **settings)
+    found = {
+        name: learned_thresholds(module.act_quant)
+        for name, module in net.named_modules()
+        if hasattr(module, "act_quant") and name != "input_quant"
+    }
+    uniform = {name for name, thresholds in found.items() if thresholds is None}
+    assert uniform == {"stream", "group1.block1.join", "group2.block1.join", "stem.act"} & set(
+        found
+    )
+    assert len(found["group1.block1.act1"].segments.lengths) == 15
+    assert len(found["group2.block1.act1"].segments.lengths) == 3
+    joined = build(
+        {"type": "fcdnn", "width": 8, "depth": 2, "residual": True}, **settings | {"layers": {}}
+    )
+    assert learned_thresholds(joined.join.act_quant) is None
 
 
 def test_a_pattern_quantizes_single_layers_of_a_float_network():

@@ -2,13 +2,14 @@
 
 A channel's value is v(n) = g·n + b, and its thresholds stay as they are while for every k
 
-    v(T_k)     stays on or above the edge e_k = s·(k - 1/2)     (T_k can be reached)
+    v(T_k)     stays on or above the edge e_k                   (T_k can be reached)
     v(T_k - 1) stays below e_k                                  (T_k can be missed)
 
-so b may fall by `down`, the least v(T_k) - e_k, and rise by `up`, the least e_k - v(T_k - 1). With
-b' = b + (up - down)/2 the integers are the same, and a float level has to err by (up + down)/2
-before it disagrees. Without it a trained network now and then has a value 1e-8 of a step from an
-edge, and the float levels then differ from the integer graph in single codes.
+with e_k = s·(k - 1/2), or a learned threshold. So b may fall by `down`, the least v(T_k) - e_k, and
+rise by `up`, the least e_k - v(T_k - 1). With b' = b + (up - down)/2 the integers are the same, and
+a float level has to err by (up + down)/2 before it disagrees. Without it a trained network now and
+then has a value 1e-8 of a step from an edge, and the float levels then differ from the integer
+graph in single codes.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ class CentreMargins(Pass):
 
 def slack(row: IntArray, source: ThresholdSource, channel: int, lo: int, hi: int) -> Fraction:
     """(up - down)/2 of one channel, in units of the value; one code where a side is free."""
-    step = source.quantizer.scale / 2
-    exact = source.gain[channel], source.offset[channel], step
+    edges = source.quantizer.value_edges()
+    exact = source.gain[channel], source.offset[channel], source.quantizer.scale
     # Integers in units of 1/unit: tables of 255 thresholds are too long for fractions.
-    unit = lcm(*(value.denominator for value in exact))
-    gain, offset, half = (value.numerator * (unit // value.denominator) for value in exact)
-    down = up = 2 * half
-    first = source.quantizer.hi - len(row) + 1
-    for k, threshold in enumerate(row.tolist(), first):
-        value = gain * threshold + offset - half * (2 * k - 1)
+    unit = lcm(edges.denominator, *(value.denominator for value in exact))
+    gain, offset, code = (value.numerator * (unit // value.denominator) for value in exact)
+    down = up = code
+    numerators = edges.numerators[len(edges.numerators) - len(row) :]
+    for threshold, edge in zip(row.tolist(), numerators.tolist(), strict=True):
+        value = gain * threshold + offset - edge * (unit // edges.denominator)
         if threshold <= hi:
             down = min(down, value)
         if threshold > lo:

@@ -18,7 +18,7 @@ from qdeploy.ir.rules import check_graph
 from qdeploy.lowering.canonical.module_names import module_path, unique
 from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.integers.affine import AffineTensor, expand
-from qdeploy.lowering.integers.quantizer import Quantizer, Rounding
+from qdeploy.lowering.integers.quantizer import Quantizer, Rounding, TableQuantizer
 from qdeploy.lowering.integers.steps import RELU, Step
 
 ACCUMULATOR_BITS = 32
@@ -52,16 +52,23 @@ class ThresholdSource:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is an affine map, perhaps a ReLU, and one quantizer that rounds to nearest."""
+        """Whether it is an affine map, perhaps a ReLU, and one quantizer that rounds to nearest, or
+        counts the thresholds that are reached."""
         return (
             len(self.quantizers) == 1
-            and type(self.quantizer) is Quantizer
+            and (type(self.quantizer) is Quantizer or _counts(self.quantizer))
             and self.steps in ((), (RELU,))
             and not self.mirrored
             and not self.narrowed
             and not self.quantizer.zero
             and self.quantizer.rounding is Rounding.HALF_EVEN
         )
+
+
+def _counts(quantizer: Quantizer) -> bool:
+    if not isinstance(quantizer, TableQuantizer):
+        return False
+    return all(edge.value is not None and edge.included for edge in quantizer.table)
 
 
 @dataclass(frozen=True)

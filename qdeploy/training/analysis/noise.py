@@ -12,7 +12,8 @@ it makes (section 2.2 of Boo et al. 2020: a noise of at most Δ/2) and a_k what 
 
 so 0 dB is an error that is as large at the output, relative to the signal there, as where it was
 made. Logits count without their mean over classes, which has no influence on the decision. This
-growth is what L_Lip, eq. (8), limits.
+growth is what L_Lip, eq. (8), limits. Learned thresholds round the values of a curve f
+(`quant/thresholds.py`): f(x) takes the place of x, clipped or not.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import code_range, tensor_quantizer
+from qdeploy.quant.quantizers import code_range, learned_thresholds, tensor_quantizer
 from qdeploy.training.analysis.trace import (
     WeightLayer,
     activation_quantizers,
@@ -143,18 +144,24 @@ def _rounding(
 
     def hook(name: str, proxy: nn.Module) -> torch.utils.hooks.RemovableHandle:
         lo, hi = code_range(proxy)
+        curve = learned_thresholds(proxy)
 
         def replace(
             _module: nn.Module, inputs: tuple[torch.Tensor], output: tuple[torch.Tensor, ...]
         ) -> tuple[torch.Tensor, ...]:
             (x,), (quantized, scale) = inputs, output[:2]
-            clipped = torch.minimum(torch.maximum(x, lo * scale), hi * scale)
+            if curve is None:
+                clipped = torch.minimum(torch.maximum(x, lo * scale), hi * scale)
+                wanted, beyond = x, clipped != x
+            else:
+                wanted = clipped = curve.unrounded(x, scale)
+                beyond = clipped >= hi * scale
             if name in sums:
                 one = sums[name]
-                one.signal += x.double().square().sum().item()
+                one.signal += wanted.double().square().sum().item()
                 one.rounding += (quantized - clipped).double().square().sum().item()
-                one.error += (quantized - x).double().square().sum().item()
-                one.beyond += int((clipped != x).sum())
+                one.error += (quantized - wanted).double().square().sum().item()
+                one.beyond += int(beyond.sum())
                 one.values += x.numel()
             return output if name in rounded else (clipped, *output[1:])
 

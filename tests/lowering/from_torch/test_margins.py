@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 from torch import nn
 
@@ -19,6 +20,10 @@ from qdeploy.lowering.from_torch.export import deployed_network, export_qonnx_fi
 from qdeploy.lowering.from_torch.margins import CentreMargins
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model, lower_with_affine
+from qdeploy.networks.calibrated import calibrated_random
+from qdeploy.quant.thresholds import learned_segments
+from qdeploy.recipe.loading import load_recipe
+from qdeploy.resources import resource
 from qdeploy.verify.float_levels import qonnx_level
 from qdeploy.verify.rungs.torch import torch_level
 
@@ -79,6 +84,32 @@ def test_the_deployed_network_and_the_file_give_the_integers_without_exception(
         ):
             for name in graph.boundaries()[:-1]:
                 assert np.array_equal(found[name], expected[name])
+
+
+def test_learned_thresholds_are_centred_like_uniform_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(
+        resource("models/quickstart/digits_fcdnn_w2a2.yaml"),
+        ["quantization.activation_thresholds=learned", "network.width=24"],
+    )
+    network = calibrated_random(recipe)
+    with torch.no_grad():
+        for one in learned_segments(network):
+            one.start.sub_(0.1)
+            one.lengths.mul_(torch.tensor([0.6, 1.1, 1.7]))
+    centred, plain = tmp_path / "centred.onnx", tmp_path / "plain.onnx"
+    export_qonnx_file(network, network.input_shape, centred)
+    monkeypatch.setattr(export_qonnx, "CentreMargins", Nothing)
+    export_qonnx_file(network, network.input_shape, plain)
+    after, before = lower_with_affine(centred), lower_with_affine(plain)
+    tables = [
+        [node.thresholds for node in lowered.graph.nodes if isinstance(node, Threshold)]
+        for lowered in (after, before)
+    ]
+    assert len(tables[0]) == 3
+    assert all(np.array_equal(one, other) for one, other in zip(*tables, strict=True))
+    assert smallest_margin(after) > 4 * smallest_margin(before)
 
 
 def test_centring_twice_changes_next_to_nothing(

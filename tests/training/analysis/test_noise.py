@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from qdeploy.networks.calibrated import calibrated_random, pattern_frames
-from qdeploy.quant.quantizers import tensor_quantizer
+from qdeploy.quant.quantizers import learned_thresholds, tensor_quantizer
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.analysis import trace
 from qdeploy.training.analysis.noise import activation_noise, decibels, weight_sqnr
@@ -104,6 +104,23 @@ def test_every_quantizer_of_a_residual_network_has_a_gain(images):
     assert [row.name for row in rows] == [name for name in names if name != "input_quant"]
     assert all(math.isfinite(row.gain_db) for row in rows)
     assert together > max(row.output_db for row in rows) - 3
+
+
+def test_learned_thresholds_are_compared_with_the_curve_that_they_round(images):
+    kind = {"type": "fcdnn", "width": 24, "depth": 1}
+    network = network_of(kind, activation_thresholds="learned")
+    layer = network.hidden1
+    curve, scale = learned_thresholds(layer.act.act_quant), layer.act.act_quant.scale()
+    with torch.no_grad():
+        curve.segments.start.fill_(-0.2)
+        curve.segments.lengths.mul_(torch.tensor([0.5, 1.0, 1.8]))
+        x = layer.norm(layer.fc(network.flatten(network.input_quant(images))))
+        smooth, codes = curve.unrounded(x, scale).double(), layer.act(x).double()
+    (row,), _ = activation_noise(network, images)
+    error = (codes - smooth).square().sum()
+    assert row.sqnr_db == pytest.approx(10 * math.log10(smooth.square().sum() / error), abs=0.02)
+    share = float((x >= curve.segments.lengths.sum() - 0.2).double().mean())
+    assert 0 < share == pytest.approx(row.clipped, abs=1e-3)
 
 
 def test_large_images_come_in_parts_and_give_the_same_figures(images, monkeypatch):
