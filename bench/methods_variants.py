@@ -81,6 +81,11 @@ def phase(name: str, kind: str, epochs: int, **changes: Any) -> dict[str, Any]:
     return {"name": name, "kind": kind, "epochs": epochs, **plain, **changes}
 
 
+def bits(number: int) -> dict[str, int]:
+    """A phase's `quantization`."""
+    return {"weight_bits": number, "activation_bits": number}
+
+
 CYCLES = {"type": "cyclical", "period_epochs": 8, "base_lr": RATE / 10}
 PAPER = "Boo et al. 2020"
 VARIANTS = [
@@ -167,5 +172,34 @@ VARIANTS = [
         "`weight_levels: all`, 4 levels instead of 3",
         f"{PAPER}, 5.3",
         quantization={"weight_levels": "all"},
+    ),
+    Variant("running-norms", "`recalibrate: 0`", "as in the papers", {"recalibrate": 0}),
+    Variant(
+        "falling-bits",
+        "8 epochs W4A4, 8 W3A3, 8 W2A2: `quantization` by phase",
+        "Zhou et al. 2017; Li et al. 2020 (APoT)",
+        phases=[
+            phase("w4a4", "retrain", 8, quantization=bits(4)),
+            phase("w3a3", "finetune", 8, quantization=bits(3)),
+            phase("w2a2", "finetune", 8),
+        ],
+    ),
+    Variant(
+        "falling-bits-once",
+        "8 epochs W4A4, 16 W2A2",
+        "Zhuang et al. 2018",
+        phases=[
+            phase("w4a4", "retrain", 8, quantization=bits(4)),
+            phase("w2a2", "finetune", 16),
+        ],
+    ),
+    Variant(
+        "weights-first",
+        "8 epochs with float activations, 16 W2A2",
+        "Zhuang et al. 2018",
+        phases=[
+            phase("w2", "retrain", 8, quantization={"activation_bits": "float"}),
+            phase("w2a2", "finetune", 16),
+        ],
     ),
 ]

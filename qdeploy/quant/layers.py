@@ -27,7 +27,8 @@ from qdeploy.quant.quantizers import (
     threshold_quantizer,
     weight_quantizer,
 )
-from qdeploy.recipe.models import MOST_LEARNED_BITS, Quantization, Width
+from qdeploy.recipe.bits import Width
+from qdeploy.recipe.models import MOST_LEARNED_BITS, Quantization
 
 Position = Literal["first", "inside", "last"]
 

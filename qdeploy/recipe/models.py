@@ -6,14 +6,24 @@ appendix B). docs/recipes.md is generated from the field descriptions.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Literal
 
 from pydantic import Field, model_validator
 
+from qdeploy.recipe.bits import (
+    LayerBits,
+    PhaseBits,
+    Width,
+    check_bits_fall,
+    check_last_bits,
+    with_bits,
+)
 from qdeploy.recipe.data import DATASETS, AnyData, Data
 from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
+from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
 from qdeploy.recipe.schedules import (
     ConstantSchedule,
     CosineSchedule,
@@ -26,21 +36,8 @@ from qdeploy.recipe.section import Section
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # The same, and what `variant_name` puts behind it.
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
-Width = Annotated[int, Field(ge=1, le=8)] | Literal["float"]
 MOST_LEARNED_BITS = 4  # of activations: 15 thresholds a layer
-QUANTIZED_FROM_FLOAT = ("direct", "retrain")
-WITHOUT_EPOCHS = ("direct", "recalibrate")
 Log = Literal["csv", "tensorboard"]
-
-
-class LayerBits(Section):
-    """Bit widths of the layers whose names match a pattern; a width that is not given is kept."""
-
-    weight_bits: Width | None = Field(default=None, description="weights")
-    activation_bits: Width | None = Field(
-        default=None,
-        description="the activation quantizer of that name; 2 or more where it is signed",
-    )
 
 
 class Quantization(Section):
@@ -194,6 +191,11 @@ class Phase(Section):
         "is tested and is the result of the phase; 0 is none",
     )
 
+    quantization: PhaseBits | None = Field(
+        default=None,
+        description="bit widths of a direct, retrain or finetune phase, such as 4 bits before the "
+        "recipe's 2; default: those of the recipe",
+    )
     recalibrate: int = Field(
         default=4096,
         ge=0,
@@ -211,6 +213,11 @@ class Phase(Section):
             )
         if self.kind not in WITHOUT_EPOCHS and not self.epochs:
             raise ValueError(f"the phase `{self.name}` needs `epochs`, 1 or more")
+        if self.quantization is not None and self.kind in ("pretrain", "recalibrate"):
+            raise ValueError(
+                f"the phase `{self.name}` is of kind {self.kind}, which changes no bit widths: "
+                "remove its `quantization`"
+            )
         if self.images is not None and self.kind != "recalibrate":
             raise ValueError(
                 f"only a recalibrate phase takes `images`; `{self.name}` is of kind {self.kind}"
@@ -316,7 +323,8 @@ class Recipe(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
-        _check_order([phase.kind for phase in self.phases])
+        check_order([phase.kind for phase in self.phases])
+        self._check_bits()
         for phase in self.phases:
             _check_for_data(phase, self.data)
             epochs = self.epochs_of(phase)
@@ -326,6 +334,22 @@ class Recipe(Section):
                     f"all of its epochs, {epochs}: set fewer, or none"
                 )
         return self
+
+    def _check_bits(self) -> None:
+        quantizing = [i for i, phase in enumerate(self.phases) if phase.kind in QUANTIZING]
+        for one, other in pairwise(quantizing):
+            if self.phases[other].kind == "finetune":
+                names = (self.phases[one].name, self.phases[other].name)
+                check_bits_fall(self.bits_of(one), self.bits_of(other), names)
+        last = quantizing[-1]
+        own, ends = self.quantization.model_dump(), self.bits_of(last).model_dump()
+        check_last_bits(own, ends, self.phases[last].name)
+
+    def bits_of(self, index: int) -> Quantization:
+        """Widths and scales of the quantized network after phase number `index`."""
+        while self.phases[index].kind == "recalibrate":
+            index -= 1
+        return with_bits(self.quantization, self.phases[index].quantization)
 
     def epochs_of(self, phase: Phase) -> int:
         """Epochs of `phase`, with `training.epochs` applied to phases that train."""
@@ -358,31 +382,3 @@ def _check_for_data(phase: Phase, data: Data) -> None:
             f"the `cutout` of the phase `{phase.name}`, {phase.cutout} pixels, covers whole images "
             f"of `{data.name}`, which have {height}x{width}: choose a smaller hole"
         )
-
-
-def _check_order(kinds: list[str]) -> None:
-    """Reject an invalid order of phases.
-
-    Raises:
-        ValueError: a sentence with the given order.
-    """
-    given = f"the given order is: {', '.join(kinds)}"
-    if kinds[0] != "pretrain":
-        raise ValueError(
-            f"a {kinds[0]} phase needs a float network; put a pretrain phase before it"
-        )
-    order = {"pretrain": 0, "direct": 1, "retrain": 2, "finetune": 2}
-    trained = [kind for kind in kinds if kind != "recalibrate"]
-    if trained != sorted(trained, key=order.__getitem__) or trained.count("direct") > 1:
-        raise ValueError(
-            "the order of phases is pretrain, then one direct, retrain or both, then finetune or "
-            f"retrain again; {given}"
-        )
-    if not set(kinds) & set(QUANTIZED_FROM_FLOAT):
-        raise ValueError(f"no phase quantizes the network: add a retrain or direct one; {given}")
-    before = trained[trained.index("finetune") - 1] if "finetune" in trained else "retrain"
-    if before != "retrain":
-        raise ValueError(f"a finetune phase needs a retrain phase before it; {given}")
-    first = min(kinds.index(kind) for kind in QUANTIZED_FROM_FLOAT if kind in kinds)
-    if "recalibrate" in kinds[:first]:
-        raise ValueError(f"a recalibrate phase needs the quantized network; {given}")

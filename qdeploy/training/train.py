@@ -21,8 +21,9 @@ from qdeploy.quant import native
 from qdeploy.quant.quantizers import fix_weight_steps
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.recipe.data import Data
-from qdeploy.recipe.models import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS, Recipe
+from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS
+from qdeploy.recipe.order import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS
 from qdeploy.training.batches import Batching, check_shards
 from qdeploy.training.checkpoints import (
     Checkpoint,
@@ -32,6 +33,7 @@ from qdeploy.training.checkpoints import (
     writing,
 )
 from qdeploy.training.evaluate import measure
+from qdeploy.training.fewer_bits import check_bits, recipe_during, with_fewer_bits
 from qdeploy.training.journal import Journal
 from qdeploy.training.launch import SINGLE, Launch
 from qdeploy.training.logs import check_logs
@@ -100,6 +102,7 @@ def train(
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
     check_logs(settings.logs)
+    check_bits(recipe)
     observer = observer if launch.is_first else SILENT
     with (
         observer.warnings(),
@@ -172,7 +175,7 @@ def _train(
         journal.newest = checkpoint.path
         journal.rows += [row for row in read_metrics(journal.folder) if row.position <= position]
         if recipe.phases[first].kind != "pretrain":
-            network = trainable(recipe, quantized=True)
+            network = trainable(recipe_during(recipe, first), quantized=True)
             if any(phase.kind in QUANTIZED_FROM_FLOAT for phase in recipe.phases[first + 1 :]):
                 _restore_float(floating, _end_of_float(recipe), journal, workers)
         restore_network(network, checkpoint.tensors)
@@ -183,8 +186,11 @@ def _train(
     for index in range(first, len(recipe.phases)):
         phase = recipe.phases[index]
         begun = done if index == first else 0
+        during = recipe_during(recipe, index)
         if phase.kind in QUANTIZED_FROM_FLOAT and begun == 0:
-            network = workers.ready(quantized_from(recipe, floating, dataset))
+            network = workers.ready(quantized_from(during, floating, dataset))
+        elif begun == 0 and index > 0 and recipe.bits_of(index) != recipe.bits_of(index - 1):
+            network = workers.ready(with_fewer_bits(during, network, dataset))
         if phase.kind in WITHOUT_EPOCHS:
             row = run_without_epochs(phase, index, network, dataset, batching, workers)
             journal.add(row)
