@@ -28,7 +28,8 @@ from qdeploy.quant.quantizers import (
     weight_quantizer,
 )
 from qdeploy.recipe.bits import Width
-from qdeploy.recipe.models import MOST_LEARNED_BITS, Quantization
+from qdeploy.recipe.models import Quantization
+from qdeploy.recipe.quantization_rules import MOST_EVEN_BITS, MOST_LEARNED_BITS
 
 Position = Literal["first", "inside", "last"]
 
@@ -176,6 +177,9 @@ class LayerFactory:
             # All logits have one scale, so that integer logits are comparable.
             per_channel=q.weight_scaling == "per_channel" and position != "last",
             all_levels=q.weight_levels == "all",
+            entropy=q.weight_normalization == "entropy"
+            and position == "inside"
+            and bits <= MOST_EVEN_BITS,
         )
         return {"weight_quant": quantizer, "return_quant_tensor": False}
 

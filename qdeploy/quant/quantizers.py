@@ -25,6 +25,7 @@ import torch
 from brevitas.core.function_wrapper import RoundSte
 from brevitas.core.quant import BinaryQuant
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
+from brevitas.core.scaling import ParameterScaling
 from brevitas.inject import ExtendedInjector
 from brevitas.inject.enum import (
     QuantType,
@@ -51,6 +52,10 @@ class LearnedScale(ExtendedInjector):
     scaling_per_output_type = ScalingPerOutputType.TENSOR
     scaling_min_val = SMALLEST_THRESHOLD
     scaling_init = 1.0
+
+
+class EntropyScaling(ParameterScaling):
+    """A scale that is not trained, but set from the weights after each update (`entropy`)."""
 
 
 class LearnedWeight(LearnedScale, NarrowIntQuant, WeightQuantSolver):
@@ -93,14 +98,26 @@ class ConstantInput(UintQuant, ActQuantSolver):
 
 
 def weight_quantizer(
-    bits: int, *, power_of_two: bool, per_channel: bool, all_levels: bool = False
+    bits: int,
+    *,
+    power_of_two: bool,
+    per_channel: bool,
+    all_levels: bool = False,
+    entropy: bool = False,
 ) -> type:
-    """Quantizer class for `weight_quant=`; `bits` 1..8, `all_levels` also uses -2**(bits - 1)."""
+    """Quantizer class for `weight_quant=`.
+
+    Args:
+        bits: 1..8.
+        all_levels: also use -2**(bits - 1).
+        entropy: the scale follows the weights.
+    """
     settings = {
         "scaling_per_output_type": (
             ScalingPerOutputType.CHANNEL if per_channel else ScalingPerOutputType.TENSOR
         ),
         **_restriction(power_of_two),
+        **({"scaling_impl": EntropyScaling} if entropy else {}),
     }
     if bits == 1:
         return LearnedBinaryWeight.let(**settings)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from qdeploy.quant.entropy import EntropySteps
 from qdeploy.quant.quantizers import (
     code_range,
     is_binary,
@@ -71,6 +72,7 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
             set_step(proxy, torch.exp2(torch.log2(steps).round()) if power_of_two else steps)
         else:
             set_step(proxy, _weight_step(quantization, power_of_two)(rows, lo, hi))
+    EntropySteps(network).follow()
 
 
 def set_activation_scales(

@@ -24,6 +24,7 @@ from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
+from qdeploy.recipe.quantization_rules import check_quantization
 from qdeploy.recipe.schedules import (
     ConstantSchedule,
     CosineSchedule,
@@ -36,7 +37,6 @@ from qdeploy.recipe.section import Section
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # The same, and what `variant_name` puts behind it.
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
-MOST_LEARNED_BITS = 4  # of activations: 15 thresholds a layer
 Log = Literal["csv", "tensorboard"]
 
 
@@ -103,17 +103,16 @@ class Quantization(Section):
         "or, for up to 4 bits, at thresholds that are trained (N2UQ); codes stay uniform",
     )
 
+    weight_normalization: Literal["none", "entropy"] = Field(
+        default="none",
+        description="`entropy`: the scale of inner layers of up to 4 bits follows the mean "
+        "magnitude of their weights, so that all levels are used about as often (N2UQ), in the "
+        "place of `weight_init` and `weight_step`",
+    )
+
     @model_validator(mode="after")
-    def _thresholds_to_learn(self) -> Quantization:
-        bits = [self.activation_bits, *(one.activation_bits for one in self.layers.values())]
-        if self.activation_thresholds == "learned" and not any(
-            isinstance(one, int) and one <= MOST_LEARNED_BITS for one in bits
-        ):
-            raise ValueError(
-                f"`activation_thresholds: learned` is for activations of up to {MOST_LEARNED_BITS} "
-                f"bits; `activation_bits` is {self.activation_bits}: choose fewer bits, or "
-                "`uniform`"
-            )
+    def _options_agree(self) -> Quantization:
+        check_quantization(self.model_dump())
         return self
 
 

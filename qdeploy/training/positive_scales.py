@@ -2,7 +2,8 @@
 halves one.
 
 A gradient can be larger than the scale itself. Brevitas takes the absolute value of a scale that
-has crossed zero, which then grows again on the other side: it bounces, and all codes change.
+has crossed zero, which then grows again on the other side: it bounces, and all codes change. Steps
+that follow the weights are not learned; they are set here, after each step of the optimizer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from brevitas.core.restrict_val import FloatRestrictValue
 from brevitas.core.scaling import ParameterScaling
 from torch import nn
 
+from qdeploy.quant.entropy import EntropySteps
 from qdeploy.quant.thresholds import learned_segments
 
 LEAST_SHARE = 0.5
@@ -35,6 +37,7 @@ class PositiveScales:
         ]
         self._values += [one.lengths for one in learned_segments(network)]
         self._least: list[torch.Tensor] = []
+        self._following = EntropySteps(network)
 
     @torch.no_grad()
     def before(self) -> None:
@@ -43,6 +46,7 @@ class PositiveScales:
 
     @torch.no_grad()
     def after(self) -> None:
-        """Bring back those that became smaller."""
+        """Bring back those that became smaller, and set those that follow the weights."""
         if self._values:
             torch._foreach_maximum_(self._values, self._least)
+        self._following.follow()

@@ -50,6 +50,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "learned thresholds, powers of two": lambda: resnet(
         "quantization.activation_thresholds=learned", "quantization.scale=power_of_two"
     ),
+    "steps that follow": lambda: resnet(
+        "quantization.weight_normalization=entropy", "quantization.weight_scaling=per_channel"
+    ),
     "all levels": lambda: resnet("quantization.weight_levels=all"),
     "one bit": lambda: resnet("quantization.weight_bits=1", "quantization.activation_bits=1"),
     "float activations": lambda: resnet("quantization.activation_bits=float"),

@@ -17,6 +17,8 @@ from qdeploy.training.journal import Journal
 from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.quantize import quantized_from, trainable
+from qdeploy.training.run import load_run
+from qdeploy.training.train import train
 
 LEARNED = {"weight_step": "learned", "clip_gradient": "step", "weight_bits": 2}
 
@@ -70,6 +72,21 @@ def test_a_scale_that_would_cross_zero_is_halved_instead(recipe: Recipe, tmp_pat
 def test_logarithms_of_scales_may_have_any_sign(recipe: Recipe, tmp_path: Path) -> None:
     seen = seen_scales(recipe, tmp_path, PositiveScales.after, scale="power_of_two")
     assert seen.min() < 0
+
+
+def test_steps_that_follow_the_weights_do_so_after_every_step(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    """Also with an average over the steps: that of the steps goes with that of the weights."""
+    entropy = {"weight_normalization": "entropy"}
+    quantization = recipe.quantization.model_copy(update=entropy)
+    phases = [recipe.phases[0], recipe.phases[1].model_copy(update={"ema": 0.9})]
+    for chosen in (recipe.phases[:2], phases):
+        made = recipe.model_copy(update={"quantization": quantization, "phases": chosen})
+        layer = load_run(train(made, tmp_path / f"{chosen[1].ema}")).network.hidden2.fc
+        mean = layer.weight.abs().mean().item()
+        bound = 1e-2 if chosen[1].ema else 1e-6
+        assert layer.weight_quant.scale().item() == pytest.approx(4 * mean / 3, rel=bound)
 
 
 def test_a_network_without_learned_scales_stays_as_it_is() -> None:
