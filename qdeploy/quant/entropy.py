@@ -13,6 +13,8 @@ Binary weights, whose levels are 2Δ apart, get Δ = m.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -37,9 +39,10 @@ class EntropySteps:
         for layer in network.modules():
             if not isinstance(layer, nn.Conv2d | nn.Linear) or not is_quantized(layer):
                 continue
-            scaling = tensor_quantizer(layer.weight_quant).scaling_impl
+            proxy: Any = layer.weight_quant
+            scaling = tensor_quantizer(proxy).scaling_impl
             if isinstance(scaling, EntropyScaling):
-                self._layers.append((scaling.value, layer.weight, _factor(layer.weight_quant)))
+                self._layers.append((scaling.value, layer.weight, _factor(proxy)))
 
     @torch.no_grad()
     def follow(self) -> None:

@@ -23,6 +23,7 @@ from qdeploy.training.run import load_run
 from qdeploy.verify.ladder import RUNGS
 
 LEARNED = "quantization.activation_thresholds=learned"
+ENTROPY = "quantization.weight_normalization=entropy"
 
 
 def tables(folder: Path) -> list[np.ndarray]:
