@@ -202,4 +202,28 @@ VARIANTS = [
             phase("w2a2", "finetune", 16),
         ],
     ),
+    *(
+        Variant(
+            f"distillation-{share}-{temperature}",
+            f"`distillation`: `share: {share}`, `temperature: {temperature}`, own float network",
+            "Hinton et al. 2015",
+            {"distillation": {"share": share, "temperature": temperature}},
+        )
+        for share, temperature in ((0.5, 2), (0.9, 4))
+    ),
+    Variant(
+        "distillation-features",
+        "the first, and `features: 0.1`",
+        "Romero et al. 2015",
+        {"distillation": {"features": 0.1}},
+    ),
+    Variant(
+        "falling-bits-distillation",
+        "8 epochs W4A4, 16 W2A2, both with `distillation: {}`",
+        "Zhuang et al. 2018",
+        phases=[
+            phase("w4a4", "retrain", 8, quantization=bits(4), distillation={}),
+            phase("w2a2", "finetune", 16, distillation={}),
+        ],
+    ),
 ]

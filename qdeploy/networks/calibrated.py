@@ -15,7 +15,8 @@ from torch import nn
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import set_weight_scales, start_from_float
-from qdeploy.recipe.models import Quantization, Recipe
+from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.quantization import Quantization
 
 CALIBRATION_FRAMES = 48
 SAMPLES = 1 << 13

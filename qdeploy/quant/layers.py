@@ -28,7 +28,7 @@ from qdeploy.quant.quantizers import (
     weight_quantizer,
 )
 from qdeploy.recipe.bits import Width
-from qdeploy.recipe.models import Quantization
+from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.quantization_rules import MOST_EVEN_BITS, MOST_LEARNED_BITS
 
 Position = Literal["first", "inside", "last"]

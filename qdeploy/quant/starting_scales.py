@@ -28,7 +28,7 @@ from qdeploy.quant.step_size import (
     least_error_power_of_two,
     least_error_step,
 )
-from qdeploy.recipe.models import Quantization
+from qdeploy.recipe.quantization import Quantization
 
 Step = Callable[[torch.Tensor, int, int], torch.Tensor]
 SAMPLES = 1 << 18

@@ -12,19 +12,18 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qdeploy.recipe.bits import (
-    LayerBits,
     PhaseBits,
-    Width,
     check_bits_fall,
     check_last_bits,
     with_bits,
 )
 from qdeploy.recipe.data import DATASETS, AnyData, Data
+from qdeploy.recipe.distillation import Distillation
 from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
-from qdeploy.recipe.quantization_rules import check_quantization
+from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import (
     ConstantSchedule,
     CosineSchedule,
@@ -38,82 +37,6 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # The same, and what `variant_name` puts behind it.
 RUN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(\+[A-Za-z0-9._=-]*)*$"
 Log = Literal["csv", "tensorboard"]
-
-
-class Quantization(Section):
-    """Bit widths and scales. Weights are signed, activations after a ReLU unsigned, residual
-    streams and linear bottlenecks signed."""
-
-    weight_bits: Width = Field(
-        default=2,
-        description="weights of the inner layers; 1 is binary, ±Δ; `float` keeps all weights of "
-        "the network in float",
-    )
-    activation_bits: Width = Field(
-        default=2,
-        description="activations after each ReLU; `float` keeps them, residual additions and "
-        "linear bottlenecks in float",
-    )
-    residual_bits: int = Field(
-        default=8,
-        ge=2,
-        le=8,
-        description="both branches of a residual addition, and linear bottlenecks",
-    )
-    first_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the first layer")
-    last_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the last layer")
-    input_bits: int = Field(
-        default=8, ge=1, le=8, description="most significant bits of the raw bytes that are used"
-    )
-    layers: dict[str, LayerBits] = Field(
-        default_factory=dict,
-        description="bit widths of individual layers by name pattern, such as `group2.*`; where "
-        "several match, the last one wins",
-    )
-    scale: Literal["float", "power_of_two"] = Field(
-        default="float", description="values allowed for every learned scale"
-    )
-    weight_scaling: Literal["per_layer", "per_channel"] = Field(
-        default="per_layer",
-        description="one weight scale per layer or per output channel; the last layer always has "
-        "one",
-    )
-    weight_levels: Literal["symmetric", "all"] = Field(
-        default="symmetric",
-        description="number of codes with b bits: 2**b - 1, symmetric (ternary with 2 bits), or "
-        "all 2**b (4 levels with 2 bits: -2 to 1)",
-    )
-    weight_init: Literal["mse", "statistics"] = Field(
-        default="mse",
-        description="initial scale of the weights: least squared error, or the largest magnitude",
-    )
-    weight_step: Literal["learned", "fixed"] = Field(
-        default="fixed",
-        description="weight scales stay as set by `weight_init`, or are trained together with the "
-        "weights (LSQ)",
-    )
-    clip_gradient: Literal["step", "pact"] = Field(
-        default="pact",
-        description="gradient of an activation's clipping value: `step` includes rounding errors "
-        "(LSQ), `pact` clipped values only (PACT, eq. 3)",
-    )
-    activation_thresholds: Literal["uniform", "learned"] = Field(
-        default="uniform",
-        description="where codes of activations after a ReLU begin: at multiples of their scale, "
-        "or, for up to 4 bits, at thresholds that are trained (N2UQ); codes stay uniform",
-    )
-
-    weight_normalization: Literal["none", "entropy"] = Field(
-        default="none",
-        description="`entropy`: the scale of inner layers of up to 4 bits follows the mean "
-        "magnitude of their weights, so that all levels are used about as often (N2UQ), in the "
-        "place of `weight_init` and `weight_step`",
-    )
-
-    @model_validator(mode="after")
-    def _options_agree(self) -> Quantization:
-        check_quantization(self.model_dump())
-        return self
 
 
 class Phase(Section):
@@ -195,6 +118,9 @@ class Phase(Section):
         description="bit widths of a direct, retrain or finetune phase, such as 4 bits before the "
         "recipe's 2; default: those of the recipe",
     )
+    distillation: Distillation | None = Field(
+        default=None, description="what the phase learns from a teacher; default: nothing"
+    )
     recalibrate: int = Field(
         default=4096,
         ge=0,
@@ -232,6 +158,7 @@ class Phase(Section):
             "loss": not self.loss.plain,
             "cutout": self.cutout > 0,
             "mixup": self.mixup > 0,
+            "distillation": self.distillation is not None,
         }
         for key, wanted in given.items():
             if wanted and self.kind in WITHOUT_EPOCHS:
@@ -239,6 +166,11 @@ class Phase(Section):
                     f"the phase `{self.name}` is of kind {self.kind}, which does not train: remove "
                     f"its `{key}`"
                 )
+        if self.kind == "pretrain" and self.distillation and self.distillation.teacher is None:
+            raise ValueError(
+                f"the phase `{self.name}` trains the float network, which cannot be its own "
+                "teacher: name another run in `distillation.teacher`"
+            )
         if isinstance(schedule, CosineSchedule) and schedule.min_lr >= lr:
             raise ValueError(
                 f"`min_lr` {schedule.min_lr} of a cosine schedule is not below the optimizer's lr "

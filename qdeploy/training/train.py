@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,13 @@ from qdeploy.training.run import (
     MODEL,
     SUMMARY,
     digests,
+    is_finished,
     locked_run,
     recipe_digest,
     started_from,
 )
 from qdeploy.training.state import restore_network
+from qdeploy.training.teacher import Teacher, find_teachers, uses_own_float
 from qdeploy.training.workers import Workers, joined
 
 # Whether memory is filled with not-a-number before it is written: tests find with it what reads too
@@ -95,14 +97,16 @@ def train(
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         LockedError: when another process writes the folder.
         DataError: when the data set is missing or damaged.
-        RecipeError: when the network decides for every pixel and the data set does not, a batch
-            cannot be shared, or a log needs a package that is not installed.
+        RecipeError: when bits go up, a teacher is of another task, the network decides for every
+            pixel and the data set does not, a batch cannot be shared, or a log needs a package that
+            is not installed.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
     check_logs(settings.logs)
     check_bits(recipe)
+    digest = recipe_digest(recipe)
     observer = observer if launch.is_first else SILENT
     with (
         observer.warnings(),
@@ -114,9 +118,11 @@ def train(
         for phase in recipe.phases:
             batching = Batching.of(recipe).during(phase)
             check_shards(batching, workers.world, len(dataset.train))
+        teachers = workers.first_does(
+            lambda: {} if not force and is_finished(out, digest) else find_teachers(recipe)
+        )
         free = free_bytes(workers.device)
         dataset = place(dataset, workers.device, recipe.data.on_device, free)
-        digest = recipe_digest(recipe)
         start, checkpoint = workers.first_does(
             lambda: prepare(
                 out,
@@ -135,7 +141,7 @@ def train(
         journal = Journal(out, digest, workers.world, workers.is_first, logs=settings.logs)
         held.callback(journal.close)
         with _deterministic(recipe.seed, settings.threads):
-            _train(recipe, dataset, checkpoint, journal, workers, observer)
+            _train(recipe, dataset, checkpoint, journal, workers, observer, teachers)
     return out
 
 
@@ -166,6 +172,7 @@ def _train(
     journal: Journal,
     workers: Workers,
     observer: Observer,
+    teachers: Mapping[str, Teacher],
 ) -> None:
     network = floating = trainable(recipe, quantized=False)
     first, done = 0, 0
@@ -176,7 +183,10 @@ def _train(
         journal.rows += [row for row in read_metrics(journal.folder) if row.position <= position]
         if recipe.phases[first].kind != "pretrain":
             network = trainable(recipe_during(recipe, first), quantized=True)
-            if any(phase.kind in QUANTIZED_FROM_FLOAT for phase in recipe.phases[first + 1 :]):
+            rest = recipe.phases[first:]
+            if any(phase.kind in QUANTIZED_FROM_FLOAT for phase in rest[1:]) or any(
+                map(uses_own_float, rest)
+            ):
                 _restore_float(floating, _end_of_float(recipe), journal, workers)
         restore_network(network, checkpoint.tensors)
         observer.note(f"going on after epoch {done} of phase {recipe.phases[first].name}")
@@ -210,7 +220,7 @@ def _train(
             journal,
             workers,
             observer,
-            phase_methods(recipe, index, network, dataset, workers),
+            phase_methods(recipe, index, network, dataset, workers, floating, teachers),
         )
         trainer.run(begun, checkpoint.tensors if checkpoint is not None and begun else None)
     shorten_scales(network)

@@ -13,7 +13,8 @@ from typing import Any
 
 from qdeploy.artifacts import write_json
 from qdeploy.errors import CheckpointError
-from qdeploy.recipe.models import Phase, Quantization, Recipe
+from qdeploy.recipe.models import Phase, Recipe
+from qdeploy.recipe.quantization import Quantization
 from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder, writing
 from qdeploy.training.metrics import EpochMetrics, read_metrics, write_metrics
 from qdeploy.training.run import CHECKPOINTS, RECIPE, STARTED_FROM, recipe_digest, recipe_of

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from qdeploy.recipe.models import Quantization
+from qdeploy.recipe.quantization import Quantization
 
 LEARNED = {"activation_thresholds": "learned"}
 ENTROPY = {"weight_normalization": "entropy"}

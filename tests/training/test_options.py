@@ -12,7 +12,8 @@ from qdeploy.networks.calibrated import calibrated_random
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.quant.quantizers import set_step
-from qdeploy.recipe.models import Quantization, Recipe
+from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.quantization import Quantization
 from qdeploy.training.batches import Batching, training_batches
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.ema import Ema

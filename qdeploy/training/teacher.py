@@ -1,0 +1,120 @@
+"""Teachers that other runs have trained: found and checked before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qdeploy.data.load import data_spec
+from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.recipe.models import Phase, Recipe
+from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
+from qdeploy.training.quantize import trainable
+from qdeploy.training.run import CHECKPOINTS, SUMMARY, is_finished, recipe_digest, recipe_of
+from qdeploy.training.state import restore_network
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A float network of another run.
+
+    Args:
+        recipe: of that run.
+        tensors: its state at the end of float training.
+        sha256: of the file that has them.
+    """
+
+    recipe: Recipe
+    tensors: dict[str, torch.Tensor]
+    sha256: str
+
+    def network(self) -> nn.Module:
+        """The network, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: the tensors are not those of its recipe.
+        """
+        made = trainable(self.recipe, quantized=False)
+        restore_network(made, self.tensors)
+        return made.eval()
+
+
+def uses_own_float(phase: Phase) -> bool:
+    """Whether the phase's teacher is the float network of its run."""
+    return phase.distillation is not None and phase.distillation.teacher is None
+
+
+def find_teachers(recipe: Recipe) -> dict[str, Teacher]:
+    """The teachers in other folders that phases of `recipe` name, by folder.
+
+    Raises:
+        CheckpointError: for a folder without a finished run, or without its float network.
+        RecipeError: when the teacher is of another data set, input shape or number of classes, or
+            of another architecture where features are compared.
+    """
+    found: dict[str, Teacher] = {}
+    for phase in recipe.phases:
+        settings = phase.distillation
+        if settings is None or settings.teacher is None:
+            continue
+        folder = settings.teacher
+        if folder not in found:
+            found[folder] = _read(Path(folder))
+        where = f"phases.{phase.name}.distillation"
+        _check_task(found[folder].recipe, recipe, folder, where)
+        if settings.features > 0 and found[folder].recipe.network != recipe.network:
+            raise RecipeError(
+                f"the teacher in `{folder}` has another architecture, so its features cannot be "
+                "compared with the network's",
+                where=f"{where}.features",
+                why="the outputs of their parts have other shapes or meanings",
+                do="set features to 0, and learn from its logits alone, or choose a teacher with "
+                "the same section `network`",
+            )
+    return found
+
+
+def _read(folder: Path) -> Teacher:
+    recipe = recipe_of(folder)
+    digest = recipe_digest(recipe)
+    if not is_finished(folder, digest):
+        raise CheckpointError(
+            f"the teacher's run in `{folder}` is not finished, or is damaged",
+            where=str(folder / SUMMARY),
+            do="finish that training first (`qdeploy train … --resume`), or choose another teacher",
+        )
+    last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
+    checkpoint = _end_of(folder, digest, last)
+    return Teacher(recipe, checkpoint.tensors, str(checkpoint.sidecar["sha256"]))
+
+
+def _end_of(folder: Path, digest: str, phase: int) -> Checkpoint:
+    checkpoints = CheckpointFolder(folder / CHECKPOINTS)
+    mine = [path for path in checkpoints.paths() if path.name.startswith(f"phase{phase:02}-")]
+    if not mine:
+        raise CheckpointError(
+            f"the run in `{folder}` has no checkpoint of its float network",
+            where=str(folder / CHECKPOINTS),
+            do="train it again, or choose another teacher",
+        )
+    return checkpoints.read(mine[-1], digest)
+
+
+def _check_task(teacher: Recipe, recipe: Recipe, folder: str, where: str) -> None:
+    theirs, ours = data_spec(teacher.data), data_spec(recipe.data)
+    pairs = {
+        "data set": (f"`{teacher.data.name}`", f"`{recipe.data.name}`"),
+        "input shape": ("x".join(map(str, theirs.shape)), "x".join(map(str, ours.shape))),
+        "number of classes": (str(theirs.classes), str(ours.classes)),
+    }
+    for what, (their, our) in pairs.items():
+        if their != our:
+            raise RecipeError(
+                f"the teacher in `{folder}` has another {what}: {their}, and this recipe {our}",
+                where=f"{where}.teacher",
+                why="it has nothing to say about these images",
+                do="choose a teacher that was trained on the same data",
+            )
