@@ -140,6 +140,8 @@ def _engine(
     model = onnx.load(path)
     makers = {name: node for node in model.graph.node for name in node.output}
     name = output or logits_of_output(makers, model.graph.output[0].name)
+    for item in [item for item in model.graph.value_info if item.name == name]:
+        model.graph.value_info.remove(item)
     del model.graph.output[1:]
     model.graph.output[0].name = name
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT

@@ -36,6 +36,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
     from dialects_onnxruntime import onnxruntime_files
     from dialects_outputs import output_files
     from dialects_sequences import sequence_files
+    from dialects_streamlined import streamlined_files
     from dialects_written import written_files
 
     every = [
@@ -45,6 +46,7 @@ def all_dialects(only: str = "") -> list[Dialect]:
         *sequence_files(),
         *enlarging_files(),
         *finn_files(),
+        *streamlined_files(),
         *onnxruntime_files(),
         *output_files(),
         *decimal_files(),

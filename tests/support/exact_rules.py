@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from exact_enlarging import conv_transpose, depth_to_space, resize
+from exact_finn import im2col, max_pool_last, xnor_popcount
 from exact_numbers import Exact, NotInterpretedError, on_one_grid, product
 from exact_quantizers import (
     bipolar,
@@ -299,6 +300,9 @@ RULES: Mapping[str, Callable[[list[Any], Mapping[str, Any]], Any]] = {
     "Upsample": resize,
     "DepthToSpace": depth_to_space,
     "ConvTranspose": conv_transpose,
+    "Im2Col": im2col,
+    "XnorPopcountMatMul": xnor_popcount,
+    "MaxPoolNHWC": max_pool_last,
     "Pad": _pad,
     "Shape": lambda operands, attributes: np.array(operands[0].shape, np.int64),
     "Gather": lambda operands, attributes: np.take(

@@ -16,9 +16,11 @@ from onnx import ModelProto, helper
 from qdeploy.lowering.canonical.bounds import QONNX_DOMAIN
 from qdeploy.lowering.canonical.edit import Array, Edit
 from qdeploy.lowering.canonical.passes import Pass, PassResult
+from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
 
 _INTEGER = re.compile(r"(U?)INT(\d{1,2})")
 _MOST_BITS = 16
+TYPE_KEY = "finn_datatype"
 
 
 class AnnotatedWeights(Pass):
@@ -57,7 +59,9 @@ class AnnotatedWeights(Pass):
             copy = type(node).FromString(node.SerializeToString())
             copy.input[1] = stem
             edit.replace(node, [quantizer, copy])
-        return PassResult(model, edit.apply(), notes=tuple(notes))
+        if not edit.apply():
+            return PassResult(model, False)
+        return PassResult(infer_shapes(model), True, notes=tuple(notes))
 
 
 def datatypes(model: ModelProto) -> dict[str, str]:
@@ -66,7 +70,7 @@ def datatypes(model: ModelProto) -> dict[str, str]:
         item.tensor_name: pair.value
         for item in model.graph.quantization_annotation
         for pair in item.quant_parameter_tensor_names
-        if pair.key == "finn_datatype"
+        if pair.key == TYPE_KEY
     }
 
 

@@ -7,6 +7,7 @@ float64 and float16 constants        -> float32, rounded once where they do not 
 a batch of N frames, or of any size  -> one frame, in reshapes as well
 shapes that the file claims          -> inferred anew
 nodes of domain channels_last        -> transposes around the standard operator
+FINN's own operators                 -> standard ones (`finn_operators.py`)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from onnx import (
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import CHANNELS_LAST_DOMAIN, STANDARD_DOMAINS
+from qdeploy.lowering.canonical.finn_operators import standard_operators
 
 OLDEST, CONVERTED = 7, 13
 # The newest operator set whose changes were looked at.
@@ -58,6 +60,7 @@ def normalize(model: ModelProto, name: str, where: str) -> list[str]:
     model.ir_version = max(model.ir_version, min(IR_VERSION, onnx.IR_VERSION))
     _operator_set(model, name, where)
     _channels_last(model)
+    standard_operators(model)
     notes += _floats(model)
     notes += _one_frame(model)
     del model.graph.value_info[:]
