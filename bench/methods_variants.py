@@ -226,4 +226,45 @@ VARIANTS = [
             phase("w2a2", "finetune", 16, distillation={}),
         ],
     ),
+    Variant("swa", "`average_epochs: 6`", "Izmailov et al. 2018", {"average_epochs": 6}),
+    Variant(
+        "swa-constant",
+        "`average_epochs: 6`, rate falls once, to a tenth",
+        "Izmailov et al. 2018",
+        {"average_epochs": 6, "schedule": {"type": "step", "milestones": [14]}},
+    ),
+    *(
+        Variant(
+            f"ewgs-{factor}",
+            f"`quantization.weight_gradient_scaling: {factor}`",
+            "EWGS, Lee et al. 2021",
+            quantization={"weight_gradient_scaling": factor},
+        )
+        for factor in (0.2, 1.0)
+    ),
+    *(
+        Variant(
+            f"damping-{factor:g}",
+            f"`oscillation.damping: {factor:g}`",
+            "Nagel et al. 2022",
+            {"oscillation": {"damping": factor}},
+        )
+        for factor in (1e-3, 1e-1)
+    ),
+    Variant(
+        "freezing",
+        "`oscillation`: `freeze: 0.011`, `freeze_start: 0.1`",
+        "Nagel et al. 2022",
+        {"oscillation": {"freeze": 0.011, "freeze_start": 0.1}},
+    ),
+    Variant("refit", "`refit_epochs: 2`", "-", {"refit_epochs": 2}),
+    *(
+        Variant(
+            f"transition-{factor:g}",
+            f"`schedule`: `type: transition`, `factor: {factor:g}`",
+            "TRS, Lee et al. 2025",
+            {"schedule": {"type": "transition", "factor": factor}},
+        )
+        for factor in (1e-3, 5e-3)
+    ),
 ]

@@ -20,9 +20,11 @@ from qdeploy.recipe.bits import (
 from qdeploy.recipe.data import DATASETS, AnyData, Data
 from qdeploy.recipe.distillation import Distillation
 from qdeploy.recipe.loss import Loss
+from qdeploy.recipe.method_rules import check_methods
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
+from qdeploy.recipe.oscillation import Oscillation
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import (
     ConstantSchedule,
@@ -113,6 +115,23 @@ class Phase(Section):
         "is tested and is the result of the phase; 0 is none",
     )
 
+    average_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="last epochs of the phase whose networks are averaged (SWA); the mean is the "
+        "result of the phase; 0 is none",
+    )
+    refit_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="epochs after which fixed weight steps are chosen anew, again and again; 0 is "
+        "never",
+    )
+    oscillation: Oscillation = Field(
+        default_factory=Oscillation, description="against weights that jump between two codes"
+    )
     quantization: PhaseBits | None = Field(
         default=None,
         description="bit widths of a direct, retrain or finetune phase, such as 4 bits before the "
@@ -256,9 +275,10 @@ class Recipe(Section):
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         check_order([phase.kind for phase in self.phases])
         self._check_bits()
-        for phase in self.phases:
+        for index, phase in enumerate(self.phases):
             _check_for_data(phase, self.data)
             epochs = self.epochs_of(phase)
+            check_methods(phase.model_dump(), self.bits_of(index).model_dump(), epochs)
             if phase.warmup_epochs and phase.warmup_epochs >= epochs:
                 raise ValueError(
                     f"the `warmup_epochs` of the phase `{phase.name}`, {phase.warmup_epochs}, take "

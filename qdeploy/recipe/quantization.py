@@ -63,6 +63,14 @@ class Quantization(Section):
         description="weight scales stay as set by `weight_init`, or are trained together with the "
         "weights (LSQ)",
     )
+    weight_gradient_scaling: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="δ of element-wise gradient scaling (EWGS): gradients that move a weight away "
+        "from the value of its code are enlarged, those that move it back are reduced, by up to "
+        "δ/2; 0 is the straight-through gradient",
+    )
     clip_gradient: Literal["step", "pact"] = Field(
         default="pact",
         description="gradient of an activation's clipping value: `step` includes rounding errors "

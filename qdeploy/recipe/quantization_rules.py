@@ -19,6 +19,11 @@ def check_quantization(values: Mapping[str, Any]) -> None:
         ValueError: a sentence with the keys, and what to do.
     """
     layers = values["layers"].values()
+    if values["weight_gradient_scaling"] and values["weight_bits"] == "float":
+        raise ValueError(
+            "`weight_gradient_scaling` is about codes of weights, but `weight_bits` is float: "
+            "remove one of the two"
+        )
     if values["activation_thresholds"] == "learned":
         bits = [values["activation_bits"], *(one["activation_bits"] for one in layers)]
         if not _any_of(bits, MOST_LEARNED_BITS):

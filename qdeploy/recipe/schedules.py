@@ -79,7 +79,35 @@ class CyclicalSchedule(Section):
         return self
 
 
+class TransitionSchedule(Section):
+    """The rate of the weights is steered so that the share of codes that change in a step falls
+    along half a cosine (Lee et al. 2025); everything else has the optimizer's lr along half a
+    cosine."""
+
+    type: Literal["transition"]
+    factor: float = Field(
+        default=5e-3,
+        gt=0,
+        le=1,
+        description="λ: the share begins at λ·sqrt(b) for weights of b bits",
+    )
+    gain: float = Field(
+        default=0.05,
+        gt=0,
+        le=1e3,
+        description="η: change of the rate per step and difference between wanted and seen share",
+    )
+    momentum: float = Field(
+        default=0.99, ge=0, lt=1, description="of the moving average of the share"
+    )
+
+
 Schedule = Annotated[
-    ConstantSchedule | StepSchedule | PolynomialSchedule | CosineSchedule | CyclicalSchedule,
+    ConstantSchedule
+    | StepSchedule
+    | PolynomialSchedule
+    | CosineSchedule
+    | CyclicalSchedule
+    | TransitionSchedule,
     Field(discriminator="type"),
 ]

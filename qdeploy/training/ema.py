@@ -23,7 +23,7 @@ class Ema:
     Args:
         network: its parameters and buffers are followed in place; do not load a state into it
             afterwards.
-        decay: above 0, below 1.
+        decay: of `update`, below 1.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -34,7 +34,10 @@ class Ema:
 
     def update(self, step: int) -> None:
         """Average in the state after `step`, counted from 0 at the start of the phase."""
-        share = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        self.blend(1.0 - min(self.decay, (1 + step) / (10 + step)))
+
+    def blend(self, share: float) -> None:
+        """Average in the state as it is; it is this `share` of the mean."""
         torch._foreach_lerp_(
             [self._mean[name] for name in self._floats],
             [self._live[name] for name in self._floats],

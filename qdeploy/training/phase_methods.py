@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from torch import nn
 
 from qdeploy.data.dataset import Dataset
-from qdeploy.recipe.models import Recipe
-from qdeploy.training.batches import Batching
+from qdeploy.recipe.models import Phase, Recipe
+from qdeploy.recipe.quantization import Quantization
+from qdeploy.recipe.schedules import TransitionSchedule
+from qdeploy.training.batches import Batching, steps_per_epoch
 from qdeploy.training.distillation import Distilling
+from qdeploy.training.gradient_scaling import GradientScaling
 from qdeploy.training.methods import Method, Methods
+from qdeploy.training.oscillation import Damping, Freezing
 from qdeploy.training.recalibrate import Recalibration, recalibration_batches
+from qdeploy.training.refit import Refit
+from qdeploy.training.swa import EpochMean
 from qdeploy.training.teacher import Teacher
+from qdeploy.training.transitions import TransitionRate
 from qdeploy.training.workers import Workers
 
 
@@ -42,11 +49,37 @@ def phase_methods(
         precision, digest = recipe.training.precision, None if other is None else other.sha256
         on_device = teacher.to(workers.device)
         found.append(Distilling(network, on_device, phase.distillation, precision, digest))
+    epochs = recipe.epochs_of(phase)
+    steps = epochs * steps_per_epoch(len(dataset.train), recipe.data.batch_size)
+    if quantized:
+        found += _of_weights(phase, recipe.bits_of(index), network, steps)
+    if phase.average_epochs > 0:
+        found.append(EpochMean(network, epochs - phase.average_epochs))
     if quantized and phase.recalibrate > 0:
         # No epoch of training has this number, so these batches are others.
-        place = (index, recipe.epochs_of(phase))
+        place = (index, epochs)
         images = recalibration_batches(
             dataset, Batching.of(recipe), place, phase.recalibrate, workers
         )
         found.append(Recalibration(network, images))
     return Methods(found)
+
+
+def _of_weights(
+    phase: Phase, quantization: Quantization, network: nn.Module, steps: int
+) -> list[Method]:
+    """Those about the codes of weights, in a phase of so many `steps`."""
+    found: list[Method] = []
+    if phase.refit_epochs > 0:
+        found.append(Refit(network, quantization, phase.refit_epochs))
+    if quantization.weight_gradient_scaling > 0:
+        found.append(GradientScaling(network, quantization.weight_gradient_scaling))
+    settings = phase.oscillation
+    if settings.damping > 0:
+        found.append(Damping(network, settings.damping, steps))
+    if settings.freeze > 0:
+        limits = (settings.freeze_start or settings.freeze, settings.freeze)
+        found.append(Freezing(network, limits, settings.momentum, steps))
+    if isinstance(phase.schedule, TransitionSchedule):
+        found.append(TransitionRate(network, phase.schedule, phase.optimizer.lr, steps))
+    return found

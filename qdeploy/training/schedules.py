@@ -4,6 +4,7 @@
     step       lr · gamma**(number of milestones passed)
     polynomial lr · (1 - step / steps of the phase)**power         DeepLab's policy (section 5.1)
     cosine     min_lr + (lr - min_lr) · (1 + cos(π · step / steps)) / 2   Loshchilov and Hutter 2017
+    transition for all but weights, as cosine to 0 (see `transitions`)        Lee et al. 2025
     cyclical   base_lr · CYCLE[k],   k = floor(8 · progress in the cycle)      appendix B
                max_lr · (min_lr / max_lr)**SHARES[k]                           sections 4.2 and 5.4
 
@@ -28,6 +29,7 @@ from qdeploy.recipe.schedules import (
     CyclicalSchedule,
     PolynomialSchedule,
     StepSchedule,
+    TransitionSchedule,
 )
 
 CYCLE = (
@@ -67,6 +69,8 @@ def learning_rate(
         return float(lr * (1.0 - done) ** schedule.power)
     if isinstance(schedule, CosineSchedule):
         return float(schedule.min_lr + (lr - schedule.min_lr) * (1.0 + cos(pi * done)) / 2)
+    if isinstance(schedule, TransitionSchedule):
+        return float(lr * (1.0 + cos(pi * done)) / 2)
     return lr
 
 
