@@ -71,8 +71,11 @@ class Contender:
         self.network: nn.Module = network.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
         if kind != "float":
             fix_weight_steps(self.network)
+        # An untrained network stays what it is at a rate that moves nothing.
+        still = recipe.phases[-1].optimizer.model_copy(update={"lr": 1e-12})
+        term = 1e-4 if kind == "lipschitz" else 0.0
         phase = recipe.phases[-1].model_copy(
-            update={"lipschitz": 1e-4 if kind == "lipschitz" else 0.0, "ema": 0.0}
+            update={"lipschitz": term, "ema": 0.0, "optimizer": still}
         )
         journal = Journal(Path(tempfile.gettempdir()), "", writes=False)
         self.trainer = PhaseTrainer(

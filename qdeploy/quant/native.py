@@ -155,7 +155,7 @@ def _library() -> ctypes.CDLL | str:
     """The compiled kernels, or why there are none."""
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
-        return f"no C compiler ({', '.join(COMPILERS)}) is on the PATH"
+        return "no C compiler is on the PATH (sudo apt-get install gcc brings one)"
     try:
         return _loaded(_compiled(compiler))
     except QDeployError as error:
@@ -167,7 +167,8 @@ def _library() -> ctypes.CDLL | str:
 def _compiled(compiler: str) -> Path:
     """The library, compiled where it is not there yet."""
     threads = ("-fopenmp",) if _openmp() is not None else ("-fopenmp-simd",)
-    flags = (*_FLAGS, "-mcpu=native" if "clang" in compiler else "-march=native", *threads)
+    x86 = platform.machine() in ("x86_64", "AMD64", "i686")
+    flags = (*_FLAGS, "-march=native" if x86 else "-mcpu=native", *threads)
     path = _folder() / f"quantize-{_key(compiler, flags)}.so"
     if not path.exists():
         with scratch_folder("kernels") as work:

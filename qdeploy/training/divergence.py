@@ -10,6 +10,8 @@ from torch import nn
 
 from qdeploy.errors import TrainingError
 
+# Beyond it L_Lip's gradient, not the loss's, is what makes weights grow.
+LARGE_WEIGHTS = 1e3
 STATISTICS = {"running_mean": "running mean", "running_var": "running variance"}
 
 
@@ -55,6 +57,17 @@ def cause(network: nn.Module, found: tuple[int, str, str] | None) -> str:
         return f"the first layer that is not finite is `{found[1]}`: {found[2]}"
     name, value = max(network.named_parameters(), key=lambda item: item[1].abs().max().item())
     return f"the largest weights, {value.abs().max().item():.3g}, are those of `{_layer(name)}`"
+
+
+def reason(network: nn.Module, lipschitz: float) -> str:
+    """Why the numbers of a training with that weight of L_Lip stopped being finite, a clause."""
+    largest = max(float(p.detach().abs().max()) for p in network.parameters())
+    if lipschitz > 0 and largest >= LARGE_WEIGHTS:
+        return (
+            f"the gradient of {lipschitz:g}·L_Lip grows with the cube of the weights: once they "
+            "are large, every step makes them larger"
+        )
+    return "the learning rate is too high for this network, or its scales were lost"
 
 
 def first_divergent(network: nn.Module, batch: torch.Tensor) -> tuple[int, str, str] | None:

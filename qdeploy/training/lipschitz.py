@@ -23,14 +23,14 @@ import torch
 from torch import nn
 
 
-def weight_matrices(network: nn.Module) -> list[torch.Tensor]:
-    """W_lᵀ of every layer in blocks, (groups, c_out / groups, k·k·c_in / groups); the order inside
-    a row does not matter to WᵀW."""
-    return [
-        _blocks(module.weight, module.groups if isinstance(module, nn.Conv2d) else 1)
-        for module in network.modules()
+def weight_matrices(network: nn.Module) -> dict[str, torch.Tensor]:
+    """W_lᵀ of every layer by its name, in blocks, (groups, c_out / groups, k·k·c_in / groups); the
+    order inside a row does not matter to WᵀW."""
+    return {
+        name: _blocks(module.weight, module.groups if isinstance(module, nn.Conv2d) else 1)
+        for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
+    }
 
 
 def lipschitz_term(network: nn.Module, *, inner: bool = False) -> torch.Tensor:
@@ -39,7 +39,7 @@ def lipschitz_term(network: nn.Module, *, inner: bool = False) -> torch.Tensor:
     Args:
         inner: leave out the first and the last layer.
     """
-    matrices = weight_matrices(network)
+    matrices = list(weight_matrices(network).values())
     device = matrices[0].device if matrices else None
     total = torch.zeros((), device=device)
     for blocks in matrices[1:-1] if inner else matrices:
@@ -50,13 +50,7 @@ def lipschitz_term(network: nn.Module, *, inner: bool = False) -> torch.Tensor:
 def lipschitz_by_layer(network: nn.Module) -> dict[str, float]:
     """What each layer adds to L_Lip, by its name, in the order of the network."""
     with torch.no_grad():
-        terms = [_term(blocks).item() for blocks in weight_matrices(network)]
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    return dict(zip(names, terms, strict=True))
+        return {name: _term(blocks).item() for name, blocks in weight_matrices(network).items()}
 
 
 def gradient_share(network: nn.Module, factor: float, *, inner: bool = False) -> float:

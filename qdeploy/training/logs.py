@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE = "metrics.csv"
 CURVES = "tensorboard"
+PACKAGE = "tensorboard<2.20"  # newer ones want another protobuf than the other packages here
 COLUMNS = tuple(field.name for field in fields(EpochMetrics))
 # Keys that say which row it is, and are no curves.
 _POSITION = ("phase", "phase_index", "kind", "epoch", "epochs")
@@ -56,7 +57,7 @@ def _without_tensorboard(state: str, why: str | None, advice: str) -> RecipeErro
         f"logs for TensorBoard need the package `tensorboard`, which {state}",
         where="training.logs",
         why=why,
-        do=f"{advice} `pip install tensorboard`, or remove it from training.logs",
+        do=f"{advice} `pip install '{PACKAGE}'`, or remove it from training.logs",
     )
 
 

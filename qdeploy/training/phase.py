@@ -22,7 +22,13 @@ from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.checkpoints import Position
 from qdeploy.training.data_wait import DataWait
-from qdeploy.training.divergence import FiniteChecks, cause, divergence_error, first_divergent
+from qdeploy.training.divergence import (
+    FiniteChecks,
+    cause,
+    divergence_error,
+    first_divergent,
+    reason,
+)
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
@@ -35,9 +41,6 @@ from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.schedules import learning_rate
 from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
 from qdeploy.training.workers import ALONE, Workers, followed
-
-# Beyond it L_Lip's gradient, not the loss's, is what makes weights grow.
-LARGE_WEIGHTS = 1e3
 
 
 @dataclass(frozen=True)
@@ -275,16 +278,6 @@ class PhaseTrainer:
         position = Position(self.index, epoch)
         self.journal.save(position, self.phase.name, tensors, keep=last)
 
-    def _runaway(self) -> str:
-        """Why numbers stopped being finite."""
-        largest = max(float(p.detach().abs().max()) for p in self.network.parameters())
-        if self.phase.lipschitz > 0 and largest >= LARGE_WEIGHTS:
-            return (
-                f"the gradient of {self.phase.lipschitz:g}·L_Lip grows with the cube of the "
-                "weights: once they are large, every step makes them larger"
-            )
-        return "the learning rate is too high for this network, or its scales were lost"
-
     def _divergence(self, what: str, moment: _Moment) -> TrainingError:
         """The error for people; all processes come here together."""
         self._direct.leave()  # what is not finite may be inside of a quantizer
@@ -296,7 +289,7 @@ class PhaseTrainer:
         return divergence_error(
             what,
             cause(self.network, min(known) if known else None),
-            self._runaway(),
+            reason(self.network, self.phase.lipschitz),
             f"phase {self.phase.name}, epoch {moment.epoch + 1}, step {moment.step + 1}",
             str(newest) if newest else None,
             str(self.journal.folder) if self.index > 0 else None,

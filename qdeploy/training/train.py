@@ -233,8 +233,7 @@ def _note_slow_steps(workers: Workers, observer: Observer) -> None:
     why = native.missing() if workers.device.type == "cpu" else None
     if why is not None:
         observer.note(
-            f"note: {why}: quantizers run in torch's operations, with the same values, and a step "
-            "takes about a third longer"
+            f"note: {why}: quantizers run in torch's operations, with the same values and slower"
         )
 
 

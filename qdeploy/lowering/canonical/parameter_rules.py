@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, defs
 
+from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.edit import Edit, attribute
 from qdeploy.lowering.canonical.refusal import refuse
 
@@ -51,17 +52,21 @@ def check_parameters(model: ModelProto) -> None:
             _check_broadcast(edit, node)
 
 
+def _odd(node: NodeProto, found: str, why: str) -> UnsupportedLayerError:
+    """The refusal of what no exporter writes."""
+    return refuse(node, found, why=why, do="export the network again")
+
+
 def _check_count(node: NodeProto) -> None:
     least, most = _COUNTS.get(node.op_type, (0, len(node.input)))
     if node.op_type not in _COUNTS and defs.has(node.op_type):
         schema = defs.get_schema(node.op_type)
         least, most = schema.min_input, schema.max_input
     if not least <= len(node.input) <= most:
-        raise refuse(
+        raise _odd(
             node,
             f"it has {len(node.input)} inputs",
-            why=f"{node.op_type} has {least}" + (f" to {most}" if most > least else ""),
-            do="export the network again",
+            f"{node.op_type} has {least}" + (f" to {most}" if most > least else ""),
         )
 
 
@@ -70,31 +75,28 @@ def _check_window(edit: Edit, node: NodeProto) -> None:
     for name, each in _PER_AXIS.items():
         values = attribute(node, name)
         if values is not None and axes > 0 and len(values) != each * axes:
-            raise refuse(
+            raise _odd(
                 node,
                 f"it has {name} {', '.join(map(str, values)) or 'of no numbers'}",
-                why=f"a window over {axes} axes has {each * axes}",
-                do="export the network again",
+                f"a window over {axes} axes has {each * axes}",
             )
     if node.op_type.startswith("Conv") and axes > 0:
         weights = edit.shape(node.input[1])
         if len(weights) != axes + 2:
-            raise refuse(
+            raise _odd(
                 node,
                 f"it has weights of shape {weights}",
-                why=f"those of a window over {axes} axes have {axes + 2} axes",
-                do="export the network again",
+                f"those of a window over {axes} axes have {axes + 2} axes",
             )
 
 
 def _check_permutation(edit: Edit, node: NodeProto) -> None:
     rank, perm = len(edit.shape(node.input[0])), attribute(node, "perm")
     if perm is not None and rank and sorted(perm) != list(range(rank)):
-        raise refuse(
+        raise _odd(
             node,
             f"its perm is {', '.join(map(str, perm)) or 'empty'}",
-            why=f"the axes 0 to {rank - 1} change places, each once",
-            do="export the network again",
+            f"the axes 0 to {rank - 1} change places, each once",
         )
 
 
@@ -103,11 +105,10 @@ def _check_channels(edit: Edit, node: NodeProto) -> None:
     for name in node.input[1:5]:
         array = edit.constant(name)
         if array is not None and len(shape) > 1 and array.shape != (shape[1],):
-            raise refuse(
+            raise _odd(
                 node,
                 f"its batch norm has a constant of shape {array.shape}",
-                why=f"there is one for each of {shape[1]} channels",
-                do="export the network again",
+                f"there is one for each of {shape[1]} channels",
             )
 
 
