@@ -152,23 +152,34 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qdeploy.training.protocol import PROTOCOL, protocol_sentence
+
     table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
     table.add_column("phase")
     table.add_column("kind")
-    figures = ["train_accuracy", "accuracy"]
-    headings = ["epochs", "train acc.", "test acc."]
-    if "miou" in summary:
-        figures += ["train_miou", "miou"]
-        headings += ["train mIoU", "test mIoU"]
-    for heading in (*headings, "L_Lip", "seconds"):
+    phases = summary["phases"]
+    splits = [("train_", "train"), ("", "test")]
+    if any("validation_accuracy" in phase for phase in phases):
+        splits.insert(1, ("validation_", "valid."))
+    kinds = {"accuracy": "acc.", **({"miou": "mIoU"} if "miou" in summary else {})}
+    figures = {
+        f"{key}{kind}": f"{split} {short}" for kind, short in kinds.items() for key, split in splits
+    }
+    chosen = any("kept_epoch" in phase for phase in phases)
+    epochs = "kept epoch" if chosen else "epochs"
+    for heading in (epochs, *figures.values(), "L_Lip", "seconds"):
         table.add_column(heading, justify="right")
-    for phase in summary["phases"]:
+    for phase in phases:
+        kept = f"{phase['kept_epoch']} of " if "kept_epoch" in phase else ""
         table.add_row(
             phase["name"],
             phase["kind"],
-            str(phase["epochs"]),
+            f"{kept}{phase['epochs']}",
             *(f"{phase[figure]:.2%}" for figure in figures),
             f"{phase['lipschitz']:.4g}",
             f"{phase['seconds']:.1f}",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if PROTOCOL in summary:  # earlier versions kept none
+        console.print(protocol_sentence(summary[PROTOCOL]), highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -37,6 +37,11 @@ class Split(ABC):
         Raises:
             DataError: when a file cannot be read.
         """
+
+    def image_labels(self) -> torch.Tensor | None:
+        """The label of every image, int64 (N,), without reading the images; None where there is
+        none to be had that way, as with masks."""
+        return None
 
     def label_counts(self, classes: int) -> torch.Tensor:
         """How many labels, of images or pixels, name each of `classes` classes, int64 (classes,);
@@ -86,6 +91,9 @@ class MemorySplit(Split):
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
         return self.images[chosen], self.labels[chosen]
 
+    def image_labels(self) -> torch.Tensor | None:
+        return self.labels if self.labels.dim() == 1 else None
+
     def label_counts(self, classes: int) -> torch.Tensor:
         return counts_of(self.labels, classes)
 
@@ -101,6 +109,7 @@ class Dataset:
     Args:
         name: as in a recipe.
         train, test: the splits.
+        validation: images kept from training to choose by, None where there are none.
         classes: names, indexed by label.
         task: one label per image, or one per pixel.
         void: label of pixels that are ignored in the loss and in metrics, None where every label is
@@ -113,11 +122,18 @@ class Dataset:
     classes: tuple[str, ...]
     task: Task = "classification"
     void: int | None = None
+    validation: Split | None = None
 
     @property
     def shape(self) -> Shape:
         """(channels, height, width) of every image."""
         return self.test.shape
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by the name of their field."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
 
     @property
     def train_images(self) -> torch.Tensor:
@@ -168,7 +184,8 @@ def place(
     """
     if choice == "no":
         return dataset
-    if not (isinstance(dataset.train, MemorySplit) and isinstance(dataset.test, MemorySplit)):
+    held = {k: split for k, split in dataset.splits.items() if isinstance(split, MemorySplit)}
+    if len(held) < len(dataset.splits):
         if choice == "yes":
             raise DataError(
                 f"`{dataset.name}` cannot be moved to the device",
@@ -177,7 +194,7 @@ def place(
                 do="set data.on_device: auto",
             )
         return dataset
-    size = dataset.train.bytes + dataset.test.bytes
+    size = sum(split.bytes for split in held.values())
     if choice == "yes" and size > free:
         raise DataError(
             f"`{dataset.name}` needs {size / 2**20:,.0f} MiB, but only {free / 2**20:,.0f} MiB are "
@@ -187,7 +204,8 @@ def place(
         )
     if choice == "auto" and (device.type == "cpu" or size > free // 4):
         return dataset
-    return replace(dataset, train=dataset.train.to(device), test=dataset.test.to(device))
+    moved: dict[str, Any] = {name: split.to(device) for name, split in held.items()}
+    return replace(dataset, **moved)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -81,6 +81,9 @@ class FolderSplit(FileSplit):
     def shape(self) -> Shape:
         return 3, self.size, self.size
 
+    def image_labels(self) -> torch.Tensor | None:
+        return torch.from_numpy(self.labels)
+
     def label_counts(self, classes: int) -> torch.Tensor:
         return counts_of(torch.from_numpy(self.labels), classes)
 

@@ -93,6 +93,14 @@ class Data(Section):
         le=65536,
         description="images per training step, over all processes",
     )
+    validation: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the training images of each class that is kept from training, drawn "
+        "by the seed: epochs are measured on it, and the test set once, at the end of a phase; 0 "
+        "trains on all images and measures epochs on the test set, as the papers do",
+    )
     image_size: int | None = Field(
         default=None,
         ge=16,

@@ -74,6 +74,13 @@ class Phase(Section):
         "optimizer's lr; `polynomial` and `cosine` fall over the rest, milestones of `step` count "
         "from the start of the phase; not with `cyclical`",
     )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="epochs after which the phase ends early where none was better on the "
+        "validation split, which `data.validation` makes; 0 trains all epochs",
+    )
     clip_norm: float = Field(
         default=0.0,
         ge=0,
@@ -173,6 +180,7 @@ class Phase(Section):
         schedule, warmup, lr = self.schedule, self.warmup_epochs, self.optimizer.lr
         given = {
             "warmup_epochs": warmup > 0,
+            "patience": self.patience > 0,
             "clip_norm": self.clip_norm > 0,
             "loss": not self.loss.plain,
             "cutout": self.cutout > 0,
@@ -229,6 +237,12 @@ class Training(Section):
         description="of products in training; quantizers, the statistics of batch norm, weights "
         "and evaluation stay in float32",
     )
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="epoch of each phase whose network is kept, and goes into the next phase: the "
+        "best one on the validation split, the later one where two are equal; or the last one, as "
+        "also where there is no validation split",
+    )
     accumulate: int = Field(
         default=1,
         ge=1,
@@ -277,6 +291,11 @@ class Recipe(Section):
         self._check_bits()
         for index, phase in enumerate(self.phases):
             _check_for_data(phase, self.data)
+            if phase.patience and not self.data.validation:
+                raise ValueError(
+                    f"the phase `{phase.name}` has `patience`, but there is no validation split: "
+                    "set data.validation, such as 0.1; the test set is not there to choose by"
+                )
             epochs = self.epochs_of(phase)
             check_methods(phase.model_dump(), self.bits_of(index).model_dump(), epochs)
             if phase.warmup_epochs and phase.warmup_epochs >= epochs:

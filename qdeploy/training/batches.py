@@ -165,10 +165,12 @@ def evaluation_batches(
     shard: Shard = WHOLE,
     device: torch.device | None = None,
     size: int = TEST_BATCH,
+    split: Split | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The test images in order, as `training_batches` gives them; rank r gets every `world`-th
-    batch from the r-th on, so that all ranks together see each image once."""
-    split = dataset.test
+    """The images of a `split`, by default the test set, in order, as `training_batches` gives them;
+    rank r gets every `world`-th batch from the r-th on, so that all ranks together see each image
+    once."""
+    split = dataset.test if split is None else split
     if dataset.task == "segmentation":
         size = max(1, size // 25)  # there are logits for every pixel
     starts = range(shard.rank * size, len(split), shard.world * size)

@@ -49,6 +49,11 @@ class Checkpoint:
     sidecar: dict[str, Any]
     path: Path
 
+    @property
+    def ends_phase(self) -> bool:
+        """Whether its phase was finished with it."""
+        return bool(self.sidecar["keep"])
+
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> None:
     """Write `path` (.safetensors) and, in the same folder, the sidecar (.json).
@@ -182,13 +187,20 @@ class CheckpointFolder:
         position = Position(*(_count(path, sidecar, key) for key in ("phase", "epoch")))
         return Checkpoint(position, tensors, sidecar, path)
 
-    def at(self, position: Position, recipe_sha256: str) -> Checkpoint:
-        """The checkpoint after an epoch of a phase.
+    def end_of(self, phase: int, recipe_sha256: str) -> Checkpoint:
+        """The checkpoint with which phase number `phase` ended.
 
         Raises:
             CheckpointError: when it is missing, damaged or of another recipe.
         """
-        return self.read(self.folder / f"{position.stem()}.safetensors", recipe_sha256)
+        ends = [p for p in self.folder.glob(f"phase{phase:02}-epoch*.safetensors") if _is_kept(p)]
+        if not ends:
+            raise CheckpointError(
+                f"there is no checkpoint of the end of phase number {phase + 1}",
+                where=str(self.folder),
+                do="use --force to start this run over",
+            )
+        return self.read(max(ends), recipe_sha256)
 
     def newest(self, recipe_sha256: str) -> tuple[Checkpoint | None, list[CheckpointError]]:
         """The newest complete checkpoint of this recipe, and what was wrong with newer ones.

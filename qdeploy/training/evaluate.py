@@ -1,20 +1,24 @@
-"""Accuracy of a network, and mean intersection over union."""
+"""Accuracy of a network, and mean intersection over union, on images that it is not trained on."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, Split
 from qdeploy.training.batches import Batching, evaluation_batches
 from qdeploy.training.objective import Score, Tally, tally
 from qdeploy.training.workers import ALONE, Workers
 
 
 def count(
-    network: nn.Module, dataset: Dataset, batching: Batching, workers: Workers = ALONE
+    network: nn.Module,
+    dataset: Dataset,
+    batching: Batching,
+    workers: Workers = ALONE,
+    split: Split | None = None,
 ) -> Tally:
-    """Tally of the test set, which all processes share.
+    """Tally of a `split` of the data set, by default the test set, which all processes share.
 
     The network is evaluated in evaluation mode and left in the mode it was in.
     """
@@ -24,7 +28,7 @@ def count(
     try:
         with torch.no_grad():
             for inputs, labels in evaluation_batches(
-                dataset, batching, workers.shard, workers.device
+                dataset, batching, workers.shard, workers.device, split=split
             ):
                 counted.add(network(inputs), labels)
     finally:
@@ -34,7 +38,11 @@ def count(
 
 
 def measure(
-    network: nn.Module, dataset: Dataset, batching: Batching, workers: Workers = ALONE
+    network: nn.Module,
+    dataset: Dataset,
+    batching: Batching,
+    workers: Workers = ALONE,
+    split: Split | None = None,
 ) -> Score:
-    """The score on the test set."""
-    return count(network, dataset, batching, workers).score()
+    """The score on a split, by default the test set."""
+    return count(network, dataset, batching, workers, split).score()

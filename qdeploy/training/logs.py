@@ -29,7 +29,7 @@ CURVES = "tensorboard"
 PACKAGE = "tensorboard<2.20"  # newer ones want another protobuf than the other packages here
 COLUMNS = tuple(field.name for field in fields(EpochMetrics))
 # Keys that say which row it is, and are no curves.
-_POSITION = ("phase", "phase_index", "kind", "epoch", "epochs")
+_POSITION = ("phase", "phase_index", "kind", "epoch", "epochs", "kept_epoch")
 
 
 def check_logs(wanted: Sequence[Log]) -> None:

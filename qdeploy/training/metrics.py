@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from qdeploy.artifacts import write_text
 from qdeploy.bounded import MAX_JSON_BYTES, parse_json, read_bounded
 from qdeploy.training.checkpoints import Position, writing
+from qdeploy.training.objective import Score
 
 METRICS = "metrics.jsonl"
 LATE = 0.2  # share of an epoch's time; from about here on, loading limits training
@@ -35,7 +36,11 @@ class EpochMetrics:
             step's gradient; None where it is not part of the loss.
         train_accuracy: share of training images, for segmentation of pixels, in [0, 1].
         train_miou: mean intersection over union of the training images; segmentation only.
-        accuracy, miou: the same of the test set.
+        validation_accuracy, validation_miou: the same of the validation split, where there is one.
+        accuracy, miou: the same of the test set; where there is a validation split, they are in the
+            phase's last row, and of the network that the phase keeps.
+        kept_epoch: the epoch whose network the phase keeps, in the last row where there is a
+            validation split.
         images_per_second: of all processes together, without testing.
         waiting: share of the training time spent waiting for data, in [0, 1].
         seconds: training and testing together.
@@ -52,8 +57,11 @@ class EpochMetrics:
     lipschitz_share: float | None = None
     train_accuracy: float
     train_miou: float | None = None
-    accuracy: float
+    validation_accuracy: float | None = None
+    validation_miou: float | None = None
+    accuracy: float | None = None
     miou: float | None = None
+    kept_epoch: int | None = None
     images_per_second: float
     waiting: float | None = None
     seconds: float
@@ -62,6 +70,12 @@ class EpochMetrics:
     def position(self) -> Position:
         """How far the run was at the end of the epoch."""
         return Position(self.phase_index, self.epoch)
+
+    def with_score(self, score: Score, *, validation: bool = False) -> EpochMetrics:
+        """The row with the score of the validation split, or of the test set."""
+        if validation:
+            return replace(self, validation_accuracy=score.accuracy, validation_miou=score.miou)
+        return replace(self, accuracy=score.accuracy, miou=score.miou)
 
     def to_json(self) -> dict[str, Any]:
         """The row as it is written."""
@@ -83,9 +97,8 @@ class EpochMetrics:
         if self.epochs == 0:
             return (
                 f"{self.phase}: {self.kind}, no training; loss {self.loss:.4f}, "
-                f"test {self.accuracy:.2%}, L_Lip {self.lipschitz:.4g}"
+                f"{self._tested()}, L_Lip {self.lipschitz:.4g}"
             )
-        overlap = "" if self.miou is None else f" (mIoU {self.miou:.2%})"
         share, late = "", ""
         if self.lipschitz_share is not None:
             share = f" ({self.lipschitz_share:.1%} of the gradient)"
@@ -93,9 +106,23 @@ class EpochMetrics:
             late = f", {self.waiting:.0%} of the time waiting for data"
         return (
             f"{self.phase} {self.epoch}/{self.epochs}: loss {self.loss:.4f}, train "
-            f"{self.train_accuracy:.2%}, test {self.accuracy:.2%}{overlap}, lr {self.lr:.3g}, "
+            f"{self.train_accuracy:.2%}, {self._tested()}, lr {self.lr:.3g}, "
             f"L_Lip {self.lipschitz:.4g}{share}, {self.images_per_second:,.0f} images/s{late}"
         )
+
+    def _tested(self) -> str:
+        """What was measured on images that are not trained on."""
+        found = []
+        if self.validation_accuracy is not None:
+            found.append(_figures("validation", self.validation_accuracy, self.validation_miou))
+        if self.accuracy is not None:
+            kept = f" of epoch {self.kept_epoch}, which is kept" if self.kept_epoch else ""
+            found.append(_figures("test", self.accuracy, self.miou) + kept)
+        return ", ".join(found)
+
+
+def _figures(split: str, accuracy: float, miou: float | None) -> str:
+    return f"{split} {accuracy:.2%}" + ("" if miou is None else f" (mIoU {miou:.2%})")
 
 
 def read_metrics(folder: Path) -> list[EpochMetrics]:
@@ -125,8 +152,8 @@ def write_metrics(folder: Path, rows: Sequence[EpochMetrics]) -> None:
 
 
 def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
-    """What summary.json says of each phase in `rows`: the metrics after its last epoch, and the
-    seconds of all."""
+    """What summary.json says of each phase in `rows`: the epochs it trained, the metrics of the one
+    that it kept, and the seconds of all."""
     phases: dict[int, list[EpochMetrics]] = {}
     for row in rows:
         phases.setdefault(row.phase_index, []).append(row)
@@ -135,18 +162,22 @@ def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
 
 def _phase_summary(rows: Sequence[EpochMetrics]) -> dict[str, Any]:
     last = rows[-1]
+    kept = next((row for row in rows if row.epoch == last.kept_epoch), last)
     metrics = {
         "accuracy": last.accuracy,
-        "train_accuracy": last.train_accuracy,
+        "train_accuracy": kept.train_accuracy,
         "miou": last.miou,
-        "train_miou": last.train_miou,
+        "train_miou": kept.train_miou,
+        "validation_accuracy": kept.validation_accuracy,
+        "validation_miou": kept.validation_miou,
+        "kept_epoch": last.kept_epoch,
     }
     return {
         "name": last.phase,
         "kind": last.kind,
-        "epochs": last.epochs,
+        "epochs": last.epoch,
         **{key: value for key, value in metrics.items() if value is not None},
-        "loss": last.loss,
-        "lipschitz": last.lipschitz,
+        "loss": kept.loss,
+        "lipschitz": kept.lipschitz,
         "seconds": sum(row.seconds for row in rows),
     }

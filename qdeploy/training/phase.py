@@ -7,20 +7,21 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qdeploy.data.dataset import Dataset
+from qdeploy.data.dataset import Dataset, Split
 from qdeploy.errors import TrainingError
 from qdeploy.observer import SILENT, Meter, Observer
 from qdeploy.quant.direct import Direct
 from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
-from qdeploy.training.checkpoints import Position
+from qdeploy.training.best_epoch import BestEpoch
+from qdeploy.training.checkpoints import Checkpoint, Position
 from qdeploy.training.data_wait import DataWait
 from qdeploy.training.divergence import (
     FiniteChecks,
@@ -36,10 +37,16 @@ from qdeploy.training.lipschitz import gradient_share, lipschitz_term
 from qdeploy.training.methods import Method
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
-from qdeploy.training.objective import Tally, tally, training_loss
+from qdeploy.training.objective import Score, Tally, tally, training_loss
 from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.schedules import learning_rate
-from qdeploy.training.state import all_finite, collect, make_optimizer, restore_training
+from qdeploy.training.state import (
+    all_finite,
+    collect,
+    make_optimizer,
+    of_this_network,
+    restore_training,
+)
 from qdeploy.training.workers import ALONE, Workers, followed
 
 
@@ -68,6 +75,7 @@ class PhaseTrainer:
         workers: the processes that train together; `network` is ready for them.
         observer: gets a sentence per epoch, and follows the images.
         methods: what it does besides gradient descent, for this `network`.
+        keep: the epoch whose network is kept, as in `Training.keep`.
     """
 
     phase: Phase
@@ -81,6 +89,7 @@ class PhaseTrainer:
     workers: Workers = ALONE
     observer: Observer = SILENT
     methods: Method = field(default_factory=Method)
+    keep: Literal["best", "last"] = "best"
     _steps: int = field(init=False)
     _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
@@ -89,6 +98,7 @@ class PhaseTrainer:
     _direct: Direct = field(init=False)
     _scales: PositiveScales = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
+    _best: BestEpoch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._steps = steps_per_epoch(len(self.dataset.train), self.batching.batch_size)
@@ -100,31 +110,63 @@ class PhaseTrainer:
         self._scales = PositiveScales(self.network)
         if self.phase.ema > 0:
             self._ema = Ema(self.network, self.phase.ema)
+        if self.dataset.validation is not None:
+            self._best = BestEpoch(self.network, self.phase.patience)
 
-    def run(self, done: int = 0, tensors: dict[str, torch.Tensor] | None = None) -> None:
-        """Train the epochs after the first `done`, whose state is in `tensors`.
+    def run(self, resumed: Checkpoint | None = None) -> None:
+        """Train all epochs, or those after the checkpoint of one of this phase's.
 
         Raises:
-            CheckpointError: when a checkpoint cannot be written.
+            CheckpointError: when a checkpoint cannot be written, or that one does not belong here.
             TrainingError: when the loss, a gradient, a statistic or a weight is no longer finite.
         """
-        if tensors is not None:
-            restore_training(self.network, self._optimizer, tensors)
-            if self._ema is not None and done < self.epochs:
-                self._ema.restore(tensors)
-            if done < self.epochs:
-                self.methods.restore(tensors)
+        done = 0 if resumed is None else self._resume(resumed)
         images = self._steps * min(self.batching.batch_size, len(self.dataset.train))
         meter = self.observer.meter(self.phase.name, self.epochs * images, "images")
         with meter as bar, self._direct, self.methods:
             bar.begin_at(done * images)
             for epoch in range(done, self.epochs):
                 row = self._epoch(epoch, bar)
-                last = epoch + 1 == self.epochs
+                last = epoch + 1 == self.epochs or (
+                    self._best is not None and self._best.waited_enough(epoch + 1)
+                )
+                if last:
+                    row = self._end(row)
                 self.journal.add(row)
                 if self.journal.writes:
                     self._save(epoch + 1, last=last)
                 self.observer.note(row.sentence())
+                if last:
+                    break
+
+    def _resume(self, checkpoint: Checkpoint) -> int:
+        """Take over its state; returns the number of epochs that need no training."""
+        restore_training(self.network, self._optimizer, checkpoint.tensors)
+        if checkpoint.ends_phase:
+            return self.epochs
+        with of_this_network():
+            for kept in (self._ema, self._best, self.methods):
+                if kept is not None:
+                    kept.restore(checkpoint.tensors)
+        return checkpoint.position.epoch
+
+    def _end(self, row: EpochMetrics) -> EpochMetrics:
+        """Make what the phase keeps the network's state, and measure it on the test set.
+
+        Returns:
+            `row`, the last one, with that.
+        """
+        if self._best is None:
+            return row
+        began, kept = time.monotonic(), row.epoch
+        if self.keep == "best":
+            self._best.give()
+            kept = self._best.epoch
+        elif row.epoch < self.epochs:
+            self._conclude()
+            row = row.with_score(self._score(self.dataset.validation), validation=True)
+        tested = row.with_score(self._score(None))
+        return replace(tested, kept_epoch=kept, seconds=row.seconds + time.monotonic() - began)
 
     def _epoch(self, epoch: int, bar: Meter) -> EpochMetrics:
         self.network.train()
@@ -168,13 +210,9 @@ class PhaseTrainer:
         ).tolist()
         counted.counts.copy_(self.workers.add(counted.counts))
         self.methods.end_epoch(epoch)
-        last = epoch + 1 == self.epochs
-        if last:
-            self._conclude()
-        with self._ema.in_place() if self._ema and not last else contextlib.nullcontext():
-            tested = measure(self.network, self.dataset, self.batching, self.workers)
+        measured = self._measured(epoch)
         score = counted.score()
-        return EpochMetrics(
+        row = EpochMetrics(
             phase=self.phase.name,
             phase_index=self.index,
             kind=self.phase.kind,
@@ -186,12 +224,26 @@ class PhaseTrainer:
             lipschitz_share=share,
             train_accuracy=score.accuracy,
             train_miou=score.miou,
-            accuracy=tested.accuracy,
-            miou=tested.miou,
             images_per_second=seen / max(trained, 1e-9),
             waiting=batches.seconds / max(trained, 1e-9),
             seconds=time.monotonic() - began,
         )
+        return row.with_score(measured, validation=self._best is not None)
+
+    def _measured(self, epoch: int) -> Score:
+        """The score after an epoch, on the validation split where there is one, or the test set."""
+        last = epoch + 1 == self.epochs
+        if last:
+            self._conclude()
+        with self._ema.in_place() if self._ema and not last else contextlib.nullcontext():
+            score = self._score(self.dataset.validation)
+            if self._best is not None:
+                self._best.see(epoch + 1, score)
+        return score
+
+    def _score(self, split: Split | None) -> Score:
+        """The score of the network as it is, on a split, by default the test set."""
+        return measure(self.network, self.dataset, self.batching, self.workers, split)
 
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, moment: _Moment, counted: Tally
@@ -275,6 +327,8 @@ class PhaseTrainer:
         if self._ema is not None:
             tensors.update(self._ema.tensors())
         tensors.update(self.methods.tensors())
+        if self._best is not None and not last:
+            tensors.update(self._best.tensors())
         position = Position(self.index, epoch)
         self.journal.save(position, self.phase.name, tensors, keep=last)
 

@@ -6,6 +6,7 @@ They write no checkpoint: a resumed run repeats them, which takes seconds.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -33,8 +34,8 @@ def run_without_epochs(
     """Do a `phase`, number `index`, of the kind direct or recalibrate, on the quantized `network`.
 
     Returns:
-        The phase's row: metrics of the test set; loss and metrics of the training images that
-        scales were chosen with, in evaluation mode.
+        The phase's row: metrics of the test set and of a validation split; loss and metrics of the
+        training images that scales were chosen with, in evaluation mode.
     """
     began = time.monotonic()
     if phase.kind == "recalibrate":
@@ -53,8 +54,8 @@ def run_without_epochs(
         lipschitz = lipschitz_term(network).item()
     network.train(was_training)
     seconds = time.monotonic() - began
-    trained, tested = counted.score(), measure(network, dataset, batching, workers)
-    return EpochMetrics(
+    trained = counted.score()
+    row = EpochMetrics(
         phase=phase.name,
         phase_index=index,
         kind=phase.kind,
@@ -65,8 +66,11 @@ def run_without_epochs(
         lipschitz=lipschitz,
         train_accuracy=trained.accuracy,
         train_miou=trained.miou,
-        accuracy=tested.accuracy,
-        miou=tested.miou,
         images_per_second=len(labels) / max(seconds, 1e-9),
-        seconds=time.monotonic() - began,
+        seconds=0.0,
     )
+    if dataset.validation is not None:
+        held = measure(network, dataset, batching, workers, dataset.validation)
+        row = row.with_score(held, validation=True)
+    row = row.with_score(measure(network, dataset, batching, workers))
+    return replace(row, seconds=time.monotonic() - began)

@@ -12,6 +12,9 @@ Data order needs no state (see `batches`).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -59,16 +62,31 @@ def collect(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, t
     return tensors
 
 
+@contextlib.contextmanager
+def of_this_network() -> Iterator[None]:
+    """Inside, tensors of a checkpoint are taken over.
+
+    Raises:
+        CheckpointError: they are not those of the network.
+    """
+    try:
+        yield
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "the tensors of a checkpoint are not those of the recipe's network",
+            why=next(iter(str(error).splitlines()), type(error).__name__),
+            do="use --force to start this run over",
+        ) from error
+
+
 def restore_network(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Load the network's part of a state.
 
     Raises:
         CheckpointError: its tensors are not those of the network.
     """
-    try:
+    with of_this_network():
         network.load_state_dict(_part(tensors, NETWORK))
-    except RuntimeError as error:
-        raise _other(error) from error
 
 
 def restore_training(
@@ -79,18 +97,8 @@ def restore_training(
     Raises:
         CheckpointError: they are not those of the network.
     """
-    try:
+    with of_this_network():
         _restore_training(network, optimizer, tensors)
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise _other(error) from error
-
-
-def _other(error: Exception) -> CheckpointError:
-    return CheckpointError(
-        "the tensors of a checkpoint are not those of the recipe's network",
-        why=next(iter(str(error).splitlines()), type(error).__name__),
-        do="use --force to start this run over",
-    )
 
 
 def _restore_training(

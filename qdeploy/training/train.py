@@ -14,6 +14,7 @@ from torch import nn
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset, free_bytes, place
+from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import data_spec, load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.observer import SILENT, Observer
@@ -28,7 +29,6 @@ from qdeploy.training.batches import Batching, check_shards
 from qdeploy.training.checkpoints import (
     Checkpoint,
     CheckpointFolder,
-    Position,
     write_tensors,
     writing,
 )
@@ -43,6 +43,7 @@ from qdeploy.training.phase import PhaseTrainer
 from qdeploy.training.phase_methods import phase_methods
 from qdeploy.training.phase_without_epochs import run_without_epochs
 from qdeploy.training.prepare import Start, prepare
+from qdeploy.training.protocol import PROTOCOL, protocol
 from qdeploy.training.quantize import quantized_from, trainable
 from qdeploy.training.run import (
     CHECKPOINTS,
@@ -115,6 +116,7 @@ def train(
     ):
         workers.first_does(lambda: held.enter_context(locked_run(out, "train", observer.note)))
         dataset = load_dataset(recipe.data, data_dir, observer)
+        dataset = with_validation(dataset, recipe.data.validation, recipe.seed)
         for phase in recipe.phases:
             batching = Batching.of(recipe).during(phase)
             check_shards(batching, workers.world, len(dataset.train))
@@ -187,7 +189,7 @@ def _train(
             if any(phase.kind in QUANTIZED_FROM_FLOAT for phase in rest[1:]) or any(
                 map(uses_own_float, rest)
             ):
-                _restore_float(floating, _end_of_float(recipe), journal, workers)
+                _restore_float(floating, recipe, journal, workers)
         restore_network(network, checkpoint.tensors)
         observer.note(f"going on after epoch {done} of phase {recipe.phases[first].name}")
         _note_other_sums(checkpoint, workers, observer)
@@ -221,12 +223,13 @@ def _train(
             workers,
             observer,
             phase_methods(recipe, index, network, dataset, workers, floating, teachers),
+            recipe.training.keep,
         )
-        trainer.run(begun, checkpoint.tensors if checkpoint is not None and begun else None)
+        trainer.run(checkpoint if begun else None)
     shorten_scales(network)
     score = measure(network, dataset, batching, workers)
     if workers.is_first:
-        _finish(recipe.name, network, journal, score)
+        _finish(recipe.name, network, journal, score, protocol(dataset, recipe.training.keep))
 
 
 def _note_slow_steps(workers: Workers, observer: Observer) -> None:
@@ -247,23 +250,21 @@ def _note_other_sums(checkpoint: Checkpoint, workers: Workers, observer: Observe
         )
 
 
-def _end_of_float(recipe: Recipe) -> Position:
-    """Where the float network is trained."""
-    last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
-    return Position(last, recipe.epochs_of(recipe.phases[last]))
-
-
-def _restore_float(floating: nn.Module, end: Position, journal: Journal, workers: Workers) -> None:
+def _restore_float(floating: nn.Module, recipe: Recipe, journal: Journal, workers: Workers) -> None:
     """Load the float network, which a later phase starts from again."""
+    last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
     checkpoints = CheckpointFolder(journal.folder / CHECKPOINTS)
-    kept = workers.first_does(lambda: checkpoints.at(end, journal.digest))
+    kept = workers.first_does(lambda: checkpoints.end_of(last, journal.digest))
     restore_network(floating, kept.tensors)
 
 
-def _finish(name: str, network: nn.Module, journal: Journal, score: Score) -> None:
+def _finish(
+    name: str, network: nn.Module, journal: Journal, score: Score, said: dict[str, Any]
+) -> None:
     """Write the model, then the summary that marks the run as finished.
 
-    `score` is that of the network as it is written, which the last phase gets.
+    `score` is that of the network as it is written, which the last phase gets; `said` is the
+    protocol.
     """
     folder, measured = journal.folder, score.to_json()
     phases = phase_summaries(journal.rows)
@@ -284,6 +285,7 @@ def _finish(name: str, network: nn.Module, journal: Journal, score: Score) -> No
                 "name": name,
                 "phases": phases,
                 **measured,
+                PROTOCOL: said,
                 "seconds": sum(phase["seconds"] for phase in phases),
                 **started_from(folder),
                 **digests(folder),

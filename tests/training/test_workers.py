@@ -81,6 +81,18 @@ def test_two_processes_give_the_curve_of_one(parallel, tmp_path):
     assert "float 1/2" not in results[1][1]
 
 
+def test_two_processes_end_a_phase_at_the_same_epoch(parallel, tmp_path):
+    values = parallel.model_dump()
+    values["data"]["validation"] = 0.2
+    values["phases"][0].update(epochs=40, patience=1)
+    both = tmp_path / "both"
+    results = finish(start(2, *words(Recipe.model_validate(values), both)))
+    assert [code for code, _ in results] == [0, 0], results
+    figures = [row.validation_accuracy for row in read_metrics(both) if row.phase_index == 0]
+    assert len(figures) < 40
+    assert figures[-1] < max(figures) == figures[-2]
+
+
 def test_torchrun_with_parts_of_a_batch_gives_the_curve_of_one_process(parallel, tmp_path):
     """Batch norm sees a part at a time: it has to be the same part."""
     training = {"threads": 1, "accumulate": 4, "epochs": 1}
