@@ -6,7 +6,8 @@ from qdeploy.recipe.data import DataSpec
 
 DIGITS = DataSpec((1, 8, 8), 10, "qdeploy.data.digits:load")
 SYNTHETIC2D = DataSpec((2, 1, 1), 2, "qdeploy.data.synthetic2d:load", augments=())
-FASHION_MNIST = DataSpec((1, 28, 28), 10, "qdeploy.data.fashion_mnist:load")
+FASHION_MNIST = DataSpec((1, 28, 28), 10, "qdeploy.data.mnist:load_fashion")
+MNIST = DataSpec((1, 28, 28), 10, "qdeploy.data.mnist:load_mnist")
 CIFAR10 = DataSpec((3, 32, 32), 10, "qdeploy.data.cifar10:load")
 FSDD = DataSpec((1, 32, 64), 10, "qdeploy.data.fsdd:load")
 IMAGENET = DataSpec(

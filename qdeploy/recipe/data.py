@@ -62,6 +62,7 @@ DATASETS = Registry[DataSpec](
     DataSpec,
     {
         "digits": "qdeploy.data.specs:DIGITS",
+        "mnist": "qdeploy.data.specs:MNIST",
         "fashion-mnist": "qdeploy.data.specs:FASHION_MNIST",
         "cifar10": "qdeploy.data.specs:CIFAR10",
         "synthetic2d": "qdeploy.data.specs:SYNTHETIC2D",

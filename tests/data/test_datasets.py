@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qdeploy.data import files
 from qdeploy.data.dataset import input_codes, network_input
 from qdeploy.data.load import load_dataset
-from qdeploy.data.specs import CIFAR10, FASHION_MNIST
+from qdeploy.data.specs import CIFAR10, FASHION_MNIST, MNIST
 from qdeploy.errors import DataError, UserError
 from qdeploy.observer import Observer
 from qdeploy.recipe.data import DATASETS, Data
@@ -26,7 +26,11 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def fashion(tmp_path: Path) -> Path:
-    raw = tmp_path / "FashionMNIST" / "raw"
+    return idx_files(tmp_path, "FashionMNIST")
+
+
+def idx_files(folder: Path, name: str) -> Path:
+    raw = folder / name / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 60000), ("t10k", 10000)):
         images = np.zeros((count, 28, 28), np.uint8)
@@ -34,7 +38,7 @@ def fashion(tmp_path: Path) -> Path:
         labels = (np.arange(count) % 10).astype(np.uint8)
         (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (raw / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
@@ -70,6 +74,15 @@ def test_fashion_mnist_reads_plain_and_gzipped_idx_files(fashion):
     assert data.test_labels[13] == 3
 
 
+def test_mnist_has_the_same_layout_in_a_folder_of_its_own(tmp_path):
+    data = load_dataset("mnist", idx_files(tmp_path, "MNIST"))
+    assert data.train_images.shape == (60000, *MNIST.shape)
+    assert data.test_labels[13] == 3
+    assert data.classes[3] == "3"
+    with pytest.raises(DataError, match="Fashion-MNIST is incomplete"):
+        load_dataset("fashion-mnist", tmp_path)
+
+
 def test_cifar10_reads_the_published_batches(cifar):
     data = load_dataset("cifar10", cifar)
     assert data.train_images.shape == (50000, *CIFAR10.shape)
@@ -95,7 +108,7 @@ def test_without_a_folder_the_message_says_how_to_give_one(name, fashion, monkey
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    with pytest.raises(UserError, match="digits, fashion-mnist, cifar10, synthetic2d"):
+    with pytest.raises(UserError, match="digits, mnist, fashion-mnist, cifar10, synthetic2d"):
         load_dataset("cifar100")
 
 

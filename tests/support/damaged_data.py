@@ -14,7 +14,7 @@ import torch
 from damage import Kind, replaced
 from data_trees import stripes, write_image, write_imagenet, write_mask, write_voc, write_wav
 
-from qdeploy.data import camvid, cifar10, fashion_mnist, fsdd
+from qdeploy.data import camvid, cifar10, fsdd, mnist
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.data.stream import FileSplit
@@ -27,10 +27,10 @@ _BATCH = 10
 def small_sets() -> Iterator[None]:
     """Data sets of a few images, so that each of many damaged ones is read as a whole."""
     shapes = {3: (_BATCH, 28, 28), 1: (_BATCH,)}
-    files = tuple((stem, shapes[len(shape)], md5) for stem, shape, md5 in fashion_mnist.FILES)
+    files = {stem: shapes[len(shape)] for stem, shape in mnist.SHAPES.items()}
     with (
         replaced(cifar10, PER_BATCH=_BATCH),
-        replaced(fashion_mnist, FILES=files),
+        replaced(mnist, SHAPES=files),
         replaced(camvid, COUNTS={"train": 2, "test": 1}),
         replaced(fsdd, INDICES=1, DIGITS=2, TRAIN_SPEAKERS=("george",), TEST_SPEAKERS=("theo",)),
     ):
@@ -74,9 +74,9 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def fashion(folder: Path) -> Path:
-    root = folder / fashion_mnist.FOLDER
+    root = folder / mnist.FASHION_MNIST.folder
     root.mkdir(parents=True)
-    for stem, shape, _ in fashion_mnist.FILES:
+    for stem, shape in mnist.SHAPES.items():
         data = (np.arange(int(np.prod(shape))) % 10).astype(np.uint8).reshape(shape)
         (root / stem).write_bytes(idx(data))
     return root / "train-labels-idx1-ubyte"
