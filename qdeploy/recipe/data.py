@@ -19,7 +19,7 @@ from qdeploy.registry import Registry
 
 Task = Literal["classification", "segmentation"]
 Shape = tuple[int, int, int]
-Augment = Literal["none", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
+Augment = Literal["none", "crop", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
 # Keys that only some data sets take -> the message where another one is given them.
 OPTIONS = {
     "image_size": "the images of `{}` have a fixed size; remove data.image_size",
@@ -51,7 +51,7 @@ class DataSpec:
     load: str
     task: Task = "classification"
     void: int | None = None
-    augments: tuple[Augment, ...] = ("crop-flip", "shift")
+    augments: tuple[Augment, ...] = ("crop", "crop-flip", "shift")
     options: tuple[str, ...] = ()
     section: type[Data] | None = None
 
@@ -80,10 +80,11 @@ class Data(Section):
     name: Annotated[str, NameIn(DATASETS)] = Field(default="digits", description="data set")
     augment: Augment = Field(
         default="none",
-        description="crop-flip: random crop after zero padding, and random horizontal flip; shift: "
-        "random shift in time (along the width) after zero padding; resized-crop-flip "
-        "(`imagenet`): crop of random area and aspect ratio, and flip; scale-crop-flip "
-        "(segmentation): random scale from 0.5 to 2, crop and flip, together with the mask",
+        description="crop: random crop after zero padding; crop-flip: the same, and random "
+        "horizontal flip; shift: random shift in time (along the width) after zero padding; "
+        "resized-crop-flip (`imagenet`): crop of random area and aspect ratio, and flip; "
+        "scale-crop-flip (segmentation): random scale from 0.5 to 2, crop and flip, together with "
+        "the mask",
     )
     crop_padding: int = Field(
         default=4, ge=0, le=64, description="zeros on each side before cropping or shifting"

@@ -241,8 +241,8 @@ def check_shards(batching: Batching, world: int, images: int) -> None:
 def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
     """How a data set in memory is augmented; one read from files is augmented while decoding."""
     padding = batching.crop_padding
-    if batching.augment == "crop-flip":
-        return Crop(padding, padding)
+    if batching.augment in ("crop", "crop-flip"):
+        return Crop(padding, padding, flips=batching.augment == "crop-flip")
     if batching.augment == "shift":
         return Crop(0, padding, flips=False)
     if batching.augment == "scale-crop-flip":

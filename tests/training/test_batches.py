@@ -57,7 +57,7 @@ def with_data(recipe, **values):
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=values)})
 
 
-@pytest.mark.parametrize("augment", ["none", "crop-flip", "shift"])
+@pytest.mark.parametrize("augment", ["none", "crop", "crop-flip", "shift"])
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_ranks_batches_together_are_those_of_one_process(recipe, augment, world):
     recipe = with_data(recipe, augment=augment)
@@ -73,6 +73,31 @@ def test_the_ranks_batches_together_are_those_of_one_process(recipe, augment, wo
         assert {len(y) for _, y in parts} == {64 // world}
         assert torch.equal(torch.cat([x for x, _ in parts]), inputs)
         assert torch.equal(torch.cat([y for _, y in parts]), labels)
+
+
+@pytest.mark.parametrize(
+    ("augment", "moves"),
+    [
+        ("none", {(0, 0, False)}),
+        ("shift", {(0, column, False) for column in (-1, 0, 1)}),
+        ("crop", {(r, c, False) for r in (-1, 0, 1) for c in (-1, 0, 1)}),
+        ("crop-flip", {(r, c, f) for r in (-1, 0, 1) for c in (-1, 0, 1) for f in (False, True)}),
+    ],
+)
+def test_each_augmentation_moves_images_as_it_says(recipe, augment, moves):
+    """The image is one bright pixel beside a dark one, in the middle."""
+    image = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    image[0, 3, 3:5] = torch.tensor([255, 64])
+    pair = (image.repeat(512, 1, 1, 1), torch.zeros(512, dtype=torch.int64))
+    batching = Batching.of(with_data(recipe, augment=augment, batch_size=512))
+    inputs, _ = next(training_batches(in_memory("dot", pair, pair, ("a", "b")), batching, 0, 0))
+    codes = (inputs * 256).to(torch.int64)[:, 0]
+    bright, dark = ((codes == value).nonzero()[:, 1:] for value in (255, 64))
+    flipped = dark[:, 1] < bright[:, 1]
+    column = torch.where(flipped, 7 - bright[:, 1], bright[:, 1]) - 3
+    column = torch.where(flipped, -column, column)
+    found = zip((bright[:, 0] - 3).tolist(), column.tolist(), flipped.tolist(), strict=True)
+    assert set(found) == moves
 
 
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
