@@ -28,6 +28,9 @@ class FiniteChecks:
 
     def divergent(self) -> str | None:
         """What is not finite, a running statistic or else a gradient; None in a healthy network."""
+        gradients = [p.grad for _, p in self._parameters if p.grad is not None]
+        if _all_finite([value for _, value in self._statistics] + gradients):
+            return None
         return self.statistic() or self.gradient()
 
     def statistic(self) -> str | None:

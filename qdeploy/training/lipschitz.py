@@ -15,64 +15,135 @@ The non-zero eigenvalues of WᵀW and WWᵀ are the same. Where c_out is larger 
 smaller matrix gives the same value up to a constant, 1 per missing zero eigenvalue:
 
     ||WᵀW - I||² = ||WWᵀ - I||² + (c_out - n)
+
+Its gradient needs no automatic differentiation: with G the smaller of the two matrices less I,
+
+    ∂L_Lip / ∂W_lᵀ = 2 · G W_lᵀ,  or  2 · W_lᵀ G
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 
-def weight_matrices(network: nn.Module) -> dict[str, torch.Tensor]:
-    """W_lᵀ of every layer by its name, in blocks, (groups, c_out / groups, k·k·c_in / groups); the
-    order inside a row does not matter to WᵀW."""
-    return {
-        name: _blocks(module.weight, module.groups if isinstance(module, nn.Conv2d) else 1)
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    }
-
-
-def lipschitz_term(network: nn.Module, *, inner: bool = False) -> torch.Tensor:
-    """L_Lip as a scalar with gradient.
+@dataclass(frozen=True)
+class _Layer:
+    """A layer's weights as the blocks of W_lᵀ.
 
     Args:
+        weight: of a convolution or a fully connected layer, outputs first.
+        groups: of the convolution.
+    """
+
+    name: str
+    weight: torch.Tensor
+    groups: int
+
+    def blocks(self, values: torch.Tensor) -> torch.Tensor:
+        """`values`, of the weights' shape, as (groups, c_out / groups, n), n the fan-in; the order
+        inside a row does not matter to WᵀW. A view where memory allows it."""
+        if values.dim() == 4:
+            values = values.permute(0, 2, 3, 1)  # contiguous in the memory format of training
+        return values.reshape(self.groups, values.shape[0] // self.groups, -1)
+
+    def like_weight(self, blocks: torch.Tensor) -> torch.Tensor:
+        """The inverse of `blocks`."""
+        if self.weight.dim() == 2:
+            return blocks.view(self.weight.shape)
+        outputs, fan_in, *kernel = self.weight.shape
+        return blocks.view(outputs, *kernel, fan_in).permute(0, 3, 1, 2)
+
+    def excess(self, blocks: torch.Tensor) -> torch.Tensor:
+        """G of each block."""
+        wide = blocks.shape[1] > blocks.shape[2]
+        gram = blocks.mT @ blocks if wide else blocks @ blocks.mT
+        gram.diagonal(dim1=1, dim2=2).sub_(1)
+        return gram
+
+    @property
+    def missing(self) -> int:
+        """Number of zero eigenvalues that the smaller matrix does not have."""
+        outputs = self.weight.shape[0]
+        return max(0, outputs - self.groups * (self.weight.numel() // outputs))
+
+
+class LipschitzTerm:
+    """L_Lip of a network's weights, its layers listed once.
+
+    Args:
+        network: its parameters stay the same tensors.
         inner: leave out the first and the last layer.
     """
-    matrices = list(weight_matrices(network).values())
-    device = matrices[0].device if matrices else None
-    total = torch.zeros((), device=device)
-    for blocks in matrices[1:-1] if inner else matrices:
-        total = total + _term(blocks)
-    return total
+
+    def __init__(self, network: nn.Module, *, inner: bool = False) -> None:
+        layers = [
+            _Layer(name, module.weight, module.groups if isinstance(module, nn.Conv2d) else 1)
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+        ]
+        self._layers = layers[1:-1] if inner else layers
+
+    @torch.no_grad()
+    def by_layer(self) -> dict[str, float]:
+        """What each layer adds, by its name, in the order of the network."""
+        excesses = [layer.excess(layer.blocks(layer.weight)) for layer in self._layers]
+        found = zip(self._layers, self._terms(excesses), strict=True)
+        return {layer.name: term.item() for layer, term in found}
+
+    @torch.no_grad()
+    def value(self) -> float:
+        """L_Lip."""
+        excesses = [layer.excess(layer.blocks(layer.weight)) for layer in self._layers]
+        return float(self._terms(excesses).sum())
+
+    @torch.no_grad()
+    def add_gradient(self, factor: float) -> float:
+        """Add the gradient of `factor`·L_Lip to the weights' gradients, which are there already.
+
+        Returns:
+            L_Lip.
+        """
+        excesses = []
+        for layer in self._layers:
+            blocks = layer.blocks(layer.weight)
+            excesses.append(layer.excess(blocks))
+            _gradient_of(layer).add_(_gradient(layer, blocks, excesses[-1]), alpha=factor)
+        return float(self._terms(excesses).sum())
+
+    @torch.no_grad()
+    def share(self, factor: float, parameters: list[nn.Parameter]) -> float:
+        """Norm of the gradient of `factor`·L_Lip, relative to that of all gradients that the
+        `parameters` have now; 0 where they have none."""
+        given = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        whole = float(torch.nn.utils.get_total_norm(given))
+        own = []
+        for layer in self._layers:
+            blocks = layer.blocks(layer.weight)
+            own.append(_gradient(layer, blocks, layer.excess(blocks)))
+        if not own or not whole > 0:
+            return 0.0
+        return factor * float(torch.nn.utils.get_total_norm(own)) / whole
+
+    def _terms(self, excesses: list[torch.Tensor]) -> torch.Tensor:
+        """What the layers add, in order."""
+        if not excesses:
+            return torch.zeros(0)
+        missing = torch.tensor([float(layer.missing) for layer in self._layers])
+        squares = torch.stack(torch._foreach_norm(excesses)).square()
+        return 0.5 * (squares + missing.to(squares.device))
 
 
-def lipschitz_by_layer(network: nn.Module) -> dict[str, float]:
-    """What each layer adds to L_Lip, by its name, in the order of the network."""
-    with torch.no_grad():
-        return {name: _term(blocks).item() for name, blocks in weight_matrices(network).items()}
+def _gradient(layer: _Layer, blocks: torch.Tensor, excess: torch.Tensor) -> torch.Tensor:
+    """∂L_Lip by the layer's weight, in its shape."""
+    wide = blocks.shape[1] > blocks.shape[2]
+    product = blocks @ excess if wide else excess @ blocks
+    return layer.like_weight(product.mul_(2))
 
 
-def gradient_share(network: nn.Module, factor: float, *, inner: bool = False) -> float:
-    """Norm of the gradient of `factor`·L_Lip, relative to that of all gradients that the parameters
-    have now; 0 where they have none.
-    """
-    named = [p for p in network.parameters() if p.requires_grad]
-    whole = torch.nn.utils.get_total_norm([p.grad for p in named if p.grad is not None])
-    term = lipschitz_term(network, inner=inner)
-    if not term.requires_grad or not float(whole) > 0:
-        return 0.0
-    own = torch.autograd.grad(term, named, allow_unused=True)
-    norm = torch.nn.utils.get_total_norm([one for one in own if one is not None])
-    return factor * float(norm) / float(whole)
-
-
-def _term(blocks: torch.Tensor) -> torch.Tensor:
-    groups, outputs, inputs = blocks.shape
-    gram = blocks @ blocks.mT if outputs <= inputs else blocks.mT @ blocks
-    excess = gram - torch.eye(gram.shape[-1], device=gram.device)
-    return 0.5 * (excess.square().sum() + groups * max(0, outputs - inputs))
-
-
-def _blocks(weight: torch.Tensor, groups: int) -> torch.Tensor:
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
+def _gradient_of(layer: _Layer) -> torch.Tensor:
+    if layer.weight.grad is None:
+        layer.weight.grad = torch.zeros_like(layer.weight)
+    return layer.weight.grad

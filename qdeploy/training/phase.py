@@ -33,7 +33,7 @@ from qdeploy.training.divergence import (
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
-from qdeploy.training.lipschitz import gradient_share, lipschitz_term
+from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.methods import Method
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
@@ -97,6 +97,7 @@ class PhaseTrainer:
     _finite: FiniteChecks = field(init=False)
     _direct: Direct = field(init=False)
     _scales: PositiveScales = field(init=False)
+    _lipschitz: LipschitzTerm = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
     _best: BestEpoch | None = field(init=False, default=None)
 
@@ -108,6 +109,9 @@ class PhaseTrainer:
         self._finite = FiniteChecks(self.network)
         self._direct = Direct(self.network)
         self._scales = PositiveScales(self.network)
+        self._lipschitz = LipschitzTerm(
+            self.network, inner=self.phase.lipschitz > 0 and self.phase.lipschitz_layers == "inner"
+        )
         if self.phase.ema > 0:
             self._ema = Ema(self.network, self.phase.ema)
         if self.dataset.validation is not None:
@@ -201,10 +205,9 @@ class PhaseTrainer:
         trained = time.monotonic() - began
         share = None
         if self.phase.lipschitz > 0:
-            share = gradient_share(self.network, self.phase.lipschitz, inner=self._inner)
+            share = self._lipschitz.share(self.phase.lipschitz, list(self.network.parameters()))
         else:
-            with torch.no_grad():
-                lipschitz = lipschitz_term(self.network).item()
+            lipschitz = self._lipschitz.value()
         loss_sum, seen = self.workers.add(
             torch.tensor([loss_sum, seen], dtype=torch.float64)
         ).tolist()
@@ -268,16 +271,15 @@ class PhaseTrainer:
                 value += loss.item() * share
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
-                if last and self.phase.lipschitz > 0:
-                    term = lipschitz_term(self.network, inner=self._inner)
-                    lipschitz = term.item()
-                    objective = objective + self.phase.lipschitz * term
                 if not self.workers.all_true(math.isfinite(value)):
                     raise self._divergence("loss", moment)
-                if not math.isfinite(lipschitz):
-                    raise self._divergence("Lipschitz term", moment)
                 objective.backward()
             counted.add(logits, wanted)
+        if self.phase.lipschitz > 0:
+            # Of the weights alone, and so the same in every process.
+            lipschitz = self._lipschitz.add_gradient(self.phase.lipschitz)
+            if not math.isfinite(lipschitz):
+                raise self._divergence("Lipschitz term", moment)
         diverged = self._finite.divergent()
         if not self.workers.all_true(diverged is None):
             raise self._divergence(diverged or "gradient of another process", moment)
@@ -296,10 +298,6 @@ class PhaseTrainer:
         if self._ema is not None:
             self._ema.give()
         self.methods.conclude()
-
-    @property
-    def _inner(self) -> bool:
-        return self.phase.lipschitz_layers == "inner"
 
     def _shares(self, parts: list[torch.Tensor]) -> list[float]:
         """The weight of each part's mean loss, so that the mean over processes of the sum over

@@ -15,7 +15,7 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching
 from qdeploy.training.evaluate import measure
-from qdeploy.training.lipschitz import lipschitz_term
+from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.objective import tally, task_loss
 from qdeploy.training.quantize import calibration_images
@@ -51,7 +51,7 @@ def run_without_epochs(
         loss = task_loss(dataset, logits, labels).item()
         counted = tally(dataset)
         counted.add(logits, labels)
-        lipschitz = lipschitz_term(network).item()
+        lipschitz = LipschitzTerm(network).value()
     network.train(was_training)
     seconds = time.monotonic() - began
     trained = counted.score()

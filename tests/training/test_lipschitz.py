@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from qdeploy.training.lipschitz import gradient_share, lipschitz_by_layer, lipschitz_term
+from qdeploy.training.lipschitz import LipschitzTerm
 
 
 class Layers(nn.Module):
@@ -37,7 +37,7 @@ def paper(network: nn.Module) -> float:
 
 def test_the_value_is_the_papers():
     network = Layers()
-    assert lipschitz_term(network).item() == pytest.approx(paper(network), rel=1e-5)
+    assert LipschitzTerm(network).value() == pytest.approx(paper(network), rel=1e-5)
 
 
 def test_the_gradient_is_that_of_the_papers_formula():
@@ -48,15 +48,41 @@ def test_the_gradient_is_that_of_the_papers_formula():
         W = layer.weight.flatten(1).T
         value = value + 0.5 * (W.T @ W - torch.eye(W.shape[1])).square().sum()
     wanted = torch.autograd.grad(value, [layer.weight for layer in layers])
-    got = torch.autograd.grad(lipschitz_term(network), [layer.weight for layer in layers])
-    for one, other in zip(got, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+    for layer in layers[1:]:
+        layer.weight.grad = torch.full_like(layer.weight, 7)
+    assert LipschitzTerm(network).add_gradient(0.25) == pytest.approx(value.item())
+    for layer, gradient in zip(layers, wanted, strict=True):
+        before = 0 if layer is layers[0] else 7
+        torch.testing.assert_close(
+            layer.weight.grad, before + 0.25 * gradient, rtol=1e-6, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("outputs", [4, 64])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_is_that_of_the_value_in_any_memory_format(groups, outputs, layout):
+    torch.manual_seed(1)
+    layer = nn.Conv2d(8, outputs, (3, 2), groups=groups, bias=False).double()
+    layer.to(memory_format=layout)
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    term = LipschitzTerm(layer)
+    term.add_gradient(1.0)
+    for place in [(0, 0, 0, 0), (outputs - 1, 8 // groups - 1, 2, 1), (1, 1, 0, 1)]:
+        either = []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                layer.weight[place] += step
+                either.append(term.value())
+                layer.weight[place] -= step
+        slope = (either[0] - either[1]) / 2e-5
+        assert layer.weight.grad[place].item() == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
 
 def test_orthonormal_columns_cost_nothing():
     layer = nn.Linear(9, 4, bias=False)
     nn.init.orthogonal_(layer.weight)
-    assert lipschitz_term(layer).item() == pytest.approx(0, abs=1e-9)
+    assert LipschitzTerm(layer).value() == pytest.approx(0, abs=1e-9)
 
 
 def as_one_group(layer: nn.Conv2d) -> torch.Tensor:
@@ -78,14 +104,14 @@ def test_groups_count_as_the_convolution_without_groups_that_does_the_same(group
     same = nn.Conv2d(8, outputs, 3, bias=False)
     same.weight = nn.Parameter(as_one_group(layer))
     torch.testing.assert_close(same(images), layer(images))
-    assert lipschitz_term(layer).item() == pytest.approx(lipschitz_term(same).item(), rel=1e-5)
+    assert LipschitzTerm(layer).value() == pytest.approx(LipschitzTerm(same).value(), rel=1e-5)
 
 
 def test_depthwise_filters_of_norm_one_cost_nothing():
     layer = nn.Conv2d(32, 32, 3, groups=32, bias=False)
     with torch.no_grad():
         layer.weight /= layer.weight.flatten(1).norm(dim=1)[:, None, None, None]
-    assert lipschitz_term(layer).item() == pytest.approx(0, abs=1e-9)
+    assert LipschitzTerm(layer).value() == pytest.approx(0, abs=1e-9)
 
 
 def test_it_reaches_the_float_weights_of_quantized_layers():
@@ -104,7 +130,7 @@ def test_it_reaches_the_float_weights_of_quantized_layers():
     )
     floating = build_network(recipe, quantized=False)
     quantized = build_network(recipe, quantized=True)
-    assert lipschitz_term(quantized).item() == lipschitz_term(floating).item()
+    assert LipschitzTerm(quantized).value() == LipschitzTerm(floating).value()
 
 
 def three_layers() -> nn.Sequential:
@@ -114,25 +140,26 @@ def three_layers() -> nn.Sequential:
 
 def test_the_terms_of_the_layers_add_up_and_the_inner_ones_are_without_both_ends():
     network = three_layers()
-    terms = lipschitz_by_layer(network)
+    terms = LipschitzTerm(network).by_layer()
     assert list(terms) == ["0", "1", "3"]
-    assert sum(terms.values()) == pytest.approx(lipschitz_term(network).item(), rel=1e-6)
-    assert lipschitz_term(network, inner=True).item() == pytest.approx(terms["1"], rel=1e-6)
+    assert sum(terms.values()) == pytest.approx(LipschitzTerm(network).value(), rel=1e-6)
+    assert LipschitzTerm(network, inner=True).value() == pytest.approx(terms["1"], rel=1e-6)
 
 
 @pytest.mark.parametrize("inner", [False, True])
 def test_the_share_of_the_gradient_is_that_of_the_norms(inner):
     network = three_layers()
-    task = network(torch.randn(3, 2, 4, 4)).square().sum()
-    (task + 0.01 * lipschitz_term(network, inner=inner)).backward()
-    whole = torch.cat([p.grad.flatten() for p in network.parameters()]).norm()
     parameters = list(network.parameters())
-    own = torch.autograd.grad(lipschitz_term(network, inner=inner), parameters, allow_unused=True)
-    norm = torch.cat([one.flatten() for one in own if one is not None]).norm()
-    wanted = 0.01 * float(norm / whole)
-    assert gradient_share(network, 0.01, inner=inner) == pytest.approx(wanted, rel=1e-5)
-    assert gradient_share(three_layers(), 0.01) == 0
+    term = LipschitzTerm(network, inner=inner)
+    assert term.share(0.01, parameters) == 0
+    for layer in (network[0], network[1], network[3]):
+        layer.weight.grad = torch.zeros_like(layer.weight)
+    term.add_gradient(0.01)
+    own = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
+    network(torch.randn(3, 2, 4, 4)).square().sum().backward()
+    whole = torch.cat([p.grad.flatten() for p in parameters]).norm()
+    assert term.share(0.01, parameters) == pytest.approx(float(own / whole), rel=1e-5)
 
 
 def test_a_network_of_two_layers_has_no_inner_one():
-    assert lipschitz_term(three_layers()[0:1], inner=True).item() == 0
+    assert LipschitzTerm(three_layers()[0:1], inner=True).value() == 0

@@ -17,7 +17,7 @@ from qdeploy.recipe.quantization import Quantization
 from qdeploy.training.batches import Batching, training_batches
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.ema import Ema
-from qdeploy.training.lipschitz import lipschitz_by_layer, lipschitz_term
+from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.run import MODEL, load_run
@@ -179,7 +179,7 @@ def test_the_papers_two_methods_work_alone_and_together(recipe, tmp_path, lipsch
     rows = [row for row in read_metrics(folder) if row.kind != "pretrain"]
     rates = {row.lr for row in rows if row.kind == "finetune"}
     assert (len(rates) > 1) == cyclical
-    start = lipschitz_term(build_network(recipe, quantized=True)).item()
+    start = LipschitzTerm(build_network(recipe, quantized=True)).value()
     assert (rows[-1].lipschitz < start) == (lipschitz > 0)
     for row in rows:
         assert (row.lipschitz_share is not None) == (lipschitz > 0)
@@ -192,7 +192,7 @@ def test_the_papers_term_can_leave_out_the_first_and_the_last_layer(recipe, tmp_
         phases = [phase.model_dump() for phase in recipe.phases[:2]]
         phases[1].update(lipschitz=1e-1, lipschitz_layers=layers)
         folder = train(changed(recipe, phases=phases), tmp_path / layers)
-        reached[layers] = lipschitz_by_layer(load_run(folder).network)
+        reached[layers] = LipschitzTerm(load_run(folder).network).by_layer()
     first, *_, last = reached["all"]
     assert reached["inner"][last] > 1.2 * reached["all"][last]
     assert reached["inner"][first] > reached["all"][first]

@@ -17,7 +17,7 @@ from qdeploy.training.analysis.size import effective_compression, size
 from qdeploy.training.analysis.spectral import layer_norms
 from qdeploy.training.analysis.trace import weight_layers
 from qdeploy.training.batches import sample
-from qdeploy.training.lipschitz import lipschitz_by_layer
+from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.objective import task_loss
 from qdeploy.training.run import Run
 
@@ -78,7 +78,7 @@ def _figures(run: Run, dataset: Dataset, settings: Settings, observer: Observer)
         seed=settings.seed,
         observer=observer,
     )
-    rows, terms = [], lipschitz_by_layer(run.network)
+    rows, terms = [], LipschitzTerm(run.network).by_layer()
     for layer in layers:
         norm, norm_quantized, norm_gained = layer_norms(layer)
         rows.append(
