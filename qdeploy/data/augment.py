@@ -58,16 +58,11 @@ class Crop(Augmentation):
         top, left, flip = (values.to(device) for values in draws)
         count, _, height, width = images.shape
         padded = F.pad(images, (self.horizontal, self.horizontal, self.vertical, self.vertical))
-        columns = torch.arange(width, device=device).expand(count, width)
-        columns = torch.where(flip[:, None], columns.flip(1), columns) + left[:, None]
-        rows = torch.arange(height, device=device).expand(count, height) + top[:, None]
-        picked = padded[
-            torch.arange(count, device=device)[:, None, None],
-            :,
-            rows[:, :, None],
-            columns[:, None, :],
-        ]
-        return picked.permute(0, 3, 1, 2).contiguous(), labels
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        picked = windows[torch.arange(count, device=device), :, top, left]
+        if self.flips:
+            picked = torch.where(flip[:, None, None, None], picked.flip(3), picked)
+        return picked.contiguous(), labels
 
 
 @dataclass(frozen=True)

@@ -217,12 +217,12 @@ def free_bytes(device: torch.device) -> int:
 
 def input_codes(images: torch.Tensor, bits: int) -> torch.Tensor:
     """The most significant `bits` (1..8) of raw bytes: uint8 codes 0 .. 2**bits - 1, same shape."""
-    return images >> (8 - bits)
+    return images if bits == 8 else images >> (8 - bits)
 
 
 def network_input(images: torch.Tensor, bits: int) -> torch.Tensor:
     """Input of a network: float32 codes · 2**-bits, in [0, 1), exact; same shape as `images`."""
-    return input_codes(images, bits).to(torch.float32) * 2.0**-bits
+    return input_codes(images, bits).to(torch.float32).mul_(2.0**-bits)
 
 
 def _memory(split: Split) -> MemorySplit:
