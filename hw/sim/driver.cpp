@@ -62,6 +62,7 @@ struct Random {  // xorshift64*, one stream per port
 struct Stall {  // when a port stalls: at random all the time, or now and then
     Random random{0};
     int64_t burst = 0, left = 0;
+    int64_t stream = -1;  // of the seed's random numbers; by default ports have them in order
     bool stalling = false;
 
     // Phases that stall and phases that do not take turns, each of 1 to 2 * burst - 1 cycles.
@@ -143,8 +144,13 @@ public:
         in_threshold = static_cast<uint64_t>(stall_in * 4294967296.0);
         out_threshold = static_cast<uint64_t>(stall_out * 4294967296.0);
         uint64_t stream = seed * 1024;
-        for (Input& in : inputs) in.stall.random = Random(++stream);
-        for (Watch& out : outputs) out.stall.random = Random(++stream);
+        const uint64_t first = stream;
+        auto seeded = [&](Stall& stall) {
+            ++stream;
+            stall.random = Random(stall.stream < 0 ? stream : first + stall.stream);
+        };
+        for (Input& in : inputs) seeded(in.stall);
+        for (Watch& out : outputs) seeded(out.stall);
         reset();
     }
 
@@ -368,6 +374,11 @@ QD_API void qd_pace(void* h, int index, int64_t cycles, int64_t beats) {
 QD_API void qd_burst(void* h, int64_t cycles) {
     for (Input& in : driver(h).inputs) in.stall.burst = cycles;
     for (Watch& out : driver(h).outputs) out.stall.burst = cycles;
+}
+// Which of the seed's random numbers a port stalls by; kind: 0 input, 1 output.
+QD_API void qd_stream(void* h, int kind, int index, int64_t stream) {
+    Driver& d = driver(h);
+    (kind == 0 ? d.inputs[index].stall : d.outputs[index].stall).stream = stream;
 }
 // The output is not ready before this cycle.
 QD_API void qd_hold(void* h, int index, int64_t cycle) { driver(h).outputs[index].held_until = cycle; }

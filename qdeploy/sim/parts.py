@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qdeploy.errors import InternalError, VerificationError
-from qdeploy.sim.simulator import DONE, INPUT, MORE, OUTPUT, SLICE, Beats, Simulator, copied
+from qdeploy.sim.simulator import DONE, INPUT, MORE, OUTPUT, SLICE, Beats, Cycles, Simulator, copied
 
 DRAIN_CYCLES = 64
 
@@ -22,6 +23,7 @@ class PartsResult:
         outputs: (beats, bytes) of each output, never more than expected.
         given: beats each output gave, those too many included.
         taken: beats each input took.
+        handshakes: the cycle of each beat that a port gave or took, as far as it was expected.
         faults: of outputs that broke a rule of AXI-Stream or gave too much: the first.
         cycles: of the run, reset not counted.
         finished: whether every input was taken and every output gave what is expected.
@@ -30,6 +32,7 @@ class PartsResult:
     outputs: dict[str, Beats]
     given: dict[str, int]
     taken: dict[str, int]
+    handshakes: dict[str, Cycles]
     faults: dict[str, str]
     cycles: int
     finished: bool
@@ -46,6 +49,7 @@ def run_parts(
     seed: int,
     idle_limit: int,
     max_cycles: int,
+    streams: Mapping[str, int] | None = None,
 ) -> PartsResult:
     """Send every part its beats and take what it gives, all at the same time.
 
@@ -59,6 +63,8 @@ def run_parts(
         seed: of the stalls.
         idle_limit: cycles without a handshake on any port after which the run ends.
         max_cycles: most cycles to run.
+        streams: a number from 1 on for each port: with the same one, a port of another model
+            stalls alike; by default ports have numbers in their order.
 
     Raises:
         VerificationError: the model stopped by itself ($fatal, a missing memory file).
@@ -91,6 +97,10 @@ def run_parts(
         for index, port in enumerate(ports_out):
             lib.qd_expect(handle, index, expected.get(port.prefix, 0))
             lib.qd_hold(handle, index, hold.get(port.prefix, 0))
+        for kind, ports in ((INPUT, ports_in), (OUTPUT, ports_out)):
+            for index, port in enumerate(ports):
+                if streams is not None:
+                    lib.qd_stream(handle, kind, index, streams.get(port.prefix, 0))
         lib.qd_start(handle, seed, stall, stall, idle_limit, DRAIN_CYCLES)
         status = MORE
         while status == MORE and lib.qd_cycle(handle) < max_cycles:
@@ -103,6 +113,12 @@ def run_parts(
             count = min(given[port.prefix], expected.get(port.prefix, 0))
             found = copied(lib.qd_beats(handle, OUTPUT, index), count * port.bytes)
             outputs[port.prefix] = found.reshape(count, port.bytes)
+        handshakes = {
+            port.prefix: copied(lib.qd_cycles(handle, kind, index), 8 * count).view(np.int64)
+            for kind, ports in ((INPUT, ports_in), (OUTPUT, ports_out))
+            for index, port in enumerate(ports)
+            for count in [_counted(lib, handle, kind, index, expected.get(port.prefix))]
+        }
         faults = {
             port.prefix: lib.qd_output_fault(handle, index).decode()
             for index, port in enumerate(ports_out)
@@ -111,9 +127,16 @@ def run_parts(
             outputs,
             given,
             {p.prefix: int(lib.qd_seen(handle, INPUT, i)) for i, p in enumerate(ports_in)},
+            handshakes,
             {name: fault for name, fault in faults.items() if fault},
             int(lib.qd_cycle(handle)),
             status == DONE,
         )
     finally:
         lib.qd_delete(handle)
+
+
+def _counted(lib: Any, handle: Any, kind: int, index: int, expected: int | None) -> int:
+    """Handshakes of a port whose cycles are kept."""
+    seen = int(lib.qd_seen(handle, kind, index))
+    return seen if kind == INPUT else min(seen, expected or 0)

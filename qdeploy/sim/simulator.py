@@ -273,6 +273,7 @@ def _load(library: Path) -> ctypes.CDLL:
         "qd_pace": (None, [pointer, i32, i64, i64]),
         "qd_burst": (None, [pointer, i64]),
         "qd_hold": (None, [pointer, i32, i64]),
+        "qd_stream": (None, [pointer, i32, i32, i64]),
         "qd_output_fault": (text, [pointer, i32]),
         "qd_set_control": (None, [pointer, i32, u64]),
         "qd_start": (None, [pointer, u64, real, real, i64, i64]),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from block_models import STALLS, cycles_between_frames
-from numpy.testing import assert_array_equal
-
-from qdeploy.design.packing import pack, unpack
+from block_models import STALLS, check_stalled, cycles_between_frames, run_free
 
 LIBRARIES = ("qd_cycle", "qd_level")
 BITS = 3
@@ -39,26 +35,14 @@ def case(request, block_sim):
 
 @pytest.mark.parametrize(("stall_in", "stall_out"), [*STALLS, (0.9, 0.0), (0.0, 0.9)])
 def test_lays_channels_out_as_pixels_under_stalls(case, stall_in, stall_out):
-    sim, shape, model = case
-    frames = np.random.default_rng(5).integers(0, 1 << BITS, (4, *shape))
-    want = model(frames)
-    result = sim.run(
-        [pack(frames, BITS, shape[-1])],
-        [want.size // shape[-1]],
-        stall_in=stall_in,
-        stall_out=stall_out,
-        seed=7,
-    )
-    assert_array_equal(unpack(result.outputs[0], BITS, shape[-1], signed=False), want.reshape(-1))
+    check_stalled(case, BITS, stall_in, stall_out)
 
 
 def test_takes_and_puts_out_a_beat_every_cycle(case):
-    sim, shape, model = case
-    frames = np.zeros((5, *shape), np.int64)
-    beats = model(frames).size // shape[-1] // 5
-    result = sim.run([pack(frames, BITS, shape[-1])], [5 * beats])
-    row = beats // shape[0]
+    result, beats = run_free(case, BITS)
+    rows = case[1][0]
+    row = beats // rows
     # Rows of a few beats are written and read one after the other.
     slack = 2 if row < 8 else 0
-    assert cycles_between_frames(result, beats, 5) <= beats + slack * shape[0]
+    assert cycles_between_frames(result, beats, 5) <= beats + slack * rows
     assert result.output_cycles[0][0] == result.input_cycles[0][row - 1] + 2

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from block_models import STALLS, cycles_between_frames
-from numpy.testing import assert_array_equal
-
-from qdeploy.design.packing import pack, unpack
+from block_models import STALLS, check_stalled, cycles_between_frames, run_free
 
 LIBRARIES = ("qd_cycle", "qd_spaced", "qd_skid")
 BITS = 3
@@ -42,23 +39,10 @@ def case(request, block_sim):
 
 @pytest.mark.parametrize(("stall_in", "stall_out"), [*STALLS, (0.9, 0.0), (0.0, 0.9)])
 def test_puts_zeros_between_pixels_under_stalls(case, stall_in, stall_out):
-    sim, shape, model = case
-    frames = np.random.default_rng(5).integers(0, 1 << BITS, (4, *shape))
-    want = model(frames)
-    result = sim.run(
-        [pack(frames, BITS, shape[-1])],
-        [want.size // shape[-1]],
-        stall_in=stall_in,
-        stall_out=stall_out,
-        seed=7,
-    )
-    assert_array_equal(unpack(result.outputs[0], BITS, shape[-1], signed=False), want.reshape(-1))
+    check_stalled(case, BITS, stall_in, stall_out)
 
 
 def test_puts_out_a_beat_every_cycle(case):
-    sim, shape, model = case
-    frames = np.ones((5, *shape), np.int64)
-    beats = model(frames).size // shape[-1] // 5
-    result = sim.run([pack(frames, BITS, shape[-1])], [5 * beats])
+    result, beats = run_free(case, BITS)
     assert cycles_between_frames(result, beats, 5) == beats
     assert result.output_cycles[0][0] == result.input_cycles[0][0] + 1

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from block_models import STALLS, cycles_between_frames
-from numpy.testing import assert_array_equal
-
-from qdeploy.design.packing import pack, unpack
+from block_models import STALLS, check_stalled, cycles_between_frames, run_free
 
 LIBRARIES = ("qd_cycle", "qd_level")
 BITS = 3
@@ -41,23 +37,10 @@ def case(request, block_sim):
     ("stall_in", "stall_out"), [*STALLS, (0.95, 0.0), (0.0, 0.9), (0.7, 0.2), (0.2, 0.7)]
 )
 def test_repeats_pixels_and_rows_under_stalls(case, stall_in, stall_out):
-    sim, shape, model = case
-    frames = np.random.default_rng(5).integers(0, 1 << BITS, (4, *shape))
-    want = model(frames)
-    result = sim.run(
-        [pack(frames, BITS, shape[-1])],
-        [want.size // shape[-1]],
-        stall_in=stall_in,
-        stall_out=stall_out,
-        seed=7,
-    )
-    assert_array_equal(unpack(result.outputs[0], BITS, shape[-1], signed=False), want.reshape(-1))
+    check_stalled(case, BITS, stall_in, stall_out)
 
 
 def test_puts_out_a_beat_every_cycle(case):
-    sim, shape, model = case
-    frames = np.zeros((5, *shape), np.int64)
-    beats = model(frames).size // shape[-1] // 5
-    result = sim.run([pack(frames, BITS, shape[-1])], [5 * beats])
+    result, beats = run_free(case, BITS)
     assert cycles_between_frames(result, beats, 5) == beats
     assert result.output_cycles[0][0] == result.input_cycles[0][0] + 2

@@ -85,6 +85,7 @@ def run(
     sent: dict[str, Beats] | None = None,
     stall: float = 0.5,
     max_cycles: int = 5_000,
+    streams: dict[str, int] | None = None,
 ) -> PartsResult:
     (Path(simulator.spec.folder) / "mode.hex").write_text(f"{mode:x}\n", encoding="utf-8")
     return run_parts(
@@ -97,6 +98,7 @@ def run(
         seed=3,
         idle_limit=200,
         max_cycles=max_cycles,
+        streams=streams,
     )
 
 
@@ -149,6 +151,18 @@ def test_an_output_held_back_gives_nothing_before_its_time(simulator: Simulator)
     free, held = (run(simulator, 0, hold=cycles, stall=0.0) for cycles in (0, 150))
     assert free.cycles < 150 < held.cycles
     assert_array_equal(held.outputs["d"], BEATS)
+
+
+def test_a_port_stalls_by_its_number_wherever_it_stands(simulator: Simulator) -> None:
+    def handshakes(**streams: int) -> dict[str, list[int]]:
+        found = run(simulator, 0, streams=streams)
+        return {name: cycles.tolist() for name, cycles in found.handshakes.items()}
+
+    first = handshakes(a=1, b=2, c=3, d=4)
+    moved = handshakes(a=3, b=4, c=1, d=2)
+    assert (moved["a"], moved["b"]) == (first["c"], first["d"]) != (first["a"], first["b"])
+    assert first == handshakes(a=1, b=2, c=3, d=4)
+    assert [len(cycles) for cycles in first.values()] == [40] * 4
 
 
 def test_a_part_left_out_stands_still_and_is_no_fault(simulator: Simulator) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.testing import assert_array_equal
 
-from qdeploy.sim.simulator import SimResult
+from qdeploy.design.packing import pack, unpack
+from qdeploy.sim.simulator import SimResult, Simulator
 
 Codes = npt.NDArray[np.int64]
 
@@ -19,6 +22,35 @@ def cycles_between_frames(result: SimResult, beats: int, frames: int) -> float:
     ends = result.output_cycles[0][beats - 1 :: beats]
     assert len(ends) == frames
     return float(ends[-1] - ends[1]) / (frames - 2)
+
+
+# A block that only moves codes: its simulator, the shape of a frame with the lanes of a beat last,
+# and what it makes of frames.
+Mover = tuple[Simulator, tuple[int, ...], Callable[[Codes], Codes]]
+
+
+def check_stalled(case: Mover, bits: int, stall_in: float, stall_out: float) -> None:
+    """Check what a block makes of random codes under stalls."""
+    sim, shape, model = case
+    lanes = shape[-1]
+    frames = np.random.default_rng(5).integers(0, 1 << bits, (4, *shape))
+    want = model(frames)
+    result = sim.run(
+        [pack(frames, bits, lanes)],
+        [want.size // lanes],
+        stall_in=stall_in,
+        stall_out=stall_out,
+        seed=7,
+    )
+    assert_array_equal(unpack(result.outputs[0], bits, lanes, signed=False), want.reshape(-1))
+
+
+def run_free(case: Mover, bits: int) -> tuple[SimResult, int]:
+    """A run of five frames without stalls, and how many beats a block makes of each."""
+    sim, shape, model = case
+    frames = np.ones((5, *shape), np.int64)
+    beats = model(frames).size // shape[-1] // 5
+    return sim.run([pack(frames, bits, shape[-1])], [5 * beats]), beats
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,12 @@ class LayerRung(Rung):
     needs = (RTL_FOLDER,)
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        folder = inputs.folder / RTL_FOLDER
-        design = Design.load(folder)
+        design = Design.load(inputs.folder / RTL_FOLDER)
         if not records_all(design):
             return RungResult(self.name, skipped=NOT_RECORDED)
-        model = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True)
         trial = prepare(design, inputs.graph, allowed_cycles(design))
-        names = cut_ports(design).names
-        result = drive(model.simulator, design, trial, names, inputs.seed)
-        found = findings(design, trial, result, names, trial.stimuli)
+        result = drive_rtl(inputs, design, trial)
+        found = findings(design, trial, result, cut_ports(design).names, trial.stimuli)
         return layer_result(self.name, trial, found, result.cycles)
 
 
@@ -60,10 +57,18 @@ def allowed_cycles(design: Design) -> int:
     return max(FRAMES * design.cycles_per_frame, LEAST_CYCLES)
 
 
+def drive_rtl(inputs: LadderInputs, design: Design, trial: Trial) -> PartsResult:
+    """Run the layers of the RTL."""
+    folder = inputs.folder / RTL_FOLDER
+    model = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True)
+    return drive(model.simulator, design, trial, cut_ports(design).names, inputs.seed)
+
+
 def drive(
     simulator: Simulator, design: Design, trial: Trial, names: dict[At, str], seed: int
 ) -> PartsResult:
-    """Run the layers whose ports are in `names`, all at the same time."""
+    """Run the layers whose ports are in `names`, all at the same time; a port stalls in the same
+    cycles in every model."""
     hold = {names[at]: cycles for at, cycles in trial.hold.items() if at in names}
     longest = max(hold.values(), default=0)
     return run_parts(
@@ -73,6 +78,11 @@ def drive(
         stall=STALL,
         burst=BURST,
         hold=hold,
+        streams={
+            names[at]: number
+            for number, at in enumerate((*trial.sent, *trial.due), 1)
+            if at in names
+        },
         seed=seed,
         idle_limit=IDLE_CYCLES + longest + 4 * design.cycles_per_frame,
         max_cycles=SLOWEST * allowed_cycles(design) + 16 * design.cycles_per_frame + longest,

@@ -1,7 +1,9 @@
 """The netlist layer rung: every hardware layer of the synthesized netlist alone.
 
 As the layer rung, in the models of the netlist rung: of the whole netlist, whose layers are cut
-loose, or of groups of layers, which stand alone anyway.
+loose, or of groups of layers, which stand alone anyway. Synthesis moves no register, so each beat
+passes in the cycle in which it passes in the RTL under the same stalls: a cell that only decides
+when beats come is found by that.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from qdeploy.sim.simulator import Simulator
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
-from qdeploy.verify.rungs.layer import NOT_RECORDED, allowed_cycles, drive, layer_result
+from qdeploy.verify.rungs.layer import (
+    NOT_RECORDED,
+    allowed_cycles,
+    drive,
+    drive_rtl,
+    layer_result,
+)
 from qdeploy.verify.rungs.memories import records_all
 from qdeploy.verify.rungs.netlist import (
     group_models,
@@ -24,7 +32,7 @@ from qdeploy.verify.rungs.netlist import (
     runs_whole,
     whole_model,
 )
-from qdeploy.verify.units.trial import At, findings, prepare
+from qdeploy.verify.units.trial import At, findings, prepare, timing
 
 # Cells times cycles: some seconds at 3 ns each, stalls included.
 MOST_CELL_CYCLES = 1_000_000_000
@@ -55,10 +63,14 @@ class NetlistLayerRung(Rung):
         design = netlist.design
         cycles = min(allowed_cycles(design), MOST_CELL_CYCLES // netlist.cells)
         trial = prepare(design, inputs.graph, cycles)
+        rtl = drive_rtl(inputs, design, trial)
         found, ran, models = [], 0, 0
         for modules, simulator, names in _models(netlist, frames, inputs.stall):
             result = drive(simulator, design, trial, names, inputs.seed)
-            found += findings(design, trial, result, names, modules)
+            wrong = findings(design, trial, result, names, modules)
+            told = {one.module for one in wrong}
+            rest = [module for module in modules if module not in told]
+            found += [*wrong, *timing(design, trial, result, names, rtl, rest)]
             ran, models = ran + result.cycles, models + 1
         mode = "whole netlist" if runs_whole(netlist) else "block by block"
         details = {"mode": mode, "models": models, "cells": netlist.cells}

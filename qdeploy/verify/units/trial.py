@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from qdeploy.design.manifest import Connection, Design
 from qdeploy.design.packing import pack, unpack
 from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.sim.cut_top import cut_ports
 from qdeploy.sim.parts import PartsResult
-from qdeploy.sim.simulator import Beats
+from qdeploy.sim.simulator import Beats, Cycles
 from qdeploy.verify.units.parameters import unit_parameters
 from qdeploy.verify.units.stimuli import Stimuli, stimuli
 
@@ -100,6 +101,42 @@ def findings(
             text = f"layer `{layer.layer}` (`{module}`) stands still: {'; '.join(stuck)}"
             found.append(Finding(module, "", text, 1))
     return found
+
+
+def timing(
+    design: Design,
+    trial: Trial,
+    result: PartsResult,
+    names: Mapping[At, str],
+    rtl: PartsResult,
+    modules: Iterable[str],
+) -> list[Finding]:
+    """Beats of the layers `modules` that pass in another cycle than in the RTL, one per layer.
+
+    Args:
+        result: of a model that was driven with the same stalls.
+        names: its port of each layer's port.
+        rtl: of the model of the RTL.
+    """
+    found = []
+    theirs = cut_ports(design).names
+    for module in modules:
+        for at in (at for at in (*trial.due, *trial.sent) if at[0] == module):
+            mine, due = result.handshakes[names[at]], rtl.handshakes[theirs[at]]
+            count = min(len(mine), len(due))
+            differing = np.flatnonzero(mine[:count] != due[:count])
+            if len(differing) or len(mine) != len(due):
+                place = int(differing[0]) if len(differing) else count
+                found.append(_late(trial, at, place, mine, due))
+                break
+    return found
+
+
+def _late(trial: Trial, at: At, place: int, mine: Cycles, due: Cycles) -> Finding:
+    who = f"layer `{trial.stimuli[at[0]].unit.layer.layer}` (`{at[0]}`, {at[1]})"
+    cycles = [str(one[place]) if place < len(one) else "none" for one in (mine, due)]
+    text = f"{who} passes beat {place} in cycle {cycles[0]}, its RTL in cycle {cycles[1]}"
+    return Finding(*at, text, 1)
 
 
 def _finding(

@@ -83,11 +83,30 @@ def test_broken_cells_are_found_at_their_layer(inputs: LadderInputs, tmp_path: P
         broken = changed(inputs, tmp_path / f"broken{number}")
         (broken.folder / fault.file).write_text(fault.text, encoding="utf-8")
         rung = run_rung(broken)
-        # A cell may decide when beats come, and not what they carry.
         if not rung.passed:
             found += 1
             assert f"layer `{fault.layer}`" in rung.note, fault.what
     assert found >= 4
+
+
+@pytest.mark.slow
+def test_a_table_that_only_decides_when_beats_come_is_found(
+    inputs: LadderInputs, tmp_path: Path
+) -> None:
+    """Of the output queue's account of free places, every table; some let beats in too early, and
+    what comes out is the same."""
+    notes = []
+    text = (inputs.folder / NETLIST_PATH).read_text(encoding="utf-8")
+    start = text.index("module two_mvau(")
+    tables = re.compile(r"  LUT\d #\(\n +\.INIT\((\d+)'h(\w+)\)\n[^;]*places\.full[^;]*;")
+    for number, table in enumerate(tables.finditer(text, start, text.index("endmodule", start))):
+        broken = changed(inputs, tmp_path / f"broken{number}")
+        turned = f"{int(table[2], 16) ^ ((1 << int(table[1])) - 1):x}"
+        edited = text[: table.start(2)] + turned + text[table.end(2) :]
+        (broken.folder / NETLIST_PATH).write_text(edited, encoding="utf-8")
+        notes.append(run_rung(broken).note)
+    assert all("layer `two` (`two_mvau`, " in note for note in notes)
+    assert any(re.search(r"passes beat \d+ in cycle \d+, its RTL in cycle \d+$", n) for n in notes)
 
 
 def test_a_table_turned_over_is_no_equal_module(inputs: LadderInputs, tmp_path: Path) -> None:
