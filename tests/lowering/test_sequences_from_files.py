@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dialect_check import check
 from dialects_sequences import FILES, separable, sequence
@@ -62,10 +63,28 @@ def test_a_linear_layer_of_one_position_is_one_of_a_vector(tmp_path: Path) -> No
 
 def test_a_linear_layer_over_the_length_names_what_it_reads(tmp_path: Path) -> None:
     path = save(FILES["linear layer over the length"](), tmp_path)
-    with pytest.raises(UnsupportedLayerError, match="axes are in another order") as caught:
+    said = "a linear layer over the 24 positions of each of 4 channels"
+    with pytest.raises(UnsupportedLayerError, match=said) as caught:
         lower(path)
     assert "MatMul" in str(caught.value.where)
-    assert "(N, positions, channels)" in str(caught.value.do)
+    assert "a depthwise convolution of kernel 24" in str(caught.value.do)
+    assert "a linear layer of 96 features" in str(caught.value.do)
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_the_forms_that_take_the_place_of_a_linear_layer_over_the_length_are_exact(
+    depthwise: bool, tmp_path: Path
+) -> None:
+    file, x = sequence()
+    y = file.layer(x, 2, 4)
+    if depthwise:
+        last, shape = file.windows(y, 4, 4, 24, pads=[0, 0], group=4), (1, 4, 1)
+    else:
+        rows = np.kron(np.eye(4), file.rng.integers(-3, 4, (24, 3)))
+        weights = file.quantizer(file.constant(rows), 1.0, 3, signed=1)
+        last, shape = file.op("MatMul", file.flat(y), weights), (1, 12)
+    found = check(save(file.model(last, shape), tmp_path))
+    assert (found.engine, found.exact) == (0, 0)
 
 
 def test_results_of_another_order_are_noted(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from onnx import NodeProto
 
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute
+from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.canonical.views import View
 
 WRAPPING = ("Squeeze", "Unsqueeze", "Reshape")
@@ -84,4 +85,40 @@ def no_order(name: str, base: str, order: Array) -> UnsupportedLayerError:
         why=f"it is in the order height, width, channel; the stream `{base}` of {order.size} "
         "elements has the channels in another place",
         do="read it by a fully connected layer, whose rows can change places",
+    )
+
+
+def other_order(node: NodeProto, name: str, view: View) -> UnsupportedLayerError:
+    """The error for a node that reads a map `name` with its axes in another order."""
+    if _over_positions(node, view):
+        return _no_positions(node, view)
+    return refuse(
+        node,
+        f"it reads `{name}`, whose axes are in another order than the map's {view.shape[1:]}",
+        why="feature maps stream pixel by pixel, all channels of each: a transposed map would have "
+        "to be stored first",
+        do="keep (N, C, H, W) or (N, C, L) from layer to layer; a linear layer shared by all "
+        "positions takes (N, positions, channels)",
+    )
+
+
+def _over_positions(node: NodeProto, view: View) -> bool:
+    """Whether a node is a linear layer over the positions of a sequence, for each channel: in the
+    convolution that it became, the map's positions are channels, and its channels positions."""
+    pointwise = node.op_type == "Conv" and list(attribute(node, "kernel_shape", ())) == [1, 1]
+    one_row = len(view.shape) == 4 and view.shape[2] == 1
+    return pointwise and one_row and (view.axes[1], view.axes[-1]) == (3, 1)
+
+
+def _no_positions(node: NodeProto, view: View) -> UnsupportedLayerError:
+    channels, length = view.shape[1], view.shape[3]
+    return refuse(
+        node,
+        f"a linear layer over the {length} positions of each of {channels} channels",
+        expected="a linear layer over the channels of each position: (N, positions, channels)",
+        why="a sequence streams position by position, all channels of each: its transpose would "
+        "have to be stored first",
+        do=f"use a depthwise convolution of kernel {length}, which gives one number for each "
+        f"channel, or Flatten and a linear layer of {channels * length} features whose weights are "
+        "0 between different channels",
     )

@@ -19,13 +19,13 @@ from qdeploy.lowering.canonical.arrangements import (
     at_first_layer,
     joined_axis,
     no_order,
+    other_order,
     perm_of,
 )
 from qdeploy.lowering.canonical.edit import Array, Edit, attribute, integers
 from qdeploy.lowering.canonical.passes import Pass, PassResult
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes, threshold_axis
 from qdeploy.lowering.canonical.raw_part import raw_tensors
-from qdeploy.lowering.canonical.refusal import refuse
 from qdeploy.lowering.canonical.views import View
 
 _PER_CHANNEL = ("BatchNormalization",)
@@ -124,15 +124,7 @@ class _Walk:
         """
         view = self.views.get(name)
         if view is not None and view.moves and view.base not in self.raw:
-            raise refuse(
-                node,
-                f"it reads `{name}`, whose axes are in another order than the map's "
-                f"{view.shape[1:]}",
-                why="feature maps stream pixel by pixel, all channels of each: a transposed map "
-                "would have to be stored first",
-                do="keep (N, C, H, W) or (N, C, L) from layer to layer; a linear layer shared by "
-                "all positions takes (N, positions, channels)",
-            )
+            raise other_order(node, name, view)
 
     def _sinks(self, node: NodeProto) -> bool:
         """Write a node that reads views so that it reads their bases."""
