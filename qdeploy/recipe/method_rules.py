@@ -67,3 +67,8 @@ def check_methods(phase: Mapping[str, Any], quantization: Mapping[str, Any], epo
             f"the phase `{name}` has two averages of its weights, `ema` and `average_epochs`: "
             "remove one"
         )
+    if average and phase["patience"]:
+        raise ValueError(
+            f"the phase `{name}` averages its last epochs, and `patience` leaves open which they "
+            "are: remove `average_epochs` or `patience`"
+        )

@@ -48,6 +48,10 @@ class Method:
     def conclude(self) -> None:
         """After the last epoch, before it is tested: the network becomes what the phase is for."""
 
+    def settle(self) -> None:
+        """The network has the weights that the phase ends with, after `conclude` or those of an
+        earlier epoch: what depends on them is made to fit."""
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """State for a checkpoint, in copies, under names that no other method has."""
         return {}
@@ -110,6 +114,10 @@ class Methods(Method):
     def conclude(self) -> None:
         for method in self._methods:
             method.conclude()
+
+    def settle(self) -> None:
+        for method in self._methods:
+            method.settle()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {name: one for method in self._methods for name, one in method.tensors().items()}

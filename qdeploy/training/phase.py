@@ -166,6 +166,8 @@ class PhaseTrainer:
         if self.keep == "best":
             self._best.give()
             kept = self._best.epoch
+            if kept < self.epochs:
+                self.methods.settle()
         elif row.epoch < self.epochs:
             self._conclude()
             row = row.with_score(self._score(self.dataset.validation), validation=True)
@@ -298,6 +300,7 @@ class PhaseTrainer:
         if self._ema is not None:
             self._ema.give()
         self.methods.conclude()
+        self.methods.settle()
 
     def _shares(self, parts: list[torch.Tensor]) -> list[float]:
         """The weight of each part's mean loss, so that the mean over processes of the sum over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import nn
 
@@ -58,8 +59,8 @@ def phase_methods(
     if quantized and phase.recalibrate > 0:
         # No epoch of training has this number, so these batches are others.
         place = (index, epochs)
-        images = recalibration_batches(
-            dataset, Batching.of(recipe), place, phase.recalibrate, workers
+        images = partial(
+            recalibration_batches, dataset, Batching.of(recipe), place, phase.recalibrate, workers
         )
         found.append(Recalibration(network, images))
     return Methods(found)

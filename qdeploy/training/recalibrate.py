@@ -7,7 +7,7 @@ weights still jump between codes, which moving averages lag behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -24,14 +24,14 @@ class Recalibration(Method):
 
     Args:
         network: changed in place.
-        batches: made once, and then used.
+        batches: gives the network's inputs.
     """
 
-    def __init__(self, network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    def __init__(self, network: nn.Module, batches: Callable[[], Iterable[torch.Tensor]]) -> None:
         self._network, self._batches = network, batches
 
-    def conclude(self) -> None:
-        recalibrate(self._network, self._batches)
+    def settle(self) -> None:
+        recalibrate(self._network, self._batches())
 
 
 def recalibration_batches(

@@ -24,7 +24,8 @@ class EpochMean(Method):
             self._mean.blend(1 / self._count)
 
     def conclude(self) -> None:
-        self._mean.give()
+        if self._count:
+            self._mean.give()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         if self._count == 0:

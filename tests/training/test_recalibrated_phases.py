@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import load_dataset
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import Batching
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.metrics import read_metrics
 from qdeploy.training.quantize import trainable
 from qdeploy.training.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.run import MODEL
@@ -67,3 +69,23 @@ def test_a_run_interrupted_before_the_last_epoch_ends_with_the_same_bits(
         train(wanted, folder)
     train(wanted, folder, resume=True)
     assert (folder / MODEL).read_bytes() == (whole / MODEL).read_bytes()
+
+
+def test_an_earlier_epoch_that_is_kept_gets_statistics_of_its_weights(recipe, tmp_path):
+    """The rate rises to where the network is lost: the last epoch is not the best."""
+    values = with_images(recipe, 640).model_dump()
+    values["data"]["validation"] = 0.2
+    values["phases"][1].update(
+        epochs=5, warmup_epochs=4, optimizer={"lr": 4.0}, schedule={"type": "constant"}, lipschitz=0
+    )
+    wanted = Recipe.model_validate(values)
+    folder = train(wanted, tmp_path / "run")
+    assert read_metrics(folder)[-1].kept_epoch < 5
+    kept, _ = read_tensors(folder / "checkpoints/phase01-epoch00005.safetensors")
+    network = trainable(wanted, quantized=True)
+    restore_network(network, kept)
+    data = with_validation(load_dataset(wanted.data), 0.2, wanted.seed)
+    batches = recalibration_batches(data, Batching.of(wanted), (1, 5), 640, ALONE)
+    assert recalibrate(network, batches) == 640
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, kept[f"network/{name}"]), name
