@@ -51,6 +51,8 @@ NOTES = {
     "of origins: the row is from before they were counted.",
     "loading": "The peer is a training step on the same machine in the same run, both counted in "
     "processor time of one core.",
+    "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
+    "levels. `memory` is what the weights take as they are stored.",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 

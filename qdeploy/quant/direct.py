@@ -24,6 +24,7 @@ from qdeploy.quant.fused import FusedIntQuant, Quantize
 from qdeploy.quant.native import Rule
 from qdeploy.quant.quantizers import SMALLEST_THRESHOLD, code_range
 from qdeploy.quant.thresholds import ThresholdQuant
+from qdeploy.quant.weight_levels import LevelQuant
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -89,19 +90,19 @@ class _Direct:
 
 
 @dataclass(frozen=True)
-class _DirectThresholds:
-    """The same of learned thresholds."""
+class _DirectOwn:
+    """The same of learned thresholds, or of levels that are not uniform."""
 
-    thresholds: ThresholdQuant
+    rounding: ThresholdQuant | LevelQuant
     scaling: nn.Module
     plain: bool
     levels: int
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.thresholds.count(x, *_step(self, x))
+        return self.rounding.with_step(x, *_step(self, x))
 
 
-def _step(quantizer: _Direct | _DirectThresholds, x: torch.Tensor) -> tuple[Any, float, int]:
+def _step(quantizer: _Direct | _DirectOwn, x: torch.Tensor) -> tuple[Any, float, int]:
     """Of a quantizer: steps of max(|value|, smallest) / levels."""
     if quantizer.plain:
         return quantizer.scaling.value, SMALLEST_THRESHOLD, quantizer.levels
@@ -138,7 +139,7 @@ def _activation(layer: Any) -> Forward | None:
     return _quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
 
 
-def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectThresholds | None:
+def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectOwn | None:
     if not proxy.is_quant_enabled:
         return None
     inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
@@ -151,8 +152,8 @@ def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectThresholds |
     plain = isinstance(scaling, ParameterScaling) and isinstance(
         scaling.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue
     )
-    if isinstance(rounding, ThresholdQuant) and isinstance(scaling, ParameterScaling):
-        return None if after_relu else _DirectThresholds(rounding, scaling, plain, int(levels))
+    if isinstance(rounding, ThresholdQuant | LevelQuant) and isinstance(scaling, ParameterScaling):
+        return None if after_relu else _DirectOwn(rounding, scaling, plain, int(levels))
     if type(rounding) is IntQuant and isinstance(scaling, ConstScaling):
         rule = Rule.CLIP  # of the network's input, which has no gradient
     elif isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):

@@ -176,7 +176,7 @@ class LayerFactory:
             power_of_two=q.scale == "power_of_two",
             # All logits have one scale, so that integer logits are comparable.
             per_channel=q.weight_scaling == "per_channel" and position != "last",
-            all_levels=q.weight_levels == "all",
+            levels=q.weight_levels,
             entropy=q.weight_normalization == "entropy"
             and position == "inside"
             and bits <= MOST_EVEN_BITS,

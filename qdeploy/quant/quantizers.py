@@ -6,6 +6,7 @@ one that `step_size` computed from the float network.
 
     weights      signed, narrow range: codes -(2**(b-1) - 1) .. 2**(b-1) - 1
                  or all levels:        codes -2**(b-1) .. 2**(b-1) - 1
+                 or powers of two, or sums of them, on a wider grid (`weight_levels`)
                  1 bit:                codes -1 and +1
     activations  unsigned: codes 0 .. 2**b - 1, learned clipping value (the parameter, as in PACT)
                  or learned thresholds (`thresholds`)
@@ -19,7 +20,7 @@ parameter is log2(threshold). Binary weights have n = 1.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from brevitas.core.function_wrapper import RoundSte
@@ -40,6 +41,8 @@ from torch import nn
 from qdeploy.errors import InternalError
 from qdeploy.quant.fused import FusedClippedQuant, FusedIntQuant, FusedPactQuant
 from qdeploy.quant.thresholds import ThresholdQuant
+from qdeploy.quant.weight_levels import LevelQuant, grid_bits
+from qdeploy.recipe.quantization_rules import LEVEL_BITS
 
 SMALLEST_THRESHOLD = 1e-8
 
@@ -102,14 +105,14 @@ def weight_quantizer(
     *,
     power_of_two: bool,
     per_channel: bool,
-    all_levels: bool = False,
+    levels: Literal["symmetric", "all", "power_of_two", "apot"] = "symmetric",
     entropy: bool = False,
 ) -> type:
     """Quantizer class for `weight_quant=`.
 
     Args:
         bits: 1..8.
-        all_levels: also use -2**(bits - 1).
+        levels: as in the recipe; `all` also uses -2**(bits - 1).
         entropy: the scale follows the weights.
     """
     settings = {
@@ -121,7 +124,15 @@ def weight_quantizer(
     }
     if bits == 1:
         return LearnedBinaryWeight.let(**settings)
-    return LearnedWeight.let(bit_width=bits, narrow_range=not all_levels, **settings)
+    if levels in LEVEL_BITS and bits in LEVEL_BITS[levels]:
+        return LearnedWeight.let(
+            int_quant=LevelQuant,
+            level_kind=levels,
+            level_bits=bits,
+            bit_width=grid_bits(levels, bits),
+            **settings,
+        )
+    return LearnedWeight.let(bit_width=bits, narrow_range=levels != "all", **settings)
 
 
 def activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = False) -> type:
@@ -207,6 +218,12 @@ def fix_weight_steps(network: nn.Module) -> None:
         if is_quantized(layer):
             proxy: Any = layer.weight_quant
             tensor_quantizer(proxy).scaling_impl.value.requires_grad_(False)
+
+
+def weight_level_quantizer(proxy: nn.Module) -> LevelQuant | None:
+    """What has the levels of a weight quantizer where these are not uniform."""
+    rounding = getattr(tensor_quantizer(proxy), "int_quant", None)
+    return rounding if isinstance(rounding, LevelQuant) else None
 
 
 def is_binary(proxy: nn.Module) -> bool:

@@ -8,6 +8,7 @@ matter: with bad ones a network of 2 bits may not learn at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,8 +22,10 @@ from qdeploy.quant.quantizers import (
     learned_thresholds,
     set_step,
     tensor_quantizer,
+    weight_level_quantizer,
 )
 from qdeploy.quant.step_size import (
+    Rounding,
     binary_step,
     largest_value_step,
     least_error_power_of_two,
@@ -71,7 +74,9 @@ def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
             steps = binary_step(rows)
             set_step(proxy, torch.exp2(torch.log2(steps).round()) if power_of_two else steps)
         else:
-            set_step(proxy, _weight_step(quantization, power_of_two)(rows, lo, hi))
+            levels = weight_level_quantizer(proxy)
+            step = _weight_step(quantization, power_of_two, levels and levels.codes)
+            set_step(proxy, step(rows, lo, hi))
     EntropySteps(network).follow()
 
 
@@ -107,10 +112,11 @@ def set_activation_scales(
             thresholds.segments.set_uniform(found)
 
 
-def _weight_step(quantization: Quantization, power_of_two: bool) -> Step:
+def _weight_step(quantization: Quantization, power_of_two: bool, rounding: Rounding | None) -> Step:
     if quantization.weight_init == "statistics":
         return _rounded_up if power_of_two else largest_value_step
-    return least_error_power_of_two if power_of_two else least_error_step
+    least_error = least_error_power_of_two if power_of_two else least_error_step
+    return partial(least_error, rounding=rounding)
 
 
 def _rounded_up(values: torch.Tensor, lo: int, hi: int) -> torch.Tensor:

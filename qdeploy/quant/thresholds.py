@@ -187,10 +187,10 @@ class ThresholdQuant(IntQuant):
         x: torch.Tensor,
     ) -> torch.Tensor:
         """`x` quantized: `scale` times the number of thresholds it reaches."""
-        quantized: torch.Tensor = self.count(x, scale, 0.0, 1)
+        quantized: torch.Tensor = self.with_step(x, scale, 0.0, 1)
         return quantized
 
-    def count(
+    def with_step(
         self, x: torch.Tensor, value: torch.Tensor, smallest: float, levels: int
     ) -> torch.Tensor:
         """The same with a step as `CountThresholds` takes it."""

@@ -49,10 +49,11 @@ class Quantization(Section):
         description="one weight scale per layer or per output channel; the last layer always has "
         "one",
     )
-    weight_levels: Literal["symmetric", "all"] = Field(
+    weight_levels: Literal["symmetric", "all", "power_of_two", "apot"] = Field(
         default="symmetric",
-        description="number of codes with b bits: 2**b - 1, symmetric (ternary with 2 bits), or "
-        "all 2**b (4 levels with 2 bits: -2 to 1)",
+        description="levels with b bits: 2**b - 1, symmetric (ternary with 2 bits); all 2**b (4 "
+        "with 2 bits: -2 to 1); 2**b - 1 powers of two with 3 or 4 bits, or sums of two of them "
+        "with 3 to 5 (APoT), where layers of other widths are symmetric",
     )
     weight_init: Literal["mse", "statistics"] = Field(
         default="mse",

@@ -8,6 +8,9 @@ from typing import Any
 MOST_LEARNED_BITS = 4  # of activations: 15 thresholds a layer
 MOST_EVEN_BITS = 4  # of weights: with more, levels that are all used would leave out large ones
 
+# Widths of weights whose levels are powers of two, or sums of them.
+LEVEL_BITS = {"power_of_two": (3, 4), "apot": (3, 4, 5)}
+
 
 def check_quantization(values: Mapping[str, Any]) -> None:
     """Reject what cannot be together.
@@ -32,6 +35,21 @@ def check_quantization(values: Mapping[str, Any]) -> None:
                 f"bits; `activation_bits` is {values['activation_bits']}: choose fewer bits, or "
                 "`uniform`"
             )
+    kind = values["weight_levels"]
+    if kind in LEVEL_BITS:
+        bits = [values[key] for key in ("weight_bits", "first_layer_bits", "last_layer_bits")]
+        bits += [one["weight_bits"] for one in layers]
+        if not set(bits) & set(LEVEL_BITS[kind]):
+            widths = " or ".join(map(str, LEVEL_BITS[kind]))
+            raise ValueError(
+                f"`weight_levels: {kind}` is for weights of {widths} bits; `weight_bits` is "
+                f"{values['weight_bits']}: choose one of these, or `symmetric`"
+            )
+        if values["weight_gradient_scaling"]:
+            raise ValueError(
+                f"`weight_gradient_scaling` excludes `weight_levels: {kind}`: it takes levels to "
+                "be one step apart; leave one of them out"
+            )
     if values["weight_normalization"] == "entropy":
         bits = [values["weight_bits"], *(one["weight_bits"] for one in layers)]
         if not _any_of(bits, MOST_EVEN_BITS):
@@ -50,6 +68,8 @@ def check_quantization(values: Mapping[str, Any]) -> None:
 _WITHOUT_ENTROPY = (
     ("weight_step", "learned", "it sets the steps of weights from the weights themselves"),
     ("weight_levels", "all", "levels from -2 to 1 are not used equally with any step"),
+    ("weight_levels", "power_of_two", "its levels are not evenly apart"),
+    ("weight_levels", "apot", "its levels are not evenly apart"),
     ("scale", "power_of_two", "a power of two cannot follow the weights"),
 )
 

@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import code_range, is_binary, is_quantized, tensor_quantizer
+from qdeploy.quant.quantizers import (
+    code_range,
+    is_binary,
+    is_quantized,
+    tensor_quantizer,
+    weight_level_quantizer,
+)
 
 
 class LayerWeights:
@@ -29,7 +35,10 @@ class LayerWeights:
         if not self._binary:
             bits = quantizer.msb_clamp_bit_width_impl()
             self._levels = quantizer.int_scaling_impl(bits).detach().to(self.weight.device)
+        self._uneven = weight_level_quantizer(layer.weight_quant)
         self.bits = 1 if self._binary else (self.hi - self.lo).bit_length()
+        if self._uneven is not None:
+            self.bits = self._uneven.code_bits
 
     @torch.no_grad()
     def step(self) -> torch.Tensor:
@@ -47,7 +56,7 @@ class LayerWeights:
         """The codes of weights `in_steps`, as floating point numbers."""
         if self._binary:
             return torch.where(in_steps >= 0, 1.0, -1.0)
-        return in_steps.round()
+        return in_steps.round() if self._uneven is None else self._uneven.codes(in_steps)
 
 
 def quantized_weights(network: nn.Module) -> list[LayerWeights]:

@@ -50,6 +50,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "learned thresholds, powers of two": lambda: resnet(
         "quantization.activation_thresholds=learned", "quantization.scale=power_of_two"
     ),
+    "powers of two as weights": lambda: resnet(
+        "quantization.weight_bits=3", "quantization.weight_levels=power_of_two"
+    ),
+    "sums of powers of two, learned steps": lambda: resnet(
+        "quantization.weight_bits=4",
+        "quantization.weight_levels=apot",
+        "quantization.weight_step=learned",
+    ),
     "steps that follow": lambda: resnet(
         "quantization.weight_normalization=entropy", "quantization.weight_scaling=per_channel"
     ),

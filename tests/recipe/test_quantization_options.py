@@ -28,9 +28,38 @@ def test_levels_that_are_used_equally_need_narrow_weights(bits):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("weight_step", "learned"), ("weight_levels", "all"), ("scale", "power_of_two")],
+    [
+        ("weight_step", "learned"),
+        ("weight_levels", "all"),
+        ("weight_levels", "power_of_two"),
+        ("weight_levels", "apot"),
+        ("scale", "power_of_two"),
+    ],
 )
 def test_steps_that_follow_the_weights_exclude_others(key, value):
     with pytest.raises(ValidationError, match=f"entropy` excludes `{key}: {value}`: .*; leave one"):
-        Quantization(**{key: value}, **ENTROPY)
-    assert Quantization(**{key: value})
+        Quantization(weight_bits=3, **{key: value}, **ENTROPY)
+    assert Quantization(weight_bits=3, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "widths"),
+    [
+        ("power_of_two", 2, "3 or 4"),
+        ("power_of_two", 5, "3 or 4"),
+        ("apot", 2, "3 or 4 or 5"),
+        ("apot", "float", "3 or 4 or 5"),
+    ],
+)
+def test_levels_of_powers_of_two_need_a_width_that_has_them(kind, bits, widths):
+    with pytest.raises(ValidationError, match=f"of {widths} bits; `weight_bits` is {bits}: choose"):
+        Quantization(weight_bits=bits, weight_levels=kind)
+    layers = {"group1.*": {"weight_bits": 3}}
+    assert Quantization(weight_bits=bits, layers=layers, weight_levels=kind).layers
+    assert Quantization(weight_bits=bits, first_layer_bits=4, weight_levels=kind)
+
+
+@pytest.mark.parametrize("kind", ["power_of_two", "apot"])
+def test_gradients_scaled_by_distances_need_levels_one_step_apart(kind):
+    with pytest.raises(ValidationError, match=f"scaling` excludes `weight_levels: {kind}`: .*; le"):
+        Quantization(weight_bits=3, weight_levels=kind, weight_gradient_scaling=0.1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -37,6 +38,7 @@ from qdeploy.lowering.canonical.passes import (
 )
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
 from qdeploy.lowering.from_torch.margins import CentreMargins
+from qdeploy.quant.quantizers import is_quantized, weight_level_quantizer
 
 METADATA_KEY = "qdeploy.provenance"
 OPSET = 13
@@ -88,6 +90,7 @@ def export_qonnx_file(
         UnsupportedLayerError: the network cannot become hardware.
     """
     frozen = freeze_batch_norm(network)
+    _round_to_levels(frozen)
     frame = torch.zeros(1, *input_shape)
     with atomic_path(path) as temporary:
         with torch.no_grad():
@@ -127,6 +130,16 @@ def deployed_network(network: nn.Module, path: Path) -> nn.Module:
             value = next(known[name] for name in node.input if name in known)
             target.copy_(torch.from_numpy(value.copy()).reshape(target.shape))
     return frozen
+
+
+def _round_to_levels(network: nn.Module) -> None:
+    """Replace weights that have levels of their own by these: the file rounds to a uniform grid,
+    which leaves them as they are."""
+    for layer in network.modules():
+        if is_quantized(layer):
+            proxy, weight = cast(nn.Module, layer.weight_quant), cast(torch.Tensor, layer.weight)
+            if weight_level_quantizer(proxy) is not None:
+                weight.data = proxy(weight).value.detach()
 
 
 def _unsigned_bit_layers(network: nn.Module) -> set[str]:

@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from qdeploy.quant.quantizers import code_range, is_quantized, tensor_quantizer
+from qdeploy.quant.quantizers import (
+    code_range,
+    is_quantized,
+    tensor_quantizer,
+    weight_level_quantizer,
+)
 
 FLOAT_BITS = 32
 # Per pass through a network: 256 images of 64x64; all activations of a pass are held at once.
@@ -116,6 +121,9 @@ def width(proxy: Any) -> int:
     """Bit width of a quantizer."""
     if code_range(proxy) == (-1, 1) and not hasattr(tensor_quantizer(proxy), "int_quant"):
         return 1
+    levels = weight_level_quantizer(proxy)
+    if levels is not None:
+        return levels.code_bits
     return int(tensor_quantizer(proxy).msb_clamp_bit_width_impl().item())
 
 
