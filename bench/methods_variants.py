@@ -267,4 +267,40 @@ VARIANTS = [
         )
         for factor in (1e-3, 5e-3)
     ),
+    Variant(
+        "learned-thresholds",
+        "`activation_thresholds: learned`",
+        "N2UQ, Liu et al. 2022",
+        quantization={"activation_thresholds": "learned"},
+    ),
+    Variant(
+        "entropy",
+        "`weight_normalization: entropy`",
+        "N2UQ, Liu et al. 2022, 3.4",
+        quantization={"weight_normalization": "entropy"},
+    ),
+    Variant(
+        "n2uq",
+        "`learned-thresholds` and `entropy`",
+        "N2UQ, Liu et al. 2022",
+        quantization={"activation_thresholds": "learned", "weight_normalization": "entropy"},
+    ),
+    Variant(
+        "weights-4",
+        "`weight_bits: 4`, 15 uniform levels",
+        "-",
+        quantization={"weight_bits": 4},
+    ),
+    Variant(
+        "weights-4-apot",
+        "the same, 15 levels of `weight_levels: apot`",
+        "APoT, Li et al. 2020",
+        quantization={"weight_bits": 4, "weight_levels": "apot"},
+    ),
+    Variant(
+        "weights-4-power-of-two",
+        "the same, 15 levels of `weight_levels: power_of_two`",
+        "-",
+        quantization={"weight_bits": 4, "weight_levels": "power_of_two"},
+    ),
 ]
