@@ -1,6 +1,6 @@
 """What a matrix unit costs in LUTs whose weights are powers of two, or sums of them (APoT).
 
-    python bench/weight_levels.py [--store FOLDER]
+    python bench/weight_levels.py [--store FOLDER] [--activations 2]
 
 A layer of 144 inputs and 16 outputs with thresholds, of random normal weights with the steps of
 least squared error: one unit that reads its weights from a memory, 48 products per cycle, and one
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import figure, row, save
+from record import figure, rounded, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -92,19 +92,27 @@ def in_logic(kind: str, bits: int, activation: int) -> Sample:
     return Sample(block, threshold_files("t", made["table"], ROWS, stage["ACC"]))
 
 
-def compared(yosys: Yosys) -> Iterator[dict[str, Any]]:
-    """The rows, one unit after the other."""
-    for activation in ACTIVATIONS:
-        for title, make in (("weights in memory", stored), ("weights in logic", in_logic)):
-            found: dict[tuple[str, int], int] = {}
-            for bits, kind in PAIRS:
-                for one in ("uniform", kind):
-                    if (one, bits) not in found:
-                        (made,) = measure([make(one, bits, activation)], yosys)
-                        found[one, bits] = made["lut"]
-                name = f"A{activation}, {title}: W{bits} {kind}"
-                peer = f"W{bits} uniform"
-                yield row(name, "lut", found[kind, bits], "lut", peer, found["uniform", bits])
+def compared(yosys: Yosys, activation: int) -> Iterator[dict[str, Any]]:
+    """The rows of LUTs for activations of a width, one unit after the other."""
+    for title, make in (("weights in memory", stored), ("weights in logic", in_logic)):
+        found: dict[tuple[str, int], int] = {}
+        for bits, kind in PAIRS:
+            for one in ("uniform", kind):
+                if (one, bits) not in found:
+                    (made,) = measure([make(one, bits, activation)], yosys)
+                    found[one, bits] = made["lut"]
+            yield {
+                **figure(
+                    f"A{activation}, {title}: W{bits} {kind}", "lut", found[kind, bits], "lut"
+                ),
+                "peer": f"W{bits} uniform",
+                "peer_value": found["uniform", bits],
+                "ratio": rounded(found[kind, bits] / found["uniform", bits]),
+            }
+
+
+def sizes() -> Iterator[dict[str, Any]]:
+    """The rows of bits in memory."""
     for bits, kind in PAIRS:
         for one, width in (("uniform", bits), (kind, grid_bits(kind, bits))):
             yield figure(f"W{bits} {one}", "memory", ROWS * COLUMNS * width, "bits")
@@ -115,15 +123,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     store = ROOT / "build/.cache/costs"
     parser.add_argument("--store", type=Path, default=store, help="folder of stored results")
+    parser.add_argument("--activations", type=int, nargs="+", default=list(ACTIVATIONS))
     given = parser.parse_args()
-    rows = []
-    for one in compared(Yosys(find_family("xc7"), given.store)):
-        print(
-            f"{one['network']}: {one['value']} {one['unit']}, peer {one['peer_value']}", flush=True
-        )
-        rows.append(one)
-    unique = {(one["network"], one["metric"]): one for one in rows}
-    save("weight_levels", list(unique.values()))
+    rows: dict[str, dict[str, Any]] = {one["network"]: one for one in sizes()}
+    yosys = Yosys(find_family("xc7"), given.store)
+    for activation in given.activations:
+        for one in compared(yosys, activation):
+            print(f"{one['network']}: {one['value']} LUT, peer {one['peer_value']}", flush=True)
+            rows[one["network"]] = one
+    kept = [one for one in saved("weight_levels") if one["network"] not in rows]
+    order = sorted([*rows.values(), *kept], key=lambda one: (one["metric"], one["network"]))
+    save("weight_levels", order)
 
 
 if __name__ == "__main__":
