@@ -1,13 +1,14 @@
 """Files as people have them: which are taken, and whether they are exact.
 
-    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0] [--files FOLDER]
+    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0] [--large] [--files FOLDER]
 
 Each file of tests/support/dialects.py is lowered and its logits compared, with the file in its own
 engine (qonnx's executor, or onnxruntime without optimizations), and with exact arithmetic on the
-file. The first `--rtl` files of the fewest multiplications go to RTL in Verilator. Refused files
-are listed with their reason. Files in FOLDER are kept, and those that are there already are not
-written again. Writes bench/results/dialects.json and bench/dialects_refused.json;
-with --only nothing is stored.
+file. The first `--rtl` files of the fewest multiplications go to RTL in Verilator. `--large` takes
+the published networks of LARGE to RTL too, each by its folding on its board: the whole design, or
+each hardware unit alone, as the unit of the row says. Refused files are listed with their reason.
+Files in FOLDER are kept, and those that are there already are not written again. Writes
+bench/results/dialects.json and bench/dialects_refused.json; with --only nothing is stored.
 """
 
 from __future__ import annotations
@@ -24,9 +25,22 @@ from typing import Any
 from record import RESULTS, figure, save
 
 from qdeploy.artifacts import write_json
+from qdeploy.build_folder import RTL_FOLDER
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/support"))
 
+# Published networks in RTL: the board, frames per second, and whether as a whole design.
+LARGE: dict[str, tuple[str, float, bool]] = {
+    "example/SFC_1W1A": ("pynq-z2", 1e3, True),
+    "example/SFC_1W2A": ("pynq-z2", 1e3, True),
+    "example/SFC_2W2A": ("pynq-z2", 1e3, True),
+    "example/LFC_1W1A": ("pynq-z2", 1e3, True),
+    "example/LFC_1W2A": ("pynq-z2", 1e3, True),
+    "example/VGG10 1-D": ("zcu104", 1e3, True),
+    "example/QuartzNet-style 1-D": ("zcu104", 1e3, True),
+    "example/ResNet-18_4W4A": ("zcu104", 1e1, False),
+    "example/MobileNetV1_4W4A": ("zcu104", 1e1, False),
+}
 FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -44,6 +58,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose names contain this")
     parser.add_argument("--frames", type=int, default=4, help="frames per file")
     parser.add_argument("--rtl", type=int, default=0, help="files that go to RTL")
+    parser.add_argument("--large", action="store_true", help="published networks in RTL")
     parser.add_argument("--files", type=Path, help="folder that keeps the files")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -100,6 +115,8 @@ def main() -> int:
             seconds = time.monotonic() - start
             print(f"{dialect.name}: {values} {found.note} {seconds:.1f} s", flush=True)
         simulated = _simulate(taken, arguments.rtl, Path(folder), rows, differ)
+        if arguments.large:
+            simulated += _simulate_large(taken, Path(folder), rows, differ)
     counts = {
         "files": len(files),
         "taken": len(taken),
@@ -150,6 +167,52 @@ def _simulate(
         print(f"{name}: rtl {result.mismatches} of {result.codes}", flush=True)
         if result.mismatches:
             differ.append(f"{name}: rtl {result.mismatches} of {result.codes}")
+        done += 1
+    return done
+
+
+def _simulate_large(
+    taken: dict[str, Any], folder: Path, rows: list[dict[str, Any]], differ: list[str]
+) -> int:
+    """The networks of LARGE in Verilator; returns how many."""
+    from qdeploy.dataflow.compile import compile_graph
+    from qdeploy.devices.boards import load_board
+    from qdeploy.errors import QDeployError
+    from qdeploy.ir.reference import run_reference
+    from qdeploy.sim.design import simulate_design
+    from qdeploy.verify.compare import compare
+    from qdeploy.verify.inputs import LadderInputs
+    from qdeploy.verify.rungs.layer import LayerRung
+
+    done = 0
+    for number, (name, (board, fps, whole)) in enumerate(LARGE.items()):
+        if name not in taken:
+            continue
+        graph, codes = taken[name].graph, taken[name].codes
+        build, start = folder / f"large{number}", time.monotonic()
+        level = "whole design" if whole else "each unit alone"
+        try:
+            compiled = compile_graph(graph, load_board(board), build / RTL_FOLDER, fps=fps)
+            if whole:
+                simulator = simulate_design(
+                    build / RTL_FOLDER, compiled.design, folder / "models", optimize="-O1"
+                )
+                run = simulator.run(codes, stall_in=0.2, stall_out=0.2, seed=1)
+                found = run.taps | {graph.output: run.outputs}
+                result = compare(graph.boundaries(), run_reference(graph, codes), found)
+                wrong, count = result.mismatches, result.codes
+            else:
+                inputs = LadderInputs(build, graph, None, codes, folder / "models")
+                rung = LayerRung().run(inputs, {}, required=True)
+                wrong, count = rung.mismatches, rung.codes
+        except QDeployError as error:
+            print(f"{name}: no RTL, {board}: {str(error).splitlines()[0]}", flush=True)
+            continue
+        rows.append(figure(name, "rtl_mismatches", wrong, f"codes, {level}"))
+        seconds = time.monotonic() - start
+        print(f"{name}: rtl {wrong} of {count}, {level}, {board}, {seconds:.0f} s", flush=True)
+        if wrong:
+            differ.append(f"{name}: rtl {wrong} of {count}, {level}")
         done += 1
     return done
 

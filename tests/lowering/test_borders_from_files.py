@@ -12,7 +12,7 @@ import pytest
 from small_file import SmallFile, check_file
 
 from qdeploy.errors import UnsupportedLayerError
-from qdeploy.ir.integer_graph import MaxPool, Threshold
+from qdeploy.ir.integer_graph import Conv, MaxPool, Threshold
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower
 
@@ -135,6 +135,11 @@ def test_kinds_of_places_lie_one_after_the_other_in_one_table(tmp_path: Path) ->
     assert (ranks.lo, ranks.hi) == (0, 8)
     levels = next(n for n in graph.nodes if n.output.endswith(".levels"))
     assert isinstance(levels, Threshold) and levels.thresholds.shape[1] % 9 == 0
+    # No sum of one kind is one of another.
+    apart = next(n for n in graph.nodes if n.output.endswith(".apart"))
+    sums = next(n for n in graph.nodes if n.output.endswith(".spread")).inputs[0]
+    assert isinstance(apart, Conv)
+    assert (apart.weights > graph.tensors[sums].hi - graph.tensors[sums].lo).all()
 
 
 @pytest.mark.parametrize(
