@@ -18,9 +18,9 @@ retraining, on all training images; the accuracy is that of the test set after t
 nothing is chosen by. ± is the standard deviation over seeds, the difference is the mean of the
 differences to plain with the same seed, with its standard error. *helps* and *hurts* stand where
 all seeds differ from plain in the same direction, by twice the standard error on average; anything
-else is *no difference seen*, which with few seeds is not the same as none. Parameters of the
-methods were not tuned on this task. What helps a small network need not help another: compare on
-yours.
+else is *no difference seen*, which with few seeds is not the same as none; and of methods that do
+nothing, about one in six would get a verdict from three seeds by chance. Parameters of the methods
+were not tuned on this task. What helps a small network need not help another: compare on yours.
 
 """
 

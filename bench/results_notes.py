@@ -53,6 +53,8 @@ NOTES = {
     "processor time of one core.",
     "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
     "levels. `memory` is what the weights take as they are stored.",
+    "methods": "The peer is plain retraining of the same network, with the same seeds and epochs. "
+    "Sources, spreads and verdicts are in [methods](../docs/methods.md).",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 
