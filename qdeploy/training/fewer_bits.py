@@ -18,7 +18,13 @@ from torch import nn
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import RecipeError
 from qdeploy.networks.from_recipe import build_network
-from qdeploy.quant.quantizers import code_range, is_binary, is_quantized, learned_thresholds
+from qdeploy.quant.quantizers import (
+    code_range,
+    is_binary,
+    is_quantized,
+    learned_thresholds,
+    weight_level_quantizer,
+)
 from qdeploy.quant.starting_scales import set_activation_scales, set_weight_scales
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.order import QUANTIZING
@@ -115,8 +121,11 @@ def _codes(network: nn.Module) -> dict[str, int]:
         proxy = getattr(module, kind, None)
         if proxy is not None and bool(proxy.is_quant_enabled):
             lo, hi = code_range(proxy)
-            binary = kind == "weight_quant" and is_binary(proxy)
-            found[name] = 2 if binary else hi - lo + 1
+            found[name] = hi - lo + 1
+            if kind == "weight_quant":
+                levels = weight_level_quantizer(proxy)
+                found[name] = 2 if is_binary(proxy) else found[name]
+                found[name] = 2**levels.code_bits - 1 if levels is not None else found[name]
         elif isinstance(module, nn.Conv2d | nn.Linear | nn.ReLU | nn.Identity):
             found[name] = FLOAT
     return found

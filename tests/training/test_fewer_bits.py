@@ -12,7 +12,7 @@ from qdeploy.quant.quantizers import code_range, learned_thresholds
 from qdeploy.quant.step_size import least_error_step
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
-from qdeploy.training.fewer_bits import recipe_during, with_fewer_bits
+from qdeploy.training.fewer_bits import check_bits, recipe_during, with_fewer_bits
 from qdeploy.training.quantize import trainable
 from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.state import restore_network
@@ -145,6 +145,12 @@ def test_bits_of_a_single_layer_that_go_up_are_refused_before_training(recipe, t
     nowhere = {**FOUR, "layers": {"hidden9.*": {"weight_bits": 3}}}
     with pytest.raises(RecipeError, match="hidden9"):
         train(made(recipe, nowhere, None), tmp_path / "run")
+
+
+def test_levels_that_are_not_uniform_are_counted_as_levels(recipe):
+    """5 bits of APoT reach further than 6 uniform ones, with fewer levels."""
+    quantization = {"weight_levels": "apot", "weight_bits": 5}
+    check_bits(made(recipe, {"weight_bits": 6}, None, quantization=quantization))
 
 
 def test_a_retrain_phase_starts_from_float_so_its_bits_may_go_up(recipe):
