@@ -48,8 +48,9 @@ class EntropySteps:
     def follow(self) -> None:
         """Set each step from the weights as they are."""
         for value, weight, factor in self._layers:
-            rows = weight.reshape(value.numel(), -1)
-            value.copy_((rows.abs().mean(dim=1) * factor).reshape(value.shape))
+            size = weight.abs()
+            axes = tuple(range(1 if value.numel() > 1 else 0, size.dim()))
+            value.copy_((size.mean(dim=axes) * factor).reshape(value.shape))
 
 
 def _factor(proxy: nn.Module) -> float:

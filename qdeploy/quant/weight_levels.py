@@ -58,8 +58,11 @@ def nearest(t: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     Args:
         levels: magnitudes, ascending from 0, in the type of `t`.
     """
-    middles = (levels[1:] + levels[:-1]) / 2
-    return levels[torch.bucketize(t.abs(), middles)] * t.sign()
+    size, found = t.abs(), torch.zeros_like(t)
+    # One after the other: a search would not keep the format in memory.
+    for low, high in itertools.pairwise(levels):
+        found = torch.where(size > (low + high) / 2, high, found)
+    return found * t.sign()
 
 
 class QuantizeLevels(torch.autograd.Function):
