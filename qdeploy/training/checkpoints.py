@@ -187,8 +187,10 @@ class CheckpointFolder:
         position = Position(*(_count(path, sidecar, key) for key in ("phase", "epoch")))
         return Checkpoint(position, tensors, sidecar, path)
 
-    def end_of(self, phase: int, recipe_sha256: str) -> Checkpoint:
-        """The checkpoint with which phase number `phase` ended.
+    def end_of(
+        self, phase: int, recipe_sha256: str, do: str = "use --force to start this run over"
+    ) -> Checkpoint:
+        """The checkpoint with which phase number `phase` ended; `do` is the advice without one.
 
         Raises:
             CheckpointError: when it is missing, damaged or of another recipe.
@@ -198,7 +200,7 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"there is no checkpoint of the end of phase number {phase + 1}",
                 where=str(self.folder),
-                do="use --force to start this run over",
+                do=do,
             )
         return self.read(max(ends), recipe_sha256)
 

@@ -11,7 +11,7 @@ from torch import nn
 from qdeploy.data.load import data_spec
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.models import Phase, Recipe
-from qdeploy.training.checkpoints import Checkpoint, CheckpointFolder
+from qdeploy.training.checkpoints import CheckpointFolder
 from qdeploy.training.quantize import trainable
 from qdeploy.training.run import CHECKPOINTS, SUMMARY, is_finished, recipe_digest, recipe_of
 from qdeploy.training.state import restore_network
@@ -87,20 +87,9 @@ def _read(folder: Path) -> Teacher:
             do="finish that training first (`qdeploy train … --resume`), or choose another teacher",
         )
     last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
-    checkpoint = _end_of(folder, digest, last)
+    do = "train it again, or choose another teacher"
+    checkpoint = CheckpointFolder(folder / CHECKPOINTS).end_of(last, digest, do)
     return Teacher(recipe, checkpoint.tensors, str(checkpoint.sidecar["sha256"]))
-
-
-def _end_of(folder: Path, digest: str, phase: int) -> Checkpoint:
-    checkpoints = CheckpointFolder(folder / CHECKPOINTS)
-    mine = [path for path in checkpoints.paths() if path.name.startswith(f"phase{phase:02}-")]
-    if not mine:
-        raise CheckpointError(
-            f"the run in `{folder}` has no checkpoint of its float network",
-            where=str(folder / CHECKPOINTS),
-            do="train it again, or choose another teacher",
-        )
-    return checkpoints.read(mine[-1], digest)
 
 
 def _check_task(teacher: Recipe, recipe: Recipe, folder: str, where: str) -> None:

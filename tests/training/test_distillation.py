@@ -135,7 +135,7 @@ def test_teachers_that_do_not_fit_are_refused_before_training(recipe, tmp_path):
     for path in (teacher / "checkpoints").glob("phase00*"):
         path.unlink()
     error = refusal(distilled(recipe, {"teacher": str(teacher)}), tmp_path)
-    assert "no checkpoint of its float network" in error.what
+    assert "no checkpoint of the end of phase number 1" in error.what
 
 
 def test_a_teacher_of_another_data_set_is_refused(recipe, tmp_path):
