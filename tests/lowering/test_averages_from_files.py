@@ -84,7 +84,11 @@ def test_any_window_is_exact_unless_engines_count_its_elements_differently(
             dilation=dilation,
         )
     except UnsupportedLayerError as refused:
-        assert BEYOND in str(refused) and include and ceil
+        said = str(refused)
+        counted = BEYOND in said and include and ceil
+        # Means of other numbers of elements at the border are told apart by a quantizer.
+        unquantized = "is another thing at the border of the map" in said and not end
+        assert counted or (unquantized and (ceil or not include))
 
 
 def test_what_ceil_mode_reaches_beyond_the_padding_does_not_count(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ TRAINED = {
     "camvid/mobilenetv2_deeplab_w4a4": 88_320,
     "fsdd/spoken_digits_resnet8_w2a2": 77_744,
     "mlperf_tiny/resnet8_w2a2": 78_032,
+    "mnist/mnist_convnet_w2a2": 115_248,
+    "mnist/mnist_mlp_w2a2": 59_392,
     "quickstart/digits_fcdnn_w2a2": 13_312,
     "quickstart/fashion_convnet_w2a2": 70_576,
     "quickstart/fashion_mlp_w2a2": 59_392,
