@@ -155,8 +155,8 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     from qdeploy.training.protocol import PROTOCOL, protocol_sentence
 
     table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
-    table.add_column("phase")
-    table.add_column("kind")
+    table.add_column("phase", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
     phases = summary["phases"]
     splits = [("train_", "train"), ("", "test")]
     if any("validation_accuracy" in phase for phase in phases):
@@ -166,11 +166,11 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
         f"{key}{kind}": f"{split} {short}" for kind, short in kinds.items() for key, split in splits
     }
     chosen = any("kept_epoch" in phase for phase in phases)
-    epochs = "kept epoch" if chosen else "epochs"
-    for heading in (epochs, *figures.values(), "L_Lip", "seconds"):
+    table.add_column("kept" if chosen else "epochs", justify="right", no_wrap=True)
+    for heading in (*figures.values(), "L_Lip", "seconds"):
         table.add_column(heading, justify="right")
     for phase in phases:
-        kept = f"{phase['kept_epoch']} of " if "kept_epoch" in phase else ""
+        kept = f"{phase['kept_epoch']}/" if "kept_epoch" in phase else ""
         table.add_row(
             phase["name"],
             phase["kind"],
