@@ -77,7 +77,7 @@ def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
         members = (labels == label).nonzero().flatten()
         count = round(share * len(members))
         if len(members) and not 0 < count < len(members):
-            raise _too_small(dataset, share, name, len(members))
+            raise _too_small(dataset, share, name, (count, len(members)))
         kept[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return replace(
         dataset, train=_part(dataset.train, ~kept), validation=_part(dataset.train, kept)
@@ -93,10 +93,11 @@ def _part(split: Split, chosen: torch.Tensor) -> Split:
     raise InternalError(f"a split of the kind {type(split).__name__} cannot be divided")
 
 
-def _too_small(dataset: Dataset, share: float, name: str, images: int) -> DataError:
+def _too_small(dataset: Dataset, share: float, name: str, counts: tuple[int, int]) -> DataError:
+    held, images = counts
     what = f"the class `{name}`" if name else f"`{dataset.name}`"
     return DataError(
-        f"a validation split of {share:g} is {'nothing' if share < 0.5 else 'all'} of the "
+        f"a validation split of {share:g} is {'all' if held else 'nothing'} of the "
         f"{images:,} training image{'s' if images != 1 else ''} of {what}",
         where="data.validation",
         why="each class is in training and in the validation split",

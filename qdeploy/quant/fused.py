@@ -64,7 +64,7 @@ class Quantize(torch.autograd.Function):
                 ctx.save_for_backward(x, value)
             return native.quantize(x, scale, lo, hi)
         step = _step(scale)
-        t = _full(x) / step
+        t = full_precision(x) / step
         if not keeps:
             return t.round_().clamp_(lo, hi).mul_(step)
         ctx.save_for_backward(t, value)
@@ -74,7 +74,7 @@ class Quantize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of `x` and `value`."""
-        grad = _full(grads[0])
+        grad = full_precision(grads[0])
         wanted = ctx.needs_input_grad[1]
         if ctx.rule == Rule.THROUGH and not wanted:
             return grad.to(ctx.given), *[None] * 6
@@ -144,7 +144,7 @@ def _summed(values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return values.sum() if len(shape) == 0 else values.sum_to_size(shape)
 
 
-def _full(values: torch.Tensor) -> torch.Tensor:
+def full_precision(values: torch.Tensor) -> torch.Tensor:
     """As float32 where mixed precision gave less; anything else unchanged."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 

@@ -35,6 +35,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from qdeploy.quant import native, native_thresholds
+from qdeploy.quant.fused import full_precision
 
 # Of the first lengths: the gradient of a value in a segment grows as it becomes shorter.
 LEAST_SHARE = 1e-3
@@ -107,7 +108,7 @@ class CountThresholds(torch.autograd.Function):
         thresholds, ctx.levels, ctx.step, ctx.edges = edges[0], levels, step, edges
         if native.takes_values(x) and thresholds.dtype == torch.float32:
             return native_thresholds.count(x, thresholds, step.item())
-        x = _full(x)
+        x = full_precision(x)
         counts, one = torch.zeros_like(x), torch.empty_like(x)
         for edge in thresholds:
             counts += torch.ge(x, edge, out=one)
@@ -119,12 +120,12 @@ class CountThresholds(torch.autograd.Function):
         """Gradients of `x`, `value`, `start` and `lengths`."""
         x, value, lengths = ctx.saved_tensors
         thresholds, ends, exact = ctx.edges
-        grad = _full(grads[0])
+        grad = full_precision(grads[0])
         slopes = ctx.step.reshape(()) / exact
         if native.takes_values(x) and thresholds.dtype == torch.float32:
             grad_x, sums = native_thresholds.gradient(grad, x, thresholds, ends, slopes)
         else:
-            grad_x, sums = _gradient(grad, _full(x), thresholds, ends, slopes)
+            grad_x, sums = _gradient(grad, full_precision(x), thresholds, ends, slopes)
         count = len(thresholds)
         slopes, exact = slopes.double(), exact.double()
         inside = sums[:count] * slopes
@@ -220,8 +221,3 @@ def _positive(lengths: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
 
 def _images(x: torch.Tensor) -> int:
     return x.shape[0] if x.dim() else 1
-
-
-def _full(values: torch.Tensor) -> torch.Tensor:
-    """As float32 where mixed precision gave less; anything else unchanged."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

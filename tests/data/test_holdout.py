@@ -59,6 +59,7 @@ def test_another_seed_draws_another_split_and_leaves_the_global_state_alone():
         (0.1, [0] * 20 + [1] * 4, "0.1 is nothing of the 4 training images of the class `class 1`"),
         (0.9, [0] * 20 + [1] * 4, "0.9 is all of the 4 training images of the class `class 1`"),
         (0.4, [0] * 20 + [1], "0.4 is nothing of the 1 training image of the class `class 1`"),
+        (0.5, [0] * 20 + [1], "0.5 is nothing of the 1 training image of the class `class 1`"),
     ],
 )
 def test_a_class_with_too_few_images_is_named(share, labels, found):
