@@ -49,9 +49,10 @@ class Convnet(nn.Module):
         for index, stage in enumerate(network.stages):
             name = f"stage{index + 1}"
             position: Position = "first" if index == 0 else "inside"
-            self.add_module(name, Stage(make.at(name), channels, stage, position))
+            wide = stage.model_copy(update={"channels": network.scaled(stage.channels)})
+            self.add_module(name, Stage(make.at(name), channels, wide, position))
             names.append(name)
-            channels = stage.channels
+            channels = wide.channels
             height = _extent(height, stage, index)
             width = _extent(width, stage, index)
         self.flatten = nn.Flatten()
@@ -59,9 +60,10 @@ class Convnet(nn.Module):
         inputs = channels * height * width
         for index, units in enumerate(network.hidden):
             name = f"hidden{index + 1}"
-            self.add_module(name, Hidden(make.at(name), inputs, units, "inside"))
+            wide_units = network.scaled(units)
+            self.add_module(name, Hidden(make.at(name), inputs, wide_units, "inside"))
             names.append(name)
-            inputs = units
+            inputs = wide_units
         self.head = make.linear("head", inputs, classes, "last")
         self._order = ["input_quant", *names, "head"]
 

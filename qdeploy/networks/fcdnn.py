@@ -42,9 +42,9 @@ class Fcdnn(nn.Module):
         self._hidden = [f"hidden{index + 1}" for index in range(network.depth)]
         for index, name in enumerate(self._hidden):
             position: Position = "first" if index == 0 else "inside"
-            hidden = Hidden(make.at(name), inputs, network.width, position, network.residual)
+            hidden = Hidden(make.at(name), inputs, network.units, position, network.residual)
             self.add_module(name, hidden)
-            inputs = network.width
+            inputs = network.units
         self.join = make.join("join") if network.residual else None
         self.head = make.linear("head", inputs, classes, "last")
 

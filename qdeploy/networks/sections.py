@@ -22,18 +22,49 @@ LAYERS_PER_BLOCK = {
     "preact-bottleneck": 3,
 }
 
+# Units or channels that a layer may have at most.
+WIDEST = 65536
+
+
+def widened(width: int, multiplier: float) -> int:
+    """`width` times the multiplier, to the nearest whole number, at least 1.
+
+    A network at fewer bits may win back by width what it lost (Mishra et al. 2018, WRPN).
+
+    Raises:
+        ValueError: the layer would be wider than `WIDEST`.
+    """
+    wide = max(1, round(width * multiplier))
+    if wide > WIDEST:
+        raise ValueError(
+            f"a layer of {width} units or channels has {wide:,} with the multiplier "
+            f"{multiplier:g}: at most {WIDEST:,} are possible"
+        )
+    return wide
+
 
 class FcdnnNetwork(NetworkSection):
     """Fully connected network: `depth` hidden layers of `width` units and a linear head."""
 
     type: Literal["fcdnn"]
-    width: int = Field(default=64, ge=1, le=65536, description="units in each hidden layer")
+    width: int = Field(default=64, ge=1, le=WIDEST, description="units in each hidden layer")
+    multiplier: float = Field(default=1.0, gt=0, le=64, description="factor of the width")
     depth: int = Field(default=3, ge=1, le=256, description="number of hidden layers")
     residual: bool = Field(
         default=False,
         description="add each hidden output to the activation of the next layer and multiply "
         "by 0.5 (section 3.2); all hidden outputs then share one scale",
     )
+
+    @model_validator(mode="after")
+    def _is_not_too_wide(self) -> FcdnnNetwork:
+        widened(self.width, self.multiplier)
+        return self
+
+    @property
+    def units(self) -> int:
+        """Units in each hidden layer, with the multiplier."""
+        return widened(self.width, self.multiplier)
 
 
 class ConvStage(Section):
@@ -66,6 +97,19 @@ class ConvnetNetwork(NetworkSection):
     hidden: list[Channels] = Field(
         default_factory=list, description="widths of the fully connected layers before the head"
     )
+    multiplier: float = Field(
+        default=1.0, gt=0, le=64, description="factor of all widths, those in `hidden` too"
+    )
+
+    @model_validator(mode="after")
+    def _is_not_too_wide(self) -> ConvnetNetwork:
+        for width in (*(stage.channels for stage in self.stages), *self.hidden):
+            widened(width, self.multiplier)
+        return self
+
+    def scaled(self, width: int) -> int:
+        """Channels or units, with the multiplier."""
+        return widened(width, self.multiplier)
 
 
 class ResnetNetwork(NetworkSection):
