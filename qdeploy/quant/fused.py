@@ -32,7 +32,7 @@ import torch
 from brevitas.core.quant.int_base import IntQuant
 from torch.autograd.function import once_differentiable
 
-from qdeploy.quant import native
+from qdeploy.quant import in_torch, native
 from qdeploy.quant.native import Rule, Scale
 
 
@@ -59,16 +59,11 @@ class Quantize(torch.autograd.Function):
         ctx.given, ctx.native = x.dtype, native.takes(x, value)
         keeps = rule != Rule.THROUGH or ctx.needs_input_grad[1]
         scale = Scale(value, smallest, levels)
+        if keeps:
+            ctx.save_for_backward(x, value)
         if ctx.native:
-            if keeps:
-                ctx.save_for_backward(x, value)
             return native.quantize(x, scale, lo, hi)
-        step = _step(scale)
-        t = full_precision(x) / step
-        if not keeps:
-            return t.round_().clamp_(lo, hi).mul_(step)
-        ctx.save_for_backward(t, value)
-        return t.round().clamp_(lo, hi).mul_(step)
+        return in_torch.quantize(full_precision(x), scale, lo, hi)
 
     @staticmethod
     @once_differentiable
@@ -80,15 +75,10 @@ class Quantize(torch.autograd.Function):
             return grad.to(ctx.given), *[None] * 6
         kept, value = ctx.saved_tensors
         scale = Scale(value, *ctx.scale)
-        slope: torch.Tensor | None
-        if ctx.native:
-            grad_x, slope = native.gradient(grad, kept, scale, ctx.lo, ctx.hi, ctx.rule)
-            slope = slope if wanted else None
-        else:
-            shape = value.shape if wanted else None
-            grad_x, slope = _gradient(grad, kept, ctx.lo, ctx.hi, ctx.rule, shape)
-            if slope is not None:
-                slope = torch.where(value < 0, -slope, slope) / scale.levels
+        passes = native if ctx.native else in_torch
+        given = kept if ctx.native else full_precision(kept)
+        grad_x, sums = passes.gradient(grad, given, scale, ctx.lo, ctx.hi, ctx.rule)
+        slope = sums if wanted else None
         if slope is not None and ctx.rule != Rule.PACT:
             slope = slope / math.sqrt(_sharing(kept, value, ctx.rule) * ctx.hi)
         return grad_x.to(ctx.given), slope, *[None] * 5
@@ -98,50 +88,6 @@ def _sharing(x: torch.Tensor, value: torch.Tensor, rule: Rule) -> int:
     """How many weights, or activations of an image, share a step; at least 1."""
     parts = value.numel() if rule == Rule.THROUGH else x.shape[0] if x.dim() else 1
     return max(1, x.numel() // max(1, parts))
-
-
-def _step(scale: Scale) -> torch.Tensor:
-    return scale.value.abs().clamp_(min=scale.smallest) / scale.levels
-
-
-def _gradient(
-    grad: torch.Tensor, t: torch.Tensor, lo: int, hi: int, rule: Rule, shape: torch.Size | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """In torch's operations of one pass: masks of numbers would be int64, four times the memory.
-
-    Args:
-        shape: of the step, or None where its gradient is not wanted.
-    """
-    if rule == Rule.PACT:
-        stopped = torch.ops.aten.hardtanh_backward(grad, t, float(lo), float(hi))
-        return stopped, None if shape is None else _of_clipped(grad, t, stopped, lo, hi, shape)
-    r = t.round()
-    # Codes are integers: those from lo to hi lie between the halves beside them.
-    inner = torch.ops.aten.hardtanh_backward(grad, r, lo - 0.5, hi + 0.5)
-    if rule == Rule.CLIP_AFTER_RELU:
-        inner = torch.ops.aten.threshold_backward(inner, t, 0.0)
-    stopped = grad if rule == Rule.THROUGH else inner
-    if shape is None:
-        return stopped, None
-    outer = torch.sub(grad, inner).mul_(r.clamp(lo, hi))
-    return stopped, _summed((r - t).mul_(inner).add_(outer), shape)
-
-
-def _of_clipped(
-    grad: torch.Tensor, t: torch.Tensor, stopped: torch.Tensor, lo: int, hi: int, shape: torch.Size
-) -> torch.Tensor:
-    """hi times the gradients where t >= hi, and lo times those where t <= lo."""
-    below_hi = float(
-        torch.nextafter(torch.tensor(float(hi), dtype=t.dtype), t.new_tensor(-math.inf))
-    )
-    above = torch.ops.aten.threshold_backward(grad, t, below_hi)
-    if lo == 0:
-        return _summed(above, shape) * hi
-    return _summed(above, shape) * hi + _summed(grad - stopped - above, shape) * lo
-
-
-def _summed(values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    return values.sum() if len(shape) == 0 else values.sum_to_size(shape)
 
 
 def full_precision(values: torch.Tensor) -> torch.Tensor:

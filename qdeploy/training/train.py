@@ -25,6 +25,7 @@ from qdeploy.recipe.data import Data
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS
 from qdeploy.recipe.order import QUANTIZED_FROM_FLOAT, WITHOUT_EPOCHS
+from qdeploy.training.allocator import freed_memory_kept
 from qdeploy.training.batches import Batching, check_shards
 from qdeploy.training.checkpoints import (
     Checkpoint,
@@ -142,7 +143,7 @@ def train(
         _note_slow_steps(workers, observer)
         journal = Journal(out, digest, workers.world, workers.is_first, logs=settings.logs)
         held.callback(journal.close)
-        with _deterministic(recipe.seed, settings.threads):
+        with freed_memory_kept(), _deterministic(recipe.seed, settings.threads):
             _train(recipe, dataset, checkpoint, journal, workers, observer, teachers)
     return out
 

@@ -33,9 +33,9 @@ static inline float step_of(float value, float smallest, float levels) {
     }                                                                                             \
   }                                                                                               \
                                                                                                   \
-  static float pact_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
+  static double pact_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
                                 TYPE *restrict out, int64_t n, float step, float lo, float hi) {  \
-    float sum = 0.0f;                                                                             \
+    double sum = 0.0;                                                                             \
     _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
       const float t = from_##NAME(x[i]) / step;                                                   \
       const int above = t >= hi, below = t <= lo;                                                 \
@@ -45,10 +45,10 @@ static inline float step_of(float value, float smallest, float levels) {
     return sum;                                                                                   \
   }                                                                                               \
                                                                                                   \
-  static float clip_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
+  static double clip_part_##NAME(const float *restrict g, const TYPE *restrict x,                  \
                                 TYPE *restrict out, int64_t n, float step, float lo, float hi,    \
                                 float nothing) {                                                  \
-    float sum = 0.0f;                                                                             \
+    double sum = 0.0;                                                                             \
     _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
       const float t = from_##NAME(x[i]) / step, r = rintf(t);                                     \
       const int above = r > hi, below = r < lo || t <= nothing;                                   \
@@ -58,9 +58,9 @@ static inline float step_of(float value, float smallest, float levels) {
     return sum;                                                                                   \
   }                                                                                               \
                                                                                                   \
-  static float slope_part_##NAME(const float *restrict g, const TYPE *restrict x, int64_t n,      \
+  static double slope_part_##NAME(const float *restrict g, const TYPE *restrict x, int64_t n,      \
                                  float step, float lo, float hi) {                                \
-    float sum = 0.0f;                                                                             \
+    double sum = 0.0;                                                                             \
     _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; ++i) {                      \
       const float t = from_##NAME(x[i]) / step, r = rintf(t);                                     \
       sum += g[i] * (r > hi ? hi : (r < lo ? lo : r - t));                                        \
