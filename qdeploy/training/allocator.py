@@ -1,8 +1,8 @@
 """Freed memory that stays with the process while it trains.
 
-glibc gives every large block back to the system as soon as it is freed, and every training step asks
-for the same ones again: the pages have to be zeroed and mapped anew, which is a fifth of the step of
-a small network. During a training blocks come from the heap, and the heap only grows.
+glibc gives every large block back to the system as soon as it is freed, and every training step
+asks for the same ones again: the pages have to be zeroed and mapped anew, which is a fifth of the
+step of a small network. During a training blocks come from the heap, and the heap only grows.
 """
 
 from __future__ import annotations

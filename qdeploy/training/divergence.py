@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,13 @@ class FiniteChecks:
         if _all_finite([value for _, value in self._statistics] + gradients):
             return None
         return self.statistic() or self.gradient()
+
+    def largest(self) -> torch.Tensor:
+        """The largest magnitude of gradients and running statistics, a number on their device; not
+        finite where one of them is not."""
+        gradients = [p.grad for _, p in self._parameters if p.grad is not None]
+        values = [value for _, value in self._statistics] + gradients
+        return torch.nn.utils.get_total_norm(values, norm_type=math.inf)
 
     def statistic(self) -> str | None:
         """The first batch norm whose running statistics are not finite."""

@@ -85,6 +85,9 @@ class LipschitzTerm:
             if isinstance(module, nn.Conv2d | nn.Linear)
         ]
         self._layers = layers[1:-1] if inner else layers
+        missing = [float(layer.missing) for layer in self._layers]
+        device = self._layers[0].weight.device if self._layers else None
+        self._missing = torch.tensor(missing, device=device)
 
     @torch.no_grad()
     def by_layer(self) -> dict[str, float]:
@@ -100,18 +103,18 @@ class LipschitzTerm:
         return float(self._terms(excesses).sum())
 
     @torch.no_grad()
-    def add_gradient(self, factor: float) -> float:
+    def add_gradient(self, factor: float) -> torch.Tensor:
         """Add the gradient of `factor`·L_Lip to the weights' gradients, which are there already.
 
         Returns:
-            L_Lip.
+            L_Lip, a number on the weights' device.
         """
         excesses = []
         for layer in self._layers:
             blocks = layer.blocks(layer.weight)
             excesses.append(layer.excess(blocks))
             _gradient_of(layer).add_(_gradient(layer, blocks, excesses[-1]), alpha=factor)
-        return float(self._terms(excesses).sum())
+        return self._terms(excesses).sum()
 
     @torch.no_grad()
     def share(self, factor: float, parameters: list[nn.Parameter]) -> float:
@@ -131,9 +134,8 @@ class LipschitzTerm:
         """What the layers add, in order."""
         if not excesses:
             return torch.zeros(0)
-        missing = torch.tensor([float(layer.missing) for layer in self._layers])
         squares = torch.stack(torch._foreach_norm(excesses)).square()
-        return 0.5 * (squares + missing.to(squares.device))
+        return 0.5 * (squares + self._missing)
 
 
 def _gradient(layer: _Layer, blocks: torch.Tensor, excess: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,9 @@ class ImageTally(Tally):
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         labels = labels.argmax(1) if labels.is_floating_point() else labels
-        self._counts[0] += int((logits.detach().argmax(1) == labels).sum())
+        # Where the logits are: nobody waits for a device in every step.
+        self._counts = self._counts.to(logits.device)
+        self._counts[0] += (logits.detach().argmax(1) == labels).sum()
         self._counts[1] += len(labels)
 
     def score(self) -> Score:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,13 +22,7 @@ from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.best_epoch import BestEpoch
 from qdeploy.training.checkpoints import Checkpoint, Position
 from qdeploy.training.data_wait import DataWait
-from qdeploy.training.divergence import (
-    FiniteChecks,
-    cause,
-    divergence_error,
-    first_divergent,
-    reason,
-)
+from qdeploy.training.divergence import cause, divergence_error, first_divergent, reason
 from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
@@ -47,6 +40,7 @@ from qdeploy.training.state import (
     of_this_network,
     restore_training,
 )
+from qdeploy.training.step_watch import StepWatch
 from qdeploy.training.workers import ALONE, Workers, followed
 
 
@@ -94,7 +88,8 @@ class PhaseTrainer:
     _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
     _loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = field(init=False)
-    _finite: FiniteChecks = field(init=False)
+    _watch: StepWatch = field(init=False)
+    _now: _Moment = field(init=False)
     _direct: Direct = field(init=False)
     _scales: PositiveScales = field(init=False)
     _lipschitz: LipschitzTerm = field(init=False)
@@ -106,7 +101,7 @@ class PhaseTrainer:
         self._optimizer = make_optimizer(self.network, self.phase.optimizer)
         self._model = self.workers.parallel(self.network)
         self._loss = training_loss(self.dataset, self.phase.loss, self.workers.device)
-        self._finite = FiniteChecks(self.network)
+        self._watch = StepWatch(self.network, self.workers, self._divergence)
         self._direct = Direct(self.network)
         self._scales = PositiveScales(self.network)
         self._lipschitz = LipschitzTerm(
@@ -178,8 +173,10 @@ class PhaseTrainer:
         self.network.train()
         began = time.monotonic()
         self.methods.begin_epoch(epoch)
-        loss_sum = lipschitz = rate = 0.0
-        counted, seen = tally(self.dataset), 0
+        rate, counted, seen, note = 0.0, tally(self.dataset), 0, None
+        # On the device: see `StepWatch`.
+        losses = torch.zeros((), dtype=torch.float64, device=self.workers.device)
+        term = losses
         batches = DataWait(
             training_batches(
                 self.dataset,
@@ -191,19 +188,23 @@ class PhaseTrainer:
             )
         )
         for index, (inputs, labels) in enumerate(batches):
-            moment = _Moment(epoch, epoch * self._steps + index, inputs)
+            moment = self._now = _Moment(epoch, epoch * self._steps + index, inputs)
             rate = learning_rate(self.phase, moment.step, self._steps, self.epochs)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             rate = self.methods.rate(self._optimizer, moment.step, rate)
-            value, lipschitz = self._step(inputs, labels, moment, counted)
+            value, term = self._step(inputs, labels, moment, counted)
             if self._ema is not None:
                 self._ema.update(moment.step)
-            loss_sum += value * len(labels)
+            losses += value * len(labels)
             seen += len(labels)
-            bar.advance(len(labels) * self.workers.world, f"loss {loss_sum / seen:.3f}")
+            if self._watch.looks_after(moment.step):
+                note = f"loss {float(losses) / seen:.3f}"
+            bar.advance(len(labels) * self.workers.world, note)
+        self._watch.look()
         if not all_finite(self.network):
-            raise self._divergence("state of the network", moment)
+            raise self._divergence("state of the network", moment.step)
+        loss_sum, lipschitz = float(losses), float(term)
         trained = time.monotonic() - began
         share = None
         if self.phase.lipschitz > 0:
@@ -252,16 +253,18 @@ class PhaseTrainer:
 
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, moment: _Moment, counted: Tally
-    ) -> tuple[float, float]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the optimizer with this process's share of a batch.
 
         Returns:
-            The mean loss of the share, which for segmentation means pixels that count, and L_Lip.
+            The mean loss of the share, which for segmentation means pixels that count, float64, and
+            L_Lip; numbers on the device.
         """
         count = self.batching.parts
         parts = list(zip(inputs.chunk(count), labels.chunk(count), strict=True))
         shares = self._shares([part for _, part in parts])
-        value = lipschitz = 0.0
+        value = torch.zeros((), dtype=torch.float64, device=self.workers.device)
+        lipschitz = value
         self._optimizer.zero_grad(set_to_none=True)
         for index, ((images, wanted), share) in enumerate(zip(parts, shares, strict=True)):
             last = index + 1 == len(parts)
@@ -270,21 +273,17 @@ class PhaseTrainer:
                     logits = self._model(images)
                 loss = self._loss(logits.float(), wanted)
                 loss = self.methods.loss(loss, images, logits.float())
-                value += loss.item() * share
+                value = value + loss.detach().double() * share
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
-                if not self.workers.all_true(math.isfinite(value)):
-                    raise self._divergence("loss", moment)
+                self._watch.value("loss", value, moment.step)
                 objective.backward()
             counted.add(logits, wanted)
         if self.phase.lipschitz > 0:
             # Of the weights alone, and so the same in every process.
             lipschitz = self._lipschitz.add_gradient(self.phase.lipschitz)
-            if not math.isfinite(lipschitz):
-                raise self._divergence("Lipschitz term", moment)
-        diverged = self._finite.divergent()
-        if not self.workers.all_true(diverged is None):
-            raise self._divergence(diverged or "gradient of another process", moment)
+            self._watch.value("Lipschitz term", lipschitz, moment.step)
+        self._watch.gradients(moment.step)
         self.methods.before_update(moment.step)
         if self.phase.clip_norm > 0:
             # Of the whole batch's gradient: it is the same in every process.
@@ -305,10 +304,12 @@ class PhaseTrainer:
     def _shares(self, parts: list[torch.Tensor]) -> list[float]:
         """The weight of each part's mean loss, so that the mean over processes of the sum over
         parts is the mean over the batch of all."""
+        void = self.dataset.void
+        if void is None:
+            return [1.0 / len(parts)] * len(parts)  # all parts of all processes are equal
         if len(parts) == self.workers.world == 1:
             return [1.0]
-        void = self.dataset.void
-        counts = [float((p != void).sum()) if void is not None else float(len(p)) for p in parts]
+        counts = [float((p != void).sum()) for p in parts]
         total = float(self.workers.add(torch.tensor(sum(counts), dtype=torch.float64)))
         return [count * self.workers.world / max(1.0, total) for count in counts]
 
@@ -333,8 +334,9 @@ class PhaseTrainer:
         position = Position(self.index, epoch)
         self.journal.save(position, self.phase.name, tensors, keep=last)
 
-    def _divergence(self, what: str, moment: _Moment) -> TrainingError:
-        """The error for people; all processes come here together."""
+    def _divergence(self, what: str, step: int) -> TrainingError:
+        """The error for people, for a step of this epoch; all processes come here together."""
+        moment = self._now
         self._direct.leave()  # what is not finite may be inside of a quantizer
         found = first_divergent(self.network, moment.inputs)
         known = [one for one in self.workers.gather(found) if one is not None]
@@ -345,7 +347,7 @@ class PhaseTrainer:
             what,
             cause(self.network, min(known) if known else None),
             reason(self.network, self.phase.lipschitz),
-            f"phase {self.phase.name}, epoch {moment.epoch + 1}, step {moment.step + 1}",
+            f"phase {self.phase.name}, epoch {moment.epoch + 1}, step {step + 1}",
             str(newest) if newest else None,
             str(self.journal.folder) if self.index > 0 else None,
         )

@@ -58,6 +58,32 @@ def pixel_loss(
     return total / (labels != ignored).sum().clamp(min=1)
 
 
+def _counted(
+    truth: torch.Tensor, predicted: torch.Tensor, classes: int, void: int | None
+) -> torch.Tensor:
+    if void is not None:
+        kept = truth != void
+        truth, predicted = truth[kept], predicted[kept]
+    pairs = torch.bincount(truth * classes + predicted, minlength=classes**2)
+    return pairs.reshape(classes, classes)
+
+
+def counted_on_a_device(
+    truth: torch.Tensor, predicted: torch.Tensor, classes: int, void: int | None
+) -> torch.Tensor:
+    """Pixels by true and by predicted class, int64 (classes, classes), as a product of matrices:
+    neither the shape of a result nor the largest class has to be fetched from the device.
+
+    Args:
+        truth, predicted: int64 (N,) with N below 2**53, in the order of any memory.
+    """
+    numbers = torch.arange(classes, device=truth.device)
+    rows = (truth[None] == numbers[:, None]).double()
+    if void is not None and 0 <= void < classes:
+        rows[void] = 0
+    return (rows @ (predicted[:, None] == numbers).double()).round().long()
+
+
 @dataclass
 class Confusion:
     """How often each class was taken for each other, over many images.
@@ -81,11 +107,11 @@ class Confusion:
     def add(self, predicted: torch.Tensor, masks: torch.Tensor) -> None:
         """Count predicted classes against masks; int64 of equal shape."""
         truth, predicted = masks.flatten(), predicted.flatten()
-        if self.void is not None:
-            kept = truth != self.void
-            truth, predicted = truth[kept], predicted[kept]
-        pairs = torch.bincount(truth * self.classes + predicted, minlength=self.classes**2)
-        self.counts += pairs.reshape(self.classes, self.classes).cpu()
+        self.counts = self.counts.to(truth.device)
+        if truth.device.type == "cpu":
+            self.counts += _counted(truth, predicted, self.classes, self.void)
+        else:
+            self.counts += counted_on_a_device(truth, predicted, self.classes, self.void)
 
     def add_logits(self, logits: torch.Tensor, masks: torch.Tensor) -> None:
         """Count the largest logit of each pixel; logits may be coarser than masks."""
