@@ -7,20 +7,24 @@ SGD, metrics, with a batch that is in memory. The quantized network has fixed we
 PACT's clips; the peer in the same run is Brevitas, whose own `IntQuant` quantizes the same network
 in the same step. Contenders take turns, each figure is the median over the rounds in wall time, and
 the float step is that of the faster memory format. `evaluation` is the network on 500 images
-without gradients. Writes bench/results/training.json; with --only nothing is stored.
+without gradients. What a second core brings is measured for threads and for processes
+(`training_processes`), and a whole phase of small batches on the quickstart's recipe. Writes
+bench/results/training.json; with --only nothing is stored.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.utils.deterministic
@@ -36,11 +40,15 @@ from qdeploy.quant.quantizers import fix_weight_steps
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe
 from qdeploy.resources import resource
+from qdeploy.training.allocator import freed_memory_kept
 from qdeploy.training.batches import Batching
 from qdeploy.training.journal import Journal
+from qdeploy.training.metrics import read_metrics
 from qdeploy.training.objective import tally
 from qdeploy.training.phase import PhaseTrainer, _Moment
 from qdeploy.training.quantize import quantized_from, trainable
+from qdeploy.training.train import train
+from qdeploy.training.workers import ALONE, Workers
 
 CHANGES = ("quantization.weight_step=fixed", "quantization.clip_gradient=pact")
 NETWORKS = {
@@ -49,33 +57,41 @@ NETWORKS = {
     "MobileNetV2 x0.25": "boo2020/mobilenetv2_x0.25_w2a2",
     "FCDNN 64-2": "quickstart/digits_fcdnn_w2a2",
 }
+PROCESSES = ("ResNet-8", "ResNet-20")
+QUICKSTART = "quickstart/digits_fcdnn_w2a2"
 BATCH, EVALUATED = 128, 500
 FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
-PRECISIONS = ("float32", "bfloat16")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 class Contender:
     """A network with everything that its step needs.
 
     Args:
-        kind: float, quantized, lipschitz (quantized with the term L_Lip), torch (quantized without
-            the compiled kernels) or brevitas.
+        kind: float, quantized, torch (quantized without the compiled kernels) or brevitas.
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, kind: str, layout: str, precision: str
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        kind: str,
+        layout: str,
+        precision: Precision,
+        workers: Workers = ALONE,
     ) -> None:
         self.kind, self.dataset = kind, dataset
         floating = trainable(recipe, quantized=False)
         network = floating if kind == "float" else quantized_from(recipe, floating, dataset)
+        network = workers.ready(network)
         self.network: nn.Module = network.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
         if kind != "float":
             fix_weight_steps(self.network)
         # An untrained network stays what it is at a rate that moves nothing.
         still = recipe.phases[-1].optimizer.model_copy(update={"lr": 1e-12})
-        term = 1e-4 if kind == "lipschitz" else 0.0
         phase = recipe.phases[-1].model_copy(
-            update={"lipschitz": term, "ema": 0.0, "optimizer": still}
+            update={"lipschitz": 0.0, "ema": 0.0, "optimizer": still}
         )
         journal = Journal(Path(tempfile.gettempdir()), "", writes=False)
         self.trainer = PhaseTrainer(
@@ -86,9 +102,10 @@ class Contender:
             dataset,
             Batching.of(recipe),
             precision,
-            journal,  # type: ignore[arg-type]
+            journal,
+            workers,
         )
-        images, labels = dataset.train.read(range(BATCH))
+        images, labels = dataset.train.read(range(BATCH // workers.world))
         self.inputs = (images.float() / 256).contiguous(memory_format=FORMATS[layout])
         self.labels = labels
         self.evaluated = self.inputs.repeat(-(-EVALUATED // BATCH), 1, 1, 1)[:EVALUATED]
@@ -107,6 +124,10 @@ class Contender:
         self.network.eval()
         with self._computing(), torch.no_grad():
             return timed(lambda: self.network(self.evaluated))
+
+    def lipschitz(self) -> float:
+        """Seconds that the term L_Lip adds to a step."""
+        return timed(lambda: self.trainer._lipschitz.add_gradient(1e-4))
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -158,18 +179,18 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
     recipe = load_recipe(resource(f"models/{path}.yaml"), CHANGES)
     dataset = random_images(recipe)
     layouts = list(FORMATS) if dataset.shape[1] > 1 else ["contiguous"]
-    kinds = [("float", "float32"), ("float", "bfloat16")]
+    kinds: list[tuple[str, Precision]] = [("float", "float32"), ("float", "bfloat16")]
     kinds += [("quantized", one) for one in PRECISIONS]
-    kinds += [("lipschitz", "float32"), ("torch", "float32"), ("brevitas", "float32")]
+    kinds += [("torch", "float32"), ("brevitas", "float32")]
     contenders = {
         (kind, precision, layout): Contender(recipe, dataset, kind, layout, precision)
         for kind, precision in kinds
         for layout in layouts
     }
     steps = medians({key: one.step for key, one in contenders.items()}, rounds)
-    evaluated = {
-        key: one for key, one in contenders.items() if key[1] == "float32" and key[0] != "lipschitz"
-    }
+    plain = {key: one for key, one in contenders.items() if key[:2] == ("quantized", "float32")}
+    terms = medians({key: one.lipschitz for key, one in plain.items()}, rounds)
+    evaluated = {key: one for key, one in contenders.items() if key[1] == "float32"}
     evaluations = medians({key: one.evaluation for key, one in evaluated.items()}, rounds)
     rows = []
     base = min(steps["float", "float32", layout] for layout in layouts)
@@ -191,7 +212,7 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
             ):
                 seconds = steps[kind, precision, layout]
                 rows.append(row(name, metric, seconds * 1e3, "ms", peer, base * 1e3))
-            term = steps["lipschitz", precision, layout] * 1e3
+            term = (quantized + terms["quantized", precision, layout]) * 1e3
             rows.append(
                 row(name, "lipschitz_overhead", term, "ms", "the step without it", quantized * 1e3)
             )
@@ -202,10 +223,65 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
                 seconds = evaluations[kind, precision, layout]
                 peer_name = "float evaluation of the faster layout"
                 rows.append(row(name, metric, seconds * 1e3, "ms", peer_name, quick * 1e3))
+    float_row = figure(
+        f"{title}, {threads} thread" + "s" * (threads > 1),
+        "float_images_per_second",
+        round(BATCH / base),
+        "images/s",
+    )
+    return shown([*rows, float_row])
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, which are printed."""
     for one in rows:
         ratio = "" if one["ratio"] is None else f"  ratio {one['ratio']}"
         print(f"{one['network']}: {one['metric']} {one['value']} {one['unit']}{ratio}", flush=True)
     return rows
+
+
+def threads_scaling(rows: list[dict[str, Any]], threads: list[int]) -> list[dict[str, Any]]:
+    """What more threads bring to each kind of step, from rows of `measure`."""
+    found = {(one["network"], one["metric"]): one["value"] for one in rows}
+    few, many = min(threads), max(threads)
+    words = {count: f"{count} thread" + "s" * (count > 1) for count in (few, many)}
+    made = []
+    for name, metric in list(found):
+        other = name.removesuffix(words[many]) + words[few]
+        if name.endswith(words[many]) and metric.endswith("images_per_second") and few != many:
+            rates = found[name, metric], found[other, metric]
+            kind = f"{metric.removesuffix('images_per_second')}threads_scaling"
+            made.append(row(name, kind, rates[0], "images/s", words[few], rates[1]))
+    return shown(made)
+
+
+def processes_scaling(title: str, path: str, rounds: int) -> list[dict[str, Any]]:
+    """What a second process of one thread brings, both started by torchrun."""
+    script = Path(__file__).with_name("training_processes.py")
+    rates = []
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+        command += [str(processes), str(script), path, "--rounds", str(rounds)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rates.append(float(done.stdout.strip().splitlines()[-1]))
+    name = f"{title}, float32, 2 processes"
+    return shown([row(name, "processes_scaling", rates[1], "images/s", "1 process", rates[0])])
+
+
+def small_phase() -> list[dict[str, Any]]:
+    """Images per second of the quickstart's phases, as `qdeploy train` reports them."""
+    recipe = load_recipe(resource(f"models/{QUICKSTART}.yaml"))
+    rates: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        train(recipe, Path(folder) / "run")
+        for line in read_metrics(Path(folder) / "run"):
+            rates.setdefault(line.phase, []).append(line.images_per_second)
+    return shown(
+        [
+            figure(f"quickstart, phase {phase}", "images_per_second", round(median), "images/s")
+            for phase, median in ((one, statistics.median(of)) for one, of in rates.items())
+        ]
+    )
 
 
 def main() -> None:
@@ -220,12 +296,18 @@ def main() -> None:
     memory: Any = torch.utils.deterministic
     memory.fill_uninitialized_memory = False
     rows = []
-    for title, path in NETWORKS.items():
-        if given.only in title:
-            for threads in given.threads:
-                torch.manual_seed(0)
-                rows += measure(title, path, threads, given.rounds)
+    with freed_memory_kept():
+        for title, path in NETWORKS.items():
+            if given.only in title:
+                for threads in given.threads:
+                    torch.manual_seed(0)
+                    rows += measure(title, path, threads, given.rounds)
+    rows += threads_scaling(rows, given.threads)
+    for title in (one for one in PROCESSES if given.only in one):
+        rows += processes_scaling(title, NETWORKS[title], given.rounds)
     if not given.only:
+        torch.set_num_threads(1)
+        rows += small_phase()
         print(f"written: {save('training', rows)}")
 
 

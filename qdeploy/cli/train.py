@@ -7,7 +7,6 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +72,7 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.loading import load_recipe
 
-    launch = _launch(os.environ)
+    launch = Launch.of(os.environ)
     resolved = load_recipe(recipe, overrides)
     folder = out if out is not None else Path("runs") / resolved.name
     if not any_network:
@@ -109,15 +108,6 @@ def train(
         _print_table(summary, folder)
         if not any_network:
             click.echo(f"next: qdeploy export {folder} --target pynq")
-
-
-def _launch(environment: Mapping[str, str]) -> Launch:
-    """Which process this one is, from the variables that torchrun sets."""
-    return Launch(
-        rank=int(environment.get("RANK", "0")),
-        world=int(environment.get("WORLD_SIZE", "1")),
-        local_rank=int(environment.get("LOCAL_RANK", "0")),
-    )
 
 
 def _check_supported(recipe: Recipe) -> None:

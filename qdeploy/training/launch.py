@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,6 +21,15 @@ class Launch:
     rank: int = 0
     world: int = 1
     local_rank: int = 0
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Launch:
+        """The process that an environment tells, by the variables that torchrun sets."""
+        rank, world, local_rank = (
+            int(environment.get(name, usual))
+            for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        )
+        return cls(rank, world, local_rank)
 
     @property
     def is_first(self) -> bool:
