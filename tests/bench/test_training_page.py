@@ -84,6 +84,31 @@ def test_the_machine_that_collects_does_not_pass_for_the_one_that_trained(
     assert ", 1 process, 1 thread; the run does not name its machine, collected on " in text
 
 
+def test_seeds_of_one_recipe_are_one_table_with_spread_and_paired_differences(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import trainings as bench
+    from trainings_page import section
+
+    one = bench.read_run(run, None)
+    other = json.loads(json.dumps(one)) | {"seed": 1}
+    for phase, (a, b) in zip(one["phases"], [(0.9, 0.8), (0.88, 0.8), (0.89, 0.83)], strict=False):
+        phase["accuracy"] = a
+        other["phases"][one["phases"].index(phase)]["accuracy"] = b
+    text = bench.page([other, one])
+    assert text.count(f"## {one['name']}") == 1 and "seeds 0 and 1, at commit" in text
+    lines = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
+    first, second, third = (f"| {phase['name']}" for phase in one["phases"][:3])
+    assert "| 85.00 ± 7.07 % | - |" in lines[first]  # of 90 and 80
+    assert "| 84.00 ± 5.66 % | -1.00 ± 1.00 |" in lines[second]  # -2 and 0
+    assert "| +1.00 ± 2.00 |" in lines[third]  # -1 and +3
+    assert "seed 0 alone, from which no claim follows" in bench.page([one])
+    other["phases"][0]["epochs"] += 1
+    with pytest.raises(ValueError, match="differ in their phases"):
+        section([one, other])
+
+
 def test_an_export_command_has_the_flags_that_differ_from_the_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
