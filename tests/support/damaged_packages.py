@@ -14,6 +14,7 @@ import numpy as np
 import toy_core
 from damage import Kind
 from damaged_builds import packed_again
+from fake_board import bit_file
 
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import UserError
@@ -28,8 +29,7 @@ def package(name: str, folder: Path) -> Path:
     raw = toy_core.frames(3)
     root = make_package(build, design, load_board("pynq-z2"), raw, toy_core.expected(raw))
     (root / "bitstream").mkdir()
-    for suffix in ("bit", "hwh"):
-        (root / "bitstream" / f"accelerator.{suffix}").touch()
+    bit_file(root / "bitstream/accelerator.bit")
     with np.load(root / "golden" / "golden.npz") as data:
         for array in data.files:
             np.save(root / "golden" / f"{array}.npy", data[array])
@@ -78,6 +78,7 @@ def driver_of(root: Path, design: int) -> tuple[ModuleType, ModuleType]:
     sys.modules["pynq"] = _pynq(design)
     sys.path.insert(0, str(root))
     try:
+        importlib.import_module("driver.device_lock").FOLDERS = (root.parent,)
         return importlib.import_module("driver"), importlib.import_module("driver.bundle")
     finally:
         sys.path.remove(str(root))
@@ -85,37 +86,51 @@ def driver_of(root: Path, design: int) -> tuple[ModuleType, ModuleType]:
 
 def _pynq(design: int) -> ModuleType:
     """What the driver takes from `pynq`: transfers end at once and carry nothing."""
-    registers = {0x00: 0x51444550, 0x04: 1, 0x08: design}
-    channel = SimpleNamespace(
-        idle=True,
-        transfer=lambda *_: None,
-        wait=lambda: None,
-        stop=lambda: None,
-        start=lambda: None,
-    )
-    overlay = SimpleNamespace(
-        axi_dma_0=SimpleNamespace(sendchannel=channel, recvchannel=channel),
-        qd_shell_0=SimpleNamespace(
-            read=lambda offset: registers.get(offset, 0), write=lambda *_: None
-        ),
-    )
+    blocks = {
+        name: {"phys_addr": base, "addr_range": 0x1000, "parameters": {}}
+        for base, name in enumerate(("axi_dma_0", "qd_shell_0"))
+    }
+    values = ({}, {0x00: 0x51444550, 0x04: 1, 0x08: design})
     made = ModuleType("pynq")
     made.__dict__.update(
-        Overlay=lambda *_, **__: overlay,
+        Overlay=lambda *_, **__: SimpleNamespace(ip_dict=blocks),
+        MMIO=lambda base, _: _Registers(values[base], is_dma=base == 0),
         Clocks=SimpleNamespace(fclk0_mhz=0.0),
         allocate=_allocate,
     )
     return made
 
 
+class _Registers:
+    """A DMA that is done as soon as it is asked, or a shell."""
+
+    def __init__(self, values: dict[int, int], is_dma: bool) -> None:
+        self._values, self._is_dma = values, is_dma
+
+    def read(self, offset: int) -> int:
+        if self._is_dma and offset in (0x04, 0x34):
+            return 2
+        if self._is_dma and offset in (0x00, 0x30):
+            return 0
+        return self._values.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if self._is_dma:
+            self._values[offset] = value
+
+
 class _Buffer(np.ndarray):
     """What `pynq.allocate` returns."""
+
+    physical_address = 0x10000000
 
     def freebuffer(self) -> None:
         """Nothing to give back here."""
 
+    flush = invalidate = freebuffer
 
-def _allocate(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+
+def _allocate(shape: tuple[int, ...], dtype: Any, cacheable: int = 0) -> np.ndarray:
     return np.zeros(shape, dtype).view(_Buffer)
 
 

@@ -3,6 +3,7 @@
 Needs Python 3.9 or newer, numpy and pynq, nothing else.
 """
 
-from .accelerator import Accelerator, AcceleratorError
+from .accelerator import Accelerator
+from .errors import AcceleratorError
 
 __all__ = ["Accelerator", "AcceleratorError"]

@@ -4,13 +4,19 @@
     with Accelerator() as accelerator:
         classes = accelerator.classify(images)      # images: (N, C, H, W) uint8
 
-One DMA transfer in each direction carries a whole batch. The shell around the core is told how many
-frames the batch has and marks only the last one's end, which is where a simple-mode DMA stops.
+One DMA transfer in each direction carries many frames. The shell around the core is told how many
+and marks only the last one's end, which is where a simple-mode DMA stops. A batch of several
+transfers is packed and unpacked while the FPGA works (`pipeline.py`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,57 +24,52 @@ from typing import Any
 import numpy as np
 
 from . import bundle as bundles
-from . import golden as goldens
 from . import preparation as preparations
+from . import rates, selftest
+from .board import Board
+from .errors import AcceleratorError
 from .head import Head, Part
 from .layout import Layout
+from .pipeline import Pipeline
+from .worker import Job, Worker
 
-# Registers of the shell, see rtl/qd_shell_regs.v.
-ID, VERSION, DESIGN, FRAMES = 0x00, 0x04, 0x08, 0x0C
-CONTROL, CYCLES, DONE, STATUS = 0x10, 0x14, 0x18, 0x1C
-SHELL_ID = 0x51444550
-SHELL_VERSION = 1
-CORE_IN_RESET = 1
+# Frames, and bytes in either direction, of a transfer where nothing else is asked for.
+USUAL_FRAMES = 1024
+USUAL_BYTES = 1 << 21
+# A batch becomes so many transfers, that packing, moving and unpacking overlap, where each has …
+OVERLAPPED = 8
+# … so many bytes: below, starting a transfer takes longer than what overlaps.
+LEAST_BYTES = 1 << 16
 
-DMA_NAME, SHELL_NAME = "axi_dma_0", "qd_shell_0"
-# The DMA's length register has 26 bits; see vivado/build.tcl.
-DMA_MAX_BYTES = (1 << 26) - 1
-DEFAULT_BATCH = 1024
-CLOCK_TOLERANCE = 0.01
-
-
-class AcceleratorError(RuntimeError):
-    """The board does not do what the package says it should."""
-
-
-# Seconds on the board that a self-test may spend on a batch of more than one full transfer: half of
-# what the driver waits for a transfer.
-LONG_SECONDS = 5.0
+_current: weakref.ref[Accelerator] | None = None
 
 
 class Accelerator:
-    """Loads the bitstream and runs batches on it.
+    """Loads the bitstream and runs batches on it. The FPGA is this process's alone until `close`.
 
     Args:
         bitfile: the .bit file, its .hwh beside it; the package's own when None.
-        max_batch: frames in one DMA transfer at most; more are cut into several transfers.
-        download: False leaves the FPGA as it is (another process loaded the same bitstream).
-        timeout_s: seconds one transfer may take before it counts as stuck.
+        max_batch: frames in one DMA transfer at most; more are cut into several transfers. When
+            None 1024, or as many as 2 MiB hold.
+        download: False leaves the FPGA as it is (another process loaded the same bitstream, and
+            has ended since).
+        timeout_s: seconds one transfer may take before it counts as stuck; twice what the design
+            should take, where that is longer.
 
     Raises:
         BundleError: the package is incomplete.
-        AcceleratorError: no bitstream, or one that was not built from this package.
+        AcceleratorError: no bitstream, one that was not built from this package, or another process
+            uses the FPGA.
     """
 
     def __init__(
         self,
         bitfile: str | None = None,
-        max_batch: int = DEFAULT_BATCH,
+        max_batch: int | None = None,
         download: bool = True,
         timeout_s: float = 10.0,
     ) -> None:
-        from pynq import Clocks, Overlay
-
+        global _current
         self.root = Path(__file__).resolve().parent.parent
         self.bundle: dict[str, Any] = bundles.load(self.root)
         self.layout = Layout(self.bundle, preparations.load(self.root, self.bundle))
@@ -78,31 +79,34 @@ class Accelerator:
             tuple(Fraction(value) for value in output["offset"]),
             tuple(Part(part["name"], part["channels"]) for part in output["parts"]),
         )
-        self.timeout_s = timeout_s
-        self._buffers: list[Any] = []
+        if max_batch is not None and max_batch < 1:
+            raise ValueError("max_batch must be at least 1")
+        previous = _current() if _current is not None else None
+        if previous is not None:
+            previous.close()
         path = Path(bitfile) if bitfile else self.root / self.bundle["bitfile"]
-        for needed in (path, path.with_suffix(".hwh")):
-            if not needed.is_file():
-                raise AcceleratorError(
-                    f"there is no {needed}; build it with `make bitstream` where Vivado is"
-                    " installed and copy the folder `bitstream` here"
-                )
-        self._overlay = Overlay(str(path), download=download)
-        self._dma = getattr(self._overlay, DMA_NAME)
-        self._shell = getattr(self._overlay, SHELL_NAME)
-        # The clock comes from the bundle: loading alone may leave it at another rate.
-        Clocks.fclk0_mhz = float(self.bundle["clock_mhz"])
-        self.clock_mhz = float(Clocks.fclk0_mhz)
-        if self.clock_mhz > self.bundle["clock_mhz"] * (1 + CLOCK_TOLERANCE):
+        self._board = Board(self.bundle, path, download)
+        self.clock_mhz = self._board.clock_mhz
+        cycles = self.bundle["cycles_per_frame"]
+        self._pipeline = Pipeline(self.layout, self._board, cycles, timeout_s)
+        self._one_at_a_time = threading.Lock()
+        self._worker: list[Worker] = []
+        # Also when the object is forgotten or Python ends: the DMA must not write to freed memory.
+        self._shut = weakref.finalize(
+            self, _shut, self._worker, self._one_at_a_time, self._board, self._pipeline
+        )
+        self._frame_bytes = max(self.layout.in_frame_bytes, self.layout.out_frame_bytes)
+        fits = self._board.largest // self._frame_bytes
+        if not fits:
+            self.close()
             raise AcceleratorError(
-                f"the board's clock is {self.clock_mhz:g} MHz, above the"
-                f" {self.bundle['clock_mhz']:g} MHz the design was built for"
+                f"a frame has {self._frame_bytes:,} bytes, the DMA of this bitstream moves at most"
+                f" {self._board.largest:,}; build it with the package's vivado/build.tcl"
             )
-        self._check_shell()
-        self.max_batch = self._limit(max_batch)
-        self._allocate()
-        self.reset()
+        usual = min(USUAL_FRAMES, max(1, USUAL_BYTES // self._frame_bytes))
+        self.max_batch = min(fits, usual if max_batch is None else max_batch)
         self.last: dict[str, float] = {}
+        _current = weakref.ref(self)
 
     # ---- results -----------------------------------------------------------------------------
 
@@ -121,49 +125,85 @@ class Accelerator:
             for every pixel (N, H', W', classes) and (N, H', W'). The channels of a network with
             several outputs are those of its outputs, one after the other; `outputs` parts them.
         """
-        values = self.infer_codes(batch, from_float)
-        if self.bundle["output"]["kind"] == "class":
-            return values[..., 0]
-        return self._head.values(values, axis=values.ndim - 1)
+        return self._meaning(self.infer_codes(batch, from_float))
 
-    def infer_codes(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
+    def infer_codes(
+        self, batch: np.ndarray, from_float: bool = False, transfer: int | None = None
+    ) -> np.ndarray:
         """Raw frames -> integers as they leave the hardware, int64: (N, elements), or
-        (N, H', W', channels) from a network that decides for every pixel."""
-        batch = self.layout.check(batch, from_float)
-        started = time.perf_counter()
-        parts = []
-        moving, cycles = 0.0, 0
-        for first in range(0, len(batch), self.max_batch):
-            part = batch[first : first + self.max_batch]
-            count = len(part)
-            self.layout.to_beats(part, self._in_view[:count])
-            seconds = self._transfer(count)
-            moving += seconds
-            cycles += self._shell.read(CYCLES)
-            parts.append(self.layout.from_beats(np.asarray(self._out_view[:count])))
-        self.last = {
-            "frames": len(batch),
-            "seconds": time.perf_counter() - started,
-            "transfer_seconds": moving,
-            "cycles": cycles,
-        }
-        if not parts:
-            return np.zeros((0, *self.layout.out_shape), dtype=np.int64)
-        return np.concatenate(parts)
+        (N, H', W', channels) from a network that decides for every pixel.
+
+        Args:
+            transfer: frames in each DMA transfer, instead of as many as seem best.
+
+        Raises:
+            TypeError, ValueError: the batch is not what the network takes; see `Layout.check`.
+            AcceleratorError: the board failed. The next call starts clean.
+        """
+        pieces = self._pieces(self.layout.check(batch, from_float), transfer)
+        with self._exclusive():
+            started = time.perf_counter()
+            self._pipeline.clear()
+            parts = list(self._pipeline.run(iter(pieces)))
+            seconds = self._pipeline.seconds
+            self.last = {
+                "frames": sum(len(piece) for piece in pieces),
+                "seconds": time.perf_counter() - started,
+                "pack_seconds": seconds["pack"],
+                "transfer_seconds": seconds["move"],
+                "unpack_seconds": seconds["unpack"],
+                "cycles": self._pipeline.cycles,
+            }
+        return self._joined(parts)
+
+    def submit(
+        self,
+        batch: np.ndarray,
+        from_float: bool = False,
+        then: Callable[[np.ndarray], Any] | None = None,
+    ) -> Future[Any]:
+        """`infer` without waiting: the result is the returned future's.
+
+        Batches are worked off in their order by a thread, packing and unpacking beside the
+        transfers of their neighbours. The batch must not change before its result is there.
+
+        Args:
+            then: computes the result from the integers of `infer_codes`, in the thread; that of
+                `infer` when None.
+
+        Raises:
+            As `infer_codes`; failures of the board are raised by the future's `result`.
+        """
+        self._board.check_open()
+        pieces = self._pieces(self.layout.check(batch, from_float), None)
+        meaning = then or self._meaning
+        job = Job(pieces, lambda parts: meaning(self._joined(parts)))
+        if not pieces:
+            job.future.set_result(job.combine([]))
+            return job.future
+        if not self._worker:
+            self._worker.append(Worker(self._pipeline.run, self._one_at_a_time))
+        self._worker[0].submit(job)
+        return job.future
 
     def classify(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """Raw frames -> class numbers, int64: (N,), or (N, H', W') from a network that decides for
         every pixel. Exact logits are compared; the lowest number wins a tie. From a network with
         several outputs, one number for each: (N, outputs), or (N, H', W', outputs)."""
-        values = self.infer_codes(batch, from_float)
+        return self.classes(self.infer_codes(batch, from_float))
+
+    def classes(self, values: np.ndarray) -> np.ndarray:
+        """Class numbers of the hardware's integers: `submit(batch, then=accelerator.classes)`."""
         if self.bundle["output"]["kind"] == "class":
             return values[..., 0]
         return self._head.classes(values, axis=values.ndim - 1)
 
     def outputs(self, logits: np.ndarray) -> dict[str, np.ndarray]:
         """The logits of each output by its name, for a network with several."""
-        parts = zip(self._head.parts, self._head.slices(), strict=False)
-        return {part.name: logits[..., where] for part, where in parts}
+        if not self._head.parts:
+            return {}
+        slices = self._head.slices()
+        return {part.name: logits[..., slices[n]] for n, part in enumerate(self._head.parts)}
 
     def names(self, classes: np.ndarray) -> list[Any]:
         """Names of class numbers; nested lists for maps of them."""
@@ -178,96 +218,41 @@ class Accelerator:
         The driver's packing is compared with the packed frames of the package, then the results
         of one batch, of every frame alone, and of a batch longer than one transfer, with the golden
         integers. The long batch has one frame more than a full transfer, golden frames over and
-        over; where that would take over `LONG_SECONDS`, it is all golden frames in transfers of
-        half of them.
+        over; where that would take over `selftest.LONG_SECONDS`, it is all golden frames in
+        transfers of half of them.
 
         Returns:
             `{"passed", "frames", "codes", "packing_mismatches", "batch_mismatches",
             "single_mismatches", "long_batch_mismatches", "long_batch_frames", "first"}`; `first`
             says where the first difference is.
         """
-        raw, packed, expected = goldens.load(self.root, self.bundle)
-        count = len(raw)
-        mine = np.zeros_like(packed)
-        self.layout.to_beats(raw, mine)
-        batch = self.infer_codes(raw)
-        single = np.concatenate([self.infer_codes(frame) for frame in raw])
-        expected = expected.reshape(batch.shape)
-        many, limit = self._long_batch(count)
-        order = np.arange(many) % count
-        long = self._in_transfers_of(limit, raw[order])
-        wrong = {
-            "packing_mismatches": int((mine != packed).sum()),
-            "batch_mismatches": int((batch != expected).sum()),
-            "single_mismatches": int((single != expected).sum()),
-            "long_batch_mismatches": int((long != expected[order]).sum()),
-        }
-        report: dict[str, Any] = {
-            "passed": not any(wrong.values()),
-            "frames": count,
-            "codes": int(expected.size),
-            **wrong,
-            "long_batch_frames": many,
-            "first": _first(batch, expected)
-            or _first(single, expected)
-            or _first(long, expected[order]),
-        }
-        return report
+        return selftest.run(self)
 
-    def _long_batch(self, golden: int) -> tuple[int, int]:
-        """Frames of a batch longer than one transfer, and frames in one transfer of it."""
-        many = self.max_batch + 1
-        if many * self.bundle["cycles_per_frame"] <= LONG_SECONDS * self.clock_mhz * 1e6:
-            return many, self.max_batch
-        return golden, max(1, min(self.max_batch, golden // 2))
-
-    def _in_transfers_of(self, limit: int, batch: np.ndarray) -> np.ndarray:
-        """`infer_codes` with at most `limit` frames in one transfer."""
-        usual, self.max_batch = self.max_batch, limit
-        try:
-            return self.infer_codes(batch)
-        finally:
-            self.max_batch = usual
-
-    def throughput(self, frames: int = 4096, repeat: int = 5) -> dict[str, float]:
+    def throughput(self, frames: int = 4096, repeat: int = 5) -> dict[str, Any]:
         """Measure frames per second on random frames; the best of `repeat` runs.
 
         Returns:
-            `fps` with packing and unpacking, `fps_transfer` from the start of a DMA transfer to its
-            end, `fps_hardware` from the cycles the shell counted at the board's clock.
+            `fps` from frames to integers, as a program sees it, and of its three parts each alone:
+            `fps_hardware` from the cycles the shell counted at the board's clock, `fps_transfer`
+            from the start of a DMA transfer to its end, `fps_packing` of packing and unpacking.
+            The whole is no faster than the slowest of them, `limited_by`. `packing` says by what it
+            is done.
+
+        Raises:
+            ValueError: no frames, or no runs.
         """
-        generator = np.random.default_rng(0)
-        shape = (frames, *self.layout.data_shape)
-        low, high = self.layout.raw_range
-        batch = generator.integers(low, high + 1, size=shape, dtype=np.int32)
-        runs = []
-        for _ in range(repeat):
-            self.infer_codes(batch)
-            runs.append(dict(self.last))
-        return {
-            "frames": frames,
-            "clock_mhz": self.clock_mhz,
-            "fps": frames / min(run["seconds"] for run in runs),
-            "fps_transfer": frames / min(run["transfer_seconds"] for run in runs),
-            "fps_hardware": frames * self.clock_mhz * 1e6 / min(run["cycles"] for run in runs),
-            "cycles_per_frame": min(run["cycles"] for run in runs) / frames,
-        }
+        return rates.measure(self, frames, repeat)
 
     # ---- the board ---------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Reset the core and forget a batch that is under way."""
-        self._shell.write(CONTROL, 1)
-        deadline = time.monotonic() + self.timeout_s
-        while self._shell.read(STATUS) & CORE_IN_RESET:
-            if time.monotonic() > deadline:
-                raise AcceleratorError("the core does not leave reset; is its clock running?")
+        """Reset DMA and core, and forget a batch that is under way."""
+        with self._exclusive():
+            self._board.recover()
 
     def close(self) -> None:
-        """Give the DMA buffers back."""
-        for buffer in self._buffers:
-            buffer.freebuffer()
-        self._buffers = []
+        """Finish what moves, give the DMA buffers back, and the FPGA to other processes."""
+        self._shut()
 
     def __enter__(self) -> Accelerator:
         return self
@@ -275,76 +260,48 @@ class Accelerator:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _check_shell(self) -> None:
-        found = self._shell.read(ID)
-        if found != SHELL_ID:
-            raise AcceleratorError(f"there is no qdeploy shell in this bitstream (id {found:#x})")
-        version = self._shell.read(VERSION)
-        if version != SHELL_VERSION:
-            raise AcceleratorError(
-                f"the bitstream's shell has version {version}, this driver knows {SHELL_VERSION};"
-                " use the driver that came with the package"
-            )
-        design = self._shell.read(DESIGN)
-        expected = int(self.bundle["design_id"], 16)
-        if design != expected:
-            raise AcceleratorError(
-                f"the bitstream was built from another design ({design:08x}) than this package"
-                f" ({expected:08x}); build it again with `make bitstream`"
-            )
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        if self._worker and self._worker[0].is_current():
+            raise AcceleratorError("a future's callback cannot use the accelerator; use submit")
+        with self._one_at_a_time:
+            self._board.check_open()
+            yield
 
-    def _limit(self, max_batch: int) -> int:
-        if max_batch < 1:
-            raise ValueError("max_batch must be at least 1")
-        largest = max(self.layout.in_frame_bytes, self.layout.out_frame_bytes)
-        return min(max_batch, DMA_MAX_BYTES // largest)
+    def _pieces(self, batch: np.ndarray, transfer: int | None) -> list[np.ndarray]:
+        """A checked batch in transfers, of about the same size."""
+        if not len(batch):
+            return []
+        size = self.max_batch
+        if transfer is not None:
+            size = max(1, min(size, transfer))
+        else:
+            least = max(1, LEAST_BYTES // self._frame_bytes)
+            size = min(size, max(least, -(-len(batch) // OVERLAPPED)))
+            size = -(-len(batch) // -(-len(batch) // size))
+        return [batch[first : first + size] for first in range(0, len(batch), size)]
 
-    def _allocate(self) -> None:
-        from pynq import allocate
+    def _joined(self, parts: list[np.ndarray]) -> np.ndarray:
+        if not parts:
+            return np.zeros((0, *self.layout.out_shape), dtype=np.int64)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-        self._in = allocate(shape=(self.max_batch * self.layout.in_frame_bytes,), dtype=np.uint8)
-        self._out = allocate(shape=(self.max_batch * self.layout.out_frame_bytes,), dtype=np.uint8)
-        self._buffers = [self._in, self._out]
-        self._in_view = np.asarray(self._in).reshape(self.max_batch, -1)
-        self._out_view = np.asarray(self._out).reshape(self.max_batch, -1)
-
-    def _transfer(self, frames: int) -> float:
-        """One batch through the hardware; seconds it took. The receiver is armed first."""
-        send, receive = self._dma.sendchannel, self._dma.recvchannel
-        self._shell.write(FRAMES, frames)
-        started = time.perf_counter()
-        receive.transfer(self._out, 0, frames * self.layout.out_frame_bytes)
-        send.transfer(self._in, 0, frames * self.layout.in_frame_bytes)
-        deadline = time.monotonic() + self.timeout_s
-        for channel in (send, receive):
-            while not channel.idle:
-                if time.monotonic() > deadline:
-                    self._stuck(frames)
-            channel.wait()  # returns at once; brings the cache up to date and checks for errors
-        return time.perf_counter() - started
-
-    def _stuck(self, frames: int) -> None:
-        status, done = self._shell.read(STATUS), self._shell.read(DONE)
-        for channel in (self._dma.sendchannel, self._dma.recvchannel):
-            channel.stop()
-            channel.start()
-        self.reset()
-        raise AcceleratorError(
-            f"a batch of {frames} frames did not come back within {self.timeout_s:g} s: {done} came"
-            f" out, shell status {status:#x}; the core was reset, the next batch starts clean"
-        )
+    def _meaning(self, values: np.ndarray) -> np.ndarray:
+        if self.bundle["output"]["kind"] == "class":
+            return values[..., 0]
+        return self._head.values(values, axis=values.ndim - 1)
 
 
-def _first(found: np.ndarray, expected: np.ndarray) -> dict[str, int] | None:
-    """Where two results differ first: frame, element in the stream's order, both values."""
-    found, expected = (values.reshape(len(values), -1) for values in (found, expected))
-    where = np.argwhere(found != expected)
-    if not len(where):
-        return None
-    frame, element = (int(index) for index in where[0])
-    return {
-        "frame": frame,
-        "element": element,
-        "found": int(found[frame, element]),
-        "expected": int(expected[frame, element]),
-    }
+def _shut(workers: list[Worker], lock: threading.Lock, board: Board, pipeline: Pipeline) -> None:
+    for worker in workers:
+        worker.close()
+    if any(worker.is_current() for worker in workers):
+        _free(board, pipeline)  # a callback closes: nothing moves, and the thread has the lock
+        return
+    with lock:
+        _free(board, pipeline)
+
+
+def _free(board: Board, pipeline: Pipeline) -> None:
+    if board.close():
+        pipeline.buffers.free()

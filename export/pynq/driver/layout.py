@@ -23,6 +23,14 @@ from .packing import pack, unpack
 BLOCK = 1 << 20
 
 
+def _may_exceed(batch: np.ndarray, low: int, high: int) -> bool:
+    """Whether an integer is out of range; a type without such integers needs no look."""
+    limits = np.iinfo(batch.dtype)
+    if (limits.min >= low and limits.max <= high) or not batch.size:
+        return False
+    return int(batch.min()) < low or int(batch.max()) > high
+
+
 class Layout:
     """Shapes, widths and meaning of one accelerator's streams, from its bundle.
 
@@ -39,6 +47,7 @@ class Layout:
         self.in_frame_bytes = self._in["beats"] * self._in["dma_bytes_per_beat"]
         self.out_frame_bytes = self._out["beats"] * self._out["dma_bytes_per_beat"]
         self.raw_range = tuple(self._in["raw_range"])
+        self.packing = "numpy"
 
     def check(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """A batch of integers, or of real numbers as float32; one frame is made a batch of one.
@@ -66,7 +75,7 @@ class Layout:
                 f" not {batch.shape}"
             )
         low, high = self.raw_range
-        if not from_float and batch.size and (int(batch.min()) < low or int(batch.max()) > high):
+        if not from_float and _may_exceed(batch, low, high):
             raise ValueError(
                 f"input values must be from {low} to {high}, not {batch.min()} to {batch.max()};"
                 " scale them first, or give real numbers with from_float=True"

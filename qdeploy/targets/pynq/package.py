@@ -49,11 +49,22 @@ _DRIVER = (
     "__init__.py",
     "__main__.py",
     "accelerator.py",
+    "bitfile.py",
+    "board.py",
+    "buffers.py",
     "bundle.py",
     "contents.py",
+    "device_lock.py",
+    "dma.py",
+    "errors.py",
     "golden.py",
     "layout.py",
+    "pipeline.py",
     "preparation.py",
+    "rates.py",
+    "selftest.py",
+    "shell.py",
+    "worker.py",
 )
 
 

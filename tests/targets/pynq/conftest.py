@@ -47,8 +47,10 @@ def board(toy_package: Path, toy_model: Path) -> Iterator[fake_board.FakeBoard]:
 
 
 @pytest.fixture
-def load_driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
-    """Import a package's driver, with a board's `pynq` in place."""
+def load_driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., ModuleType]]:
+    """Import a package's driver, with a board's `pynq` in place and a lock of its own."""
 
     def load(package: Path, board: fake_board.FakeBoard | None = None) -> ModuleType:
         monkeypatch.syspath_prepend(str(package))
@@ -56,8 +58,18 @@ def load_driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Modul
             monkeypatch.setitem(sys.modules, "pynq", board.module())
         for name in [name for name in sys.modules if name.split(".")[0] == "driver"]:
             del sys.modules[name]
+        importlib.import_module("driver.device_lock").FOLDERS = (tmp_path,)
         return importlib.import_module("driver")
 
     yield load
     for name in [name for name in sys.modules if name.split(".")[0] == "driver"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def bitstream(toy_package: Path) -> Path:
+    """Stand-ins for the files that Vivado makes of the toy package; the .bit file."""
+    folder = toy_package / "bitstream"
+    folder.mkdir(exist_ok=True)
+    fake_board.bit_file(folder / "accelerator.bit")
+    return folder / "accelerator.bit"

@@ -80,11 +80,11 @@ def test_part_board_clock_and_widths_come_from_the_design(
 
 def test_the_driver_and_the_project_agree_on_names_and_limits(package: Path) -> None:
     tcl = (package / "vivado/build.tcl").read_text(encoding="utf-8")
-    driver = (package / "driver/accelerator.py").read_text(encoding="utf-8")
+    driver = (package / "driver/board.py").read_text(encoding="utf-8")
     for name in re.findall(r'"((?:axi_dma|qd_shell)_\d)"', driver):
         assert f"{name}/" in tcl
     assert "CONFIG.c_sg_length_width {26}" in tcl
-    assert "(1 << 26) - 1" in driver
+    assert "LENGTH_BITS = 26" in driver
 
 
 def test_missing_board_files_stop_the_build_and_say_where_they_come_from(
