@@ -20,8 +20,8 @@ from brevitas.core.restrict_val import FloatRestrictValue
 from brevitas.core.scaling import ConstScaling, ParameterScaling
 from torch import nn
 
-from qdeploy.quant.fused import FusedIntQuant, Quantize
-from qdeploy.quant.native import Rule
+from qdeploy.quant.fused import FusedIntQuant, Quantize, quantized
+from qdeploy.quant.native import Rule, Scale
 from qdeploy.quant.quantizers import SMALLEST_THRESHOLD, code_range
 from qdeploy.quant.thresholds import ThresholdQuant
 from qdeploy.quant.weight_levels import LevelQuant
@@ -83,10 +83,24 @@ class _Direct:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         value, smallest, levels = _step(self, x)
-        quantized: torch.Tensor = Quantize.apply(
-            x, value, smallest, levels, self.lo, self.hi, self.rule
-        )
-        return quantized
+        made: torch.Tensor = Quantize.apply(x, value, smallest, levels, self.lo, self.hi, self.rule)
+        return made
+
+
+@dataclass(frozen=True)
+class _DirectConstant:
+    """A quantizer whose step never changes, such as that of the network's input, which needs no
+    gradient either."""
+
+    scale: Scale
+    lo: int
+    hi: int
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if x.requires_grad:
+            made: torch.Tensor = Quantize.apply(x, *self.scale, self.lo, self.hi, Rule.CLIP)
+            return made
+        return quantized(x, self.scale, self.lo, self.hi)
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ def _activation(layer: Any) -> Forward | None:
     return _quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
 
 
-def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectOwn | None:
+def _quantizer(proxy: Any, *, after_relu: bool) -> Forward | None:
     if not proxy.is_quant_enabled:
         return None
     inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
@@ -155,8 +169,11 @@ def _quantizer(proxy: Any, *, after_relu: bool) -> _Direct | _DirectOwn | None:
     if isinstance(rounding, ThresholdQuant | LevelQuant) and isinstance(scaling, ParameterScaling):
         return None if after_relu else _DirectOwn(rounding, scaling, plain, int(levels))
     if type(rounding) is IntQuant and isinstance(scaling, ConstScaling):
-        rule = Rule.CLIP  # of the network's input, which has no gradient
-    elif isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):
+        if after_relu:
+            return None
+        step = scaling(torch.zeros(1), torch.tensor(levels)).detach()
+        return _DirectConstant(Scale(step, 0.0, 1), lo, hi)
+    if isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):
         rule = rounding.rule(after_relu=after_relu)
     else:
         return None

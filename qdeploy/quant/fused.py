@@ -61,9 +61,7 @@ class Quantize(torch.autograd.Function):
         scale = Scale(value, smallest, levels)
         if keeps:
             ctx.save_for_backward(x, value)
-        if ctx.native:
-            return native.quantize(x, scale, lo, hi)
-        return in_torch.quantize(full_precision(x), scale, lo, hi)
+        return quantized(x, scale, lo, hi)
 
     @staticmethod
     @once_differentiable
@@ -82,6 +80,13 @@ class Quantize(torch.autograd.Function):
         if slope is not None and ctx.rule != Rule.PACT:
             slope = slope / math.sqrt(_sharing(kept, value, ctx.rule) * ctx.hi)
         return grad_x.to(ctx.given), slope, *[None] * 5
+
+
+def quantized(x: torch.Tensor, scale: Scale, lo: int, hi: int) -> torch.Tensor:
+    """Δ·q without a gradient, as float32, or as float64 where `x` is that."""
+    if native.takes(x, scale.value):
+        return native.quantize(x, scale, lo, hi)
+    return in_torch.quantize(full_precision(x), scale, lo, hi)
 
 
 def _sharing(x: torch.Tensor, value: torch.Tensor, rule: Rule) -> int:

@@ -29,8 +29,7 @@ class FiniteChecks:
 
     def divergent(self) -> str | None:
         """What is not finite, a running statistic or else a gradient; None in a healthy network."""
-        gradients = [p.grad for _, p in self._parameters if p.grad is not None]
-        if _all_finite([value for _, value in self._statistics] + gradients):
+        if bool(torch.isfinite(self.largest())):
             return None
         return self.statistic() or self.gradient()
 
@@ -38,8 +37,7 @@ class FiniteChecks:
         """The largest magnitude of gradients and running statistics, a number on their device; not
         finite where one of them is not."""
         gradients = [p.grad for _, p in self._parameters if p.grad is not None]
-        values = [value for _, value in self._statistics] + gradients
-        return torch.nn.utils.get_total_norm(values, norm_type=math.inf)
+        return _largest([value for _, value in self._statistics] + gradients)
 
     def statistic(self) -> str | None:
         """The first batch norm whose running statistics are not finite."""
@@ -144,11 +142,15 @@ def _divergent_part(module: nn.Module, output: object) -> str | None:
 
 
 def _all_finite(values: list[torch.Tensor]) -> bool:
-    """Whether all are finite; most often one number from the device answers it."""
-    if bool(torch.isfinite(torch.nn.utils.get_total_norm(values))):
-        return True
-    # The norm of large but finite values may itself be infinite.
-    return all(bool(torch.isfinite(value).all()) for value in values)
+    """Whether all are finite; one number from the device answers it."""
+    return bool(torch.isfinite(_largest(values)))
+
+
+def _largest(values: list[torch.Tensor]) -> torch.Tensor:
+    """The largest magnitude, 0 of nothing; not-a-number where there is one."""
+    if not values:
+        return torch.zeros(())
+    return torch.stack(torch._foreach_norm(values, math.inf)).amax()
 
 
 def _statistic(name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import brevitas.nn as qnn
 import pytest
@@ -174,3 +175,15 @@ def _without_gradients(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         result: torch.Tensor = network(x)
     return result
+
+
+def test_an_input_that_needs_a_gradient_gets_it() -> None:
+    net = NETWORKS["bottlenecks"]().train()
+    found = []
+    for direct in (False, True):
+        x = frames(net).requires_grad_()
+        with Direct(net) if direct else nullcontext():
+            net(x).square().sum().backward()
+        assert x.grad is not None and x.grad.abs().max() > 0
+        found.append(x.grad)
+    torch.testing.assert_close(found[0], found[1])
