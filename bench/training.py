@@ -1,6 +1,6 @@
 """A training step of quantized networks, compared with a float step of the same network.
 
-    python bench/training.py [--rounds 15] [--threads 1 2] [--only TEXT]
+    python bench/training.py [--rounds 15] [--threads 1 2] [--device cuda] [--only TEXT]
 
 A step is the one of `qdeploy train`: gradients to zero, forward, loss, backward, finite checks,
 SGD, metrics, with a batch that is in memory. The quantized network has fixed weight steps and
@@ -106,8 +106,9 @@ class Contender:
             workers,
         )
         images, labels = dataset.train.read(range(BATCH // workers.world))
-        self.inputs = (images.float() / 256).contiguous(memory_format=FORMATS[layout])
-        self.labels = labels
+        inputs = (images.float() / 256).to(workers.device)
+        self.inputs = inputs.contiguous(memory_format=FORMATS[layout])
+        self.labels = labels.to(workers.device)
         self.evaluated = self.inputs.repeat(-(-EVALUATED // BATCH), 1, 1, 1)[:EVALUATED]
 
     def step(self) -> float:
@@ -146,9 +147,11 @@ class Contender:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
+    """Seconds of one call, until a device has done what it was told."""
     began = time.perf_counter()
     call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
 
 
@@ -173,9 +176,13 @@ def medians(calls: dict[Any, Callable[[], float]], rounds: int) -> dict[Any, flo
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, Any]]:
-    """All rows of a network with so many threads."""
+def measure(
+    title: str, path: str, threads: int, rounds: int, device: torch.device
+) -> list[dict[str, Any]]:
+    """All rows of a network with so many threads, or on another device than the CPU."""
     torch.set_num_threads(threads)
+    words = f"{threads} thread" + "s" * (threads > 1) if device.type == "cpu" else device.type
+    workers = Workers(device=device)
     recipe = load_recipe(resource(f"models/{path}.yaml"), CHANGES)
     dataset = random_images(recipe)
     layouts = list(FORMATS) if dataset.shape[1] > 1 else ["contiguous"]
@@ -183,7 +190,7 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
     kinds += [("quantized", one) for one in PRECISIONS]
     kinds += [("torch", "float32"), ("brevitas", "float32")]
     contenders = {
-        (kind, precision, layout): Contender(recipe, dataset, kind, layout, precision)
+        (kind, precision, layout): Contender(recipe, dataset, kind, layout, precision, workers)
         for kind, precision in kinds
         for layout in layouts
     }
@@ -197,7 +204,7 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
     quick = min(evaluations["float", "float32", layout] for layout in layouts)
     for layout in layouts:
         for precision in PRECISIONS:
-            name = f"{title}, {layout}, {precision}, {threads} thread" + "s" * (threads > 1)
+            name = f"{title}, {layout}, {precision}, {words}"
             quantized = steps["quantized", precision, layout]
             peer = "float32 step of the faster layout"
             rows.append(row(name, "train_step_vs_float", quantized * 1e3, "ms", peer, base * 1e3))
@@ -224,7 +231,7 @@ def measure(title: str, path: str, threads: int, rounds: int) -> list[dict[str, 
                 peer_name = "float evaluation of the faster layout"
                 rows.append(row(name, metric, seconds * 1e3, "ms", peer_name, quick * 1e3))
     float_row = figure(
-        f"{title}, {threads} thread" + "s" * (threads > 1),
+        f"{title}, {words}",
         "float_images_per_second",
         round(BATCH / base),
         "images/s",
@@ -289,22 +296,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="steps that are timed")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of torch")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: one row per layout")
     parser.add_argument("--only", default="", help="networks whose names contain this")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.use_deterministic_algorithms(True)
     memory: Any = torch.utils.deterministic
     memory.fill_uninitialized_memory = False
-    rows = []
+    rows, device = [], torch.device(given.device)
+    threads = given.threads if device.type == "cpu" else [1]
     with freed_memory_kept():
         for title, path in NETWORKS.items():
             if given.only in title:
-                for threads in given.threads:
+                for count in threads:
                     torch.manual_seed(0)
-                    rows += measure(title, path, threads, given.rounds)
-    rows += threads_scaling(rows, given.threads)
-    for title in (one for one in PROCESSES if given.only in one):
-        rows += processes_scaling(title, NETWORKS[title], given.rounds)
+                    rows += measure(title, path, count, given.rounds, device)
+    if device.type == "cpu":
+        rows += threads_scaling(rows, threads)
+        for title in (one for one in PROCESSES if given.only in one):
+            rows += processes_scaling(title, NETWORKS[title], given.rounds)
     if not given.only:
         torch.set_num_threads(1)
         rows += small_phase()
