@@ -55,13 +55,13 @@ NOTES = {
     "levels. `memory` is what the weights take as they are stored.",
     "methods": "The peer is plain retraining of the same network, with the same seeds and epochs. "
     "Sources, spreads and verdicts are in [methods](../docs/methods.md).",
-    "training": "Milliseconds are wall time of a step with 128 images, the median of steps in which "
-    "the contenders take turns. `train_step_vs_float`: quantized with the compiled kernels; "
+    "training": "Milliseconds are wall time of a step with 128 images, the median of steps in "
+    "which the contenders take turns. `train_step_vs_float`: quantized with the compiled kernels; "
     "`step_without_kernels_vs_float`: with torch's operations; `brevitas_step_vs_float`: with "
-    "Brevitas' own quantizers; `float_step`: float in 16 bits. Their peer is the float32 step in the "
-    "memory format in which it is faster. `lipschitz_overhead`: the step with L_Lip over that "
-    "without. `threads_scaling` and `processes_scaling`: images per second over those of one thread "
-    "or process; `float_threads_scaling` is torch's own, without quantizers.",
+    "Brevitas' own quantizers; `float_step`: float in 16 bits. Their peer is the float32 step in "
+    "the memory format in which it is faster. `lipschitz_overhead`: the step with L_Lip over that "
+    "without. `threads_scaling` and `processes_scaling`: images per second over those of one "
+    "thread or process; `float_threads_scaling` is torch's own, without quantizers.",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 
