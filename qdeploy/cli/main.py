@@ -42,6 +42,9 @@ COMMANDS: dict[str, Entry] = {
     "analyze": Entry(
         "qdeploy.cli.analyze:analyze", "Show a trained network's noise, its growth and its size."
     ),
+    "bits": Entry(
+        "qdeploy.cli.bits:bits", "Choose bit widths by layer: sensitivity against LUTs on a board."
+    ),
     "export": Entry(
         "qdeploy.cli.export:export", "Turn a trained run or a QONNX file into a verified package."
     ),

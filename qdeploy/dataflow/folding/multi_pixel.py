@@ -80,6 +80,12 @@ def fold_multi_pixel(
     return best
 
 
+def with_enough_pixels(model: ModelWrapper, cycles: int) -> ModelWrapper:
+    """A copy in which layers that could not finish in `cycles` otherwise take several pixels per
+    beat, as a folding for that rate has them."""
+    return with_multi_pixel(model, _enough(multi_pixel_choices(model), cycles))
+
+
 def _enough(choices: Choices, cycles: int) -> dict[str, int]:
     """Layer -> the fewest pixels per beat that finish in `cycles`; 1 where no number does."""
     return {

@@ -1,8 +1,8 @@
-"""Trial lowering of an untrained network: in seconds, can it become integers?
+"""Trial lowering of a network: in seconds, can it become integers, and what hardware is it?
 
-The network is calibrated on a few random codes, exported and lowered, without the passes that only
-matter for trained numbers. What counts is the refusal; the graph is for further checks
-(`dataflow/supported.py`).
+It is exported and lowered without the passes that only matter for the exact numbers; an untrained
+one is calibrated on a few random codes before. What counts is the refusal; the graph is for further
+checks (`dataflow/supported.py`) and for what the network costs (`search`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,18 @@ def lower_untrained(
         for _ in range(CALIBRATION_STEPS):
             codes = torch.randint(0, 2**input_bits, (CALIBRATION_FRAMES, *shape))
             trial(codes.float() * 2.0**-input_bits)
+    return lower_as_trial(trial, shape)
+
+
+def lower_as_trial(network: nn.Module, input_shape: tuple[int, ...]) -> IntegerGraph:
+    """Lower a quantized network with the scales and statistics that it has.
+
+    Its thresholds may be those of float rounding: not for what is deployed.
+
+    Raises:
+        UnsupportedLayerError: names the layer, the reason and what is accepted.
+    """
     with scratch_folder("trial") as folder:
         path = folder / "trial.qonnx.onnx"
-        export_qonnx_file(trial, shape, path, centre=False)
+        export_qonnx_file(network, input_shape, path, centre=False)
         return lower_model(onnx.load(path)).graph

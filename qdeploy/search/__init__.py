@@ -1,0 +1,1 @@
+"""Which network to train in the first place: its bit widths by layer."""
