@@ -38,7 +38,9 @@ def _run_gone(run: Path, digests: Mapping[str, str]) -> str:
     if not run.is_dir():
         return f"the run `{run}`, which the build was made of, is missing"
     for name, digest in digests.items():
-        path = run / Path(name).name
+        # A record from elsewhere reaches no file outside of the run.
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        path = run / name if inside else run / Path(name).name
         if not path.is_file():
             return f"`{name}` of the run `{run}`, which the build was made of, is missing"
         if sha256(path) != digest:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from qdeploy.data.dataset import Dataset
+    from qdeploy.ensemble.folder import TrainedEnsemble
     from qdeploy.training.run import Run
 
 
@@ -76,7 +77,7 @@ class Source(ABC):
 
 
 class RunSource(Source):
-    """A folder written by `qdeploy train`.
+    """A folder written by `qdeploy train`, or by `qdeploy ensemble`.
 
     Args:
         data: folder of the data sets, None for their default.
@@ -86,16 +87,21 @@ class RunSource(Source):
     kind = RUN
 
     def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
+        from qdeploy.ensemble.folder import is_ensemble, load_ensemble
         from qdeploy.training.run import load_run
 
-        self.run: Run = load_run(folder, observer.note)
+        self.run: Run | TrainedEnsemble = (
+            load_ensemble(folder, observer)
+            if is_ensemble(folder)
+            else load_run(folder, observer.note)
+        )
         self.data, self.observer = data, observer
         self.name = self.run.name
         self.network = self.run.network
         self.recipe_text = self.run.recipe_text
         self.recipe_sha256 = self.run.recipe_sha256
         self.files = self.run.files
-        self.input_bits = self.run.recipe.quantization.input_bits
+        self.input_bits = self.run.input_bits
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -106,7 +112,7 @@ class RunSource(Source):
         return tuple(str(name) for name in self._dataset.classes)
 
     def describe(self) -> str:
-        return f"trained run `{self.name}`"
+        return self.run.sentence
 
     def write_qonnx(self, path: Path) -> None:
         from qdeploy.lowering.from_torch.export import export_qonnx_file
@@ -271,5 +277,6 @@ def open_source(
         return FileSource(path, extras)
     raise UserError(
         f"`{path}` is neither a run folder nor a QONNX file",
-        do="give the folder that `qdeploy train` wrote, or a file ending in .onnx",
+        do="give the folder that `qdeploy train` or `qdeploy ensemble` wrote, or a file ending in "
+        ".onnx",
     )

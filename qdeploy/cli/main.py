@@ -39,6 +39,9 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("qdeploy.cli.train:train", "Train the network of a recipe, phase by phase."),
+    "ensemble": Entry(
+        "qdeploy.cli.ensemble:ensemble", "Make one network of several runs, which add up votes."
+    ),
     "analyze": Entry(
         "qdeploy.cli.analyze:analyze", "Show a trained network's noise, its growth and its size."
     ),

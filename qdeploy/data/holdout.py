@@ -49,11 +49,9 @@ class PartOfFiles(FileSplit):
 
 
 def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """Keep a `share` of the training images, in (0, 1), from training.
+    """Keep a `share` of the training images, in (0, 1), from training, as `held_out` draws them.
 
-    Where images have one label each, every class gives the same share of its images, drawn by
-    `seed`, at least one; of images with masks the share is drawn from all. Both splits keep the
-    order of the data set.
+    Both splits keep the order of the data set.
 
     Returns:
         The data set with the two splits; as it is, where `share` is 0.
@@ -63,24 +61,47 @@ def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
     """
     if share == 0:
         return dataset
+    kept = held_out(dataset, share, seed)
+    return divided(dataset, ~kept, kept)
+
+
+def held_out(dataset: Dataset, share: float, seed: int) -> torch.Tensor:
+    """Which training images are kept from training, bool (N,); none where `share` is 0.
+
+    Where images have one label each, every class gives the same share of its images, drawn by
+    `seed`, at least one; of images with masks the share is drawn from all.
+
+    Raises:
+        DataError: as `with_validation`.
+    """
     labels = dataset.train.image_labels()
     if labels is None:
         labels = torch.zeros(len(dataset.train), dtype=torch.int64)
         names: tuple[str, ...] = ("",)
     else:
         labels, names = labels.cpu(), dataset.classes
+    kept = torch.zeros(len(labels), dtype=torch.bool)
+    if share == 0:
+        return kept
     # Neither the order of batches nor the calibration images draw from this.
     key = hashlib.sha256(f"{seed}/validation".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
-    kept = torch.zeros(len(labels), dtype=torch.bool)
     for label, name in enumerate(names):
         members = (labels == label).nonzero().flatten()
         count = round(share * len(members))
         if len(members) and not 0 < count < len(members):
             raise _too_small(dataset, share, name, (count, len(members)))
         kept[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return kept
+
+
+def divided(dataset: Dataset, train: torch.Tensor, validation: torch.Tensor) -> Dataset:
+    """The data set with these of its training images, bool (N,) each, as the two splits; where
+    none is for validation, without that split."""
     return replace(
-        dataset, train=_part(dataset.train, ~kept), validation=_part(dataset.train, kept)
+        dataset,
+        train=_part(dataset.train, train),
+        validation=_part(dataset.train, validation) if validation.any() else None,
     )
 
 

@@ -20,6 +20,7 @@ from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import (
     ANALYSIS,
     CHECKPOINTS,
+    ENSEMBLE,
     FILES,
     MODEL,
     PICTURES,
@@ -76,6 +77,12 @@ def prepare(
         CheckpointError: when the folder holds something else and `force` is not given, or when no
             checkpoint can be used.
     """
+    if (folder / ENSEMBLE).exists():
+        raise CheckpointError(
+            f"`{folder}` holds an ensemble",
+            where=str(folder / ENSEMBLE),
+            do="choose another folder with --out",
+        )
     taken = None
     if warm_start is not None:
         _check_other(warm_start, folder)

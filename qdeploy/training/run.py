@@ -42,6 +42,8 @@ MODEL = "model.safetensors"
 SUMMARY = "summary.json"
 STARTED_FROM = "started_from.json"
 REPLACING = ".replacing"
+# A folder with it holds an ensemble of runs (`qdeploy/ensemble/`).
+ENSEMBLE = "ensemble.json"
 # What `qdeploy analyze` adds.
 ANALYSIS = "analysis.json"
 PICTURES = ("sqnr.png", "noise_gain.png", "spectral_norm.png", "flatness.png")
@@ -78,6 +80,16 @@ class Run:
     def recipe_sha256(self) -> str:
         """Digest of what the recipe says, as `recipe_digest` gives it."""
         return recipe_digest(self.recipe)
+
+    @property
+    def input_bits(self) -> int:
+        """Width of the input codes."""
+        return self.recipe.quantization.input_bits
+
+    @property
+    def sentence(self) -> str:
+        """What it is, for people."""
+        return f"trained run `{self.name}`"
 
     def dataset(self, data_dir: Path | None = None, observer: Observer = SILENT) -> Dataset:
         """The recipe's data set; arguments as in `load_dataset`."""
@@ -204,6 +216,13 @@ def recipe_of(folder: Path) -> Recipe:
             where=str(folder / REPLACING),
             why="`qdeploy train --force` removes it, or was ended while it did",
             do="wait for the new run, or train it again",
+        )
+    if (folder / ENSEMBLE).exists():
+        raise CheckpointError(
+            f"`{folder}` holds an ensemble of runs, not a run",
+            where=str(folder / ENSEMBLE),
+            why="what is asked for is made from the recipe and the float network of one training",
+            do=f"name one of its members, such as `{folder / 'members' / '1'}`",
         )
     try:
         return load_recipe(folder / RECIPE)

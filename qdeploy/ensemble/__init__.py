@@ -1,0 +1,1 @@
+"""Several trained networks as one accelerator that adds up their votes."""
