@@ -50,6 +50,7 @@ def check_rate(folder: Path) -> None:
     assert record["cycles_per_frame"] == max(one.cycles for one in read_design(folder).layers)
 
 
+@pytest.mark.slow
 def test_a_shallow_member_waits_for_a_deep_one(tmp_path: Path) -> None:
     folder = built(("mlp", "deep-mlp"), tmp_path / "built", ("rtl",), fps=300_000.0)
     check_exact(folder, ("rtl",))

@@ -39,7 +39,7 @@ def folder(made: TrainedEnsemble, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("families", "bits"),
-    [(("mlp", "deep-mlp", "mlp"), 5), (("convnet", "mlp"), 8), (("resnet",) * 4, 3)],
+    [(("mlp", "deep-mlp"), 5), (("convnet", "resnet"), 8), (("mlp",) * 4, 3)],
 )
 def test_the_integers_are_the_sum_of_the_members_rounded_fractions(
     families: tuple[str, ...], bits: int
