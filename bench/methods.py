@@ -42,6 +42,7 @@ def recipe_of(network: str, variant: Variant, seed: int) -> Recipe:
             **base,
             "name": f"{network}-{variant.name}",
             "seed": seed,
+            "network": {**base["network"], **variant.network},
             "quantization": {**base.get("quantization", {}), **variant.quantization},
             "training": {"threads": 1},
             "phases": [FLOAT, *retraining],
@@ -75,7 +76,8 @@ def measure(
         if variant is VARIANTS[0]:
             found.append(reached)
             continue
-        found.append(accuracy(runs, recipe_of(network, variant, seed), data, start)[1])
+        recipe = recipe_of(network, variant, seed)
+        found.append(accuracy(runs, recipe, data, None if variant.network else start)[1])
     mean, peer = sum(found) / len(found), sum(plain) / len(plain)
     return {
         "network": TITLES[network],
@@ -141,6 +143,8 @@ def main() -> None:
         done = []
         for variant in VARIANTS:
             if given.only and variant.name not in given.only:
+                continue
+            if variant.only not in (None, given.network):
                 continue
             row = measure(given.network, variant, given.seeds, given.runs, given.data)
             print(f"{variant.name}: {row['accuracies']}, plain {row['plain']}", flush=True)

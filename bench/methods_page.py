@@ -24,6 +24,23 @@ were not tuned on this task. What helps a small network need not help another: c
 
 """
 
+# Methods that reviews name and that have no row, because they are the same as what there is.
+TAIL = """
+## The same as what there is
+
+**Re-parametrized quantizers**, α·Q(w) for weights and γ·Q(a) + β for activations. α and γ are the
+steps of weights and activations (`weight_step`, `weight_scaling`, `clip_gradient`). β adds nothing
+where a batch norm follows the layer and the border is padded with the code 0: with gain s and
+offset b, s·Σ α·w·(γ·a + β) + b is a norm with s·α·γ and b + s·α·β·Σ w. The integers are equal,
+which is tested. The head has no norm: there β would be a bias of the classes along the sums of its
+rows. Files from elsewhere may have β anywhere.
+
+**More bits for scales and biases.** They are float32 in training and in the file. Hardware does not
+store them: they become integer thresholds by exact arithmetic, as wide as the sums they are
+compared with, so that no further bit can change a code. Tested over all sums of a layer, where
+scales and biases of 8 bits would change some.
+"""
+
 
 def page(data: Mapping[str, Any]) -> str:
     """The whole page."""
@@ -31,7 +48,7 @@ def page(data: Mapping[str, Any]) -> str:
     for row in data["rows"]:
         networks.setdefault(row["network"], []).append(row)
     parts = [section(name, rows, data["runs"]) for name, rows in networks.items()]
-    return HEAD + "\n".join(parts)
+    return HEAD + "\n".join(parts) + TAIL
 
 
 def section(name: str, rows: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> str:

@@ -61,6 +61,8 @@ class Variant:
         retrain: keys of the retrain phase in which it differs from plain.
         quantization: likewise of that section.
         phases: in place of the retrain phase; `EPOCHS` epochs in all.
+        network: keys of that section; then the float network is another one.
+        only: the one of `NETWORKS` it is for; all of them when None.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Variant:
     retrain: Mapping[str, Any] = field(default_factory=dict)
     quantization: Mapping[str, Any] = field(default_factory=dict)
     phases: Sequence[Mapping[str, Any]] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    only: str | None = None
 
 
 def phase(name: str, kind: str, epochs: int, **changes: Any) -> dict[str, Any]:
