@@ -211,17 +211,19 @@ def _print(choice: BitChoice, sensitivities: Sensitivities, where: str) -> None:
     from rich.table import Table
 
     console = Console()
-    widths = sorted({b for by_width in sensitivities.values() for b in by_width})
-    layers = Table(title=f"sensitivity by bits; {where}", title_justify="left")
-    for heading in ("layer", "of"):
-        layers.add_column(heading, no_wrap=True)
+    widths = sorted(choice.uniform)
+    layers = Table(
+        title=f"sensitivity by bits of weights and activations; {where}", title_justify="left"
+    )
+    layers.add_column("layer", overflow="fold")  # names are what is folded on a narrow terminal
+    layers.add_column("of", no_wrap=True)
     for heading in (*map(str, widths), "own", "bits", "LUTs"):
-        layers.add_column(heading, justify="right")
+        layers.add_column(heading, justify="right", no_wrap=True)
     for operand, by_width in sensitivities.items():
         lut = choice.mixed.layers.get(operand.layer) if operand.key == "weight_bits" else None
         layers.add_row(
             operand.layer,
-            operand.kind,
+            "W" if operand.key == "weight_bits" else "A",
             *(f"{by_width[b]:.1e}" for b in widths),
             str(choice.own.widths[operand]),
             str(choice.mixed.widths[operand]),

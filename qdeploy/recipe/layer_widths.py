@@ -23,11 +23,6 @@ class Operand:
     layer: str
     key: WidthKey
 
-    @property
-    def kind(self) -> str:
-        """For people."""
-        return "weights" if self.key == "weight_bits" else "activations"
-
 
 def with_widths(recipe: Recipe, widths: Mapping[Operand, int], name: str | None = None) -> Recipe:
     """`recipe` with these widths, behind what `quantization.layers` has already.
