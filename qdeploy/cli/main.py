@@ -60,6 +60,9 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "qdeploy.cli.report:report", "Show a build layer by layer, and write its HTML report."
     ),
+    "deploy": Entry(
+        "qdeploy.cli.deploy:deploy", "Copy a package to its board and run the self-test there."
+    ),
     "doctor": Entry(
         "qdeploy.cli.doctor:doctor", "List what is installed, what is missing and how to get it."
     ),
