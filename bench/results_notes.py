@@ -66,6 +66,9 @@ NOTES = {
     "the memory format in which it is faster. `lipschitz_overhead`: the step with L_Lip over that "
     "without. `threads_scaling` and `processes_scaling`: images per second over those of one "
     "thread or process; `float_threads_scaling` is torch's own, without quantizers.",
+    "packing": "The peer is the driver's numpy code, in the same run on one core of this machine; "
+    "cycles are its processor time at the processor's nominal clock, not those of a board's core. "
+    "Instructions are those of the C code compiled for a Cortex-A9, counted in QEMU.",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 

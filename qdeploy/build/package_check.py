@@ -27,7 +27,7 @@ from qdeploy.verify.performance import read_cycles
 # Of a bundle, what may be of another time, and what follows from it.
 _OF_ITS_TIME = ("provenance", "files", DIGEST)
 # What Vivado and the driver leave.
-_OF_USE = ("bitstream/", "vivado/project/", "vivado/vivado.log", ".Xil/")
+_OF_USE = ("bitstream/", "driver/native-", "vivado/project/", "vivado/vivado.log", ".Xil/")
 # Compressed archives: their content counts.
 _ARCHIVES = (".npz",)
 

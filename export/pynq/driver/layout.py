@@ -1,4 +1,4 @@
-"""Input values into DMA beats and beats into results: numpy only, no board needed.
+"""Input values into DMA beats and beats into results: no board needed.
 
     integers       raw ones, or codes where the network's file does not say what a raw one is:
                    code = raw >> shift where the network sees fewer bits of a byte than eight, else
@@ -8,6 +8,8 @@
 Codes travel in the stream's order (H, W, C), packed into the core's beats, each padded with zero
 bytes to the DMA's beat. A result's beats lose their padding and become integers, in the shape of
 the stream: (elements,), or (H', W', channels) for a network that decides for every pixel.
+
+The same is done in C where that can be compiled (`native.py`); numpy's way is what it must equal.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from . import native as natives
 from .input_codes import InputPreparation
 from .packing import pack, unpack
 
@@ -36,9 +39,12 @@ class Layout:
 
     Args:
         preparation: of its input.
+        native: False never uses C.
     """
 
-    def __init__(self, bundle: dict[str, Any], preparation: InputPreparation) -> None:
+    def __init__(
+        self, bundle: dict[str, Any], preparation: InputPreparation, native: bool = True
+    ) -> None:
         self._in = bundle["input"]
         self._out = bundle["output"]
         self._preparation = preparation
@@ -47,7 +53,12 @@ class Layout:
         self.in_frame_bytes = self._in["beats"] * self._in["dma_bytes_per_beat"]
         self.out_frame_bytes = self._out["beats"] * self._out["dma_bytes_per_beat"]
         self.raw_range = tuple(self._in["raw_range"])
-        self.packing = "numpy"
+        self._native = self._tried() if native else None
+
+    @property
+    def packing(self) -> str:
+        """What packs and unpacks."""
+        return "numpy" if self._native is None else "native"
 
     def check(self, batch: np.ndarray, from_float: bool = False) -> np.ndarray:
         """A batch of integers, or of real numbers as float32; one frame is made a batch of one.
@@ -107,7 +118,13 @@ class Layout:
         """Fill `out` (N, bytes of a frame; uint8) with the DMA's beats of a checked batch."""
         step = max(1, BLOCK // self._in["elements"])
         for first in range(0, len(batch), step):
-            self._pack(batch[first : first + step], out[first : first + step])
+            part, rows = batch[first : first + step], out[first : first + step]
+            if self._native is None:
+                self._pack(part, rows)
+            elif np.issubdtype(part.dtype, np.floating):
+                self._native.pack_codes(self.codes(part), rows)
+            else:
+                self._native.pack(part, rows)
 
     def _pack(self, batch: np.ndarray, out: np.ndarray) -> None:
         beats = pack(self.codes(batch).reshape(-1), self._in["bits"], self._in["per_beat"])
@@ -119,6 +136,12 @@ class Layout:
 
     def from_beats(self, data: np.ndarray) -> np.ndarray:
         """The DMA's beats (N, bytes of a frame; uint8) -> integers (N, *out_shape), int64."""
+        # Integers of whole bytes are views to numpy.
+        if self._native is not None and self._out["bits"] not in (8, 16, 32):
+            return self._native.unpack(data).reshape(len(data), *self.out_shape)
+        return self._unpack(data)
+
+    def _unpack(self, data: np.ndarray) -> np.ndarray:
         count = len(data)
         used = (self._out["bits"] * self._out["per_beat"] + 7) // 8
         beats = data.reshape(count * self._out["beats"], self._out["dma_bytes_per_beat"])
@@ -129,3 +152,23 @@ class Layout:
             self._out["signed"],
         )
         return values.reshape(count, *self.out_shape).astype(np.int64)
+
+    def _tried(self) -> natives.NativePacking | None:
+        """The C code, where it can be had and gives numpy's results on random values."""
+        code = natives.library()
+        if code is None:
+            return None
+        try:
+            native = natives.NativePacking(code, self._in, self._out, self._preparation)
+        except ValueError:
+            return None
+        generator = np.random.default_rng(0)
+        low, high = self.raw_range
+        raw = generator.integers(low, high + 1, (2, *self.data_shape))
+        beats = generator.integers(0, 256, (2, self.out_frame_bytes)).astype(np.uint8)
+        ours, theirs = np.zeros((2, 2, self.in_frame_bytes), dtype=np.uint8)
+        self._pack(raw, ours)
+        native.pack(raw, theirs)
+        same = np.array_equal(ours, theirs)
+        same &= np.array_equal(self._unpack(beats).reshape(-1), native.unpack(beats))
+        return native if same else None

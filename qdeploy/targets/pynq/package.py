@@ -59,6 +59,8 @@ _DRIVER = (
     "errors.py",
     "golden.py",
     "layout.py",
+    "native.c",
+    "native.py",
     "pipeline.py",
     "preparation.py",
     "rates.py",
@@ -185,7 +187,11 @@ def _copy_static(root: Path) -> None:
     for name in _STATIC:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(resource(f"export/pynq/{name}"), root / name)
-    driver = root / "driver"
+    copy_driver(root / "driver")
+
+
+def copy_driver(driver: Path) -> None:
+    """Write the Python driver into a folder that does not exist."""
     driver.mkdir()
     for name in _DRIVER:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)

@@ -46,7 +46,11 @@ def test_every_file_is_hashed_in_the_bundle(toy_package: Path) -> None:
     found = {
         path.relative_to(toy_package).as_posix()
         for path in toy_package.rglob("*")
-        if path.is_file() and "bitstream" not in path.parts and "__pycache__" not in path.parts
+        if path.is_file()
+        and "bitstream" not in path.parts
+        and "__pycache__" not in path.parts
+        # What the driver compiled for this machine is no part of a package.
+        and path.suffix != ".so"
     }
     assert found == {*bundle["files"], "bundle.json"}
     for name, digest in bundle["files"].items():
