@@ -1,11 +1,11 @@
 """Ensembles of small networks against one wider network of about as many LUTs.
 
-    python bench/ensembles.py --runs FOLDER [--members 2 3] [--seeds 0 1 2] [--width 24]
+    python bench/ensembles.py --runs FOLDER [--members 2 3] [--seeds 0 1 2]
 
 The recipe is the quickstart's, on handwritten digits. For each seed an ensemble has members of its
 own; the wider network has the seed itself. Of the first seed both are exported for a PYNQ-Z2 at one
-frame rate, verified on every rung and synthesized. Finished runs and builds in the folder are used
-again. Writes bench/results/ensembles.json with rows `test_accuracy` (means over the seeds, with the
+frame rate, verified on every rung and synthesized. Finished runs in the folder are used again.
+Writes bench/results/ensembles.json with rows `test_accuracy` (means over the seeds, with the
 figures of each; `members` are those of the networks that vote), `lut`, `bram36` and `fps`; exits
 with 1 when a rung fails.
 """
@@ -37,19 +37,10 @@ RECIPE = "models/quickstart/digits_fcdnn_w2a2.yaml"
 # kept, and the test set chooses nothing.
 CHANGES = ("data.validation=0", "network.depth=2")
 BOARD, FPS = "pynq-z2", 100_000.0
-INPUTS, CLASSES = 64, 10
 FRAMES = 100
-
-
-def weights_of(width: int) -> int:
-    """Weights of the network with two hidden layers of `width`."""
-    return INPUTS * width + width * width + width * CLASSES
-
-
-def wider(width: int, members: int) -> int:
-    """The width of the one network that has about as many weights as `members` of `width`."""
-    most = members * weights_of(width)
-    return max(w for w in range(width, members * width + 1) if weights_of(w) <= most)
+WIDTH = 24
+# Members -> the width of the one network that takes about as many LUTs.
+WIDER = {2: 64, 3: 88}
 
 
 def trained(runs: Path, width: int, seed: int) -> Path:
@@ -64,11 +55,6 @@ def voted(runs: Path, width: int, members: int, seed: int) -> Path:
     """The ensemble of `members` networks with seeds of their own."""
     folders = [trained(runs, width, 100 + members * seed + one) for one in range(members)]
     out = runs / f"width{width}-x{members}-seed{seed}"
-    if out.exists():
-        known = load_ensemble(out).files.values()
-        weights = [json.loads((one / "model.json").read_text())["sha256"] for one in folders]
-        if set(weights) <= set(known):
-            return out
     return make_ensemble(folders, out, force=True).folder
 
 
@@ -96,9 +82,10 @@ def accuracy(folder: Path) -> float:
     return round(100 * summary["accuracy"], 2)
 
 
-def measure(runs: Path, width: int, members: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def measure(runs: Path, members: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The rows of one size."""
-    one = wider(width, members)
+    width = WIDTH
+    one = WIDER[members]
     name, peer = f"digits, {members} x width {width}", f"one network of width {one}"
     ensembles = [voted(runs, width, members, seed) for seed in seeds]
     peers = [trained(runs, one, seed) for seed in seeds]
@@ -132,13 +119,12 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="folder of runs and builds")
-    parser.add_argument("--members", type=int, nargs="+", default=[2, 3])
+    parser.add_argument("--members", type=int, nargs="+", choices=list(WIDER), default=[2, 3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--width", type=int, default=24, help="of a member")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     for members in given.members:
-        rows = measure(given.runs.resolve(), given.width, members, given.seeds)
+        rows = measure(given.runs.resolve(), members, given.seeds)
         for one in rows:
             print(json.dumps(one), flush=True)
         names = {one["network"] for one in rows}

@@ -16,7 +16,7 @@ NOTES = {
     "`float32_ties`: those where it does. `int_mismatches`: logits for which exact arithmetic "
     "on the file gives another value than the integer graph. `-`: no such engine or "
     "rule, or not simulated.",
-    "ensembles": "The peer is one wider network with about as many weights, from the same recipe, "
+    "ensembles": "The peer is one wider network of about as many LUTs, from the same recipe, "
     "at the same frame rate. Accuracies are means over the seeds, whose figures are in "
     "`bench/results/ensembles.json` with those of the members; LUTs, BRAMs and frames per second "
     "are those of the first seed's verified builds: Yosys, and RTL simulation at 100 MHz.",

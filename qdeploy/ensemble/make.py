@@ -16,7 +16,7 @@ from qdeploy.data.holdout import divided, held_out
 from qdeploy.ensemble.compose import check_outputs, compose, gains_of, integers_of
 from qdeploy.ensemble.folder import TrainedEnsemble, Vote, is_ensemble, load_ensemble, write_members
 from qdeploy.ensemble.members import read_members
-from qdeploy.ensemble.vote import WIDTHS, Grid, choose_grid, factors
+from qdeploy.ensemble.vote import WIDTHS, Grid, ambiguous, choose_grid, factors
 from qdeploy.errors import InternalError, UserError
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.observer import SILENT, Observer
@@ -71,13 +71,14 @@ def make_ensemble(
         check_outputs([run.folder for run in runs], graphs)
         dataset = _divided(runs, runs[0].dataset(data_dir, observer))
         images, _ = calibration_images(dataset, runs[0].recipe.seed, runs[0].input_bits)
+        images = ambiguous(images, runs[0].input_bits)
         even = all(run.recipe.quantization.scale == "power_of_two" for run in runs)
         vote, grid = vote_of(networks, graphs, images, bits, power_of_two=even)
         network = compose(networks, vote.factors, vote.bits, vote.step, vote.rank)
         batching = Batching.of(runs[0].recipe)
         observer.note(
             f"votes of {grid.bits} bits name the class that exact sums name on "
-            f"{grid.agreement:.2%} of {len(images):,} training images"
+            f"{grid.agreement:.1%} of {len(images):,} mixed training images"
         )
         score = measure(network, dataset, batching).to_json()
         validated = [

@@ -34,7 +34,7 @@ def test_it_ends_with_a_table_and_the_next_command(
     for word in ("member 1", "run0", "member 2", "run1", "vote", "test acc.", "valid. acc."):
         assert word in shown
     assert f"next: qdeploy export {out} --target pynq" in shown.replace("\n", " ")
-    assert "training images" in told
+    assert "mixed training images" in told
     assert call("inspect", out) == 0
     assert "vote" in capsys.readouterr().out
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import ensembles
 import pytest
+from tiny_networks import tiny_deeplab
 from tiny_runs import train_tiny
 
 from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.build.reverify import verify
+from qdeploy.build.source import NetworkSource
 from qdeploy.build_folder import read_design
 from qdeploy.ensemble.make import make_ensemble
+from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.verify.ladder import RUNGS
 
 WITHOUT_NETLIST = tuple(name for name in RUNGS if not name.startswith("netlist"))
@@ -64,6 +67,26 @@ def test_members_of_three_families_are_exact_in_rtl(depths: str, tmp_path: Path)
     folder = built(families, tmp_path / "built", WITHOUT_NETLIST, fps=20_000.0, fifo_depths=depths)
     check_exact(folder, WITHOUT_NETLIST)
     check_rate(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depths", ["simulated", "analytic"])
+def test_maps_of_members_of_different_depth_add_up_in_rtl(depths: str, tmp_path: Path) -> None:
+    members = [tiny_deeplab(blocks=1), tiny_deeplab(blocks=3, seed=1)]
+    images = pattern_frames((3, 12, 16), 20, seed=1)
+    network = ensembles.ensemble(members, images.float() / 256)
+    options = Options(
+        Path("maps"),
+        frames=20,
+        rtl_frames=5,
+        fps=5_000.0,
+        fifo_depths=depths,
+        synthesis=False,
+        skip=("netlist layer", "netlist"),
+    )
+    source = NetworkSource("maps", network, images.numpy())
+    folder = build(options, tmp_path / "built", source=source).folder
+    check_exact(folder, WITHOUT_NETLIST)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdeploy.ensemble.vote import ENOUGH, choose_grid, factors, short_fraction
+from qdeploy.ensemble.vote import ENOUGH, ambiguous, choose_grid, factors, short_fraction
 
 GAINS = st.fractions(Fraction(1, 10**6), 50, max_denominator=10**9)
 
@@ -78,3 +78,9 @@ def test_steps_of_members_with_powers_of_two_are_powers_of_two(bits: int) -> Non
 
 def test_logits_of_zero_have_a_grid() -> None:
     assert choose_grid([torch.zeros(4, 3), torch.zeros(4, 3)]).step > 0
+
+
+def test_ambiguous_images_are_means_of_two_in_input_codes() -> None:
+    codes = torch.tensor([0, 15, 4]).reshape(3, 1, 1, 1)
+    found = ambiguous(codes / 16, 4) * 16
+    assert found.flatten().tolist() == [2, 7, 9]

@@ -55,10 +55,10 @@ def member(family: str, seed: int, *changes: str) -> nn.Module:
     return calibrated_random(load_recipe(resource(recipe), settings), seed, shape=SHAPE, classes=4)
 
 
-def ensemble(networks: Sequence[nn.Module], bits: int | None = None) -> nn.Module:
-    """The networks' ensemble, its grid chosen on `inputs`."""
+def ensemble(networks: Sequence[nn.Module], images: torch.Tensor | None = None) -> nn.Module:
+    """The networks' ensemble, its grid chosen on these inputs, by default `inputs`."""
     graphs = [integers_of(network, "member") for network in networks]
-    vote, _ = vote_of(networks, graphs, inputs(), bits)
+    vote, _ = vote_of(networks, graphs, inputs() if images is None else images)
     return compose(networks, vote.factors, vote.bits, vote.step, vote.rank)
 
 

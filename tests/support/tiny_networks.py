@@ -9,11 +9,14 @@ from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
 
 
-def tiny_deeplab(shape: tuple[int, int, int] = (3, 12, 16), classes: int = 5) -> nn.Module:
-    """MobileNetV2's features in two stages, output stride 4; the second dilates its last block."""
+def tiny_deeplab(
+    shape: tuple[int, int, int] = (3, 12, 16), classes: int = 5, blocks: int = 2, seed: int = 0
+) -> nn.Module:
+    """MobileNetV2's features in two stages, output stride 4; the second has so many blocks and
+    dilates its last one."""
     stages = (
         "[{expansion: 1, channels: 4, blocks: 1, stride: 2},"
-        " {expansion: 2, channels: 4, blocks: 2, stride: 2}]"
+        f" {{expansion: 2, channels: 4, blocks: {blocks}, stride: 2}}]"
     )
     changes = (
         "network.type=deeplab",
@@ -26,7 +29,7 @@ def tiny_deeplab(shape: tuple[int, int, int] = (3, 12, 16), classes: int = 5) ->
         f"network.stages={stages}",
     )
     recipe = load_recipe(resource("models/boo2020/mobilenetv2_x0.25_w2a2.yaml"), changes)
-    return calibrated_random(recipe, shape=shape, classes=classes)
+    return calibrated_random(recipe, seed, shape=shape, classes=classes)
 
 
 def tiny_bottleneck(
