@@ -157,6 +157,13 @@ proc qd_design {} {
     qd_connect $ps_ports
     # The driver reads the addresses from the .hwh, so any will do.
     assign_bd_address
+    # The registers of either need 4 KiB, the least that AXI gives a slave; the default is 64 KiB.
+    foreach name {axi_dma_0 qd_shell_0} {
+        set segment [get_bd_addr_segs -quiet "ps_0/Data/SEG_${name}_*"]
+        if {[llength $segment] == 1} {
+            set_property range 4K $segment
+        }
+    }
     validate_bd_design
     save_bd_design
     set file [get_files $qd_system.bd]

@@ -76,6 +76,8 @@ def test_part_board_clock_and_widths_come_from_the_design(
     assert f"set axi_dma_0 CONFIG.c_m_axi_mm2s_data_width {board.dma_bits}" in text
     assert "set axi_dma_0 CONFIG.c_include_sg 0" in text
     assert "set axi_dma_0 CONFIG.c_sg_length_width 26" in text
+    for segment in ("SEG_axi_dma_0_Reg", "SEG_qd_shell_0_reg0"):
+        assert f"set ps_0/Data/{segment} range 4K\n" in text
 
 
 def test_the_driver_and_the_project_agree_on_names_and_limits(package: Path) -> None:

@@ -158,6 +158,11 @@ proc create_project {args} {
     close [open [file join $handoff qd_system.hwh] w]
     note project {*}$args
 }
+proc get_bd_addr_segs {args} {
+    if {"assign_bd_address" ni $::log} { return {} }
+    set segments {ps_0/Data/SEG_axi_dma_0_Reg ps_0/Data/SEG_qd_shell_0_reg0}
+    return [lsearch -all -inline -glob $segments [lindex $args end]]
+}
 proc get_runs {name} { return $name }
 proc current_project {} { return project }
 proc current_fileset {} { return fileset }
