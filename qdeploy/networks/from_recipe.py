@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
 from torch import nn
 
 from qdeploy.data.load import data_spec
+from qdeploy.networks.fewer_channels import narrow_norms
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS, NetworkSection
@@ -22,6 +23,7 @@ def build_network(
     *,
     shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> nn.Module:
     """The recipe's network with weights drawn from the recipe's seed.
 
@@ -34,6 +36,8 @@ def build_network(
         quantized: with Brevitas layers, or in float with the same names.
         shape: (channels, height, width); default: that of the recipe's data set.
         classes: number of classes; default: that of the data set.
+        shapes: of the weights of a network that has lost channels, as `weight_shapes` gives them;
+            default: what the recipe says.
 
     Raises:
         RecipeError: when the architecture does not suit the images, or a pattern of
@@ -43,9 +47,11 @@ def build_network(
     spec = data_spec(recipe.data)
     section = recipe.network
     build = cast(Build, NETWORKS.resolve(section.type, NETWORKS.load(section.type).build))
-    make = LayerFactory(recipe.quantization, quantized)
+    make = LayerFactory(recipe.quantization, quantized, shapes=shapes or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build(section, make, shape or spec.shape, classes or spec.classes)
     make.check_patterns()
+    if shapes:
+        narrow_norms(network, shapes)
     return network

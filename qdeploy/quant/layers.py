@@ -12,6 +12,7 @@ enters a module:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -44,12 +45,14 @@ class LayerFactory:
         prefix: the module that the layers are made for, with a dot at the end.
         used: name patterns of the recipe, with the key, that matched a layer; shared by all
             factories of a network.
+        shapes: of the weights of layers that have fewer channels than they are made with, by name.
     """
 
     quantization: Quantization
     quantized: bool
     prefix: str = ""
     used: set[tuple[str, str]] = field(default_factory=set)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def at(self, module: str) -> LayerFactory:
         """A factory for the layers inside `module`."""
@@ -79,6 +82,10 @@ class LayerFactory:
         """Convolution without bias; sizes in channels and pixels."""
         weights = self._weights(name, position)
         kind = qnn.QuantConv2d if weights else nn.Conv2d
+        if groups == 1:
+            inputs, outputs = self._fewer(name, inputs, outputs)
+        elif groups == inputs == outputs:
+            inputs = outputs = groups = self._fewer(name, 1, outputs)[1]
         conv: nn.Conv2d = kind(
             inputs,
             outputs,
@@ -98,6 +105,7 @@ class LayerFactory:
         """Fully connected layer without bias."""
         weights = self._weights(name, position)
         kind = qnn.QuantLinear if weights else nn.Linear
+        inputs, outputs = self._fewer(name, inputs, outputs)
         linear: nn.Linear = kind(inputs, outputs, bias=False, **weights)
         return linear
 
@@ -158,6 +166,11 @@ class LayerFactory:
                         do="give full names, such as group1.block1.conv1, or use wildcards, "
                         "such as group1.*",
                     )
+
+    def _fewer(self, name: str, inputs: int, outputs: int) -> tuple[int, int]:
+        """Inputs per group and outputs of a layer that may have lost some."""
+        shape = self.shapes.get(self.prefix + name, (outputs, inputs))
+        return min(inputs, shape[1]), min(outputs, shape[0])
 
     def _weights(self, name: str, position: Position) -> dict[str, Any]:
         """Keyword arguments for a layer with quantized weights; none for float weights."""

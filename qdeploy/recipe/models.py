@@ -25,6 +25,7 @@ from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
 from qdeploy.recipe.oscillation import Oscillation
+from qdeploy.recipe.pruning import Pruning, check_pruning
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import (
     ConstantSchedule,
@@ -146,6 +147,9 @@ class Phase(Section):
     )
     distillation: Distillation | None = Field(
         default=None, description="what the phase learns from a teacher; default: nothing"
+    )
+    pruning: Pruning | None = Field(
+        default=None, description="channels that are removed at the end; default: none"
     )
     recalibrate: int = Field(
         default=4096,
@@ -289,6 +293,8 @@ class Recipe(Section):
             raise ValueError(f"two phases are named `{twice[0]}`; give each a unique name")
         check_order([phase.kind for phase in self.phases])
         self._check_bits()
+        bits = [self.bits_of(index) for index in range(len(self.phases))]
+        check_pruning([phase.model_dump() for phase in self.phases], bits)
         for index, phase in enumerate(self.phases):
             _check_for_data(phase, self.data)
             if phase.patience and not self.data.validation:
@@ -314,6 +320,11 @@ class Recipe(Section):
         last = quantizing[-1]
         own, ends = self.quantization.model_dump(), self.bits_of(last).model_dump()
         check_last_bits(own, ends, self.phases[last].name)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether the trained network has fewer channels than `network` says."""
+        return any(phase.pruning is not None for phase in self.phases)
 
     def bits_of(self, index: int) -> Quantization:
         """Widths and scales of the quantized network after phase number `index`."""

@@ -17,6 +17,7 @@ from torch import nn
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import RecipeError
+from qdeploy.networks.fewer_channels import weight_shapes
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.quantizers import (
     code_range,
@@ -45,8 +46,9 @@ def with_fewer_bits(recipe: Recipe, network: nn.Module, dataset: Dataset) -> nn.
     Args:
         network: left alone; on the device that computes.
     """
-    made = trainable(recipe, quantized=True).to(next(network.parameters()).device)
     before = network.state_dict()
+    made = trainable(recipe, quantized=True, shapes=weight_shapes(before))
+    made = made.to(next(network.parameters()).device)
     fresh = made.state_dict()
     # Learned thresholds are as many as codes.
     same = {

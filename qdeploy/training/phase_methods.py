@@ -16,6 +16,8 @@ from qdeploy.training.distillation import Distilling
 from qdeploy.training.gradient_scaling import GradientScaling
 from qdeploy.training.methods import Method, Methods
 from qdeploy.training.oscillation import Damping, Freezing
+from qdeploy.training.pruned import channels_in
+from qdeploy.training.pruning import GateTraining
 from qdeploy.training.recalibrate import Recalibration, recalibration_batches
 from qdeploy.training.refit import Refit
 from qdeploy.training.swa import EpochMean
@@ -50,13 +52,16 @@ def phase_methods(
         precision, digest = recipe.training.precision, None if other is None else other.sha256
         on_device = teacher.to(workers.device)
         found.append(Distilling(network, on_device, phase.distillation, precision, digest))
+    if phase.pruning is not None:
+        channels = channels_in(recipe, network.state_dict())
+        found.append(GateTraining(network, channels, phase.pruning))
     epochs = recipe.epochs_of(phase)
     steps = epochs * steps_per_epoch(len(dataset.train), recipe.data.batch_size)
     if quantized:
         found += _of_weights(phase, recipe.bits_of(index), network, steps)
     if phase.average_epochs > 0:
         found.append(EpochMean(network, epochs - phase.average_epochs))
-    if quantized and phase.recalibrate > 0:
+    if (quantized or phase.pruning is not None) and phase.recalibrate > 0:
         # No epoch of training has this number, so these batches are others.
         place = (index, epochs)
         images = partial(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 from qdeploy.data.dataset import Dataset
+from qdeploy.networks.fewer_channels import weight_shapes
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
@@ -20,16 +23,20 @@ def quantized_from(recipe: Recipe, float_network: nn.Module, dataset: Dataset) -
     This alone is direct quantization, eq. (1) of Boo et al. 2020 with steps of least squared error;
     `float_network` is left alone.
     """
-    network = trainable(recipe, quantized=True)
+    shapes = weight_shapes(float_network.state_dict())
+    network = trainable(recipe, quantized=True, shapes=shapes)
     images, _ = calibration_images(dataset, recipe.seed, recipe.quantization.input_bits)
     device = next(float_network.parameters()).device
     start_from_float(network.to(device), float_network, images.to(device), recipe.quantization)
     return network
 
 
-def trainable(recipe: Recipe, *, quantized: bool) -> nn.Module:
-    """A fresh network in the memory format in which it is trained."""
-    network = build_network(recipe, quantized=quantized)
+def trainable(
+    recipe: Recipe, *, quantized: bool, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> nn.Module:
+    """A fresh network in the memory format in which it is trained; `shapes` as in
+    `build_network`."""
+    network = build_network(recipe, quantized=quantized, shapes=shapes)
     # Convolutions are 1.3 to 1.5 times as fast in this memory format.
     moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved

@@ -30,6 +30,7 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.folder_lock import LOCK_FILE, holder_of, locked
+from qdeploy.networks.fewer_channels import weight_shapes
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer, ignore
 from qdeploy.recipe.loading import load_recipe
@@ -160,7 +161,8 @@ def load_run(run_dir: Path | str, note: Callable[[str], None] = ignore) -> Run:
         )
     else:
         _compare(files, found, folder)
-    network = build_network(recipe, quantized=True)
+    shapes = weight_shapes(tensors) if recipe.prunes else None
+    network = build_network(recipe, quantized=True, shapes=shapes)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

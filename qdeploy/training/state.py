@@ -90,7 +90,7 @@ def restore_network(network: nn.Module, tensors: dict[str, torch.Tensor]) -> Non
         CheckpointError: its tensors are not those of the network.
     """
     with of_this_network():
-        network.load_state_dict(_part(tensors, NETWORK))
+        network.load_state_dict(network_part(tensors))
 
 
 def restore_training(
@@ -125,11 +125,12 @@ def all_finite(network: nn.Module) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
 
 
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def network_part(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state of the network alone, as `nn.Module.state_dict` names it."""
     return {
-        name.removeprefix(prefix): value
+        name.removeprefix(NETWORK): value
         for name, value in tensors.items()
-        if name.startswith(prefix)
+        if name.startswith(NETWORK)
     }
 
 

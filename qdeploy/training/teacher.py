@@ -12,9 +12,8 @@ from qdeploy.data.load import data_spec
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.training.checkpoints import CheckpointFolder
-from qdeploy.training.quantize import trainable
+from qdeploy.training.restored import restored
 from qdeploy.training.run import CHECKPOINTS, SUMMARY, is_finished, recipe_digest, recipe_of
-from qdeploy.training.state import restore_network
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,7 @@ class Teacher:
         Raises:
             CheckpointError: the tensors are not those of its recipe.
         """
-        made = trainable(self.recipe, quantized=False)
-        restore_network(made, self.tensors)
-        return made.eval()
+        return restored(self.recipe, self.tensors, quantized=False).eval()
 
 
 def uses_own_float(phase: Phase) -> bool:
@@ -65,6 +62,16 @@ def find_teachers(recipe: Recipe) -> dict[str, Teacher]:
             found[folder] = _read(Path(folder))
         where = f"phases.{phase.name}.distillation"
         _check_task(found[folder].recipe, recipe, folder, where)
+        pruned = any(one.pruning and one.kind == "pretrain" for one in found[folder].recipe.phases)
+        if settings.features > 0 and pruned:
+            raise RecipeError(
+                f"the teacher in `{folder}` was pruned, so its features cannot be compared with "
+                "the network's",
+                where=f"{where}.features",
+                why="its parts have fewer channels",
+                do="set features to 0, and learn from its logits alone, or choose a teacher with "
+                "all channels",
+            )
         if settings.features > 0 and found[folder].recipe.network != recipe.network:
             raise RecipeError(
                 f"the teacher in `{folder}` has another architecture, so its features cannot be "

@@ -17,6 +17,7 @@ from qdeploy.data.dataset import Dataset, free_bytes, place
 from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import data_spec, load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.observer import SILENT, Observer
 from qdeploy.quant import native
 from qdeploy.quant.quantizers import fix_weight_steps
@@ -45,7 +46,9 @@ from qdeploy.training.phase_methods import phase_methods
 from qdeploy.training.phase_without_epochs import run_without_epochs
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.protocol import PROTOCOL, protocol
+from qdeploy.training.pruned import check_network, without_closed_channels
 from qdeploy.training.quantize import quantized_from, trainable
+from qdeploy.training.restored import restored
 from qdeploy.training.run import (
     CHECKPOINTS,
     MODEL,
@@ -56,10 +59,11 @@ from qdeploy.training.run import (
     recipe_digest,
     started_from,
 )
-from qdeploy.training.state import restore_network
 from qdeploy.training.teacher import Teacher, find_teachers, uses_own_float
 from qdeploy.training.workers import Workers, joined
 
+# Key of summary.json in the run of a recipe that prunes: layer -> its inputs and outputs.
+CHANNELS = "channels"
 # Whether memory is filled with not-a-number before it is written: tests find with it what reads too
 # early.
 FILL_MEMORY = False
@@ -99,15 +103,16 @@ def train(
         CheckpointError: when the folder holds another run, or no usable checkpoint.
         LockedError: when another process writes the folder.
         DataError: when the data set is missing or damaged.
-        RecipeError: when bits go up, a teacher is of another task, the network decides for every
-            pixel and the data set does not, a batch cannot be shared, or a log needs a package that
-            is not installed.
+        RecipeError: when bits go up, the network cannot be pruned as wanted, a teacher is of
+            another task, the network decides for every pixel and the data set does not, a batch
+            cannot be shared, or a log needs a package that is not installed.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
     check_logs(settings.logs)
     check_bits(recipe)
+    check_network(recipe)
     digest = recipe_digest(recipe)
     observer = observer if launch.is_first else SILENT
     with (
@@ -177,21 +182,23 @@ def _train(
     observer: Observer,
     teachers: Mapping[str, Teacher],
 ) -> None:
-    network = floating = trainable(recipe, quantized=False)
     first, done = 0, 0
-    if checkpoint is not None:
+    if checkpoint is None:
+        network = floating = trainable(recipe, quantized=False)
+    else:
         position = checkpoint.position
         first, done = position.phase, position.epoch
         journal.newest = checkpoint.path
         journal.rows += [row for row in read_metrics(journal.folder) if row.position <= position]
-        if recipe.phases[first].kind != "pretrain":
-            network = trainable(recipe_during(recipe, first), quantized=True)
-            rest = recipe.phases[first:]
-            if any(phase.kind in QUANTIZED_FROM_FLOAT for phase in rest[1:]) or any(
-                map(uses_own_float, rest)
-            ):
-                _restore_float(floating, recipe, journal, workers)
-        restore_network(network, checkpoint.tensors)
+        quantized = recipe.phases[first].kind != "pretrain"
+        during = recipe_during(recipe, first)
+        network = floating = restored(during, checkpoint.tensors, quantized=quantized)
+        rest = recipe.phases[first:]
+        if quantized and (
+            any(phase.kind in QUANTIZED_FROM_FLOAT for phase in rest[1:])
+            or any(map(uses_own_float, rest))
+        ):
+            floating = _restored_float(recipe, journal, workers)
         observer.note(f"going on after epoch {done} of phase {recipe.phases[first].name}")
         _note_other_sums(checkpoint, workers, observer)
     network = workers.ready(network)
@@ -224,13 +231,24 @@ def _train(
             workers,
             observer,
             phase_methods(recipe, index, network, dataset, workers, floating, teachers),
-            recipe.training.keep,
+            # Gates are trained until the end.
+            recipe.training.keep if phase.pruning is None else "last",
         )
         trainer.run(checkpoint if begun else None)
+        if phase.pruning is not None:
+            quantized = phase.kind != "pretrain"
+            narrow = without_closed_channels(
+                during, phase.pruning, network, quantized=quantized, note=observer.note
+            )
+            network = workers.ready(narrow)
+            floating = floating if quantized else network
     shorten_scales(network)
     score = measure(network, dataset, batching, workers)
     if workers.is_first:
-        _finish(recipe.name, network, journal, score, protocol(dataset, recipe.training.keep))
+        said = {PROTOCOL: protocol(dataset, recipe.training.keep)}
+        if recipe.prunes:
+            said[CHANNELS] = layer_channels(network)
+        _finish(recipe.name, network, journal, score, said)
 
 
 def _note_slow_steps(workers: Workers, observer: Observer) -> None:
@@ -251,12 +269,16 @@ def _note_other_sums(checkpoint: Checkpoint, workers: Workers, observer: Observe
         )
 
 
-def _restore_float(floating: nn.Module, recipe: Recipe, journal: Journal, workers: Workers) -> None:
-    """Load the float network, which a later phase starts from again."""
+def _restored_float(recipe: Recipe, journal: Journal, workers: Workers) -> nn.Module:
+    """The float network, which a later phase starts from again."""
     last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
     checkpoints = CheckpointFolder(journal.folder / CHECKPOINTS)
     kept = workers.first_does(lambda: checkpoints.end_of(last, journal.digest))
-    restore_network(floating, kept.tensors)
+    floating = restored(recipe, kept.tensors, quantized=False)
+    pruning = recipe.phases[last].pruning
+    if pruning is None:
+        return floating
+    return without_closed_channels(recipe, pruning, floating, quantized=False)
 
 
 def _finish(
@@ -264,8 +286,8 @@ def _finish(
 ) -> None:
     """Write the model, then the summary that marks the run as finished.
 
-    `score` is that of the network as it is written, which the last phase gets; `said` is the
-    protocol.
+    `score` is that of the network as it is written, which the last phase gets; `said` is what else
+    the summary says of the training.
     """
     folder, measured = journal.folder, score.to_json()
     phases = phase_summaries(journal.rows)
@@ -286,7 +308,7 @@ def _finish(
                 "name": name,
                 "phases": phases,
                 **measured,
-                PROTOCOL: said,
+                **said,
                 "seconds": sum(phase["seconds"] for phase in phases),
                 **started_from(folder),
                 **digests(folder),
