@@ -230,6 +230,21 @@ VARIANTS = [
             phase("w2a2", "finetune", 16, distillation={}),
         ],
     ),
+    *(
+        Variant(
+            name,
+            f"8 epochs in {what} with `pruning`: `target: 0.5`, `multiple_of: 4`; 16 W2A2",
+            "Liu et al. 2017, with a group lasso",
+            phases=[
+                phase("prune", kind, 8, pruning={"target": 0.5, "multiple_of": 4}),
+                phase("retrain", after, 16),
+            ],
+        )
+        for name, what, kind, after in (
+            ("pruned", "float", "pretrain", "retrain"),
+            ("pruned-w2a2", "W2A2", "retrain", "finetune"),
+        )
+    ),
     Variant("swa", "`average_epochs: 6`", "Izmailov et al. 2018", {"average_epochs": 6}),
     Variant(
         "swa-constant",

@@ -38,7 +38,7 @@ SAME_CHANNELS = (
 )
 SAME_CHANNELS_CALLS = frozenset(
     {torch.relu, F.relu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.dropout}
-    | {"relu", "expand_as", "contiguous", "clone"}
+    | {"relu", "contiguous", "clone"}
 )
 ADDITIONS = frozenset({operator.add, operator.sub, torch.add, torch.sub, "add", "sub"})
 PRODUCTS = frozenset({operator.mul, torch.mul, "mul"})
@@ -183,6 +183,10 @@ class _Walk:
         if target in ADDITIONS and len(operands) == 2:
             first, second = operands
             return _Tensor(self._same(first.numbers, second.numbers), first.zero & second.zero)
+        if target == "expand_as":
+            # It takes as many channels as it gives.
+            numbers = self._same(operands[0].numbers, operands[-1].numbers)
+            return _Tensor(numbers, operands[0].zero)
         if target in PRODUCTS and len(operands) == 1:
             return operands[0]
         if target in (torch.cat, torch.concat) and _axis(node) == 1:

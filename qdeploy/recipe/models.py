@@ -154,9 +154,9 @@ class Phase(Section):
     recalibrate: int = Field(
         default=4096,
         ge=0,
-        description="training images, in whole batches, with which a retrain or finetune phase "
-        "recomputes the statistics of batch norm at its end; 0 keeps the moving averages, as the "
-        "papers do",
+        description="training images, in whole batches, with which a retrain or finetune phase, or "
+        "one that prunes, recomputes the statistics of batch norm at its end; 0 keeps the moving "
+        "averages, as the papers do",
     )
 
     @model_validator(mode="after")

@@ -22,11 +22,12 @@ class Pruning(Section):
         "connections tie together count once",
     )
     penalty: float = Field(
-        default=1e-3,
+        default=8.0,
         ge=0,
-        le=10,
-        description="weight in the loss of the size of each gate; with more of it, more gates "
-        "close by themselves before the smallest are closed at the end of the phase",
+        le=1000,
+        description="how far a gate shrinks in the phase that the loss does not hold open; before "
+        "training gates have a size of 0.7; those that are not closed by it when the phase ends "
+        "are chosen by their size",
     )
     multiple_of: int = Field(
         default=1,

@@ -20,6 +20,7 @@ from qdeploy.training.pruned import channels_in
 from qdeploy.training.pruning import GateTraining
 from qdeploy.training.recalibrate import Recalibration, recalibration_batches
 from qdeploy.training.refit import Refit
+from qdeploy.training.schedules import learning_rate
 from qdeploy.training.swa import EpochMean
 from qdeploy.training.teacher import Teacher
 from qdeploy.training.transitions import TransitionRate
@@ -52,11 +53,13 @@ def phase_methods(
         precision, digest = recipe.training.precision, None if other is None else other.sha256
         on_device = teacher.to(workers.device)
         found.append(Distilling(network, on_device, phase.distillation, precision, digest))
+    epochs = recipe.epochs_of(phase)
+    per_epoch = steps_per_epoch(len(dataset.train), recipe.data.batch_size)
+    steps = epochs * per_epoch
     if phase.pruning is not None:
         channels = channels_in(recipe, network.state_dict())
-        found.append(GateTraining(network, channels, phase.pruning))
-    epochs = recipe.epochs_of(phase)
-    steps = epochs * steps_per_epoch(len(dataset.train), recipe.data.batch_size)
+        rates = sum(learning_rate(phase, step, per_epoch, epochs) for step in range(steps))
+        found.append(GateTraining(network, channels, phase.pruning, rates))
     if quantized:
         found += _of_weights(phase, recipe.bits_of(index), network, steps)
     if phase.average_epochs > 0:

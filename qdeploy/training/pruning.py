@@ -8,13 +8,16 @@ together (residual connections put several there). Its size is their root mean s
 and a penalty λ·Σ sqrt(n)·||(γ, β)|| makes small gates vanish: network slimming (Liu et al. 2017)
 with the group lasso (Yuan and Lin 2006) in the place of the L1 norm, so that all norms of a channel
 close together, and with the shift, without which a closed channel would still be the constant
-relu(β). It is applied as a proximal step after each update,
+relu(β). It is applied as a proximal step after each update with the rate η,
 
-    (γ, β) <- max(0, 1 - η·λ / r) · (γ, β)           with the rate η
+    (γ, β) <- max(0, 1 - η·λ / r) · (γ, β)
 
-which leaves gates at exactly 0. At the end of the phase the smallest of the others are set to 0, to
-reach the target, and the phase's result is measured like that. The network then computes the same
-without these channels (`networks.channels`), bit for bit where its sums are exact.
+which leaves gates at exactly 0, where they stay. λ is the recipe's penalty over the sum of all
+rates of the phase: that is how far a gate shrinks that the loss does not hold open, whatever the
+length and the rates of the phase. The penalty ends when as many gates are closed as are wanted; if
+it does not come so far, the smallest of the others are closed at the end of the phase. Its result
+is measured like that. The network then computes the same without these channels
+(`networks.channels`), bit for bit where its sums are exact.
 
 The gates are parameters that the network has anyway, so nothing is added to it, averages of weights
 and checkpoints hold them, and which channels are closed can be read from a state.
@@ -81,30 +84,40 @@ class GateTraining(Method):
         network: changed in place.
         channels: of this network.
         settings: of the recipe.
+        rates: sum of the learning rates of all steps of the phase.
     """
 
-    def __init__(self, network: nn.Module, channels: Channels, settings: Pruning) -> None:
+    def __init__(
+        self, network: nn.Module, channels: Channels, settings: Pruning, rates: float
+    ) -> None:
         self._gates, self._channels, self._settings = Gates(network, channels), channels, settings
-        self._rate = 0.0
-        self._penalized = torch.ones(channels.count, dtype=torch.bool)
+        self._factor, self._rate = settings.penalty / rates, 0.0
+        device = self._gates.sizes().device
+        self._able = channels.removable.to(device)
+        self._wanted = settings.target * int(channels.removable.sum())
+        self._open = torch.ones_like(self._able)
+        self._penalized = self._able
 
     def begin_epoch(self, epoch: int) -> None:
-        """The largest gates of each layer are left alone: they do not all close."""
+        """The largest gates of each layer are left alone until the next epoch: they do not all
+        close."""
         sizes = self._gates.sizes()
         kept = largest(sizes.cpu(), self._channels, self._settings)
-        self._penalized = (~kept).to(sizes.device)
+        self._penalized = self._able & ~kept.to(sizes.device)
+        self._open = sizes > 0
 
     def rate(self, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
         self._rate = rate
         return rate
 
     def after_update(self, step: int) -> None:
-        if self._settings.penalty == 0:
-            return
-        sizes = self._gates.sizes()
-        shrunk = 1 - self._rate * self._settings.penalty / sizes.clamp_min(TINY)
-        shrunk.clamp_min_(0)
-        self._gates.scale(torch.where(self._penalized, shrunk, 1.0))
+        """All on the device of the network: nothing waits for a number."""
+        sizes = self._gates.sizes() * self._open
+        shrunk = (1 - self._rate * self._factor / sizes.clamp_min(TINY)).clamp_min(0)
+        goes_on = (self._able & ~self._open).sum() < self._wanted
+        factors = torch.where(self._penalized & goes_on, shrunk, 1.0) * self._open
+        self._gates.scale(factors)
+        self._open = self._open & (factors > 0)
 
     def settle(self) -> None:
         sizes = self._gates.sizes()
