@@ -15,33 +15,29 @@ theirs.
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 from qdeploy.errors import RecipeError
 
-SAME_CHANNELS = (
-    nn.Identity,
-    nn.ReLU,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.Dropout,
-    nn.Dropout2d,
+# By the names of torch's functions and methods, as modules and networks call them.
+SAME_CHANNELS = frozenset(
+    {"relu", "dropout", "contiguous", "clone"}
+    | {"_max_pool2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
 )
-SAME_CHANNELS_CALLS = frozenset(
-    {torch.relu, F.relu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.dropout}
-    | {"relu", "contiguous", "clone"}
-)
-ADDITIONS = frozenset({operator.add, operator.sub, torch.add, torch.sub, "add", "sub"})
-PRODUCTS = frozenset({operator.mul, torch.mul, "mul"})
+ADDITIONS = frozenset({"add", "__add__", "__radd__", "add_", "__iadd__", "sub", "__sub__"})
+PRODUCTS = frozenset({"mul", "__mul__", "__rmul__"})
+# What becomes numbers, which a network may decide by.
+VALUES = frozenset({"item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__"})
+LAYERS = (torch.conv2d, F.conv2d, F.linear)
+MISFITS = (RuntimeError, TypeError, ValueError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,16 @@ def channels_of(network: nn.Module, input_shape: tuple[int, int, int]) -> Channe
         RecipeError: for a network that does something else with channels.
     """
     network.eval()
-    try:
-        traced = fx.symbolic_trace(network)
-        ShapeProp(traced).propagate(torch.zeros(1, *input_shape))
-    except (fx.proxy.TraceError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise _refusal("its layers cannot be followed", str(error).splitlines()[0]) from error
     walk = _Walk(network)
-    for node in traced.graph.nodes:
-        walk.visit(node)
-    return walk.found()
+    image = torch.zeros(1, *input_shape)
+    walk.begin(image)
+    try:
+        with torch.no_grad(), walk:
+            logits = network(image)
+    except MISFITS as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _refusal("its layers cannot be followed", why) from error
+    return walk.found(logits)
 
 
 @dataclass
@@ -96,33 +93,54 @@ class _Tensor:
     zero: torch.Tensor
 
 
-class _Walk:
-    """Goes through the nodes of a traced network in their order."""
+class _Walk(TorchFunctionMode):
+    """Sees each of torch's functions as a network computes, in their order."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._modules = dict(network.named_modules())
-        self._seen: dict[fx.Node, _Tensor] = {}
-        self._parent: list[int] = []
-        self._fixed: set[int] = set()
+        super().__init__()
         self._layers: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._depthwise: set[str] = set()
         self._norms: dict[str, torch.Tensor] = {}
+        self._parent: list[int] = []
+        self._fixed: set[int] = set()
+        self._owners = {
+            id(module.weight): (name, module)
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear | _BatchNorm)
+        }
+        # By identity; the tensors are kept, so that no other one gets it.
+        self._seen: dict[int, tuple[torch.Tensor, _Tensor]] = {}
 
-    def visit(self, node: fx.Node) -> None:
-        """Number the channels of what `node` computes."""
-        if node.op == "placeholder":
-            self._seen[node] = self._new(_shape(node)[1], fixed=True)
-        elif node.op == "output":
-            self._fix(self._input(node).numbers)
-        elif node.op == "call_module":
-            self._keep(node, self._module(node, str(node.target)))
-        elif node.op in ("call_function", "call_method"):
-            self._keep(node, self._call(node))
-        else:
-            raise _refusal(f"it reads `{node.target}` outside of a layer")
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Compute, and number the channels of what comes out."""
+        kwargs = kwargs or {}
+        made = func(*args, **kwargs)
+        given = list(_tensors([*args, *kwargs.values()]))
+        operands = [self._seen[id(one)][1] for one in given if id(one) in self._seen]
+        if not operands:
+            return made
+        if not isinstance(made, torch.Tensor):
+            parts = made if isinstance(made, list | tuple) else []
+            if _name(func) in VALUES or any(True for _ in _tensors(list(parts))):
+                raise _refusal(f"it computes `{_name(func)}` between its layers")
+            return made
+        found = self._computed(func, given, operands, made)
+        if made.dim() < 2 or len(found.numbers) != made.shape[1]:
+            raise _refusal(f"what `{_name(func)}` does with its channels is not known")
+        self._seen[id(made)] = (made, found)
+        return made
 
-    def found(self) -> Channels:
+    def begin(self, image: torch.Tensor) -> None:
+        """Number the channels of an image, which stay."""
+        self._seen[id(image)] = (image, self._new(image.shape[1], fixed=True))
+
+    def found(self, logits: torch.Tensor) -> Channels:
         """The result, with channels that are tied together as one."""
+        if id(logits) not in self._seen:
+            raise _refusal("its layers cannot be followed to the logits")
+        self._fix(self._seen[id(logits)][1].numbers)
         roots = torch.tensor([self._root(one) for one in range(len(self._parent))])
         known, number = roots.unique(return_inverse=True)
         layers = {name: (number[a], number[b]) for name, (a, b) in self._layers.items()}
@@ -138,26 +156,40 @@ class _Walk:
             groups[met] = groups[outputs].min()
         return Channels(len(known), layers, frozenset(self._depthwise), norms, removable, groups)
 
-    def _keep(self, node: fx.Node, x: _Tensor) -> None:
-        if len(x.numbers) != _shape(node)[1]:
-            raise _refusal(f"what `{node.target}` does with channels is not known")
-        self._seen[node] = x
-
-    def _module(self, node: fx.Node, name: str) -> _Tensor:
-        module, x = self._modules[name], self._input(node)
-        by_pixel = isinstance(module, nn.Linear) and len(_shape(node)) != 2
-        if isinstance(module, nn.Conv2d | nn.Linear) and not by_pixel:
-            return self._layer(name, module, x)
-        if isinstance(module, _BatchNorm):
-            if not module.affine:
-                raise _refusal(f"the batch norm `{name}` has no scale that could be a gate")
-            self._norms[name] = self._same(self._norms.get(name), x.numbers)
+    def _computed(
+        self,
+        func: Callable[..., Any],
+        given: list[torch.Tensor],
+        operands: list[_Tensor],
+        made: torch.Tensor,
+    ) -> _Tensor:
+        """The channels of what `func` made of `given` tensors, of which `operands` are known."""
+        x, name = operands[0], _name(func)
+        owned = [self._owners[id(one)] for one in given if id(one) in self._owners]
+        if func in LAYERS and owned and (name != "linear" or made.dim() == 2):
+            return self._layer(*owned[0], x)
+        if func is F.batch_norm:
+            if not owned:
+                raise _refusal("a batch norm has no scale that could be a gate")
+            self._norms[owned[0][0]] = self._same(self._norms.get(owned[0][0]), x.numbers)
             return _Tensor(x.numbers, torch.ones_like(x.zero))
-        if isinstance(module, SAME_CHANNELS):
+        if len(operands) < len(given):
+            raise _refusal(f"it computes `{name}` with numbers of its own")
+        if name in SAME_CHANNELS or (name in PRODUCTS and len(operands) == 1):
             return x
-        if isinstance(module, nn.Flatten) and module.start_dim == 1:
-            return self._flat(node, x)
-        raise _refusal(f"its layer `{name}` is a {type(module).__name__}")
+        if name in ADDITIONS and len(operands) == 2:
+            numbers = self._same(x.numbers, operands[1].numbers)
+            return _Tensor(numbers, x.zero & operands[1].zero)
+        if name == "expand_as":  # it takes as many channels as it gives
+            return _Tensor(self._same(x.numbers, operands[-1].numbers), x.zero)
+        if name in ("cat", "concat") and made.dim() == given[0].dim() and _joined(given, made):
+            numbers = torch.cat([one.numbers for one in operands])
+            return _Tensor(numbers, torch.cat([one.zero for one in operands]))
+        if name == "flatten" and made.dim() == 2:
+            # Channel-major: all pixels of the first channel, then those of the second.
+            pixels = made.shape[1] // len(x.numbers)
+            return _Tensor(x.numbers.repeat_interleave(pixels), x.zero.repeat_interleave(pixels))
+        raise _refusal(f"it computes `{name}` between its layers")
 
     def _layer(self, name: str, layer: Any, x: _Tensor) -> _Tensor:
         groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
@@ -174,37 +206,6 @@ class _Walk:
             made = _Tensor(before[1], made.zero)
         self._layers[name] = (self._same(before and before[0], x.numbers), made.numbers)
         return made
-
-    def _call(self, node: fx.Node) -> _Tensor:
-        target: Any = node.target
-        operands = [self._seen[one] for one in node.all_input_nodes]
-        if target in SAME_CHANNELS_CALLS:
-            return operands[0]
-        if target in ADDITIONS and len(operands) == 2:
-            first, second = operands
-            return _Tensor(self._same(first.numbers, second.numbers), first.zero & second.zero)
-        if target == "expand_as":
-            # It takes as many channels as it gives.
-            numbers = self._same(operands[0].numbers, operands[-1].numbers)
-            return _Tensor(numbers, operands[0].zero)
-        if target in PRODUCTS and len(operands) == 1:
-            return operands[0]
-        if target in (torch.cat, torch.concat) and _axis(node) == 1:
-            joined = [self._seen[one] for one in node.args[0]]  # type: ignore[union-attr,index]
-            return _Tensor(
-                torch.cat([one.numbers for one in joined]), torch.cat([one.zero for one in joined])
-            )
-        if target in (torch.flatten, "flatten") and node.args[1:] == (1,):
-            return self._flat(node, operands[0])
-        raise _refusal(f"it computes `{getattr(target, '__name__', target)}` between its layers")
-
-    def _flat(self, node: fx.Node, x: _Tensor) -> _Tensor:
-        # Channel-major: all pixels of the first channel, then those of the second.
-        pixels = _shape(node)[1] // len(x.numbers)
-        return _Tensor(x.numbers.repeat_interleave(pixels), x.zero.repeat_interleave(pixels))
-
-    def _input(self, node: fx.Node) -> _Tensor:
-        return self._seen[node.all_input_nodes[0]]
 
     def _new(self, count: int, *, fixed: bool = False) -> _Tensor:
         first = len(self._parent)
@@ -234,13 +235,22 @@ class _Walk:
         return one
 
 
-def _shape(node: fx.Node) -> torch.Size:
-    shape: torch.Size = node.meta["tensor_meta"].shape
-    return shape
+def _tensors(values: list[Any]) -> Iterator[torch.Tensor]:
+    """The tensors among arguments, also those in lists."""
+    for one in values:
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, list | tuple):
+            yield from _tensors(list(one))
 
 
-def _axis(node: fx.Node) -> object:
-    return node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+def _joined(given: list[torch.Tensor], made: torch.Tensor) -> bool:
+    """Whether tensors were joined along their channels."""
+    return made.shape[1] == sum(one.shape[1] for one in given)
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return str(getattr(func, "__name__", func))
 
 
 def _refusal(what: str, why: str | None = None) -> RecipeError:

@@ -137,7 +137,8 @@ def largest(sizes: torch.Tensor, channels: Channels, settings: Pruning) -> torch
     for members, able in _groups(channels):
         others = members.numel() - able.numel()
         wanted = max(0, least_channels(members.numel(), settings) - others)
-        kept[able[sizes[able].argsort(descending=True, stable=True)[:wanted]]] = True
+        # From the end of the order in which they are closed.
+        kept[able[sizes[able].argsort(stable=True)[max(0, able.numel() - wanted) :]]] = True
     return kept
 
 

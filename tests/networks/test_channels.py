@@ -219,9 +219,9 @@ class Other(nn.Module):
 @pytest.mark.parametrize(
     ("between", "sentence"),
     [
-        (nn.Sigmoid(), "its layer `between` is a Sigmoid"),
-        (nn.PixelShuffle(1), "its layer `between` is a PixelShuffle"),
-        (nn.BatchNorm2d(4, affine=False), "the batch norm `between` has no scale"),
+        (nn.Sigmoid(), "it computes `sigmoid` between its layers"),
+        (nn.PixelShuffle(1), "it computes `pixel_shuffle` between its layers"),
+        (nn.BatchNorm2d(4, affine=False), "a batch norm has no scale that could be a gate"),
     ],
 )
 def test_what_may_change_a_closed_channel_is_refused_by_name(between, sentence):
@@ -241,8 +241,18 @@ def test_a_network_that_looks_at_values_is_refused():
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) if x.sum() > 0 else super().forward(-x)
 
-    with pytest.raises(RecipeError, match="its layers cannot be followed"):
+    with pytest.raises(RecipeError, match="it computes `sum` between its layers"):
         channels_of(Deciding(nn.ReLU()), SHAPE)
+
+
+def test_parts_of_a_tensor_are_refused():
+    class Splitting(Other):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            one, other = super().forward(x).chunk(2, dim=1)
+            return one + other
+
+    with pytest.raises(RecipeError, match="it computes `chunk` between its layers"):
+        channels_of(Splitting(nn.ReLU()), SHAPE)
 
 
 def test_the_state_alone_says_which_channels_there_are():
