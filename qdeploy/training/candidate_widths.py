@@ -18,6 +18,7 @@ from torch import nn
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import RecipeError, UserError, did_you_mean
+from qdeploy.networks.fewer_channels import weight_shapes
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer
 from qdeploy.quant.quantizers import code_range, is_quantized
@@ -60,7 +61,8 @@ class CandidateWidths:
     def mixed(self, widths: Mapping[Operand, int]) -> nn.Module:
         """The network with each operand at a width of its own, one of the candidates or the
         recipe's; quantized directly, in evaluation mode."""
-        network = build_network(with_widths(self.recipe, widths), quantized=True)
+        shapes = weight_shapes(self.float_network.state_dict())
+        network = build_network(with_widths(self.recipe, widths), quantized=True, shapes=shapes)
         states = {bits: one.state_dict() for bits, one in self.networks.items()}
         state = dict(next(iter(states.values())))
         for operand, bits in widths.items():

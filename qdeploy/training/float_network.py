@@ -9,9 +9,8 @@ from torch import nn
 from qdeploy.errors import CheckpointError
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import CheckpointFolder
-from qdeploy.training.quantize import trainable
+from qdeploy.training.restored import restored_float
 from qdeploy.training.run import CHECKPOINTS, RECIPE, recipe_digest, recipe_of
-from qdeploy.training.state import restore_network
 
 
 def load_float(folder: Path) -> tuple[Recipe, nn.Module]:
@@ -35,6 +34,4 @@ def load_float(folder: Path) -> tuple[Recipe, nn.Module]:
             why=error.what,
             do=resume,
         ) from error
-    network = trainable(recipe, quantized=False)
-    restore_network(network, end.tensors)
-    return recipe, network.eval()
+    return recipe, restored_float(recipe, end.tensors).eval()

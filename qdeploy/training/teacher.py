@@ -12,7 +12,7 @@ from qdeploy.data.load import data_spec
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.training.checkpoints import CheckpointFolder
-from qdeploy.training.restored import restored
+from qdeploy.training.restored import restored_float
 from qdeploy.training.run import CHECKPOINTS, SUMMARY, is_finished, recipe_digest, recipe_of
 
 
@@ -36,7 +36,7 @@ class Teacher:
         Raises:
             CheckpointError: the tensors are not those of its recipe.
         """
-        return restored(self.recipe, self.tensors, quantized=False).eval()
+        return restored_float(self.recipe, self.tensors).eval()
 
 
 def uses_own_float(phase: Phase) -> bool:

@@ -48,7 +48,7 @@ from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.protocol import PROTOCOL, protocol
 from qdeploy.training.pruned import check_network, without_closed_channels
 from qdeploy.training.quantize import quantized_from, trainable
-from qdeploy.training.restored import restored
+from qdeploy.training.restored import restored, restored_float
 from qdeploy.training.run import (
     CHECKPOINTS,
     MODEL,
@@ -274,11 +274,7 @@ def _restored_float(recipe: Recipe, journal: Journal, workers: Workers) -> nn.Mo
     last = max(i for i, phase in enumerate(recipe.phases) if phase.kind == "pretrain")
     checkpoints = CheckpointFolder(journal.folder / CHECKPOINTS)
     kept = workers.first_does(lambda: checkpoints.end_of(last, journal.digest))
-    floating = restored(recipe, kept.tensors, quantized=False)
-    pruning = recipe.phases[last].pruning
-    if pruning is None:
-        return floating
-    return without_closed_channels(recipe, pruning, floating, quantized=False)
+    return restored_float(recipe, kept.tensors)
 
 
 def _finish(

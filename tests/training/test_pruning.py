@@ -17,6 +17,7 @@ from qdeploy.networks.channels import Channels
 from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.pruning import Pruning
+from qdeploy.training.float_network import load_float
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.pruned import check_network
 from qdeploy.training.pruning import Gates, GateTraining, chosen, largest
@@ -149,6 +150,9 @@ def test_a_run_goes_on_with_fewer_channels_and_resumes_to_the_same_bits(
     left = [run.network.hidden1.fc.out_features, run.network.hidden2.fc.out_features]
     assert sum(left) <= 16 and all(one % 4 == 0 for one in left)
     assert summary["accuracy"] > 0.3  # ten classes
+    _, floating = load_float(whole)
+    count = left if made is in_float else [16, 16]
+    assert [floating.hidden1.fc.out_features, floating.hidden2.fc.out_features] == count
     # Killed while gates are trained, when they are closed, and after channels are gone.
     for name in ("phase01-epoch00001", "phase01-epoch00002", "phase02-epoch00001"):
         broken = tmp_path / name
