@@ -20,6 +20,7 @@ from typing import Any
 
 from methods_page import page
 from methods_variants import EPOCHS, FLOAT, NETWORKS, RETRAIN, TITLES, VARIANTS, Variant
+from methods_widths import at_equal_luts
 from record import RESULTS, rounded, save, saved
 
 from qdeploy.artifacts import write_text
@@ -77,6 +78,8 @@ def measure(
             found.append(reached)
             continue
         recipe = recipe_of(network, variant, seed)
+        if variant.widths is not None:
+            recipe = at_equal_luts(recipe, start, variant.widths, data)
         found.append(accuracy(runs, recipe, data, None if variant.network else start)[1])
     mean, peer = sum(found) / len(found), sum(plain) / len(plain)
     return {
@@ -143,8 +146,6 @@ def main() -> None:
         done = []
         for variant in VARIANTS:
             if given.only and variant.name not in given.only:
-                continue
-            if variant.only not in (None, given.network):
                 continue
             row = measure(given.network, variant, given.seeds, given.runs, given.data)
             print(f"{variant.name}: {row['accuracies']}, plain {row['plain']}", flush=True)

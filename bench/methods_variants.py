@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 EPOCHS = 24
 RATE = 0.02
@@ -62,7 +62,7 @@ class Variant:
         quantization: likewise of that section.
         phases: in place of the retrain phase; `EPOCHS` epochs in all.
         network: keys of that section; then the float network is another one.
-        only: the one of `NETWORKS` it is for; all of them when None.
+        widths: chosen by layer with this sensitivity, for the LUTs of the plain widths.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Variant:
     quantization: Mapping[str, Any] = field(default_factory=dict)
     phases: Sequence[Mapping[str, Any]] = ()
     network: Mapping[str, Any] = field(default_factory=dict)
-    only: str | None = None
+    widths: Literal["noise", "hessian"] | None = None
 
 
 def phase(name: str, kind: str, epochs: int, **changes: Any) -> dict[str, Any]:
@@ -92,6 +92,10 @@ def bits(number: int) -> dict[str, int]:
 
 CYCLES = {"type": "cyclical", "period_epochs": 8, "base_lr": RATE / 10}
 PAPER = "Boo et al. 2020"
+MEASURES: dict[Literal["noise", "hessian"], str] = {
+    "noise": "ZeroQ, Cai et al. 2020",
+    "hessian": "HAWQ-V2, Dong et al. 2020",
+}
 VARIANTS = [
     Variant("plain", "fixed weight steps, PACT, SGD, rate in steps", f"{PAPER}, eq. 2 to 4"),
     Variant("lipschitz", "`lipschitz: 1e-4`", f"{PAPER}, eq. 8", {"lipschitz": 1e-4}),
@@ -321,5 +325,21 @@ VARIANTS = [
         "the same, 15 levels of `weight_levels: power_of_two`",
         "-",
         quantization={"weight_bits": 4, "weight_levels": "power_of_two"},
+    ),
+    *(
+        Variant(
+            f"mixed-{by}",
+            f"`qdeploy bits --by {by}`, for the LUTs that plain takes at 100,000 frames/s",
+            source,
+            widths=by,
+        )
+        for by, source in MEASURES.items()
+    ),
+    Variant(
+        "wide-binary",
+        "`network.multiplier: 2`, `weight_bits: 1`",
+        "WRPN, Mishra et al. 2018",
+        quantization={"weight_bits": 1},
+        network={"multiplier": 2},
     ),
 ]
