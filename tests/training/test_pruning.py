@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
+from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.networks.channels import Channels
 from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.pruning import Pruning
+from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.float_network import load_float
 from qdeploy.training.metrics import read_metrics
-from qdeploy.training.pruned import check_network
+from qdeploy.training.pruned import check_network, without_closed_channels
 from qdeploy.training.pruning import Gates, GateTraining, chosen, largest
+from qdeploy.training.quantize import calibration_images
+from qdeploy.training.restored import restored
 from qdeploy.training.run import MODEL, SUMMARY, load_run
 from qdeploy.training.train import train
 
@@ -165,16 +169,19 @@ def test_a_run_goes_on_with_fewer_channels_and_resumes_to_the_same_bits(
     assert (other / MODEL).read_bytes() == (whole / MODEL).read_bytes()
 
 
-def test_the_phase_is_measured_with_its_gates_closed_and_removing_changes_no_figure(
-    recipe, tmp_path
-):
-    """A finetune phase that cannot move the weights measures what the pruned phase measured."""
-    still = {**TUNE, "optimizer": {"lr": 1e-9}, "recalibrate": 0, "epochs": 1}
-    quantization = {"scale": "power_of_two"}
-    folder = train(in_bits(recipe, still, quantization=quantization), tmp_path / "run")
-    rows = read_metrics(folder)
-    assert rows[-1].phase == "tune"
-    assert rows[-1].accuracy == pytest.approx(rows[-2].accuracy, abs=0.02)
+def test_without_closed_channels_a_trained_network_gives_the_same_logits(recipe, tmp_path):
+    """Sums of power-of-two grids are exact in float32."""
+    wanted = in_bits(recipe, quantization={"scale": "power_of_two"})
+    folder = train(wanted, tmp_path / "run")
+    tensors, _ = read_tensors(folder / "checkpoints" / "phase01-epoch00002.safetensors")
+    closed = restored(wanted, tensors, quantized=True).eval()
+    images, labels = calibration_images(load_dataset(wanted.data), seed=0, input_bits=8)
+    narrow = without_closed_channels(wanted, Pruning(**PRUNING), closed, quantized=True).eval()
+    assert narrow.hidden1.fc.out_features < closed.hidden1.fc.out_features == 16
+    with torch.no_grad():
+        logits = closed(images)
+        assert torch.equal(narrow(images), logits)
+    assert (logits.argmax(1) == labels).float().mean() > 0.3
 
 
 def test_with_a_validation_split_gates_are_trained_until_the_end(recipe, tmp_path):
