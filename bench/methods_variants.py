@@ -181,6 +181,15 @@ VARIANTS = [
         f"{PAPER}, 5.3",
         quantization={"weight_levels": "all"},
     ),
+    Variant(
+        "frozen-norms",
+        "20 epochs, then 4 with `frozen_norms: true` at a hundredth of the rate",
+        "Krishnamoorthi 2018",
+        phases=[
+            phase("retrain", "retrain", 20),
+            phase("frozen", "finetune", 4, frozen_norms=True, optimizer={"lr": RATE / 100}),
+        ],
+    ),
     Variant("running-norms", "`recalibrate: 0`", "as in the papers", {"recalibrate": 0}),
     Variant(
         "falling-bits",

@@ -55,6 +55,16 @@ def check_methods(phase: Mapping[str, Any], quantization: Mapping[str, Any], epo
             f"the phase `{name}` has a transition schedule, which finds the rate by itself: remove "
             "its `warmup_epochs`"
         )
+    if phase["frozen_norms"] and kind not in QUANTIZED:
+        raise ValueError(
+            "`frozen_norms` is for phases that train a quantized network, retrain and finetune; "
+            f"`{name}` is of kind {kind}: remove it there"
+        )
+    if phase["frozen_norms"] and phase["pruning"] is not None:
+        raise ValueError(
+            f"the phase `{name}` has `pruning`, which learns from what batch norms see, and "
+            "`frozen_norms`: give the norms a phase of their own after it"
+        )
     if average and kind in ("direct", "recalibrate"):
         raise ValueError(
             f"the phase `{name}` is of kind {kind}, which does not train: remove its "

@@ -151,6 +151,12 @@ class Phase(Section):
     pruning: Pruning | None = Field(
         default=None, description="channels that are removed at the end; default: none"
     )
+    frozen_norms: bool = Field(
+        default=False,
+        description="batch norms keep, for the whole phase, the statistics recomputed on "
+        "`recalibrate` images at its beginning: the network is trained as it will be deployed; "
+        "for a short phase at a low rate, after one that trains as usual",
+    )
     recalibrate: int = Field(
         default=4096,
         ge=0,

@@ -13,6 +13,7 @@ from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import TransitionSchedule
 from qdeploy.training.batches import Batching, steps_per_epoch
 from qdeploy.training.distillation import Distilling
+from qdeploy.training.frozen_norms import FrozenNorms
 from qdeploy.training.gradient_scaling import GradientScaling
 from qdeploy.training.methods import Method, Methods
 from qdeploy.training.oscillation import Damping, Freezing
@@ -64,12 +65,16 @@ def phase_methods(
         found += _of_weights(phase, recipe.bits_of(index), network, steps)
     if phase.average_epochs > 0:
         found.append(EpochMean(network, epochs - phase.average_epochs))
+    images = None
     if (quantized or phase.pruning is not None) and phase.recalibrate > 0:
         # No epoch of training has this number, so these batches are others.
         place = (index, epochs)
         images = partial(
             recalibration_batches, dataset, Batching.of(recipe), place, phase.recalibrate, workers
         )
+    if phase.frozen_norms:
+        found.append(FrozenNorms(network, images))
+    elif images is not None:
         found.append(Recalibration(network, images))
     return Methods(found)
 
