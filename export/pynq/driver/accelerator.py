@@ -179,7 +179,7 @@ class Accelerator:
         meaning = then or self._meaning
         job = Job(pieces, lambda parts: meaning(self._joined(parts)))
         if not pieces:
-            job.future.set_result(job.combine([]))
+            job.end()
             return job.future
         if not self._worker:
             self._worker.append(Worker(self._pipeline.run, self._one_at_a_time))

@@ -131,8 +131,6 @@ class Board:
         """Start a batch: `sent` bytes of `source` go in, `expected` bytes come out to `sink`."""
         self.ready()
         source.to_device()
-        # What the processor still has of old results must not be written back over new ones.
-        sink.from_device()
         self._clean = False
         self._shell.begin(frames)
         # The receiver first: the core has nowhere else to put its results.

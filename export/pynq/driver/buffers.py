@@ -46,12 +46,17 @@ class Buffers:
             return kept[size]
         while len(kept) >= KEPT_SIZES:
             kept.popitem(last=False)[1].free()
-        source = Buffer(size * self._in_bytes)
+        made = [Buffer(size * self._in_bytes)]
         try:
-            kept[size] = Pair(source, Buffer(size * self._out_bytes))
+            made.append(Buffer(size * self._out_bytes))
+            # What the caches have of it must not be written over results later; from here on the
+            # processor only reads it.
+            made[1].from_device()
         except BaseException:
-            source.free()
+            for buffer in made:
+                buffer.free()
             raise
+        kept[size] = Pair(*made)
         return kept[size]
 
     def rows(self, buffer: Buffer, frames: int, size: int) -> np.ndarray:

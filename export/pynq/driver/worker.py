@@ -26,6 +26,15 @@ class Job:
         self.future: Future[Any] = Future()
         self.again()
 
+    def end(self) -> None:
+        """Give the caller the result."""
+        try:
+            result = self.combine(self.results)
+        except BaseException as error:  # noqa: BLE001 - it is the future's
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
     def again(self) -> None:
         """From the first transfer."""
         self.given = 0
@@ -95,8 +104,7 @@ class Worker:
                 job = self._open[0]
                 job.results.append(values)
                 if len(job.results) == len(job.pieces):
-                    self._open.popleft()
-                    job.future.set_result(job.combine(job.results))
+                    self._open.popleft().end()
         except BaseException as error:  # noqa: BLE001 - it is the future's
             if self._open:
                 self._open.popleft().future.set_exception(error)

@@ -108,7 +108,7 @@ def _stream(draw: st.DrawFn, shape: list[int], bits: int, signed: bool) -> dict[
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(case=cases(), frames=st.integers(1, 4), real=st.booleans())
 def test_c_and_numpy_pack_and_unpack_the_same_bytes(
     case: tuple[dict[str, Any], InputPreparation, int],

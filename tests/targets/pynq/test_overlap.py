@@ -82,14 +82,15 @@ def test_a_single_frame_moves_no_more_memory_than_the_smallest_buffers(
     driver: ModuleType, board: fake_board.FakeBoard
 ) -> None:
     with driver.Accelerator() as accelerator:
-        accelerator.infer_codes(toy_core.frames(1024))
+        for count in (1024, 1):
+            accelerator.infer_codes(toy_core.frames(count))
         board.synced = 0
         accelerator.infer_codes(toy_core.frames(1))
-        # To the DMA, and the results' old and new content: 8 KiB each, the smallest buffers.
-        assert board.synced == 3 * 8192
+        # To the DMA, and back: 8 KiB each, the smallest buffers.
+        assert board.synced == 2 * 8192
         board.synced = 0
         accelerator.infer_codes(toy_core.frames(1000))
-        assert board.synced == 1024 * (16 + 2 * 10)
+        assert board.synced == 1024 * (16 + 10)
 
 
 def test_buffers_of_a_size_are_made_once_and_few_sizes_are_kept(
@@ -172,6 +173,21 @@ def test_one_submitted_batch_that_fails_takes_no_other_with_it(
             np.testing.assert_array_equal(future.result(30), toy_core.expected(batch) * 0.125)
         with pytest.raises(ValueError, match="must have shape"):
             accelerator.submit(batches[0][:, :2])
+
+
+def test_a_result_that_cannot_be_computed_is_its_own_batchs_alone(
+    driver: ModuleType, board: fake_board.FakeBoard
+) -> None:
+    raw = toy_core.frames(5)
+    with driver.Accelerator(max_batch=2) as accelerator:
+        with accelerator._one_at_a_time:
+            wrong = accelerator.submit(raw, then=lambda values: values[99])
+            good = accelerator.submit(raw)
+        with pytest.raises(IndexError):
+            wrong.result(30)
+        np.testing.assert_array_equal(good.result(30), toy_core.expected(raw) * 0.125)
+        with pytest.raises(IndexError):
+            accelerator.submit(raw[:0], then=lambda values: values[99]).result(1)
 
 
 def test_closing_ends_what_waits_and_finishes_what_moves(
