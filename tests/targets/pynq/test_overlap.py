@@ -200,6 +200,8 @@ def test_closing_ends_what_waits_and_finishes_what_moves(
     accelerator._one_at_a_time.acquire()
     taken, waiting, given_up = (accelerator.submit(raw) for _ in range(3))
     given_up.cancel()
+    while not accelerator._worker[0]._open:
+        pass  # until the first is taken
     closing = threading.Thread(target=accelerator.close, daemon=True)
     closing.start()
     while not accelerator._worker[0]._closing:
