@@ -22,6 +22,9 @@ else is *no difference seen*, which with few seeds is not the same as none; and 
 nothing, about one in six would get a verdict from three seeds by chance. Parameters of the methods
 were not tuned on this task. What helps a small network need not help another: compare on yours.
 
+[Ensembles](training.md#ensembles) take the hardware of several networks, so they are compared with
+one wider network: [measurements](../bench/RESULTS.md#ensembles).
+
 """
 
 # Methods that reviews name and that have no row, because they are the same as what there is.

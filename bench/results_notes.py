@@ -16,10 +16,11 @@ NOTES = {
     "`float32_ties`: those where it does. `int_mismatches`: logits for which exact arithmetic "
     "on the file gives another value than the integer graph. `-`: no such engine or "
     "rule, or not simulated.",
-    "ensembles": "The peer is one wider network of about as many LUTs, from the same recipe, "
-    "at the same frame rate. Accuracies are means over the seeds, whose figures are in "
-    "`bench/results/ensembles.json` with those of the members; LUTs, BRAMs and frames per second "
-    "are those of the first seed's verified builds: Yosys, and RTL simulation at 100 MHz.",
+    "ensembles": "The peer is one wider network from the same recipe, folded for the same frame "
+    "rate, its width chosen for about as many LUTs: how near it came, `lut` says. Accuracies are "
+    "means over the seeds, whose figures are in `bench/results/ensembles.json` with those of the "
+    "members; LUTs, BRAMs and frames per second are those of the first seed's verified builds: "
+    "Yosys, and RTL simulation at 100 MHz.",
     "faults": "Counts, without a peer, per network, per kind of fault and of all. `redundant`: no "
     "rung finds it, and a proof or an enumeration over all sums shows that no input can tell it. "
     "`right_layer`: the rung that finds it first names its place, which for a wire is the top and "
