@@ -39,7 +39,8 @@ class Build:
 
 def default_folder(name: str, target: Target, board: Board | None) -> Path:
     """Where a build goes unless told otherwise: its board names it, without one its target."""
-    return Path("build") / f"{name}-{target.name if board is None else board.name}"
+    made_for = target.name if board is None else f"{board.name}{target.folder_suffix}"
+    return Path("build") / f"{name}-{made_for}"
 
 
 def build(

@@ -22,12 +22,10 @@ from qdeploy.self_digest import DIGEST, is_intact
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.target import Target
 from qdeploy.verify.frames import Frames
-from qdeploy.verify.performance import read_cycles
+from qdeploy.verify.performance import read_cycles, read_latency
 
 # Of a bundle, what may be of another time, and what follows from it.
 _OF_ITS_TIME = ("provenance", "files", DIGEST)
-# What Vivado and the driver leave.
-_OF_USE = ("bitstream/", "driver/native-", "vivado/project/", "vivado/vivado.log", ".Xil/")
 # Compressed archives: their content counts.
 _ARCHIVES = (".npz",)
 
@@ -73,13 +71,14 @@ def package_problems(
                 board=None if board is None else load_board(board),
                 design=read_design(folder) if (folder / RTL_FOLDER).is_dir() else None,
                 cycles_per_frame=read_cycles(folder),
+                latency_cycles=read_latency(folder),
             )
         )
-        return _differences(package, again / PACKAGE_FOLDER)
+        return _differences(package, again / PACKAGE_FOLDER, target.use_leaves)
 
 
-def _differences(package: Path, again: Path) -> list[str]:
-    here, there = _names(package), _names(again)
+def _differences(package: Path, again: Path, leaves: tuple[str, ...]) -> list[str]:
+    here, there = _names(package, leaves), _names(again, leaves)
     problems = [f"`{PACKAGE_FOLDER}/{name}` is missing" for name in sorted(there - here)]
     problems += [
         f"`{PACKAGE_FOLDER}/{name}` does not belong to it" for name in sorted(here - there)
@@ -91,13 +90,13 @@ def _differences(package: Path, again: Path) -> list[str]:
     return problems
 
 
-def _names(folder: Path) -> set[str]:
+def _names(folder: Path, leaves: tuple[str, ...]) -> set[str]:
     """Files of a package, without those that come of using it."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return {
         name
         for name in names
-        if not name.startswith(_OF_USE) and "__pycache__" not in name.split("/")
+        if not name.startswith(leaves) and "__pycache__" not in name.split("/")
     }
 
 

@@ -26,6 +26,8 @@ class FinishedBuild:
         board: None for a target without boards.
         design: the stitched design, None for a target without hardware.
         cycles_per_frame: measured in RTL simulation; None where there was none.
+        latency_cycles: likewise, from the first input beat of a frame to its last output beat, both
+            counted, without pauses.
     """
 
     folder: Path
@@ -38,3 +40,4 @@ class FinishedBuild:
     board: Board | None = None
     design: Design | None = None
     cycles_per_frame: int | None = None
+    latency_cycles: int | None = None

@@ -10,5 +10,8 @@ from qdeploy.registry import Registry
 from qdeploy.targets.target import Target
 
 TARGETS: Registry[Target] = Registry(
-    "target", "qdeploy.targets", Target, {"pynq": "qdeploy.targets.pynq.target:TARGET"}
+    "target",
+    "qdeploy.targets",
+    Target,
+    {"pynq": "qdeploy.targets.pynq.target:TARGET", "ip": "qdeploy.targets.ip.target:TARGET"},
 )

@@ -9,6 +9,32 @@ from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
 
+# Of builds with hardware that FINN and the RTL library make.
+HARDWARE_STEPS = (
+    "lower",
+    "check_hardware",
+    "frames",
+    "score",
+    "compile",
+    "size_fifos",
+    "synthesize",
+    "estimate",
+    "ladder",
+    "package",
+    "record",
+)
+HARDWARE_RUNGS = (
+    "torch",
+    "qonnx",
+    "int",
+    "dataflow",
+    "memories",
+    "layer",
+    "rtl",
+    "netlist layer",
+    "netlist",
+)
+
 
 class Target(ABC):
     """Makes a deployment package of a finished build, and rejects early what it cannot deploy.
@@ -21,6 +47,9 @@ class Target(ABC):
         widest_beat: bytes of a beat that its host can send or take; None without a limit. The
             folding keeps to it.
         default_board: the board to build for when none is named; None for a target without boards.
+        folder_suffix: what its builds' folders have after the name of the board, so that two
+            targets for one board do not share a folder.
+        use_leaves: names and beginnings of names, with `/`, of what using a package leaves in it.
     """
 
     name: ClassVar[str]
@@ -28,6 +57,8 @@ class Target(ABC):
     rungs: ClassVar[tuple[str, ...]] = ()
     widest_beat: ClassVar[int | None] = None
     default_board: ClassVar[str | None] = None
+    folder_suffix: ClassVar[str] = ""
+    use_leaves: ClassVar[tuple[str, ...]] = ()
 
     def accept_graph(self, graph: IntegerGraph) -> None:
         """Reject a network that the target cannot run, before anything is made of it.

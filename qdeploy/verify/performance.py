@@ -64,6 +64,12 @@ def read_cycles(folder: Path) -> int | None:
     return None if record is None else int(record["cycles_per_frame"])
 
 
+def read_latency(folder: Path) -> int | None:
+    """Measured latency in cycles of a build, None when its RTL was not simulated."""
+    record = read_performance(folder)
+    return None if record is None or "latency_cycles" not in record else record["latency_cycles"]
+
+
 def difference(recorded: PerformanceRecord, rtl: RungResult) -> str | None:
     """What the rtl rung measured otherwise than the build with as many frames, in one sentence.
 

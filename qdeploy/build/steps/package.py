@@ -5,7 +5,7 @@ from __future__ import annotations
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
 from qdeploy.targets.finished import FinishedBuild
-from qdeploy.verify.performance import read_cycles
+from qdeploy.verify.performance import read_cycles, read_latency
 from qdeploy.verify.results import anything_ran
 
 
@@ -28,6 +28,7 @@ class Package(Step):
             board=state.board,
             design=None if state.compiled is None else state.compiled.design,
             cycles_per_frame=read_cycles(state.folder),
+            latency_cycles=read_latency(state.folder),
         )
         with state.observer.during(f"package for {target.name}") as say:
             line = target.package(finished)

@@ -39,6 +39,7 @@ from qdeploy.self_digest import with_digest
 from qdeploy.targets.pynq.package_input import PackageInput
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
 from qdeploy.targets.pynq.tcl import tcl_word
+from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
 
 BUNDLE_FORMAT = 1
 BUNDLE_FILE = "bundle.json"
@@ -130,10 +131,10 @@ def make_package(
             },
             "output": {
                 **_stream(design.output),
-                "kind": _kind(design, classes),
-                **_head(meaning or Head((Fraction(design.logit_scale or 1),))),
+                "kind": output_kind(design, classes),
+                **head_record(meaning or Head((Fraction(design.logit_scale or 1),))),
             },
-            "classes": list(classes) or [str(k) for k in range(_class_count(design))],
+            "classes": list(classes) or [str(k) for k in range(class_count(design))],
             "cycles_per_frame": cycles_per_frame or design.cycles_per_frame,
             "golden_frames": len(golden_inputs),
             "provenance": provenance.record(),
@@ -245,40 +246,7 @@ def _write_golden(
 
 
 def _stream(stream: Stream) -> dict[str, Any]:
-    return {
-        "tensor": stream.tensor,
-        "stream_shape": list(stream.shape),
-        "elements": stream.elements,
-        "bits": stream.bits,
-        "signed": stream.signed,
-        "per_beat": stream.per_beat,
-        "beats": stream.beats,
-        "bytes_per_beat": stream.bytes_per_beat,
-        "dma_bytes_per_beat": dma_bytes(stream),
-    }
-
-
-def _head(meaning: Head) -> dict[str, Any]:
-    """The map from integers to logits: exact, and as one float64 scale where there is one."""
-    scale = meaning.scale
-    return {
-        "scale": None if scale is None else float(scale),
-        "gain": [f"{value.numerator}/{value.denominator}" for value in meaning.gain],
-        "offset": [f"{value.numerator}/{value.denominator}" for value in meaning.offset],
-        "parts": [{"name": part.name, "channels": part.channels} for part in meaning.parts],
-    }
-
-
-def _kind(design: Design, classes: Sequence[str]) -> str:
-    """`class` where the hardware takes the largest itself, also of every pixel, else `logits`."""
-    one = design.output.shape[-1] == 1 and not design.output.signed
-    return "class" if one and len(classes) != 1 else "logits"
-
-
-def _class_count(design: Design) -> int:
-    if _kind(design, ()) == "class":
-        return 1 << design.output.bits
-    return design.output.shape[-1]
+    return {**stream_record(stream), "dma_bytes_per_beat": dma_bytes(stream)}
 
 
 def _readme(bundle: dict[str, Any], given: PackageInput, board: Board) -> str:

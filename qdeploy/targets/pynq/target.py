@@ -12,7 +12,7 @@ from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import DMA_MAX_BYTES_PER_BEAT, dma_bytes
-from qdeploy.targets.target import Target
+from qdeploy.targets.target import HARDWARE_RUNGS, HARDWARE_STEPS, Target
 
 # Golden frames of a package at least, where the build has as many.
 GOLDEN_FRAMES = 64
@@ -22,32 +22,12 @@ class PynqTarget(Target):
     """Boards with Zynq or Zynq UltraScale+."""
 
     name = "pynq"
-    steps = (
-        "lower",
-        "check_hardware",
-        "frames",
-        "score",
-        "compile",
-        "size_fifos",
-        "synthesize",
-        "estimate",
-        "ladder",
-        "package",
-        "record",
-    )
-    rungs = (
-        "torch",
-        "qonnx",
-        "int",
-        "dataflow",
-        "memories",
-        "layer",
-        "rtl",
-        "netlist layer",
-        "netlist",
-    )
+    steps = HARDWARE_STEPS
+    rungs = HARDWARE_RUNGS
     widest_beat = DMA_MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
+    # What Vivado and the driver leave.
+    use_leaves = ("bitstream/", "driver/native-", "vivado/project/", "vivado/vivado.log", ".Xil/")
 
     def accept_design(self, design: Design) -> None:
         for stream in (design.input, design.output):

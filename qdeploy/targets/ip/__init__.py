@@ -1,0 +1,1 @@
+"""The target `ip`: the core alone, for a design of the user's own."""
