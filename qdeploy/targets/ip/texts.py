@@ -171,7 +171,9 @@ def _output_meaning(bundle: dict[str, Any]) -> str:
     if sink["kind"] == "class":
         return "the number of the class."
     if sink["scale"] is not None and sink["scale"] > 0:
-        return f"logit = {sink['scale']:.9g} · integer, so the class is that of the largest integer."
+        return (
+            f"logit = {sink['scale']:.9g} · integer, so the class is that of the largest integer."
+        )
     return "logit = gain · integer + offset, with a gain and an offset for each channel."
 
 
@@ -190,5 +192,3 @@ def _input_meaning(source: PackageInput) -> str:
         f"{said}. `table` in `input.npz` has the code of each raw {found.raw.name} value "
         f"({source.raw_range[0]} first)."
     )
-
-
