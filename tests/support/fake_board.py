@@ -21,7 +21,7 @@ from qdeploy.tools import find_tool, run_tool
 _HERE = Path(__file__).resolve().parent
 DMA_BASE, SHELL_BASE = 0x40400000, 0x43C00000
 FIRST_ADDRESS = 0x10000000
-ADDRESS_MASK = 63
+ADDRESS_MASK = 0xFFF
 
 
 def build_model(package: Path, work: Path) -> Path:

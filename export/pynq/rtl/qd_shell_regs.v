@@ -13,6 +13,8 @@
 //   0x1C    STATUS    r       bit 0: core in reset; bit 1: batch running; bit 2: error, a beat left
 //                             after the batch's last frame
 //
+//   range   4 KiB, as no AXI burst crosses a boundary of 4 KiB and tools give a slave no less; an
+//           offset without a register reads 0 and ignores writes
 //   timing  a write is taken when address and data are both there (in any order), a read takes one
 //           cycle; one transaction of each kind at a time. WSTRB is ignored: write whole words.
 //   reset   synchronous, active low
@@ -22,7 +24,7 @@ module qd_shell_regs #(
     input  wire        clk,
     input  wire        rst_n,
     // AXI4-Lite slave
-    input  wire [ 5:0] s_axil_awaddr,
+    input  wire [11:0] s_axil_awaddr,
     input  wire        s_axil_awvalid,
     output wire        s_axil_awready,
     input  wire [31:0] s_axil_wdata,
@@ -31,7 +33,7 @@ module qd_shell_regs #(
     output wire [ 1:0] s_axil_bresp,
     output reg         s_axil_bvalid,
     input  wire        s_axil_bready,
-    input  wire [ 5:0] s_axil_araddr,
+    input  wire [11:0] s_axil_araddr,
     input  wire        s_axil_arvalid,
     output wire        s_axil_arready,
     output reg  [31:0] s_axil_rdata,
@@ -63,8 +65,8 @@ module qd_shell_regs #(
     assign s_axil_wready  = write;
     assign s_axil_bresp   = 2'b00;
 
-    wire write_frames = write && s_axil_awaddr[5:2] == 4'd3;
-    wire write_reset  = write && s_axil_awaddr[5:2] == 4'd4 && s_axil_wdata[0];
+    wire write_frames = write && s_axil_awaddr[11:2] == 10'd3;
+    wire write_reset  = write && s_axil_awaddr[11:2] == 10'd4 && s_axil_wdata[0];
 
     always @(posedge clk) begin
         if (!rst_n) s_axil_bvalid <= 1'b0;
@@ -85,14 +87,14 @@ module qd_shell_regs #(
 
     always @(posedge clk) begin
         if (read) begin
-            case (s_axil_araddr[5:2])
-                4'd0: s_axil_rdata <= ID;
-                4'd1: s_axil_rdata <= VERSION;
-                4'd2: s_axil_rdata <= DESIGN;
-                4'd3: s_axil_rdata <= frames;
-                4'd5: s_axil_rdata <= cycles;
-                4'd6: s_axil_rdata <= frames - left;
-                4'd7: s_axil_rdata <= {29'd0, error, running, !core_rst_n};
+            case (s_axil_araddr[11:2])
+                10'd0: s_axil_rdata <= ID;
+                10'd1: s_axil_rdata <= VERSION;
+                10'd2: s_axil_rdata <= DESIGN;
+                10'd3: s_axil_rdata <= frames;
+                10'd5: s_axil_rdata <= cycles;
+                10'd6: s_axil_rdata <= frames - left;
+                10'd7: s_axil_rdata <= {29'd0, error, running, !core_rst_n};
                 default: s_axil_rdata <= 32'd0;
             endcase
         end

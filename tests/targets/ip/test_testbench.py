@@ -93,6 +93,12 @@ def test_a_missing_memory_file_fails(package: Path) -> None:
     assert failed(simulate(package, "icarus"))
 
 
+@pytest.mark.parametrize("name", ["golden_input.hex", "golden_output.hex"])
+def test_a_missing_golden_file_is_named(package: Path, name: str) -> None:
+    (package / "tb" / name).unlink()
+    assert failed(simulate(package, "icarus")) == [f"FAIL there is no tb/{name}"]
+
+
 def test_a_design_that_stops_is_reported_and_does_not_hang(package: Path) -> None:
     wrapper = package / "rtl/toy_ip.v"
     text = wrapper.read_text(encoding="utf-8")
