@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,7 @@ def make_package(
         InternalError: when golden frames and design do not belong together.
     """
     count = golden_count(len(codes), design.input, design.output)
-    given = to_stream_order(codes[:count], frames=True).reshape(count, -1)
-    expected = to_stream_order(outputs[:count], frames=True).reshape(count, -1)
+    given, expected = _flat(codes[:count]), _flat(outputs[:count])
     _check(design, given, expected)
     source = PackageInput.of(design, codes.shape[1:], preparation, input_bits)
     bundle = {
@@ -108,6 +108,11 @@ def make_package(
         source.write(root)
         _finish(root, bundle)
     return folder / PACKAGE_FOLDER
+
+
+def _flat(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """(N, elements) in the order of the stream."""
+    return to_stream_order(values, frames=True).reshape(len(values), prod(values.shape[1:]))
 
 
 def _check(

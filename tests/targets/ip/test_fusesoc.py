@@ -32,6 +32,7 @@ def place(package: Path, tmp_path: Path) -> Path:
     return package.rename(tmp_path / "package")
 
 
+@pytest.mark.slow
 def test_the_verilator_flow_passes(place: Path) -> None:
     done = fusesoc(place, "sim", "--stall=40", "--seed=5")
     assert done.returncode == 0, done.stdout + done.stderr
