@@ -77,7 +77,7 @@ def make_package(
     given, expected = _flat(codes[:count]), _flat(outputs[:count])
     _check(design, given, expected)
     source = PackageInput.of(design, codes.shape[1:], preparation, input_bits)
-    bundle = {
+    bundle: dict[str, Any] = {
         "format": BUNDLE_FORMAT,
         "target": "ip",
         "name": design.name,
