@@ -47,7 +47,7 @@ def test_both_simulators_take_the_same_cycles_and_see_a_changed_weight(package: 
     # Icarus knows X: one cycle of reset leaves nothing undefined, and ends what was under way.
     for beats in (1, 9, 20):
         passed(simulate(package, "icarus", "+reset=1", f"+interrupt={beats}", stall=30))
-    change_word(package / "rtl/fc5_dense_mvau_w.hex", 0)
+    change_word(package / "rtl/fc5_dense_mvau_w.hex", 4)
     found = [failed(simulate(package, simulator))[:3] for simulator in ("icarus", "verilator")]
     assert found[0] == found[1]
     assert found[0][0].startswith("FAIL frame ")
