@@ -19,7 +19,7 @@ TEXT_TARGET = Path(__file__).parents[1] / "support/text_target"
 def test_an_unknown_target_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"did you mean `pynq`") as caught:
         TARGETS.load("pyng")
-    assert caught.value.do == "choose one of: ip, pynq"
+    assert caught.value.do == "choose one of: pynq, ip"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("pynq", PynqTarget), ("ip", IpTarget)])
@@ -35,5 +35,5 @@ def test_a_target_of_another_package_is_found_where_that_is_installed(
 ) -> None:
     assert "text" not in TARGETS
     monkeypatch.syspath_prepend(str(TEXT_TARGET))
-    assert TARGETS.names() == ("ip", "pynq", "text")
+    assert TARGETS.names() == ("pynq", "ip", "text")
     assert TARGETS.load("text").steps == ("lower", "package", "record")

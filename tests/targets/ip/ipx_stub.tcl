@@ -32,7 +32,9 @@ proc close_project {} {}
 
 namespace eval ipx {
     proc package_project {args} {
-        array set given [lrange $args 0 end]
+        set flag [lsearch -exact $args -import_files]
+        if {$flag < 0} { error "the sources are left where they are" }
+        array set given [lreplace $args $flag $flag]
         if {[file exists $given(-root_dir)]} { error "$given(-root_dir) exists" }
         set ::core core
         set top $::properties(sources_1,top)
