@@ -27,7 +27,7 @@ from qdeploy.training.ema import Ema
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.lipschitz import LipschitzTerm
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Score, Tally, tally, training_loss

@@ -16,10 +16,10 @@ from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching
 from qdeploy.training.evaluate import measure
 from qdeploy.training.lipschitz import LipschitzTerm
+from qdeploy.training.methods.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.metrics import EpochMetrics
 from qdeploy.training.objective import tally, task_loss
 from qdeploy.training.quantize import calibration_images
-from qdeploy.training.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.workers import ALONE, Workers
 
 

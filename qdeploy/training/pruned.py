@@ -19,7 +19,7 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import ignore
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.pruning import Pruning
-from qdeploy.training.pruning import Gates, chosen
+from qdeploy.training.methods.pruning import Gates, chosen
 from qdeploy.training.quantize import trainable
 
 # What a network of another package may raise where its channels are other than it expects.

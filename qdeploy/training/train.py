@@ -35,14 +35,15 @@ from qdeploy.training.checkpoints import (
     writing,
 )
 from qdeploy.training.evaluate import measure
-from qdeploy.training.fewer_bits import check_bits, recipe_during, with_fewer_bits
 from qdeploy.training.journal import Journal
 from qdeploy.training.launch import SINGLE, Launch
 from qdeploy.training.logs import check_logs
+from qdeploy.training.methods.fewer_bits import check_bits, recipe_during, with_fewer_bits
+from qdeploy.training.methods.of_phase import phase_methods
+from qdeploy.training.methods.teacher import Teacher, find_teachers, uses_own_float
 from qdeploy.training.metrics import METRICS, phase_summaries, read_metrics
 from qdeploy.training.objective import Score
 from qdeploy.training.phase import PhaseTrainer
-from qdeploy.training.phase_methods import phase_methods
 from qdeploy.training.phase_without_epochs import run_without_epochs
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.protocol import PROTOCOL, protocol
@@ -59,7 +60,6 @@ from qdeploy.training.run import (
     recipe_digest,
     started_from,
 )
-from qdeploy.training.teacher import Teacher, find_teachers, uses_own_float
 from qdeploy.training.workers import Workers, joined
 
 # Key of summary.json in the run of a recipe that prunes: layer -> its inputs and outputs.

@@ -17,8 +17,8 @@ from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.pruning import Pruning
+from qdeploy.training.methods.pruning import Gates
 from qdeploy.training.pruned import channels_in, without_closed_channels
-from qdeploy.training.pruning import Gates
 
 PHASES = [
     {"name": "float", "kind": "pretrain", "epochs": 1},

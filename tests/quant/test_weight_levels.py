@@ -17,7 +17,7 @@ from qdeploy.quant.step_size import least_error_step
 from qdeploy.quant.weight_levels import QuantizeLevels, grid_bits, magnitudes, nearest
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.analysis.trace import weight_layers
-from qdeploy.training.weight_codes import quantized_weights
+from qdeploy.training.methods.weight_codes import quantized_weights
 
 KINDS = [("power_of_two", 3), ("power_of_two", 4), ("apot", 3), ("apot", 4), ("apot", 5)]
 PHASES = [

@@ -8,8 +8,8 @@ from qdeploy.quant.quantizers import tensor_quantizer
 from qdeploy.quant.step_size import least_error_step
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.methods.recalibrate import recalibrate
 from qdeploy.training.metrics import read_metrics
-from qdeploy.training.recalibrate import recalibrate
 from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.train import train
 

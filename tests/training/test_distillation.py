@@ -12,7 +12,7 @@ from torch import nn
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.distillation import Distillation
 from qdeploy.recipe.models import Recipe
-from qdeploy.training.distillation import Distilling, divergence
+from qdeploy.training.methods.distillation import Distilling, divergence
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.run import MODEL, SUMMARY
 from qdeploy.training.train import train

@@ -12,7 +12,7 @@ from qdeploy.quant.quantizers import code_range, learned_thresholds
 from qdeploy.quant.step_size import least_error_step
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.checkpoints import read_tensors
-from qdeploy.training.fewer_bits import check_bits, recipe_during, with_fewer_bits
+from qdeploy.training.methods.fewer_bits import check_bits, recipe_during, with_fewer_bits
 from qdeploy.training.quantize import trainable
 from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.state import restore_network

@@ -20,9 +20,9 @@ from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.pruning import Pruning
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.float_network import load_float
+from qdeploy.training.methods.pruning import Gates, GateTraining, chosen, largest
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.pruned import check_network, without_closed_channels
-from qdeploy.training.pruning import Gates, GateTraining, chosen, largest
 from qdeploy.training.quantize import calibration_images
 from qdeploy.training.restored import restored
 from qdeploy.training.run import MODEL, SUMMARY, load_run

@@ -8,9 +8,9 @@ from qdeploy.data.load import load_dataset
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import Batching
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.methods.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.quantize import trainable
-from qdeploy.training.recalibrate import recalibrate, recalibration_batches
 from qdeploy.training.run import MODEL
 from qdeploy.training.state import restore_network
 from qdeploy.training.train import train

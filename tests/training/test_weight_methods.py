@@ -14,14 +14,14 @@ from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import TransitionSchedule
 from qdeploy.training.checkpoints import read_tensors
-from qdeploy.training.gradient_scaling import GradientScaling
+from qdeploy.training.methods.gradient_scaling import GradientScaling
+from qdeploy.training.methods.oscillation import Damping, Freezing, along_cosine
+from qdeploy.training.methods.refit import Refit
+from qdeploy.training.methods.transitions import TransitionRate
+from qdeploy.training.methods.weight_codes import quantized_weights
 from qdeploy.training.metrics import read_metrics
-from qdeploy.training.oscillation import Damping, Freezing, along_cosine
-from qdeploy.training.refit import Refit
 from qdeploy.training.run import MODEL, load_run
 from qdeploy.training.train import train
-from qdeploy.training.transitions import TransitionRate
-from qdeploy.training.weight_codes import quantized_weights
 
 STEP = 0.25
 

@@ -31,7 +31,7 @@ from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.layer_widths import Operand
 from qdeploy.training.analysis.hessian import hessian_traces
 from qdeploy.training.analysis.trace import evaluating, parts
-from qdeploy.training.distillation import divergence
+from qdeploy.training.methods.distillation import divergence
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # Operand -> bits -> Ω, in nats.

@@ -15,7 +15,7 @@ from torch import nn
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 from qdeploy.training.workers import Workers
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qdeploy.training.ema import Ema
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 
 COUNT = "averaged_epochs"
 

@@ -33,7 +33,7 @@ from torch import nn
 
 from qdeploy.networks.channels import Channels
 from qdeploy.recipe.pruning import Pruning
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 
 TINY = 1e-30
 

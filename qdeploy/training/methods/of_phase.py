@@ -12,19 +12,19 @@ from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import TransitionSchedule
 from qdeploy.training.batches import Batching, steps_per_epoch
-from qdeploy.training.distillation import Distilling
-from qdeploy.training.frozen_norms import FrozenNorms
-from qdeploy.training.gradient_scaling import GradientScaling
-from qdeploy.training.methods import Method, Methods
-from qdeploy.training.oscillation import Damping, Freezing
+from qdeploy.training.methods.distillation import Distilling
+from qdeploy.training.methods.frozen_norms import FrozenNorms
+from qdeploy.training.methods.gradient_scaling import GradientScaling
+from qdeploy.training.methods.method import Method, Methods
+from qdeploy.training.methods.oscillation import Damping, Freezing
+from qdeploy.training.methods.pruning import GateTraining
+from qdeploy.training.methods.recalibrate import Recalibration, recalibration_batches
+from qdeploy.training.methods.refit import Refit
+from qdeploy.training.methods.swa import EpochMean
+from qdeploy.training.methods.teacher import Teacher
+from qdeploy.training.methods.transitions import TransitionRate
 from qdeploy.training.pruned import channels_in
-from qdeploy.training.pruning import GateTraining
-from qdeploy.training.recalibrate import Recalibration, recalibration_batches
-from qdeploy.training.refit import Refit
 from qdeploy.training.schedules import learning_rate
-from qdeploy.training.swa import EpochMean
-from qdeploy.training.teacher import Teacher
-from qdeploy.training.transitions import TransitionRate
 from qdeploy.training.workers import Workers
 
 

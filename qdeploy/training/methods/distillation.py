@@ -23,7 +23,7 @@ from torch import nn
 
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.distillation import Distillation
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 from qdeploy.training.mixed_precision import mixed_precision
 
 DIGEST = "teacher"

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from qdeploy.recipe.schedules import TransitionSchedule
-from qdeploy.training.methods import Method
-from qdeploy.training.oscillation import along_cosine
-from qdeploy.training.weight_codes import quantized_weights
+from qdeploy.training.methods.method import Method
+from qdeploy.training.methods.oscillation import along_cosine
+from qdeploy.training.methods.weight_codes import quantized_weights
 
 MOST_BITS = 4
 STATE = "transitions"

@@ -6,7 +6,7 @@ from torch import nn
 
 from qdeploy.quant.starting_scales import set_weight_scales
 from qdeploy.recipe.quantization import Quantization
-from qdeploy.training.methods import Method
+from qdeploy.training.methods.method import Method
 
 
 class Refit(Method):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from qdeploy.training.methods import Method
-from qdeploy.training.recalibrate import recalibrate
+from qdeploy.training.methods.method import Method
+from qdeploy.training.methods.recalibrate import recalibrate
 
 
 class FrozenNorms(Method):

@@ -14,8 +14,8 @@ from math import cos, pi
 import torch
 from torch import nn
 
-from qdeploy.training.methods import Method
-from qdeploy.training.weight_codes import LayerWeights, quantized_weights
+from qdeploy.training.methods.method import Method
+from qdeploy.training.methods.weight_codes import LayerWeights, quantized_weights
 
 
 def along_cosine(begin: float, end: float, done: float) -> float:

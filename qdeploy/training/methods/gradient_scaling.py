@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from qdeploy.training.methods import Method
-from qdeploy.training.weight_codes import quantized_weights
+from qdeploy.training.methods.method import Method
+from qdeploy.training.methods.weight_codes import quantized_weights
 
 
 class GradientScaling(Method):

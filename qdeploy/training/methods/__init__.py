@@ -1,0 +1,1 @@
+"""What a phase may do besides gradient descent, one file per method."""
