@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import sys
 import time
 import traceback
@@ -45,6 +46,10 @@ RUNS = (
     *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn"),
     *("subprocess.Popen", "socket.connect", "pickle.find_class", "ctypes.dlopen", "pty.spawn"),
 )
+
+# In the driver's folder of a package; see `driver/native.py` there.
+PACKING = "driver/native"
+_PACKING = re.compile(rf"/{PACKING}-\w+-[0-9a-f]{{16}}\.so\Z")
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,16 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def _compiles_packing(event: str, arguments: tuple[object, ...]) -> bool:
+    """Whether the driver makes or loads its own code for packing, which no file here is part of."""
+    if event == "ctypes.dlopen":
+        return _PACKING.search(str(arguments[0])) is not None
+    words = arguments[1] if event == "subprocess.Popen" and len(arguments) > 1 else ()
+    return isinstance(words, list) and f"{PACKING}.c" in [
+        str(one)[-len(PACKING) - 2 :] for one in words
+    ]
+
+
 class _Watch:
     """Notes what Python's audit events say of programs, networks, and files that are written."""
 
@@ -227,6 +242,8 @@ class _Watch:
             return
         if event == "subprocess.Popen" and arguments[0] == "git":
             return  # which revision made a file is part of the record of every run
+        if _compiles_packing(event, arguments):
+            return
         if event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
             self.places += (str(arguments[0]),)
         elif event in RUNS:
