@@ -28,7 +28,7 @@ from cost_fit import fitted
 from cost_samples import MODULES, Sample, samples
 
 from qdeploy.artifacts import write_json
-from qdeploy.dataflow.cost.blocks import COMMAND, FEATURES, as_synthesized, rtl_hash
+from qdeploy.dataflow.cost.blocks import COMMAND, FEATURES, rtl_hash, without_comments
 from qdeploy.dataflow.rtl.library import FOLDER
 from qdeploy.dataflow.rtl.unit import Instance, Unit, padded
 from qdeploy.devices.families import find_family
@@ -52,7 +52,7 @@ def measure(batch: Sequence[Sample], yosys: Yosys) -> list[dict[str, Any]]:
         files |= {item: _library(item) for item in unit.files}
         files |= {item: "\n".join(lines) + "\n" for item, lines in unit.memories().items()}
     files["measured.v"] = _around(names, batch)
-    bare = sorted((name, as_synthesized(text)) for name, text in files.items())
+    bare = sorted((name, without_comments(text)) for name, text in files.items())
     key = hashlib.sha256(json.dumps([*yosys.key_parts(), bare]).encode())
     with tempfile.TemporaryDirectory(prefix="qdeploy-costs-") as scratch:
         folder = Path(scratch)

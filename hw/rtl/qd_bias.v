@@ -37,11 +37,7 @@ module qd_bias #(
   localparam [31:0] LAST = NF - 1;
 
   reg [PE*BB-1:0] rom [0:NF-1];
-`ifdef QD_MEMORIES
-  initial $readmemh({`QD_MEMORIES, BFILE}, rom);
-`else
   initial $readmemh(BFILE, rom);
-`endif
 
   reg  [NFB-1:0]   fold;
   wire [PE*BB-1:0] word = rom[fold];

@@ -70,11 +70,7 @@ module qd_depthwise #(
   localparam WA    = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam [31:0] LAST_WORD = WORDS - 1;
   (* ram_style = WRAM_STYLE *) reg [PE*WB-1:0] weights [0:WORDS-1];
-`ifdef QD_MEMORIES
-  initial $readmemh({`QD_MEMORIES, WFILE}, weights);
-`else
   initial $readmemh(WFILE, weights);
-`endif
   reg [WA-1:0]    at;
   reg [PE*WB-1:0] w_read, w;
   reg [PE*AB-1:0] a_taken, a;

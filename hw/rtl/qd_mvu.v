@@ -98,11 +98,7 @@ module qd_mvu #(
   localparam WA = (SF*NF > 1) ? $clog2(SF*NF) : 1;
   localparam WW = PE*SIMD*WB;
   (* ram_style = WRAM_STYLE *) reg [WW-WREST-1:0] weights [0:SF*NF-1];
-`ifdef QD_MEMORIES
-  initial $readmemh({`QD_MEMORIES, WFILE}, weights);
-`else
   initial $readmemh(WFILE, weights);
-`endif
   reg  [WA-1:0]       at;
   reg  [WW-WREST-1:0] low;
   wire [WW-1:0]       w_read, w;
@@ -113,11 +109,7 @@ module qd_mvu #(
   generate
     if (WREST > 0) begin : g_rest
       (* ram_style = "registers" *) reg [WREST-1:0] rest [0:SF*NF-1];
-`ifdef QD_MEMORIES
-      initial $readmemh({`QD_MEMORIES, WRESTFILE}, rest);
-`else
       initial $readmemh(WRESTFILE, rest);
-`endif
       reg [WREST-1:0] high;
       always @(posedge clk) high <= rest[at];
       assign w_read = {high, low};

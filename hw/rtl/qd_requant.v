@@ -69,13 +69,8 @@ module qd_requant #(
   // Multipliers are read when a beat comes, biases when its product is about to be ready.
   reg  [PE*MB-1:0] multipliers [0:NF-1];
   reg  [PE*BB-1:0] biases [0:NF-1];
-`ifdef QD_MEMORIES
-  initial $readmemh({`QD_MEMORIES, MFILE}, multipliers);
-  initial $readmemh({`QD_MEMORIES, BFILE}, biases);
-`else
   initial $readmemh(MFILE, multipliers);
   initial $readmemh(BFILE, biases);
-`endif
   reg  [FA-1:0]     m_fold, b_fold;
   reg  [PE*ACC-1:0] acc;
   reg  [PE*MB-1:0]  m;

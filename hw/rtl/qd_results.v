@@ -104,11 +104,7 @@ module qd_results #(
       // register of its own.
       localparam DEEP = NF > 16;
       reg [PE*NT*ACC-1:0] thresholds [0:NF-1];
-`ifdef QD_MEMORIES
-      initial $readmemh({`QD_MEMORIES, TFILE}, thresholds);
-`else
       initial $readmemh(TFILE, thresholds);
-`endif
       reg [FA-1:0]        fold;
       reg [PE*NT*ACC-1:0] level;
       wire                step = DEEP ? completed[LATENCY-2] : done_now;

@@ -79,11 +79,7 @@ module qd_threshold #(
 
     if (AT_ONCE) begin : g_parallel
       (* ram_style = RAM_STYLE *) reg [PE*NT*ACC-1:0] words [0:FOLDS-1];
-`ifdef QD_MEMORIES
-      initial $readmemh({`QD_MEMORIES, TFILE, ".hex"}, words);
-`else
       initial $readmemh({TFILE, ".hex"}, words);
-`endif
       reg [PE*NT*ACC-1:0] thresholds;
       reg [PE*ACC-1:0]    accs;
       reg [PE*NT-1:0]     met;

@@ -53,12 +53,7 @@ module qd_threshold_stage #(
       localparam [7:0] TENS     = 8'd48 + (p / 10) % 10;
       localparam [7:0] ONES     = 8'd48 + p % 10;
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
-`ifdef QD_MEMORIES
-      initial $readmemh({`QD_MEMORIES, TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES,
-                         ".hex"}, words);
-`else
       initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
-`endif
       // The heap index without its leading one, after the fold, is the address.
       reg [ACC-1:0]        read;
       reg signed [ACC-1:0] threshold;

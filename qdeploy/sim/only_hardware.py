@@ -24,7 +24,6 @@ _DIRECTIVES = frozenset(
     (
         *("`default_nettype", "`define", "`else", "`elsif", "`endif", "`ifdef", "`ifndef"),
         *("`resetall", "`timescale", "`undef"),
-        "`QD_MEMORIES",  # where memory files are: a text, which only $readmemh gets
     )
 )
 _WORDS = frozenset(("import", "export", "extern"))

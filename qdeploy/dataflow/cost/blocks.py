@@ -33,7 +33,6 @@ COMMAND = "python scripts/measure_costs.py"
 
 FEATURES = all_features()
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_OTHER_FOLDER = re.compile(r"`ifdef QD_MEMORIES\b.*?`else\b(.*?)`endif\b")
 
 
 @dataclass(frozen=True)
@@ -95,20 +94,17 @@ class BlockCosts:
 
 
 def rtl_hash(module: str) -> str:
-    """SHA-256 over the Verilog a module is made of, as synthesis reads it: what measurements hold
-    for."""
+    """SHA-256 over the Verilog a module is made of, comments aside: what measurements hold for."""
     hasher = hashlib.sha256()
     for name in closure([module]):
-        text = as_synthesized(resource(f"{FOLDER}/{name}").read_text(encoding="utf-8"))
+        text = without_comments(resource(f"{FOLDER}/{name}").read_text(encoding="utf-8"))
         hasher.update(f"{name}:{len(text)}:{text}".encode())
     return hasher.hexdigest()
 
 
-def as_synthesized(verilog: str) -> str:
-    """Verilog without comments and without what only simulations read, where memories lie in
-    another folder; white space made one."""
-    bare = " ".join(_COMMENT.sub(" ", verilog).split())
-    return " ".join(_OTHER_FOLDER.sub(r"\1", bare).split())
+def without_comments(verilog: str) -> str:
+    """Verilog with comments left out and white space made one."""
+    return " ".join(_COMMENT.sub(" ", verilog).split())
 
 
 def load_costs(

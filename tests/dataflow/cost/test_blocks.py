@@ -10,13 +10,7 @@ from typing import Any
 
 import pytest
 
-from qdeploy.dataflow.cost.blocks import (
-    FEATURES,
-    BlockCosts,
-    as_synthesized,
-    load_costs,
-    rtl_hash,
-)
+from qdeploy.dataflow.cost.blocks import FEATURES, BlockCosts, load_costs, rtl_hash
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.memories import weight_lines
 from qdeploy.dataflow.rtl.products import DotKind
@@ -194,15 +188,3 @@ def test_a_fresh_block_is_predicted(
     assert (usage.bram18, usage.dsp) == (2 * counts.bram36, counts.dsp)
     assert usage.lut == pytest.approx(counts.lut, rel=within, abs=6)
     assert usage.ff == pytest.approx(counts.ff, rel=within, abs=6)
-
-
-def test_a_table_holds_for_what_synthesis_reads() -> None:
-    plain = "  initial $readmemh(WFILE, weights); // words\n  assign a = b;"
-    moved = (
-        "`ifdef QD_MEMORIES\n  initial $readmemh({`QD_MEMORIES, WFILE}, weights);\n`else\n"
-        "  initial $readmemh(WFILE, weights);\n`endif\n  assign a = b;"
-    )
-    assert as_synthesized(moved) == as_synthesized(plain)
-    assert as_synthesized(moved.replace("(WFILE,", "(BFILE,")) != as_synthesized(plain)
-    other = moved.replace("QD_MEMORIES\n", "QD_OTHER\n", 1)
-    assert as_synthesized(other) != as_synthesized(plain)
