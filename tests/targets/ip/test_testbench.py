@@ -94,7 +94,7 @@ def test_a_missing_memory_file_fails(package: Path) -> None:
 @pytest.mark.parametrize("name", ["golden_input.hex", "golden_output.hex"])
 def test_a_missing_golden_file_is_named(package: Path, name: str) -> None:
     (package / "tb" / name).unlink()
-    assert failed(simulate(package, "icarus")) == [f"FAIL there is no tb/{name}"]
+    assert failed(simulate(package, "icarus")) == [f"FAIL there is no ../tb/{name}"]
 
 
 def test_a_design_that_stops_is_reported_and_does_not_hang(package: Path) -> None:
