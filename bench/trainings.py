@@ -49,7 +49,7 @@ def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
             }
         )
     return {
-        "name": recipe.name,
+        "name": _without_seed(recipe.name),
         "data": recipe.data.name,
         "seed": recipe.seed,
         "settings": recipe.training.model_dump(exclude_defaults=True),
@@ -62,6 +62,12 @@ def read_run(folder: Path, build: Path | None) -> dict[str, Any]:
         "collected_on": machine(),
         "build": None if build is None else read_build(build),
     }
+
+
+def _without_seed(name: str) -> str:
+    """A recipe's name without what was set of seed and `training`, which the table says."""
+    first, *parts = name.split("+")
+    return "+".join([first, *(one for one in parts if not one.startswith(("seed=", "training.")))])
 
 
 def _parallelism(folder: Path) -> dict[str, list[int]]:

@@ -141,3 +141,14 @@ def test_committed_page_is_what_the_committed_results_give(monkeypatch: pytest.M
 
     kept = [json.loads(path.read_text("utf-8")) for path in sorted(bench.KEPT.glob("*.json"))]
     assert (BENCH.parent / "docs/results.md").read_text(encoding="utf-8") == bench.page(kept)
+
+
+def test_seeds_and_settings_of_training_make_no_other_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import trainings as bench
+
+    name = "net+quantization.weight_bits=3+seed=2+training.threads=1"
+    assert bench._without_seed(name) == "net+quantization.weight_bits=3"
+    assert bench._without_seed("net") == "net"
