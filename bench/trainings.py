@@ -121,7 +121,12 @@ def _methods(phase: Any) -> list[str]:
         found.append(f"L_Lip {phase.lipschitz:g}")
     if phase.schedule.type == "cyclical":
         found.append("cyclical rates")
-    return found
+    named = {
+        "distillation": phase.distillation is not None,
+        "pruning": phase.pruning is not None,
+        "frozen norms": phase.frozen_norms,
+    }
+    return found + [name for name, used in named.items() if used]
 
 
 def main() -> None:
