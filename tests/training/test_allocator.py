@@ -7,8 +7,6 @@ import resource
 import subprocess
 import sys
 
-import pytest
-
 FRESH = """
 import resource
 import torch
@@ -36,12 +34,13 @@ print(first, inside, full, kept, resident())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_freed_memory_is_used_again_and_given_back_at_the_end() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FRESH], capture_output=True, text=True, check=True, timeout=120
     )
     first, inside, full, kept, after = map(int, done.stdout.split())
+    if platform.libc_ver()[0] != "glibc":
+        return  # another C library: the training has run all the same
     pages = 20 * (48 << 20) // resource.getpagesize()
     assert first > pages // 2  # each turn maps its memory anew
     assert inside < pages // 100
