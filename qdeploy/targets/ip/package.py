@@ -32,7 +32,7 @@ from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
 from qdeploy.targets.ip import texts
 from qdeploy.targets.ip.golden import INPUT_FILE, OUTPUT_FILE, golden_count, write_beats
-from qdeploy.targets.pynq.package_input import PackageInput
+from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
 from qdeploy.targets.template import filled
 

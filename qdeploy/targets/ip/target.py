@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from qdeploy.build_folder import INT_FILE
-from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.errors import InternalError
 from qdeploy.targets.finished import FinishedBuild
+from qdeploy.targets.golden import class_names, golden_frames
 from qdeploy.targets.ip.package import make_package
 from qdeploy.targets.ip.texts import module_name
 from qdeploy.targets.target import HARDWARE_RUNGS, HARDWARE_STEPS, Target
@@ -31,25 +28,19 @@ class IpTarget(Target):
     use_leaves = ("sim/", "build/", "ip/", "ip.log", "vivado/project/", ".Xil/")
 
     def package(self, build: FinishedBuild) -> str:
-        """See `make_package` for the errors.
-
-        The golden frames cover those that ran in RTL, as far as their files stay short; what must
-        come out are the integers of the integer graph, the reference every level has to equal.
-        """
-        if build.frames is None or build.design is None:
-            raise InternalError("a package of IP needs frames and a design")
-        graph = build.graph
-        golden = build.frames.first(max(GOLDEN_FRAMES, build.rtl_frames))
-        outputs = IntSimulator(build.folder / INT_FILE).run(golden.codes)[graph.output]
+        """See `make_package` for the errors; golden frames are fewer where their files would be
+        long."""
+        if build.design is None:
+            raise InternalError("a package of IP needs a design")
+        golden = golden_frames(build, GOLDEN_FRAMES)
         make_package(
             build.folder,
             build.design,
             golden.codes,
-            outputs.astype(np.int64),
-            preparation=graph.prepared,
-            meaning=graph.head,
-            classes=build.classes
-            or tuple(str(index) for index in range(graph.tensors[graph.logits].shape[0])),
+            golden.outputs,
+            preparation=build.graph.prepared,
+            meaning=build.graph.head,
+            classes=class_names(build),
             input_bits=build.input_bits,
             cycles_per_frame=build.cycles_per_frame,
             latency_cycles=build.latency_cycles,

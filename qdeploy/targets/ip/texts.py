@@ -8,8 +8,8 @@ from typing import Any
 
 import qdeploy
 from qdeploy.design.manifest import Design, Stream
-from qdeploy.targets.pynq.package_input import PackageInput
-from qdeploy.targets.pynq.tcl import tcl_word
+from qdeploy.targets.package_input import PackageInput
+from qdeploy.targets.tcl import tcl_word
 
 VENDOR, LIBRARY = "qdeploy", "accelerator"
 # Cycles without a beat, as so many intervals and cycles more, until the testbench gives up.

@@ -36,10 +36,10 @@ from qdeploy.ir.input_codes import InputPreparation
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
-from qdeploy.targets.pynq.package_input import PackageInput
+from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
-from qdeploy.targets.pynq.tcl import tcl_word
 from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
+from qdeploy.targets.tcl import tcl_word
 
 BUNDLE_FORMAT = 1
 BUNDLE_FILE = "bundle.json"
@@ -240,7 +240,7 @@ def _write_golden(
     np.savez_compressed(
         folder / "golden.npz",
         inputs=inputs,
-        packed=source.packed(design, inputs),
+        packed=source.packed(design.input, inputs, dma_bytes(design.input)),
         outputs=outputs.astype(np.int64),
     )
 

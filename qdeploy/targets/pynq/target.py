@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from qdeploy.build_folder import INT_FILE
-from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.design.manifest import Design
 from qdeploy.errors import InternalError
-from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.finished import FinishedBuild
+from qdeploy.targets.golden import class_names, golden_frames
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import DMA_MAX_BYTES_PER_BEAT, dma_bytes
 from qdeploy.targets.target import HARDWARE_RUNGS, HARDWARE_STEPS, Target
@@ -34,34 +30,23 @@ class PynqTarget(Target):
             dma_bytes(stream)
 
     def package(self, build: FinishedBuild) -> str:
-        """See `make_package` for the errors.
-
-        The golden frames cover those that ran in RTL; the golden integers are those of the integer
-        graph, the reference every level has to equal.
-        """
-        if build.frames is None or build.design is None or build.board is None:
-            raise InternalError("a package for pynq needs frames, a design and a board")
-        graph = build.graph
-        golden = build.frames.first(max(GOLDEN_FRAMES, build.rtl_frames))
-        outputs = IntSimulator(build.folder / INT_FILE).run(golden.codes)[graph.output]
+        """See `make_package` for the errors."""
+        if build.design is None or build.board is None:
+            raise InternalError("a package for pynq needs a design and a board")
+        golden = golden_frames(build, GOLDEN_FRAMES)
         make_package(
             build.folder,
             build.design,
             build.board,
             golden.raw,
-            outputs.astype(np.int64),
-            preparation=graph.prepared,
-            meaning=graph.head,
-            classes=build.classes or _numbers(graph),
+            golden.outputs,
+            preparation=build.graph.prepared,
+            meaning=build.graph.head,
+            classes=class_names(build),
             input_bits=build.input_bits,
             cycles_per_frame=build.cycles_per_frame,
         )
         return f"{len(golden.raw)} golden frames; `make bitstream` there where Vivado is"
-
-
-def _numbers(graph: IntegerGraph) -> tuple[str, ...]:
-    """Numbers for names of the classes."""
-    return tuple(str(index) for index in range(graph.tensors[graph.logits].shape[0]))
 
 
 TARGET = PynqTarget()

@@ -73,3 +73,14 @@ def bitstream(toy_package: Path) -> Path:
     folder.mkdir(exist_ok=True)
     fake_board.bit_file(folder / "accelerator.bit")
     return folder / "accelerator.bit"
+
+
+@pytest.fixture
+def driver(
+    toy_package: Path,
+    bitstream: Path,
+    board: fake_board.FakeBoard,
+    load_driver: Callable[..., ModuleType],
+) -> ModuleType:
+    """The toy package's driver on the board."""
+    return load_driver(toy_package, board)

@@ -22,14 +22,6 @@ from qdeploy.targets.pynq.package import make_package
 Load = Callable[..., ModuleType]
 
 
-@pytest.fixture
-def driver(
-    toy_package: Path, bitstream: Path, board: fake_board.FakeBoard, load_driver: Load
-) -> ModuleType:
-    """The toy package's driver on the board."""
-    return load_driver(toy_package, board)
-
-
 @pytest.mark.parametrize(
     ("damage", "told"),
     [

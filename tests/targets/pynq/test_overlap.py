@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import CancelledError
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,17 +11,6 @@ import fake_board
 import numpy as np
 import pytest
 import toy_core
-
-
-@pytest.fixture
-def driver(
-    toy_package: Path,
-    bitstream: Path,
-    board: fake_board.FakeBoard,
-    load_driver: Callable[..., ModuleType],
-) -> ModuleType:
-    """The toy package's driver on the board."""
-    return load_driver(toy_package, board)
 
 
 def watched(accelerator: Any, board: fake_board.FakeBoard) -> list[tuple[str, int, bool]]:

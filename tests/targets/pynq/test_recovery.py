@@ -3,7 +3,7 @@ batch right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,17 +22,6 @@ ERRORS = {
     10: "SGDecErr",
 }
 RAW = toy_core.frames(6, seed=7)
-
-
-@pytest.fixture
-def driver(
-    toy_package: Path,
-    bitstream: Path,
-    board: fake_board.FakeBoard,
-    load_driver: Callable[..., ModuleType],
-) -> ModuleType:
-    """The toy package's driver on the board."""
-    return load_driver(toy_package, board)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdeploy.targets.pynq.tcl import tcl_word
+from qdeploy.targets.tcl import tcl_word
 
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.sampled_from("\n\t\r"))
 

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.design import packing
-from qdeploy.design.manifest import Design
+from qdeploy.design.manifest import Design, Stream
 from qdeploy.ir.input_codes import InputPreparation, fraction_text
 from qdeploy.ir.input_thresholds import plain
 from qdeploy.ir.integer_graph import IntType
 from qdeploy.ir.layout import to_stream_order
-from qdeploy.targets.pynq.shell import dma_bytes
 
 INPUT_FILE = "input.npz"
 
@@ -60,11 +59,17 @@ class PackageInput:
             raw = np.clip(raw >> self.shift, found.lo, found.hi)
         return to_stream_order(found.codes_of_integers(raw), frames=True)
 
-    def packed(self, design: Design, raw: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """The DMA's beats of raw frames, (N, bytes of a frame)."""
-        stream = design.input
+    def packed(
+        self, stream: Stream, raw: npt.NDArray[np.integer], beat_bytes: int
+    ) -> npt.NDArray[np.uint8]:
+        """Raw frames as beats, (N, bytes of a frame).
+
+        Args:
+            stream: the design's input.
+            beat_bytes: of a beat with its padding.
+        """
         beats = packing.pack(self.codes(raw), stream.bits, stream.per_beat)
-        padded = np.zeros((len(beats), dma_bytes(stream)), np.uint8)
+        padded = np.zeros((len(beats), beat_bytes), np.uint8)
         padded[:, : beats.shape[1]] = beats
         return padded.reshape(len(raw), -1)
 
