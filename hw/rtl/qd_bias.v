@@ -13,6 +13,10 @@ module qd_bias #(
   parameter OB    = 17,
   parameter BFILE = "bias.hex"
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]         config_in,
+  output wire [9:0]         config_out,
+`endif
   input  wire              clk,
   input  wire              rst_n,
   input  wire [PE*IB-1:0]  s_tdata,
@@ -36,8 +40,19 @@ module qd_bias #(
   localparam NFB = (NF > 1) ? $clog2(NF) : 1;
   localparam [31:0] LAST = NF - 1;
 
+`ifdef QD_LOADABLE
+  (* no_rw_check *)
+`endif
   reg [PE*BB-1:0] rom [0:NF-1];
   initial $readmemh(BFILE, rom);
+`ifdef QD_LOADABLE
+  wire             b_write;
+  wire [NFB-1:0]   b_at;
+  wire [PE*BB-1:0] b_word;
+  qd_load #(.WIDTH(PE*BB), .WORDS(NF)) load (.clk(clk), .rst_n(rst_n), .config_in(config_in),
+    .config_out(config_out), .write(b_write), .at(b_at), .word(b_word));
+  always @(posedge clk) if (b_write) rom[b_at] <= b_word;
+`endif
 
   reg  [NFB-1:0]   fold;
   wire [PE*BB-1:0] word = rom[fold];

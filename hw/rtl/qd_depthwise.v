@@ -34,6 +34,10 @@ module qd_depthwise #(
   parameter TFILE      = "thresholds.hex",
   parameter WRAM_STYLE = "auto"
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]        config_in,
+  output wire [9:0]        config_out,
+`endif
   input  wire             clk,
   input  wire             rst_n,
   input  wire [PE*AB-1:0] s_tdata,
@@ -69,8 +73,20 @@ module qd_depthwise #(
   localparam WORDS = CF*K;
   localparam WA    = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam [31:0] LAST_WORD = WORDS - 1;
+`ifdef QD_LOADABLE
+  (* no_rw_check *)
+`endif
   (* ram_style = WRAM_STYLE *) reg [PE*WB-1:0] weights [0:WORDS-1];
   initial $readmemh(WFILE, weights);
+`ifdef QD_LOADABLE
+  wire             w_write;
+  wire [WA-1:0]    w_at;
+  wire [PE*WB-1:0] w_word;
+  wire [9:0]       config_link;
+  qd_load #(.WIDTH(PE*WB), .WORDS(WORDS)) load (.clk(clk), .rst_n(rst_n), .config_in(config_in),
+    .config_out(config_link), .write(w_write), .at(w_at), .word(w_word));
+  always @(posedge clk) if (w_write) weights[w_at] <= w_word;
+`endif
   reg [WA-1:0]    at;
   reg [PE*WB-1:0] w_read, w;
   reg [PE*AB-1:0] a_taken, a;
@@ -104,6 +120,9 @@ module qd_depthwise #(
 
   qd_results #(.K(K), .NF(CF), .PE(PE), .DB(DB), .LATENCY(LATENCY), .ACC(ACC), .NT(NT), .OB(OB),
     .BASE(BASE), .TFILE(TFILE)) results (.clk(clk), .rst_n(rst_n),
+`ifdef QD_LOADABLE
+    .config_in(config_link), .config_out(config_out),
+`endif
     .issue(issue), .done(issue & k_last), .room(room), .dots(products),
     .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready));
 endmodule

@@ -41,6 +41,10 @@ module qd_mvu #(
   parameter WREST      = 0,
   parameter WRESTFILE  = ""
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]          config_in,
+  output wire [9:0]          config_out,
+`endif
   input  wire               clk,
   input  wire               rst_n,
   input  wire [SIMD*AB-1:0] s_tdata,
@@ -97,8 +101,25 @@ module qd_mvu #(
 
   localparam WA = (SF*NF > 1) ? $clog2(SF*NF) : 1;
   localparam WW = PE*SIMD*WB;
+`ifdef QD_LOADABLE
+  (* no_rw_check *)
+`endif
   (* ram_style = WRAM_STYLE *) reg [WW-WREST-1:0] weights [0:SF*NF-1];
   initial $readmemh(WFILE, weights);
+`ifdef QD_LOADABLE
+  wire          w_write;
+  wire [WA-1:0] w_at;
+  wire [WW-1:0] w_word;
+  wire [9:0]    config_link;
+  qd_load #(.WIDTH(WW), .WORDS(SF*NF)) load (.clk(clk), .rst_n(rst_n), .config_in(config_in),
+    .config_out(config_link), .write(w_write), .at(w_at), .word(w_word));
+  always @(posedge clk) if (w_write) weights[w_at] <= w_word;
+  generate
+    if (WREST != 0) begin : g_refused6
+      WREST_cannot_be_loaded refused ();
+    end
+  endgenerate
+`endif
   reg  [WA-1:0]       at;
   reg  [WW-WREST-1:0] low;
   wire [WW-1:0]       w_read, w;
@@ -159,6 +180,9 @@ module qd_mvu #(
 
   qd_results #(.K(SF), .NF(NF), .PE(PE), .DB(DB), .LATENCY(LATENCY), .ACC(ACC), .NT(NT),
     .OB(OB), .BASE(BASE), .TFILE(TFILE)) results (.clk(clk), .rst_n(rst_n),
+`ifdef QD_LOADABLE
+    .config_in(config_link), .config_out(config_out),
+`endif
     .issue(issue), .done(done), .room(room), .dots(dots),
     .m_tdata(m_tdata), .m_tvalid(m_tvalid), .m_tready(m_tready));
 endmodule

@@ -26,6 +26,10 @@ module qd_results #(
   parameter BASE    = 0,
   parameter TFILE   = "thresholds.hex"
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]        config_in,
+  output wire [9:0]        config_out,
+`endif
   input  wire             clk,
   input  wire             rst_n,
   input  wire             issue,
@@ -95,6 +99,9 @@ module qd_results #(
     end
 
     if (NT == 0) begin : g_raw
+`ifdef QD_LOADABLE
+      assign config_out = config_in;
+`endif
       always @* push = result;
       assign value = acc;
     end else begin : g_levels
@@ -103,8 +110,20 @@ module qd_results #(
       // A deep memory may be a block RAM, whose cycle is long: it is read a cycle ahead, into a
       // register of its own.
       localparam DEEP = NF > 16;
+`ifdef QD_LOADABLE
+      (* no_rw_check *)
+`endif
       reg [PE*NT*ACC-1:0] thresholds [0:NF-1];
       initial $readmemh(TFILE, thresholds);
+`ifdef QD_LOADABLE
+      wire                t_write;
+      wire [FA-1:0]       t_at;
+      wire [PE*NT*ACC-1:0] t_word;
+      qd_load #(.WIDTH(PE*NT*ACC), .WORDS(NF)) load (.clk(clk), .rst_n(rst_n),
+        .config_in(config_in), .config_out(config_out),
+        .write(t_write), .at(t_at), .word(t_word));
+      always @(posedge clk) if (t_write) thresholds[t_at] <= t_word;
+`endif
       reg [FA-1:0]        fold;
       reg [PE*NT*ACC-1:0] level;
       wire                step = DEEP ? completed[LATENCY-2] : done_now;

@@ -23,6 +23,10 @@ module qd_threshold #(
   parameter RAM_STYLE = "auto"
   /* verilator lint_on UNUSEDPARAM */
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]         config_in,
+  output wire [9:0]         config_out,
+`endif
   input  wire              clk,
   input  wire              rst_n,
   input  wire [PE*ACC-1:0] s_tdata,
@@ -78,8 +82,20 @@ module qd_threshold #(
     end
 
     if (AT_ONCE) begin : g_parallel
+`ifdef QD_LOADABLE
+      (* no_rw_check *)
+`endif
       (* ram_style = RAM_STYLE *) reg [PE*NT*ACC-1:0] words [0:FOLDS-1];
       initial $readmemh({TFILE, ".hex"}, words);
+`ifdef QD_LOADABLE
+      wire                 t_write;
+      wire [FB-1:0]        t_at;
+      wire [PE*NT*ACC-1:0] t_word;
+      qd_load #(.WIDTH(PE*NT*ACC), .WORDS(FOLDS)) load (.clk(clk), .rst_n(rst_n),
+        .config_in(config_in), .config_out(config_out),
+        .write(t_write), .at(t_at), .word(t_word));
+      always @(posedge clk) if (t_write) words[t_at] <= t_word;
+`endif
       reg [PE*NT*ACC-1:0] thresholds;
       reg [PE*ACC-1:0]    accs;
       reg [PE*NT-1:0]     met;
@@ -121,6 +137,11 @@ module qd_threshold #(
       wire [(CB+1)*PE*ACC-1:0]         accs;
       wire [(CB+1)*FB-1:0]             folds;
       wire [PE*(CB+1)*(CB+2)/2-1:0]    heaps;
+`ifdef QD_LOADABLE
+      wire [(CB+1)*10-1:0] config_links;
+      assign config_links[9:0] = config_in;
+      assign config_out        = config_links[CB*10 +: 10];
+`endif
       assign accs[PE*ACC-1:0] = s_tdata;
       assign folds[FB-1:0]    = fold;
       assign heaps[PE-1:0]    = {PE{1'b1}};
@@ -130,6 +151,11 @@ module qd_threshold #(
           .RAM_STYLE(RAM_STYLE)
         ) stage (
           .clk(clk),
+`ifdef QD_LOADABLE
+          .rst_n(rst_n),
+          .config_in(config_links[s*10 +: 10]),
+          .config_out(config_links[(s+1)*10 +: 10]),
+`endif
           .enable(enable[2*s +: 2]),
           .in_acc(accs[s*PE*ACC +: PE*ACC]),
           .in_fold(folds[s*FB +: FB]),

@@ -20,6 +20,11 @@ module qd_threshold_stage #(
   parameter RAM_STYLE = "auto"
   /* verilator lint_on UNUSEDPARAM */
 ) (
+`ifdef QD_LOADABLE
+  input  wire                    rst_n,
+  input  wire [9:0]              config_in,
+  output wire [9:0]              config_out,
+`endif
   input  wire                    clk,
   input  wire [1:0]              enable,
   input  wire [PE*ACC-1:0]       in_acc,
@@ -46,14 +51,28 @@ module qd_threshold_stage #(
     heap     <= heap_read;
   end
 
+`ifdef QD_LOADABLE
+  localparam WA = (WORDS > 1) ? $clog2(WORDS) : 1;
+  wire              t_write;
+  wire [WA-1:0]     t_at;
+  wire [PE*ACC-1:0] t_word;
+  qd_load #(.WIDTH(PE*ACC), .WORDS(WORDS)) load (.clk(clk), .rst_n(rst_n),
+    .config_in(config_in), .config_out(config_out), .write(t_write), .at(t_at), .word(t_word));
+`endif
   genvar p;
   generate
     for (p = 0; p < PE; p = p + 1) begin : g_lane
       localparam [7:0] HUNDREDS = 8'd48 + p / 100;
       localparam [7:0] TENS     = 8'd48 + (p / 10) % 10;
       localparam [7:0] ONES     = 8'd48 + p % 10;
+`ifdef QD_LOADABLE
+      (* no_rw_check *)
+`endif
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
       initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
+`ifdef QD_LOADABLE
+      always @(posedge clk) if (t_write) words[t_at] <= t_word[p*ACC +: ACC];
+`endif
       // The heap index without its leading one, after the fold, is the address.
       reg [ACC-1:0]        read;
       reg signed [ACC-1:0] threshold;

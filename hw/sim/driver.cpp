@@ -84,7 +84,19 @@ struct Input {
     int64_t pace_cycles = 0, pace_beats = 1;  // beat i not before cycle i * cycles / beats
     bool valid = false;
     std::vector<int64_t> cycles;
+    std::vector<int64_t> ends;  // beats up to the end of each packet; of all when empty
+    struct After {
+        int64_t beat;
+        int input;
+        int64_t count;
+    };
+    std::vector<After> afters;
     Stall stall;
+
+    bool at_end() const {
+        if (ends.empty()) return position + 1 == count;
+        return std::binary_search(ends.begin(), ends.end(), position + 1);
+    }
 
     // Exact for any length: both sides are products of integers, nothing is added up.
     bool due(int64_t cycle) const {
@@ -215,6 +227,13 @@ private:
         *model.reset_n = 1;
     }
 
+    // Whether other inputs have sent what comes before the next beat.
+    bool follows(const Input& in) const {
+        for (const Input::After& after : in.afters)
+            if (in.sent >= after.beat && inputs[after.input].sent < after.count) return false;
+        return true;
+    }
+
     // Data without valid means nothing: show something else than the last beat.
     static void scramble(Input& in) {
         for (size_t i = 0; i < in.bytes; i++) in.port.data[i] ^= 0xFF;
@@ -231,11 +250,11 @@ private:
 
     bool step() {
         for (Input& in : inputs) {
-            if (!in.valid && in.sent < in.total && in.due(cycle) &&
+            if (!in.valid && in.sent < in.total && in.due(cycle) && follows(in) &&
                 !in.stall.now(in_threshold)) {
                 in.valid = true;
                 std::memcpy(in.port.data, &in.beats[in.position * in.bytes], in.bytes);
-                if (in.port.last) *in.port.last = in.position + 1 == in.count;
+                if (in.port.last) *in.port.last = in.at_end();
             }
             if (*in.port.valid && !in.valid) scramble(in);
             *in.port.valid = in.valid;
@@ -369,6 +388,15 @@ QD_API void qd_pace(void* h, int index, int64_t cycles, int64_t beats) {
     Input& in = driver(h).inputs[index];
     in.pace_cycles = cycles;
     in.pace_beats = beats;
+}
+// The next packet of an input with TLAST has so many beats.
+QD_API void qd_packet(void* h, int index, int64_t beats) {
+    std::vector<int64_t>& ends = driver(h).inputs[index].ends;
+    ends.push_back((ends.empty() ? 0 : ends.back()) + beats);
+}
+// From this beat on the input waits until the other one has sent so many.
+QD_API void qd_after(void* h, int index, int64_t beat, int other, int64_t count) {
+    driver(h).inputs[index].afters.push_back({beat, other, count});
 }
 // Ports stall in bursts of this many cycles on average, instead of all the time.
 QD_API void qd_burst(void* h, int64_t cycles) {

@@ -30,6 +30,7 @@ STEP_OPTIONS = {
     "clock_mhz": ("compile", "--clock"),
     "fifo_depths": ("size_fifos", "--fifo-depths"),
     "synthesis": ("synthesize", "--no-synthesis"),
+    "runtime_weights": ("compile", "--runtime-weights"),
 }
 
 
@@ -58,6 +59,8 @@ class Options:
             classes, for a network from a file.
         cache: folder of results stored by content (synthesized layers, compiled models); None for
             `.cache` beside the build.
+        runtime_weights: weights and thresholds are written at run time, so that the design takes
+            other networks of the same shape.
     """
 
     source: Path
@@ -82,6 +85,7 @@ class Options:
     class_names: Path | None = None
     output: str | None = None
     cache: Path | None = None
+    runtime_weights: bool = False
 
     def check(self, target: Target) -> None:
         """Refuse what is wrong in itself, before anything is done; the steps check their own.

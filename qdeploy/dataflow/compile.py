@@ -20,6 +20,7 @@ from qdeploy.dataflow.finn.exact_types import set_exact_types
 from qdeploy.dataflow.finn.fit_requantization import fit_requantization
 from qdeploy.dataflow.finn.graph import to_finn
 from qdeploy.dataflow.finn.hw_layers import name_nodes, to_hw_layers
+from qdeploy.dataflow.finn.loadable import mark_loadable
 from qdeploy.dataflow.finn.models import copy_of, with_inferred_types, with_width_converters
 from qdeploy.dataflow.finn.specialize import despecialize, specialize
 from qdeploy.dataflow.folding.budget import Budget
@@ -91,14 +92,18 @@ class Compiled:
         )
 
 
-def hardware_layers(graph: IntegerGraph) -> ModelWrapper:
+def hardware_layers(graph: IntegerGraph, *, loadable: bool = False) -> ModelWrapper:
     """FINN's hardware layers with exact widths and qdeploy's RTL backends, not yet folded.
+
+    Args:
+        loadable: weights and thresholds are written at run time: no unit depends on their values.
 
     Raises:
         UnsupportedLayerError: a layer has no hardware unit.
     """
     model = set_exact_types(specialize(to_hw_layers(to_finn(graph))), graph)
-    model = fit_requantization(mark_binary_units(model), graph)
+    model = mark_binary_units(model)
+    model = mark_loadable(model) if loadable else fit_requantization(model, graph)
     return with_inferred_types(model)  # FINN's own operators know no exact sums
 
 
@@ -113,6 +118,7 @@ def compile_graph(
     reserved: Mapping[str, float] | None = None,
     widest_beat: int | None = None,
     costs: BlockCosts | None = None,
+    loadable: bool = False,
 ) -> Compiled:
     """Make the design folder `folder` (replaced as a whole).
 
@@ -123,6 +129,8 @@ def compile_graph(
         widest_beat: bytes of a beat of the design's input and output at most.
         reserved: how much of the board the folding leaves free, see `Budget.without`.
         costs: measured costs of blocks; those that the board's family uses when None.
+        loadable: weights and thresholds are written at run time, through a stream of the design;
+            `graph` is one of `ir.any_weights`.
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
@@ -135,7 +143,7 @@ def compile_graph(
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
     costs = costs or load_costs(find_family(board.family).costs)
     hardware, folding = fold_multi_pixel(
-        hardware_layers(graph),
+        hardware_layers(graph, loadable=loadable),
         Budget.of(board).without(reserved or {}),
         cycles,
         min_cycles=arriving,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qdeploy.artifacts import write_json
 from qdeploy.bounded import read_json
+from qdeploy.design.loading import Loading
 from qdeploy.design.read import checked
 from qdeploy.errors import UserError
 
@@ -171,7 +172,8 @@ class Design:
     with the macro QD_TAPS, one port group for each tap and one fill port for each FIFO.
 
     `streams` are the connections inside the top; there are none in the file of a design that was
-    stitched before they were recorded."""
+    stitched before they were recorded. `loading` says what the stream `s_axis_config` writes, where
+    weights and thresholds are loaded at run time."""
 
     name: str
     top: str
@@ -187,6 +189,7 @@ class Design:
     layers: list[Layer]
     logit_scale: float | None = 1.0
     streams: list[Connection] = field(default_factory=list)
+    loading: Loading | None = None
 
     @property
     def cycles_per_frame(self) -> int:
@@ -273,6 +276,8 @@ def _check(design: Design) -> None:
         raise ValueError("a FIFO has no words, or words of no bits")
     if design.streams:
         _check_streams(design)
+    if design.loading is not None:
+        _check_loading(design, design.loading)
 
 
 def _check_names(design: Design) -> None:
@@ -288,6 +293,15 @@ def _check_names(design: Design) -> None:
     for name in (design.top, *ports, *(layer.module for layer in design.layers)):
         if not _IDENTIFIER.fullmatch(name):
             raise ValueError(f"`{name}` is not a name of Verilog")
+
+
+def _check_loading(design: Design, loading: Loading) -> None:
+    if not loading.loads or any(min(one.bits, one.words) < 1 for one in loading.loads):
+        raise ValueError("nothing is loaded, or a memory of no bits or words")
+    if not {*loading.modules} <= {layer.module for layer in design.layers}:
+        raise ValueError("a module that is loaded is no layer")
+    if not {name for one in loading.loads for name in one.files} <= {*design.memories}:
+        raise ValueError("a memory that is loaded is no file of the design")
 
 
 def _check_streams(design: Design) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.design.loading import CONFIG_PORT, STATUS
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.design.packing import pack, unpack
 from qdeploy.errors import InternalError, VerificationError
@@ -48,6 +49,8 @@ class DesignResult:
         fifo_max: the most words each FIFO held, by instance name; empty without taps.
         tap_beats: (beats, bytes) of every tap, in the order of the model's taps.
         ends: (frames,) the cycle of each frame's last output beat.
+        status: what the design says of the last image at the end, by port; empty where it takes
+            none.
     """
 
     outputs: IntArray
@@ -58,6 +61,23 @@ class DesignResult:
     fifo_max: dict[str, int]
     tap_beats: list[Beats] = field(default_factory=list)
     ends: Cycles = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    status: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Bytes for the configuration stream of a design.
+
+    They are offered as soon as the frames before them are in, which may still be under way, and
+    the frames after them as soon as the first byte is taken: the design keeps them apart itself.
+
+    Args:
+        data: the image.
+        before: frames that come before it.
+    """
+
+    data: bytes
+    before: int
 
 
 class DesignSimulator:
@@ -88,6 +108,7 @@ class DesignSimulator:
         pace: Fraction = Fraction(0),
         limits: Mapping[str, int] | None = None,
         max_cycles: int | None = None,
+        images: Sequence[Image] = (),
     ) -> DesignResult:
         """Send frames back to back and collect what comes out.
 
@@ -100,6 +121,7 @@ class DesignSimulator:
                 frame).
             limits: limit port -> depth that FIFO behaves like, of a design for sizing.
             max_cycles: most cycles to run; without end when None.
+            images: of weights that are loaded in between, in their order.
 
         Raises:
             DeadlockError: the design is deadlocked, or not done after `max_cycles`; names every
@@ -121,17 +143,23 @@ class DesignSimulator:
             # one after the other at most.
             silence += sum(layer.cycles for layer in design.layers)
         busy = 1.0 - max(stall_in, stall_out)
+        config, order = _configuration(images, design.input.beats, len(beats))
+        further = len(self.simulator.spec.inputs) - 1  # the configuration stream
+        if images and not further:
+            raise InternalError(f"`{design.name}` takes no weights at run time")
         result = self.simulator.run(
-            [beats],
+            [beats, *([config] * further)],
             [design.output.beats * len(frames)],
             stall_in=stall_in,
             stall_out=stall_out,
             seed=seed,
             idle_limit=IDLE_CYCLES + int(silence / busy),
+            ends=[[], [len(image.data) for image in images]],
+            order=order,
             # Pixels that no later window needs are still under way when the last output is out.
             drain=DRAIN_CYCLES + 2 * design.cycles_per_frame if self.tapped else DRAIN_CYCLES,
             max_cycles=max_cycles,
-            pace=[pace / design.input.beats],
+            pace=[pace / design.input.beats, *([Fraction(0)] * further)],
             controls=limits,
         )
         return self._read(result, len(frames))
@@ -159,6 +187,9 @@ class DesignSimulator:
             },
             tap_beats=result.taps,
             ends=ends,
+            status={
+                name: result.probe_final[name] for name, _ in STATUS if name in result.probe_final
+            },
         )
 
     def _check_last(self, result: SimResult, frames: int) -> None:
@@ -173,6 +204,31 @@ class DesignSimulator:
             f"{beat // beats}, which has {beats} beats",
             why="a DMA engine ends its transfer there",
         )
+
+
+def _configuration(
+    images: Sequence[Image], frame: int, beats: int
+) -> tuple[Beats, list[tuple[int, int, int, int]]]:
+    """Beats of the configuration stream, and the order of both inputs as `Simulator.run` takes it.
+
+    Args:
+        frame: beats of a frame; `beats`: of all frames.
+    """
+    order, offset = [], 0
+    for image in images:
+        first = image.before * frame
+        order.append((1, offset, 0, first))
+        if first < beats:
+            order.append((0, first, 1, offset + 1))
+        offset += len(image.data)
+    data = np.frombuffer(b"".join(image.data for image in images), dtype=np.uint8)
+    return data.reshape(-1, 1), order
+
+
+def input_ports(design: Design) -> list[Port]:
+    """The ports that take beats: frames, and the configuration stream of a design that has one."""
+    config = [] if design.loading is None else [Port(CONFIG_PORT, 8, last=True)]
+    return [Port(design.input.name, design.input.width), *config]
 
 
 def simulate_design(
@@ -202,11 +258,14 @@ def simulate_design(
         top=design.top,
         sources=[folder / name for name in design.sources],
         folder=folder,
-        inputs=[Port(design.input.name, design.input.width)],
+        inputs=input_ports(design),
         outputs=[Port(design.output.name, design.output.width, last=True)],
         defines={TAPS_MACRO: ""} if taps else {},
         taps=[Port(tap.name, tap.width) for tap in watched],
-        probes=[(fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])],
+        probes=[
+            *((fifo.fill_port, FILL_BITS) for fifo in (design.fifos if taps else [])),
+            *(STATUS if design.loading is not None else ()),
+        ],
         controls=[(port, FILL_BITS) for port in limits],
         optimize=optimize,
     )

@@ -15,11 +15,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qdeploy.design.loading import CONFIG_PORTS
 from qdeploy.design.manifest import Design
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
 from qdeploy.scratch import scratch_folder
 from qdeploy.sim.cut_top import CUT_CLOCK, CutPorts, cut_ports, cut_top, port_declarations
-from qdeploy.sim.design import IDLE_CYCLES, IDLE_FRAMES, DesignResult, DesignSimulator, IntArray
+from qdeploy.sim.design import (
+    IDLE_CYCLES,
+    IDLE_FRAMES,
+    DesignResult,
+    DesignSimulator,
+    IntArray,
+    input_ports,
+)
 from qdeploy.sim.model import build_model
 from qdeploy.sim.netlist_text import Module, cell_sources, primitives, unmodelled
 from qdeploy.sim.simulator import Beats, Simulator
@@ -91,9 +99,9 @@ def simulate_whole(netlist: SynthesizedDesign, optimize: str) -> DesignSimulator
         netlist,
         watched_name(design),
         list(netlist.modules),
-        extra=watched_top(design, streams, port_declarations(design)),
+        extra=watched_top(design, streams, [*port_declarations(design), *_config_ports(design)]),
         rtl=[],
-        inputs=[Port(design.input.name, design.input.width)],
+        inputs=input_ports(design),
         outputs=[Port(design.output.name, design.output.width, last=True)],
         taps=[watch_port(stream) for stream in streams],
         optimize=optimize,
@@ -130,9 +138,9 @@ def record(
         netlist,
         watched_name(design),
         [design.top],
-        extra=watched_top(design, streams),
+        extra=watched_top(design, streams, _config_ports(design)),
         rtl=[name for name in design.sources if name != top],
-        inputs=[Port(design.input.name, design.input.width)],
+        inputs=input_ports(design),
         outputs=[Port(design.output.name, design.output.width, last=True)],
         taps=[watch_port(stream) for stream in streams],
         optimize=optimize,
@@ -147,6 +155,10 @@ def record(
                 "frames, not the same number in each"
             )
     return Recording(result, beats)
+
+
+def _config_ports(design: Design) -> Sequence[tuple[str, int, str]]:
+    return () if design.loading is None else CONFIG_PORTS
 
 
 def groups(netlist: SynthesizedDesign, most_cells: int) -> list[list[str]]:
@@ -234,6 +246,8 @@ def _side_by_side(netlist: SynthesizedDesign, group: Sequence[str]) -> str:
                 connections.append(f".{port}_V_{role.upper()}({name}_{role})")
         if "fill" in netlist.modules[module].ports:
             connections.append(".fill()")
+        if "config_in" in netlist.modules[module].ports:
+            connections += [".config_in(10'd0)", ".config_out()"]  # its memories stay as they are
         instances.append(f"  {module} {module}_i (\n    " + ",\n    ".join(connections) + ");")
     head = ",\n  ".join(ports)
     return f"module qd_blocks (\n  {head}\n);\n" + "\n".join(instances) + "\nendmodule\n"

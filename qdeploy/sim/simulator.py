@@ -74,6 +74,8 @@ class Simulator:
         drain: int = 32,
         pace: Sequence[Fraction] = (),
         controls: Mapping[str, int] | None = None,
+        ends: Sequence[Sequence[int]] = (),
+        order: Sequence[tuple[int, int, int, int]] = (),
     ) -> SimResult:
         """Send all inputs and take all expected outputs.
 
@@ -93,6 +95,10 @@ class Simulator:
                 from the first cycle after reset; exact, however long the run. As fast as the model
                 takes them when empty.
             controls: value of every control input of the spec.
+            ends: for each input with TLAST the beats of its packets, in their order; one of all its
+                beats when empty.
+            order: (input, beat, other input, count): the beat, and those after it, are not offered
+                before the other input sent `count` beats.
 
         Raises:
             DeadlockError: idle for too long, or `max_cycles` passed.
@@ -115,6 +121,11 @@ class Simulator:
                 lib.qd_set_input(handle, index, data.ctypes.data, len(data), frames)
             for index, one in enumerate(pace):
                 lib.qd_pace(handle, index, one.numerator, one.denominator)
+            for index, packets in enumerate(ends):
+                for beats_of_one in packets:
+                    lib.qd_packet(handle, index, beats_of_one)
+            for one_after in order:
+                lib.qd_after(handle, *one_after)
             for index, value in enumerate(settings):
                 lib.qd_set_control(handle, index, value)
             for index, count in enumerate(expected):
@@ -271,6 +282,8 @@ def _load(library: Path) -> ctypes.CDLL:
         "qd_set_input": (None, [pointer, i32, pointer, i64, i64]),
         "qd_expect": (None, [pointer, i32, i64]),
         "qd_pace": (None, [pointer, i32, i64, i64]),
+        "qd_packet": (None, [pointer, i32, i64]),
+        "qd_after": (None, [pointer, i32, i64, i32, i64]),
         "qd_burst": (None, [pointer, i64]),
         "qd_hold": (None, [pointer, i32, i64]),
         "qd_stream": (None, [pointer, i32, i32, i64]),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from qdeploy.dataflow.rtl.library import closure
+from qdeploy.design.library_text import library_text
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
 
@@ -27,6 +29,17 @@ VARIANTS = [
     ("qd_dilate", {"SH": 1, "H": 1, "W": 1}),
     ("qd_depth_to_space", {"W": 1, "B": 3}),
     ("qd_argmax", {"PE": 10}),
+    ("qd_load", {"WIDTH": 3, "WORDS": 1}),
+    ("qd_load", {"WIDTH": 17, "WORDS": 5}),
+    ("qd_config", {"IN_BEATS": 1, "BYTES": 1}),
+]
+LOADABLE = [
+    ("qd_mvu", {}),
+    ("qd_mvu", {"MW": 4, "MH": 2, "READ": 2}),
+    ("qd_depthwise", {"NT": 0, "OB": 7}),
+    ("qd_threshold", {}),
+    ("qd_threshold", {"NT": 31, "OB": 5, "C": 4, "PE": 4}),
+    ("qd_bias", {}),
 ]
 
 
@@ -36,6 +49,19 @@ def test_block_has_no_warning(block: str, parameters: dict[str, int], tmp_path: 
     command = [find_tool("verilator"), "--lint-only", "-Wall", "-y", RTL, "--top-module", block]
     command += [*given, RTL / f"{block}.v"]
     assert "%Warning" not in run_tool(command, tmp_path, tmp_path / "lint.log", 120)
+
+
+@pytest.mark.parametrize("block, parameters", LOADABLE)
+def test_block_that_is_loaded_has_no_warning(
+    block: str, parameters: dict[str, int], tmp_path: Path
+) -> None:
+    for name in closure([block], loadable=True):
+        text = (RTL / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(library_text(text, loadable=True), encoding="utf-8")
+    given = [f"-G{name}={value}" for name, value in parameters.items()]
+    command = [find_tool("verilator"), "--lint-only", "-Wall", "-y", ".", "--top-module", block]
+    log = run_tool([*command, *given, f"{block}.v"], tmp_path, tmp_path / "lint.log", 120)
+    assert "%Warning" not in log
 
 
 def test_warnings_are_waived_by_name_and_switched_on_again() -> None:

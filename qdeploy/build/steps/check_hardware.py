@@ -14,4 +14,4 @@ class CheckHardware(Step):
     after = ("lower",)
 
     def run(self, state: BuildState) -> None:
-        hardware_layers(made(state.graph, "lower"))
+        hardware_layers(made(state.graph, "lower"), loadable=state.options.runtime_weights)

@@ -61,6 +61,7 @@ def _compiled(state: BuildState) -> Compiled:
             reserved=state.reserved,
             widest_beat=state.target.widest_beat,
             costs=costs,
+            loadable=state.options.runtime_weights,
         )
         design = compiled.design
         state.target.accept_design(design)

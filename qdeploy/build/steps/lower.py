@@ -11,6 +11,7 @@ from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import GRAPH_FILE, INT_FILE, QONNX_FILE
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.devices.hopeless import check_weights
+from qdeploy.ir.any_weights import for_any_weights
 from qdeploy.ir.file import read_graph, write_graph
 from qdeploy.lowering.integers.lower import lower_with_affine
 
@@ -27,6 +28,8 @@ class Lower(Step):
             state.source.write_qonnx(state.folder / QONNX_FILE)
             lowered = lower_with_affine(state.folder / QONNX_FILE, argmax=state.options.argmax)
             graph = dataclasses.replace(lowered.graph, name=state.source.name)
+            if state.options.runtime_weights:
+                graph = for_any_weights(graph)
             state.target.accept_graph(graph)
             write_graph(graph, state.folder / GRAPH_FILE)
             graph = read_graph(state.folder / GRAPH_FILE)

@@ -9,9 +9,10 @@ import numpy as np
 
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.requantization import RequantizingBackend
-from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files
+from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files, threshold_loads
 from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.dataflow.rtl.unit import Block, Memories
+from qdeploy.design.loading import Load
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -33,12 +34,14 @@ class OutputStage:
         bits: width per lane after the unit's own block.
         after: blocks that make the codes where there are too many levels to compare at once.
         memories: files of the thresholds.
+        loads: what the configuration stream writes in the unit's own block.
     """
 
     parameters: dict[str, int | str]
     bits: int
     after: tuple[Block, ...]
     memories: Memories
+    loads: tuple[Load, ...] = ()
 
 
 class AccumulatingBackend(RequantizingBackend):
@@ -49,7 +52,7 @@ class AccumulatingBackend(RequantizingBackend):
         out_bits = bits_of(self.get_output_datatype())
         if not self.makes_codes():
             return OutputStage(_raw(out_bits), out_bits, (), dict)
-        table = self.table(model)
+        table = self.levels(model)
         accumulator = self.accumulator_bits(model)
         if table.shape[1] <= MAX_PARALLEL_LEVELS and not self.searches():
             name = f"{self.onnx_node.name}_t"
@@ -65,6 +68,7 @@ class AccumulatingBackend(RequantizingBackend):
                 out_bits,
                 (),
                 lambda: threshold_files(name, table, lanes, accumulator),
+                threshold_loads(name, table.shape, lanes, accumulator) if self.loadable() else (),
             )
         block, memories = self.codes_block(model, lanes, out_bits)
         return OutputStage(_raw(accumulator), accumulator, (block,), memories)
@@ -98,6 +102,10 @@ class AccumulatingBackend(RequantizingBackend):
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
         kind = self.get_accumulator_datatype()
         return int(kind.min()), int(kind.max())
+
+    def level_range(self, model: ModelWrapper) -> tuple[int, int]:
+        # The type is that of sums and of a threshold that none reaches (`ir.any_weights`).
+        return self.sums(model)
 
     def makes_codes(self) -> bool:
         return not self.attribute("noActivation")

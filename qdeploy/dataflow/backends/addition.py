@@ -17,6 +17,7 @@ from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.finn.operators import Inference, LayerFrom, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import threshold_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, single
+from qdeploy.design.loading import Load
 from qdeploy.ir.integer_graph import IntType
 
 if TYPE_CHECKING:
@@ -87,8 +88,13 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's na
         lanes = int(self.attribute("PE"))
         in_bits = bits_of(self.get_input_datatype(0))
         bias_bits = IntType.holding(min(int(bias.min()), -1), int(bias.max())).bits
+        loads: tuple[Load, ...] = ()
+        if self.loadable():
+            bias_bits = max(bias_bits, in_bits)
         out_bits = bits_of(self.get_output_datatype())
         name = f"{self.onnx_node.name}.hex"
+        if self.loadable():
+            loads = (Load((name,), lanes * bias_bits, len(bias) // lanes),)
         block = Block(
             "qd_bias",
             {
@@ -101,5 +107,6 @@ class ElementwiseAdd_qd_rtl(QdBackend, ElementwiseAdd):  # noqa: N801 (FINN's na
             },
             (lanes * in_bits,),
             (lanes * out_bits,),
+            loads=loads,
         )
         return single(block, lambda: {name: threshold_lines(bias, lanes, bias_bits)})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
+from qdeploy.dataflow.finn.nodes import LOADABLE
 from qdeploy.dataflow.finn.operators import Operator
 from qdeploy.dataflow.rtl.unit import Unit
+from qdeploy.design.library_text import library_text
 from qdeploy.design.manifest import PIXELS
 from qdeploy.errors import InternalError
 from qdeploy.resources import resource
@@ -35,7 +36,11 @@ class QdBackend(RTLBackend):
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: its attributes, and how many pixels per beat its input has."""
-        return {**super().get_nodeattr_types(), PIXELS: ("i", False, 1)}
+        return {
+            **super().get_nodeattr_types(),
+            PIXELS: ("i", False, 1),
+            LOADABLE: ("i", False, 0, {0, 1}),
+        }
 
     def keep_attributes(self) -> None:
         """Remember attributes from now on: reading one is slow, and a folding reads millions.
@@ -57,6 +62,10 @@ class QdBackend(RTLBackend):
         super().set_nodeattr(name, value)
         if self._kept is not None:
             self._kept.pop(name, None)
+
+    def loadable(self) -> bool:
+        """Whether the configuration stream writes its memories."""
+        return bool(self.attribute(LOADABLE))
 
     @abstractmethod
     def unit(self, model: ModelWrapper) -> Unit:
@@ -108,7 +117,9 @@ class QdBackend(RTLBackend):
         for name, lines in unit.memories().items():
             (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
         for name in unit.files:
-            shutil.copy(resource(f"hw/rtl/{name}"), folder / name)
+            text = resource(f"hw/rtl/{name}").read_text(encoding="utf-8")
+            text = library_text(text, loadable=bool(unit.loads))
+            (folder / name).write_text(text, encoding="utf-8")
         self.set_nodeattr("gen_top_module", top)
         self.set_nodeattr("ipgen_path", str(folder))
         self.set_nodeattr("ip_path", str(folder))

@@ -16,6 +16,7 @@ from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.finn.operators import Inference, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import hex_lines
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
+from qdeploy.design.loading import Load
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -61,6 +62,12 @@ class VVAU_qd_rtl(AccumulatingBackend, VVAU):  # noqa: N801 (FINN's naming schem
             },
             (pe * bits_of(inputs),),
             (pe * stage.bits,),
+            loads=(
+                Load((w_file,), pe * bits_of(weights), channels // pe * positions),
+                *stage.loads,
+            )
+            if self.loadable()
+            else (),
         )
 
         def memories() -> dict[str, list[str]]:

@@ -30,6 +30,7 @@ from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, dec
 from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
 from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
 from qdeploy.dataflow.rtl.unit import Block, Unit, chain
+from qdeploy.design.loading import Load
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -107,6 +108,9 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
             },
             (simd * bits_of(inputs),),
             (pe * stage.bits,),
+            loads=(Load((w_file,), pe * simd * weight_bits, self._depth()), *stage.loads)
+            if self.loadable()
+            else (),
         )
 
         def memories() -> dict[str, list[str]]:
@@ -163,7 +167,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
 
     def _is_constant(self) -> bool:
         """Whether the weights become logic: all of them are used at once, and not by DSP blocks."""
-        if self._depth() > 1 or (self._is_wide() and self.uses_dsp()):
+        if self.loadable() or self._depth() > 1 or (self._is_wide() and self.uses_dsp()):
             return False
         # About half of all ternary weights are zero; wider ones have a digit for each three bits.
         digits = max(0.5, bits_of(self.get_input_datatype(1)) / 3)
@@ -176,6 +180,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     def table(self, model: ModelWrapper) -> IntArray:
         table = super().table(model)
         return 2 * table - self._row_sums()[:, None] if self._is_binary() else table
+
+    def level_range(self, model: ModelWrapper) -> tuple[int, int]:
+        lo, hi = super().level_range(model)
+        return (lo, hi + 1) if self._is_binary() else (lo, hi)
 
     def sums(self, model: ModelWrapper) -> tuple[int, int]:
         if not self._is_binary():
@@ -198,6 +206,8 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     def ram_style(self) -> str:
         """Kind of memory for the weights: as asked for, or by depth."""
         asked = str(self.attribute("ram_style"))
+        if self.loadable():
+            return "auto" if self._depth() == 1 else asked
         if asked == "distributed":
             return "registers"  # there is no LUT RAM for what is never written: tables of logic
         if asked != "auto":
@@ -222,6 +232,9 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     def _memory_styles(self) -> list[dict[str, int | str]]:
         """Tables, block RAM, or block RAM but for a few columns that would take one more."""
         depth = self._depth()
+        if self.loadable():
+            kinds = ("distributed", "block") if depth > 1 else ("distributed",)
+            return [{"ram_style": kind, TABLES: 0} for kind in kinds]
         found: list[dict[str, int | str]] = [{"ram_style": "distributed", TABLES: 0}]
         if depth == 1:
             return found

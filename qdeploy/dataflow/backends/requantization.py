@@ -16,8 +16,14 @@ import numpy as np
 
 from qdeploy.dataflow.backends.base import QdBackend, bits_of
 from qdeploy.dataflow.finn.nodes import REQUANTIZE
-from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS, threshold_files, wide_lines
+from qdeploy.dataflow.rtl.memories import (
+    MAX_PARALLEL_LEVELS,
+    threshold_files,
+    threshold_loads,
+    wide_lines,
+)
 from qdeploy.dataflow.rtl.unit import Block, Memories
+from qdeploy.design.loading import Load
 from qdeploy.ir.fixed_point import FixedPoint
 from qdeploy.ir.integer_graph import IntType
 
@@ -112,8 +118,22 @@ class RequantizingBackend(QdBackend):
             self.table(model).shape[1],
         )
 
+    def level_range(self, model: ModelWrapper) -> tuple[int, int]:
+        """Where thresholds that are loaded lie: from one that every sum reaches to one that none
+        does."""
+        lo, hi = self.sums(model)
+        return min(lo, -1), hi + 1
+
+    def levels(self, model: ModelWrapper) -> IntArray:
+        """The thresholds in its memory, those out of reach at the ends of `level_range` where
+        they are loaded."""
+        table = self.table(model)
+        return np.clip(table, *self.level_range(model)) if self.loadable() else table
+
     def accumulator_bits(self, model: ModelWrapper) -> int:
         """Signed width that holds every sum, and every threshold it is compared with."""
+        if self.loadable() and self.makes_codes():
+            return IntType.holding(*self.level_range(model)).bits
         lo, hi = self.sums(model)
         if self.makes_codes() and self.fixed_point(model) is None:
             table = self.table(model)
@@ -126,14 +146,16 @@ class RequantizingBackend(QdBackend):
 
     def codes_block(self, model: ModelWrapper, lanes: int, out_bits: int) -> tuple[Block, Memories]:
         """The block that makes codes of `accumulator_bits` wide sums, and its memories."""
-        bits, table = self.accumulator_bits(model), self.table(model)
+        bits, table = self.accumulator_bits(model), self.levels(model)
         fixed = self.fixed_point(model)
         # What all channels share is one word, read again and again: nothing to address, and the
         # numbers are constants, which need no multiplier.
-        shared = bool((table == table[0]).all()) and (fixed is None or fixed.shared)
+        same = not self.loadable() and bool((table == table[0]).all())
+        shared = same and (fixed is None or fixed.shared)
         channels = lanes if shared else len(table)
         table = table[:channels]
         name = self.onnx_node.name
+        loads: tuple[Load, ...] = ()
         parameters: dict[str, int | str] = {"C": channels, "PE": lanes, "ACC": bits}
         if fixed is None:
             stem = f"{name}_t"
@@ -145,6 +167,8 @@ class RequantizingBackend(QdBackend):
                 "TFILE": stem,
             }
             block = "qd_threshold"
+            if self.loadable():
+                loads = threshold_loads(stem, table.shape, lanes, bits, search=self.searches())
 
             def memories() -> dict[str, list[str]]:
                 return threshold_files(stem, table, lanes, bits, search=self.searches())
@@ -173,4 +197,5 @@ class RequantizingBackend(QdBackend):
                     b_file: wide_lines(biases.tolist(), lanes, fixed.bias_bits),
                 }
 
-        return Block(block, parameters, (lanes * bits,), (lanes * out_bits,)), memories
+        made = Block(block, parameters, (lanes * bits,), (lanes * out_bits,), loads=loads)
+        return made, memories

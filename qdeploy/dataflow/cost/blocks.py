@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.bounded import read_json
-from qdeploy.dataflow.cost.features import Parameters, all_features
+from qdeploy.dataflow.cost.features import LOAD_BITS, LOADS, Parameters, all_features
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.rtl.library import FOLDER, closure
+from qdeploy.design.library_text import library_text
 from qdeploy.errors import InternalError, UserError
 from qdeploy.observer import ignore
 from qdeploy.resources import resource
@@ -32,6 +33,8 @@ COSTS = "hw/costs"
 COMMAND = "python scripts/measure_costs.py"
 
 FEATURES = all_features()
+# A link of the configuration chain, beside the register of a word (qd_load.v with Yosys).
+LOAD_LUT, LOAD_FF = 20, 28
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -76,10 +79,11 @@ class BlockCosts:
                 why=f"{error} is missing in its parameters, its features or its measurements",
                 do=f"measure it: {COMMAND} --only {module}",
             ) from error
-        lut = features.fixed_lut + sum(map(mul, found.lut, features.lut))
+        loads, bits = (int(parameters.get(name, 0)) for name in (LOADS, LOAD_BITS))
+        lut = features.fixed_lut + sum(map(mul, found.lut, features.lut)) + LOAD_LUT * loads
         return ResourceUsage(
             round(lut),
-            round(sum(map(mul, found.ff, features.ff))),
+            round(sum(map(mul, found.ff, features.ff))) + LOAD_FF * loads + bits,
             features.bram18,
             features.dsp,
             features.lutram,
@@ -97,7 +101,8 @@ def rtl_hash(module: str) -> str:
     """SHA-256 over the Verilog a module is made of, comments aside: what measurements hold for."""
     hasher = hashlib.sha256()
     for name in closure([module]):
-        text = without_comments(resource(f"{FOLDER}/{name}").read_text(encoding="utf-8"))
+        text = resource(f"{FOLDER}/{name}").read_text(encoding="utf-8")
+        text = without_comments(library_text(text, loadable=False))
         hasher.update(f"{name}:{len(text)}:{text}".encode())
     return hasher.hexdigest()
 

@@ -17,6 +17,9 @@ MEASURED = XC7.measured()
 
 Parameters = Mapping[str, int | str]
 
+# Facts of a block whose memories are written: how many there are, bits of a word of each together.
+LOADS, LOAD_BITS = "LOADS", "LOAD_BITS"
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -94,6 +97,12 @@ def rom_columns(width: int, depth: int) -> float:
         return float(width)
     kinds = float((1 << depth) - 2)
     return kinds * (1.0 - exp(-width / kinds))
+
+
+def memory(p: Parameters, width: int, words: int, style: str = "auto") -> Mapped:
+    """What a memory of numbers becomes: never written, or by the configuration stream."""
+    kind = MEASURED.ram if p.get(LOADS) else MEASURED.rom
+    return kind(width, words, style)
 
 
 def rom_luts(width: int, depth: int) -> float:

@@ -21,6 +21,7 @@ from qdeploy.dataflow.finn.layers import FinnLayer, concatenation, enlargement
 from qdeploy.dataflow.finn.nodes import PAD_VALUE, finn_type
 from qdeploy.dataflow.finn.operators import register
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.ir.any_weights import weight_kind
 from qdeploy.ir.integer_graph import (
     Add,
     ArgMax,
@@ -48,12 +49,6 @@ if TYPE_CHECKING:
 
 OPSET = 13
 MAP_AXES = 3
-
-
-def weight_type(weights: np.ndarray) -> IntType:
-    """The narrowest signed type of at least two bits that holds all weights."""
-    found = IntType.holding(min(int(weights.min()), -1), int(weights.max()))
-    return IntType(max(found.bits, 2), True)
 
 
 def to_finn(graph: IntegerGraph) -> ModelWrapper:
@@ -367,7 +362,7 @@ class _Emitter:
         )
 
     def _weights(self, name: str, weights: np.ndarray) -> str:
-        return self._initializer(f"{name}.weights", weights, weight_type(weights))
+        return self._initializer(f"{name}.weights", weights, weight_kind(weights))
 
     def _initializer(self, name: str, values: np.ndarray, dtype: IntType | None = None) -> str:
         array = np.ascontiguousarray(values, dtype=np.float32)

@@ -36,6 +36,8 @@ PAD_VALUE = "PadValue"
 SUM_TYPE = "sumDataType"
 # Node attribute: multiply (1) or search (0) where there are fixed-point numbers.
 REQUANTIZE = "requantize"
+# Node attribute: the configuration stream writes its memories (1), or nothing does (0).
+LOADABLE = "loadable"
 # Name of a parameter: of the integer graph's node, and what it is.
 PARAMETER = re.compile(r"(.+)\.(weights|bias|thresholds)")
 # Name of the layer that a fork of the network's input belongs to.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from qdeploy.design.library_text import library_text
 from qdeploy.resources import resource
 
 FOLDER = "hw/rtl"
@@ -29,15 +30,19 @@ def library_file(name: str) -> Path:
 
 
 @functools.cache
-def _needs(module: str) -> frozenset[str]:
+def _needs(module: str, loadable: bool) -> frozenset[str]:
     folder = resource(FOLDER)
-    text = _COMMENT.sub("", library_file(f"{module}.v").read_text(encoding="utf-8"))
+    text = library_file(f"{module}.v").read_text(encoding="utf-8")
+    text = _COMMENT.sub("", library_text(text, loadable=loadable))
     words = set(re.findall(r"\bqd_\w+", text)) - {module}
     return frozenset(word for word in words if (folder / f"{word}.v").exists())
 
 
-def closure(modules: Iterable[str]) -> list[str]:
+def closure(modules: Iterable[str], *, loadable: bool = False) -> list[str]:
     """File names of the modules and of everything they instantiate, sorted.
+
+    Args:
+        loadable: with what writes their memories from the configuration stream.
 
     Raises:
         InternalError: there is no file for one of the modules.
@@ -49,5 +54,5 @@ def closure(modules: Iterable[str]) -> list[str]:
         if module not in found:
             library_file(f"{module}.v")
             found.add(module)
-            waiting.extend(_needs(module))
+            waiting.extend(_needs(module, loadable))
     return sorted(f"{module}.v" for module in found)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.design.loading import Load
 from qdeploy.design.packing import pack
 from qdeploy.errors import InternalError
 
@@ -128,6 +129,28 @@ def threshold_files(
             name = f"{stem}_s{stage}_p{lane:03d}.hex"
             files[name] = hex_lines(picked[:, lane], acc_bits, 1)
     return files
+
+
+def threshold_loads(
+    stem: str, shape: tuple[int, ...], pe: int, acc_bits: int, *, search: bool = False
+) -> tuple[Load, ...]:
+    """What the configuration stream writes of `threshold_files`, in the order of the chain.
+
+    Args:
+        shape: of the table, (channels, levels).
+    """
+    channels, levels = shape
+    folds = channels // pe
+    if levels <= MAX_PARALLEL_LEVELS and not search:
+        return (Load((f"{stem}.hex",), pe * levels * acc_bits, folds),)
+    return tuple(
+        Load(
+            tuple(f"{stem}_s{stage}_p{lane:03d}.hex" for lane in range(pe)),
+            acc_bits,
+            folds << stage,
+        )
+        for stage in range(levels.bit_length())
+    )
 
 
 def _in_range(T: npt.ArrayLike, pe: int, acc_bits: int) -> npt.NDArray[np.int64]:

@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from qdeploy.dataflow.rtl.library import closure
+from qdeploy.design.loading import Load
 from qdeploy.errors import InternalError
 
 Memories = Callable[[], Mapping[str, list[str]]]
+
+# A link of the configuration chain: restart, valid, a byte (hw/rtl/qd_load.v).
+CONFIG_BITS = 10
+CONFIG_IN, CONFIG_OUT = "config_in", "config_out"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Block:
         controls: the same for input ports.
         embedded: a module of the layer's own on two of its ports.
         facts: what the cost of the block depends on in addition to its parameters.
+        loads: its memories that the configuration stream writes, in the order of its chain; with
+            any, it has the ports `config_in` and `config_out`.
     """
 
     module: str
@@ -60,11 +67,16 @@ class Block:
     controls: Mapping[str, int] = field(default_factory=dict)
     embedded: EmbeddedModule | None = None
     facts: Mapping[str, int] = field(default_factory=dict)
+    loads: tuple[Load, ...] = ()
 
     @property
     def measures(self) -> dict[str, int | str]:
         """What its cost depends on."""
-        return {**self.parameters, **self.facts}
+        loaded = {}
+        if self.loads:
+            bits = sum(8 * load.word_bytes for load in self.loads)
+            loaded = {"LOADS": len(self.loads), "LOAD_BITS": bits}
+        return {**self.parameters, **self.facts, **loaded}
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,12 @@ class Unit:
         for instance in self.instances:
             if instance.block.embedded is not None:
                 modules += instance.block.embedded.modules
-        return closure(modules)
+        return closure(modules, loadable=bool(self.loads))
+
+    @property
+    def loads(self) -> list[Load]:
+        """Its memories that the configuration stream writes, in the order of the chain."""
+        return [load for instance in self.instances for load in instance.block.loads]
 
     @property
     def in_bits(self) -> list[int]:
@@ -136,6 +153,9 @@ class Unit:
         controls = {name: bits for i in self.instances for name, bits in i.block.controls.items()}
         ports += [f"input  wire [{bits - 1}:0] {name}" for name, bits in controls.items()]
         ports += [f"output wire [{bits - 1}:0] {name}" for name, bits in probes.items()]
+        if self.loads:
+            ports.append(f"input  wire [{CONFIG_BITS - 1}:0] {CONFIG_IN}")
+            ports.append(f"output wire [{CONFIG_BITS - 1}:0] {CONFIG_OUT}")
         for index, bits in enumerate(self.out_bits):
             ports += [
                 f"output wire [{padded(bits) - 1}:0] out{index}_V_TDATA",
@@ -145,9 +165,10 @@ class Unit:
         head = ",\n".join(f"  {port}" for port in ports)
         lines = [f"module {module} (", head, ");", *self._wires()]
         made = []
+        links = self._links()
         for index, instance in enumerate(self.instances):
             embedded = instance.block.embedded
-            lines += _instance(instance, index)
+            lines += _instance(instance, index, links.get(index))
             if embedded is not None:
                 source, sink = embedded.source_port[0], embedded.sink_port[0]
                 name = f"{module}_{sink}"
@@ -155,6 +176,12 @@ class Unit:
                 lines.append(f"  {name} inside{index} ({ports_of});")
                 made.append(embedded.verilog(name))
         return "\n".join([*lines, "endmodule", "", *made])
+
+    def _links(self) -> dict[int, tuple[str, str]]:
+        """By number of an instance, the two ends of its part of the configuration chain."""
+        loading = [number for number, one in enumerate(self.instances) if one.block.loads]
+        names = [CONFIG_IN, *(f"config_link{number}" for number in loading[1:]), CONFIG_OUT]
+        return dict(zip(loading, pairwise(names), strict=True)) if loading else {}
 
     def _check(self, module: str) -> None:
         made = {f"in{index}": bits for index, bits in enumerate(self.in_bits)}
@@ -189,6 +216,8 @@ class Unit:
                     instance.block.embedded.sink_port,
                 ):
                     yield f"  wire [{bits - 1}:0] {name};"
+        for source, _ in list(self._links().values())[1:]:
+            yield f"  wire [{CONFIG_BITS - 1}:0] {source};"
         for index, bits in enumerate(self.out_bits):
             name, port = f"out{index}", f"out{index}_V"
             yield f"  assign {port}_TDATA = {_padded_value(f'{name}_tdata', bits)};"
@@ -223,7 +252,7 @@ def _padded_value(signal: str, bits: int) -> str:
     return f"{{{{{spare}{{1'b0}}}}, {signal}}}" if spare else signal
 
 
-def _instance(instance: Instance, index: int) -> list[str]:
+def _instance(instance: Instance, index: int, links: tuple[str, str] | None) -> list[str]:
     block = instance.block
     parameters = ", ".join(
         f'.{name}("{value}")' if isinstance(value, str) else f".{name}({value})"
@@ -237,6 +266,8 @@ def _instance(instance: Instance, index: int) -> list[str]:
                 f".{prefix}_{signal}({name}_{signal})" for signal in ("tdata", "tvalid", "tready")
             ]
     ports += [f".{name}({name})" for name in (*block.controls, *block.probes)]
+    if links is not None:
+        ports += [f".{CONFIG_IN}({links[0]})", f".{CONFIG_OUT}({links[1]})"]
     if block.embedded is not None:
         ports += [
             f".{name}({name})" for name, _ in (block.embedded.source_port, block.embedded.sink_port)

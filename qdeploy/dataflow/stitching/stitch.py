@@ -12,7 +12,6 @@ FIFO its fill. The manifest lists the streams and the ports they connect.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,16 @@ from qdeploy.dataflow.finn.nodes import HwNode, Kind, hw_nodes, stream_name
 from qdeploy.dataflow.finn.timing import frame_cycles, macs_of
 from qdeploy.dataflow.rtl.library import closure, library_file
 from qdeploy.dataflow.stitching.rendering import Renderer
-from qdeploy.dataflow.stitching.top_module import SINK, SOURCE, Ports, Wiring, top_module
+from qdeploy.dataflow.stitching.top_module import (
+    HEAD,
+    SINK,
+    SOURCE,
+    Frame,
+    Ports,
+    Wiring,
+    top_module,
+)
+from qdeploy.design.library_text import library_text
 from qdeploy.design.manifest import PIXELS, Connection, Design, Fifo, Layer, Stream
 from qdeploy.devices.boards import Board
 from qdeploy.ir.integer_graph import IntegerGraph, Tensor
@@ -64,7 +72,9 @@ def stitch(
         for name, text in files.items():
             (temporary / name).write_text(text, encoding="utf-8")
         for name in stitcher.libraries():
-            shutil.copy(library_file(name), temporary / name)
+            text = library_file(name).read_text(encoding="utf-8")
+            text = library_text(text, loadable=stitcher.loading is not None)
+            (temporary / name).write_text(text, encoding="utf-8")
         design.save(temporary)
     return design
 
@@ -83,6 +93,7 @@ class _Stitcher:
         self.top = identifier(f"{graph.name}_top")
         self.wiring = self._wiring()
         self.wiring.check()
+        self.loading = self.wiring.loading()
         self.taps = self._taps() if taps else []
         self.watched = {self.nodes[index].output[0]: stream for index, stream in self.taps}
         self.fifos = self._fifos()
@@ -110,13 +121,18 @@ class _Stitcher:
     def libraries(self) -> list[str]:
         """Files of `hw/rtl` in use."""
         names = [name for rendered in self.rendered for name in rendered.unit.files]
-        return sorted({*names, *closure(["qd_tlast"])})
+        own = ["qd_tlast", *([HEAD] if self.loading is not None else [])]
+        return sorted({*names, *closure(own)})
 
     def files(self) -> dict[str, str]:
         """Generated files, name to text: wrappers, memories, the top."""
         texts = {name: text for layer in self.rendered for name, text in layer.files.items()}
         texts[f"{self.top}.v"] = top_module(
-            self.top, self.graph.name, self.wiring, self.watched, self._output().beats
+            self.top,
+            self.graph.name,
+            self.wiring,
+            self.watched,
+            Frame(self._input().beats, self._output().beats),
         )
         return texts
 
@@ -143,6 +159,7 @@ class _Stitcher:
             layers=self._layers(),
             logit_scale=None if scale is None else float(scale),
             streams=self._streams(),
+            loading=self.loading,
         )
 
     def _streams(self) -> list[Connection]:

@@ -3,6 +3,9 @@
 Every stream becomes three wires named after its number; a layer's instance is `<layer>_i`. With the
 macro QD_TAPS the module has further ports: `<tap>_tdata/_tvalid/_tready` for each watched stream,
 and one fill for each FIFO. A FIFO of limited depth, for simulation, has a port for its limit.
+
+Where memories are loadable, a chain goes through their layers (wires `c0`, `c1`, …), from the head
+`qd_config` back to it; the head holds frames back while an image is taken.
 """
 
 from __future__ import annotations
@@ -12,13 +15,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qdeploy.dataflow.finn.names import identifier
-from qdeploy.dataflow.rtl.unit import Unit, padded
+from qdeploy.dataflow.rtl.unit import CONFIG_BITS, CONFIG_IN, CONFIG_OUT, Unit, padded
+from qdeploy.design.loading import CONFIG_PORTS, Loading
 from qdeploy.design.manifest import Connection, End, Stream
 from qdeploy.errors import PassError
 
 FILL_BITS = 16
 # Ports of the top: where frames come in and where results go out.
 SOURCE, SINK = "s_axis", "m_axis"
+# The module at the head of the configuration chain.
+HEAD = "qd_config"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Beats of a frame at the design's input and at its output."""
+
+    inputs: int
+    outputs: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,12 @@ class Wiring:
     def numbers(self) -> dict[str, int]:
         """Number of every stream, which names its wires in the top."""
         return {name: index for index, name in enumerate(self.widths)}
+
+    def loading(self) -> Loading | None:
+        """What the configuration stream writes; None where nothing is loadable."""
+        layers = [layer for layer in self.layers if layer.unit.loads]
+        loads = [load for layer in layers for load in layer.unit.loads]
+        return Loading([layer.module for layer in layers], loads) if layers else None
 
     def connections(self, watched: Mapping[str, Stream]) -> list[Connection]:
         """The streams as the manifest has them, by number.
@@ -112,7 +132,7 @@ class Wiring:
 
 
 def top_module(
-    top: str, title: str, wiring: Wiring, watched: Mapping[str, Stream], beats: int
+    top: str, title: str, wiring: Wiring, watched: Mapping[str, Stream], frame: Frame
 ) -> str:
     """Verilog text of the top.
 
@@ -120,8 +140,9 @@ def top_module(
         top: module name.
         title: of the network, for the header comment.
         watched: stream name -> tap.
-        beats: output beats per frame; TLAST marks the last one.
+        frame: TLAST marks its last beat.
     """
+    loading = wiring.loading()
     widths = wiring.widths
     number = wiring.numbers
     source, sink = padded(widths[wiring.source]), padded(widths[wiring.sink])
@@ -133,6 +154,7 @@ def top_module(
         f"  input  wire [{source - 1}:0] s_axis_tdata,",
         "  input  wire s_axis_tvalid,",
         "  output wire s_axis_tready,",
+        *(_declared(*port) for port in (CONFIG_PORTS if loading else ())),
         *(
             f"  input  wire [{FILL_BITS - 1}:0] {item.limit},"
             for item in wiring.layers
@@ -158,13 +180,19 @@ def top_module(
     entry, leave = number[wiring.source], number[wiring.sink]
     lines += [
         f"  assign d{entry} = s_axis_tdata;",
-        f"  assign v{entry} = s_axis_tvalid;",
-        f"  assign s_axis_tready = r{entry};",
+        f"  assign v{entry} = s_axis_tvalid{' & config_allow' if loading else ''};",
+        f"  assign s_axis_tready = r{entry}{' & config_allow' if loading else ''};",
     ]
+    if loading:
+        lines += _head(loading, entry, frame)
+    links: dict[str, int] = {}
+    if loading:
+        links = {module: index for index, module in enumerate(loading.modules)}
     for layer in wiring.layers:
-        lines += _instance(layer, number)
+        lines += _instance(layer, number, links.get(layer.module))
     lines += [
-        f"  qd_tlast #(.WIDTH({sink}), .BEATS({beats})) frame_end (.clk(clk), .rst_n(rst_n),",
+        f"  qd_tlast #(.WIDTH({sink}), .BEATS({frame.outputs})) frame_end (",
+        "    .clk(clk), .rst_n(rst_n),",
         f"    .s_tdata(d{leave}), .s_tvalid(v{leave}), .s_tready(r{leave}),",
         "    .m_tdata(m_axis_tdata), .m_tvalid(m_axis_tvalid), .m_tready(m_axis_tready),",
         "    .m_tlast(m_axis_tlast));",
@@ -175,7 +203,30 @@ def top_module(
     return "\n".join(lines)
 
 
-def _instance(layer: Ports, number: Mapping[str, int]) -> list[str]:
+def _declared(way: str, bits: int, name: str) -> str:
+    width = f"[{bits - 1}:0] " if bits > 1 else ""
+    return f"  {way:<6} wire {width}{name},"
+
+
+def _head(loading: Loading, entry: int, frame: Frame) -> list[str]:
+    """The head of the configuration chain, and the chain's wires."""
+    last = len(loading.modules)
+    return [
+        *(f"  wire [{CONFIG_BITS - 1}:0] c{index};" for index in range(last + 1)),
+        "  wire config_allow;",
+        "  wire config_end = m_axis_tvalid & m_axis_tready & m_axis_tlast;",
+        f"  {HEAD} #(.IN_BEATS({frame.inputs}), .BYTES({loading.bytes})) config_head (",
+        "    .clk(clk), .rst_n(rst_n),",
+        "    .s_tdata(s_axis_config_tdata), .s_tvalid(s_axis_config_tvalid),",
+        "    .s_tready(s_axis_config_tready), .s_tlast(s_axis_config_tlast),",
+        f"    .in_valid(s_axis_tvalid), .in_ready(r{entry}), .allow(config_allow),",
+        "    .out_end(config_end),",
+        f"    .config_out(c0), .config_back(c{last}),",
+        "    .crc(config_crc), .state(config_state));",
+    ]
+
+
+def _instance(layer: Ports, number: Mapping[str, int], link: int | None) -> list[str]:
     connections = [".ap_clk(clk)", ".ap_rst_n(rst_n)"]
     for prefix, names in (("in", layer.inputs), ("out", layer.outputs)):
         for port, name in enumerate(names):
@@ -189,6 +240,8 @@ def _instance(layer: Ports, number: Mapping[str, int]) -> list[str]:
     if layer.fill:
         lines.append(f"  wire [{FILL_BITS - 1}:0] {layer.fill}_w;")
         connections.append(f".fill({layer.fill}_w)")
+    if link is not None:
+        connections += [f".{CONFIG_IN}(c{link})", f".{CONFIG_OUT}(c{link + 1})"]
     if layer.limit:
         connections.append(f".limit({layer.limit})")
     joined = ",\n    ".join(connections)

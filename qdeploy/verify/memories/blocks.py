@@ -41,6 +41,9 @@ _STREAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 # Ports beside streams: bits; an output of the block, or an input.
 PROBES = {"qd_fifo": {"fill": 16}}
+# Modules with memories, which the configuration stream writes in a design that has one.
+LOADED = ("qd_mvu", "qd_depthwise", "qd_threshold", "qd_bias")
+CONFIG_BITS = 10
 EMBEDDED = {"qd_unrolled": (("codes", "MW*AB"), ("sums", "MH*ACC"))}
 
 
@@ -51,6 +54,7 @@ class Block:
     Args:
         name: of the instance.
         sources, sinks: names of the streams it reads and makes.
+        links: nets of the configuration chain into and out of it, empty where it has none.
     """
 
     module: str
@@ -58,6 +62,7 @@ class Block:
     parameters: dict[str, Value]
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
     def number(self, key: str) -> int:
         """A parameter that is a number.

@@ -81,13 +81,16 @@ def check_design(
     except UnreadableError as error:
         whole.differs("the manifest", "layers in a row", error)
         return ledger
-    blocks: set[str] = {"qd_tlast"}
+    blocks: set[str] = {"qd_tlast", *(["qd_config"] if design.loading else [])}
     for layer in design.layers:
         place = Place(ledger, layer.layer, layer.module)
         check_streams(place, design, graph, units[layer.module], topology)
         blocks |= _layer(place, design, units[layer.module], topology)
     _guarded(whole, partial(_check_top, whole, design))
     _ends(whole, design, graph, topology)
+    if design.loading is not None:
+        loaded = [name for load in design.loading.loads for name in load.files]
+        whole.check("memory files that are loaded", sorted(design.memories), sorted(loaded))
     _files(ledger, design, blocks, library or resource(LIBRARY))
     _count_parameters(ledger, graph)
     return ledger
@@ -114,7 +117,8 @@ def _layer(place: Place, design: Design, unit: UnitParameters, topology: Topolog
         inputs, outputs = inputs_of(design, layer), outputs_of(design, layer)
         if module.name != layer.module:
             raise UnreadableError(f"it holds module `{module.name}`")
-        wrapper = read_wrapper(module, len(inputs), len(outputs))
+        loads = design.loading is not None and layer.module in design.loading.modules
+        wrapper = read_wrapper(module, len(inputs), len(outputs), loads=loads)
         if rest.strip() and not wrapper.embedded:
             raise UnreadableError("there is text after its module")
         used.update(block.module for block in wrapper.blocks)
@@ -180,8 +184,10 @@ def _ends(place: Place, design: Design, graph: IntegerGraph, topology: Topology)
 def _files(ledger: Ledger, design: Design, used: set[str], library: Path) -> None:
     """Every source is known, and every memory file is read once."""
     own = {f"{name}.v" for name in (design.top, *(layer.module for layer in design.layers))}
-    check_library(ledger, library, [name for name in design.sources if name not in own])
-    for name in sorted((own | needed(used)) - set(design.sources)):
+    loadable = design.loading is not None
+    copies = [name for name in design.sources if name not in own]
+    check_library(ledger, library, copies, loadable=loadable)
+    for name in sorted((own | needed(used, loadable=loadable)) - set(design.sources)):
         Place(ledger, "", name).differs("the file", "among the design's sources", "not there")
     for name in sorted({*design.memories, *ledger.used}):
         listed = int(name in design.memories)

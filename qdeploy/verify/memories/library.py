@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from qdeploy.design.library_text import library_text
 from qdeploy.resources import resource
 from qdeploy.verify.memories.blocks import LIBRARY
 from qdeploy.verify.memories.ledger import Ledger, Place
@@ -16,15 +17,22 @@ _COMMENT = re.compile(r"//[^\n]*")
 _WORD = re.compile(r"\bqd_\w+")
 
 
-def check_library(ledger: Ledger, library: Path, names: list[str]) -> None:
+def check_library(
+    ledger: Ledger, library: Path, names: list[str], *, loadable: bool = False
+) -> None:
     """Each file is, byte for byte, the one that the library has: what is read back here is
-    understood as these modules do it."""
+    understood as these modules do it.
+
+    Args:
+        loadable: with what writes memories from the configuration stream.
+    """
     for name in names:
         place = Place(ledger, "", name)
         if not (library / name).is_file():
             place.differs("the file", "a layer, the top or a library module", "none of these")
             continue
-        expected = (library / name).read_bytes()
+        text = (library / name).read_text(encoding="utf-8")
+        expected = library_text(text, loadable=loadable).encode()
         try:
             found = (ledger.folder / name).read_bytes()
         except OSError as error:
@@ -33,7 +41,7 @@ def check_library(ledger: Ledger, library: Path, names: list[str]) -> None:
         place.check("sha256 of the library module", _digest(expected), _digest(found), "files")
 
 
-def needed(modules: Iterable[str]) -> set[str]:
+def needed(modules: Iterable[str], *, loadable: bool = False) -> set[str]:
     """Files of modules of the library and of all that they instantiate."""
     found: set[str] = set()
     waiting = list(modules)
@@ -41,15 +49,16 @@ def needed(modules: Iterable[str]) -> set[str]:
         name = f"{waiting.pop()}.v"
         if name not in found:
             found.add(name)
-            waiting += _instantiated(name)
+            waiting += _instantiated(name, loadable)
     return found
 
 
 @functools.cache
-def _instantiated(name: str) -> tuple[str, ...]:
+def _instantiated(name: str, loadable: bool) -> tuple[str, ...]:
     """Modules that a file of the library names; one module a file, both of one name."""
     folder = resource(LIBRARY)
-    text = _COMMENT.sub("", (folder / name).read_text(encoding="utf-8"))
+    text = library_text((folder / name).read_text(encoding="utf-8"), loadable=loadable)
+    text = _COMMENT.sub("", text)
     words = {*_WORD.findall(text)} - {name.removesuffix(".v")}
     return tuple(sorted(word for word in words if (folder / f"{word}.v").is_file()))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from qdeploy.design.loading import CONFIG_PORT, CONFIG_PORTS, CRC_PORT, STATE_PORT, Loading
 from qdeploy.design.manifest import Connection, Design
+from qdeploy.verify.memories.blocks import CONFIG_BITS
 from qdeploy.verify.memories.ledger import Place, UnreadableError
 from qdeploy.verify.memories.verilog import Instance, Module, Port, preprocessed, read_module
 
@@ -27,6 +29,8 @@ def check_top(place: Place, design: Design, text: str) -> None:
 
 def _check(place: Place, design: Design, module: Module, *, taps: bool) -> None:
     fills = {fifo.name: fifo.fill_port for fifo in design.fifos}
+    loaded = [] if design.loading is None else design.loading.modules
+    links = {name: index for index, name in enumerate(loaded)}
     left = {instance.name: instance for instance in module.instances}
     for layer in design.layers:
         instance = left.pop(f"{layer.module}_i", None)
@@ -36,11 +40,16 @@ def _check(place: Place, design: Design, module: Module, *, taps: bool) -> None:
         expected = {"ap_clk": "clk", "ap_rst_n": "rst_n"}
         for port, stream in design.ports_of(layer.module).items():
             expected |= _nets(f"{port}_V_", stream)
+        if layer.module in links:
+            index = links[layer.module]
+            expected |= {"config_in": f"c{index}", "config_out": f"c{index + 1}"}
         if layer.name in fills:
             expected["fill"] = f"{fills[layer.name]}_w"
         _check_instance(place, instance, layer.module, expected)
     end = left.pop("frame_end", None)
     _check_end(place, design, end)
+    if design.loading is not None:
+        _check_head(place, design, design.loading, left.pop("config_head", None))
     for name in left:
         place.differs(f"instance `{name}`", "none", left[name].module)
     _check_nets(place, design, module, taps=taps)
@@ -75,6 +84,28 @@ def _check_end(place: Place, design: Design, end: Instance | None) -> None:
         place.check(where, nets.get(port), end.ports.get(port), "connections")
 
 
+def _check_head(place: Place, design: Design, loading: Loading, head: Instance | None) -> None:
+    """The head of the configuration chain."""
+    if head is None:
+        place.differs("instance `config_head`", "there", "missing")
+        return
+    place.check("module of instance `config_head`", "qd_config", head.module)
+    expected = {"IN_BEATS": design.input.beats, "BYTES": loading.bytes}
+    for key in sorted({*expected, *head.parameters}):
+        where = f"parameter {key} of qd_config"
+        place.check(where, expected.get(key), head.parameters.get(key))
+    source = design.input.name
+    entry = next(one for one in design.connections() if not one.source.module)
+    nets = {"clk": "clk", "rst_n": "rst_n", "out_end": "config_end", "allow": "config_allow"}
+    nets |= {f"s_{one}": f"{CONFIG_PORT}_{one}" for one in ("tdata", "tvalid", "tready", "tlast")}
+    nets |= {"in_valid": f"{source}_tvalid", "in_ready": f"r{entry.number}"}
+    nets |= {"config_out": "c0", "config_back": f"c{len(loading.modules)}"}
+    nets |= {"crc": CRC_PORT, "state": STATE_PORT}
+    for port in sorted({*nets, *head.ports}):
+        where = f"port {port} of instance `config_head`"
+        place.check(where, nets.get(port), head.ports.get(port), "connections")
+
+
 def _nets(prefix: str, stream: Connection) -> dict[str, str]:
     return {
         f"{prefix}{signal}": f"{wire}{stream.number}"
@@ -100,6 +131,13 @@ def _check_nets(place: Place, design: Design, module: Module, *, taps: bool) -> 
         f"v{entry.number}": f"{source}_tvalid",
         f"{source}_tready": f"r{entry.number}",
     }
+    if design.loading is not None:
+        ports |= {name: Port(way, bits) for way, bits, name in CONFIG_PORTS}
+        wires |= {f"c{index}": CONFIG_BITS for index in range(len(design.loading.modules) + 1)}
+        wires |= {"config_allow": 1, "config_end": 1}
+        drivers[f"v{entry.number}"] += " & config_allow"
+        drivers[f"{source}_tready"] += " & config_allow"
+        drivers["config_end"] = f"{sink}_tvalid & {sink}_tready & {sink}_tlast"
     for stream in streams:
         wires |= {f"d{stream.number}": stream.width}
         wires |= {f"v{stream.number}": 1, f"r{stream.number}": 1}

@@ -11,11 +11,20 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from qdeploy.verify.memories.blocks import EMBEDDED, PROBES, Block, stream_ports, with_defaults
+from qdeploy.verify.memories.blocks import (
+    CONFIG_BITS,
+    EMBEDDED,
+    LOADED,
+    PROBES,
+    Block,
+    stream_ports,
+    with_defaults,
+)
 from qdeploy.verify.memories.ledger import UnreadableError
 from qdeploy.verify.memories.verilog import Instance, Module, Port
 
 _SIGNALS = ("tdata", "tvalid", "tready")
+_LINKS = ("config_in", "config_out")
 _OWN = re.compile(r"(in|out)(\d+)")
 
 
@@ -62,8 +71,11 @@ class Wrapper:
         return found
 
 
-def read_wrapper(module: Module, inputs: int, outputs: int) -> Wrapper:
+def read_wrapper(module: Module, inputs: int, outputs: int, *, loads: bool = False) -> Wrapper:
     """The blocks of a wrapper with so many streams in and out.
+
+    Args:
+        loads: the configuration stream writes its memories.
 
     Raises:
         UnreadableError: a net, a port or a width is not as a wrapper has it.
@@ -73,7 +85,7 @@ def read_wrapper(module: Module, inputs: int, outputs: int) -> Wrapper:
         if instance.module.startswith(f"{module.name}_"):
             embedded.append(Embedded(instance.module, instance.name, instance.ports))
         else:
-            blocks.append(_block(instance))
+            blocks.append(_block(instance, loads=loads))
     streams = _streams(blocks, inputs, outputs)
     expected = _Expected(module, streams)
     expected.clocks()
@@ -86,6 +98,7 @@ def read_wrapper(module: Module, inputs: int, outputs: int) -> Wrapper:
             expected.stream(name, bits)
     for block in blocks:
         expected.beside(block)
+    expected.chain([block.links for block in blocks if block.links])
     expected.check()
     _check_embedded(blocks, embedded)
     return Wrapper(
@@ -96,7 +109,7 @@ def read_wrapper(module: Module, inputs: int, outputs: int) -> Wrapper:
     )
 
 
-def _block(instance: Instance) -> Block:
+def _block(instance: Instance, *, loads: bool) -> Block:
     """A block, with the streams at its ports."""
     sources, sinks = stream_ports(instance.module)
     ports = dict(instance.ports)
@@ -109,6 +122,8 @@ def _block(instance: Instance) -> Block:
         if nets != [f"{stream}_{signal}" for signal in _SIGNALS]:
             raise UnreadableError(f"port {prefix} of `{instance.name}` has nets of no one stream")
         names.append(stream)
+    chained = loads and instance.module in LOADED
+    links = tuple(ports.pop(name, "") for name in _LINKS) if chained else ()
     beside = {*PROBES.get(instance.module, {}), *(n for n, _ in EMBEDDED.get(instance.module, ()))}
     if ports != {name: name for name in beside}:
         raise UnreadableError(f"`{instance.name}` has other ports than `{instance.module}`")
@@ -118,6 +133,7 @@ def _block(instance: Instance) -> Block:
         with_defaults(instance),
         tuple(names[: len(sources)]),
         tuple(names[len(sources) :]),
+        links,
     )
 
 
@@ -190,6 +206,18 @@ class _Expected:
             self.ports[name] = Port("output", bits)
         for name, formula in EMBEDDED.get(block.module, ()):
             self.wires[name] = block.product(formula)
+
+    def chain(self, links: list[tuple[str, ...]]) -> None:
+        """The configuration chain goes through all blocks with memories, in their order."""
+        if not links:
+            return
+        for name, direction in zip(_LINKS, ("input", "output"), strict=True):
+            self.ports[name] = Port(direction, CONFIG_BITS)
+        nets = [links[0][0], *(after for _, after in links)]
+        ends = nets[0], nets[-1]
+        if ends != _LINKS or len({*nets}) < len(nets) or nets[1:-1] != [a for a, _ in links[1:]]:
+            raise UnreadableError("the configuration chain does not go through its blocks")
+        self.wires |= dict.fromkeys(nets[1:-1], CONFIG_BITS)
 
     def check(self) -> None:
         for kind, expected, found in (

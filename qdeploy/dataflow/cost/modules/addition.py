@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from qdeploy.dataflow.cost.features import (
-    MEASURED,
+    LOADS,
     Features,
     Parameters,
     clog2,
     features_of,
     ints,
+    memory,
     rom_luts,
 )
 
@@ -25,8 +26,7 @@ def bias(p: Parameters) -> Features:
     """`qd_bias`."""
     channels, pe, bits, out = ints(p, "C", "PE", "BB", "OB")
     folds = channels // pe
-    table = MEASURED.rom(pe * bits, folds)
-    tables = rom_luts(pe * bits, folds) if table.kind == "logic" else 0.0
-    return Features(
-        "", (1, clog2(folds), pe * out, tables), (1, clog2(folds), pe * out), 0, table.bram18
-    )
+    table = memory(p, pe * bits, folds)
+    tables = rom_luts(pe * bits, folds) if table.kind == "logic" and not p.get(LOADS) else 0.0
+    lut, ff = (1, clog2(folds), pe * out, tables), (1, clog2(folds), pe * out)
+    return Features("", lut, ff, table.lutram, table.bram18)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from qdeploy.dataflow.cost.features import (
+    LOADS,
     MEASURED,
     Features,
     Parameters,
     clog2,
     features_of,
     ints,
+    memory,
     rom_columns,
     rom_luts,
 )
@@ -27,9 +29,9 @@ def threshold(p: Parameters) -> Features:
     style = str(p.get("RAM_STYLE", "auto"))
     if levels <= _PARALLEL_LEVELS and not p.get("SEARCH"):
         width = pe * levels * acc
-        table = MEASURED.rom(width, folds, style)
-        tables = rom_luts(width, folds) if table.kind == "logic" else 0.0
-        constant = width if folds == 1 else 0
+        table = memory(p, width, folds, style)
+        tables = rom_luts(width, folds) if table.kind == "logic" and not p.get(LOADS) else 0.0
+        constant = width if folds == 1 and not p.get(LOADS) else 0
         varying = width - constant
         held = rom_columns(width, folds) if table.kind == "logic" else 0.0
         beat = pe * (acc + levels)
@@ -39,22 +41,23 @@ def threshold(p: Parameters) -> Features:
             "parallel",
             (1, clog2(folds), varying, constant, tables, pe * (levels - 1), pe * out),
             (1, clog2(folds), held, beat, pe * out),
-            0,
+            table.lutram,
             table.bram18,
         )
     stages = clog2(levels + 1)
-    blocks, tables, flops = 0, 0.0, 0.0
+    blocks, tables, flops, lutram = 0, 0.0, 0.0, 0
     for stage in range(stages):
-        table = MEASURED.rom(acc, folds << stage, style)
+        table = memory(p, acc, folds << stage, style)
         blocks += pe * table.bram18
-        if table.kind == "logic":
+        lutram += pe * table.lutram
+        if table.kind == "logic" and not p.get(LOADS):
             tables += pe * rom_luts(acc, folds << stage)
             flops += pe * rom_columns(acc, folds << stage)
         # The registers after the memory, and those of the beat that waits for it, twice.
         flops += pe * acc + 2 * (pe * (acc + stage + 1) + clog2(folds))
     capped = pe * stages if levels + 1 != 1 << stages else 0
     lut = (1, clog2(folds), pe * acc * stages, tables, capped, pe * out)
-    return Features("search", lut, (1, clog2(folds), flops, pe * out), 0, blocks)
+    return Features("search", lut, (1, clog2(folds), flops, pe * out), lutram, blocks)
 
 
 @features_of("qd_requant")

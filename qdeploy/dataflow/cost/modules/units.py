@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from qdeploy.dataflow.cost.features import (
+    LOADS,
     MEASURED,
     Features,
     Parameters,
@@ -12,6 +13,7 @@ from qdeploy.dataflow.cost.features import (
     cycle_bits,
     features_of,
     ints,
+    memory,
     rom_columns,
     rom_luts,
     switches,
@@ -76,11 +78,11 @@ def results(
     tables = 0.0
     if levels:
         width = lanes * levels * acc
-        table = MEASURED.rom(width, folds, str(p.get("TRAM_STYLE", "auto")))
-        if table.kind == "logic":
+        table = memory(p, width, folds, str(p.get("TRAM_STYLE", "auto")))
+        if table.kind == "logic" and not p.get(LOADS):
             tables = rom_luts(width, folds)
     compared = lanes * levels * acc
-    constant = compared if levels and folds == 1 else 0
+    constant = compared if levels and folds == 1 and not p.get(LOADS) else 0
     added = lanes * acc if steps > 1 else 0
     lut = (added, compared - constant, constant, tables, lanes * max(levels - 1, 0), lanes * out)
     held = rom_columns(compared, folds) if table.kind != "block" else 0
@@ -169,10 +171,11 @@ def _unit(
         else:
             products = float(lanes * weight_bits * bits)
             flops += simd * width
-    constant = "constant" if words == 1 else kind
+    loaded = bool(p.get(LOADS))
+    constant = "constant" if words == 1 and not loaded else kind
     rest = int(p.get("WREST", 0))
-    weights = MEASURED.rom(lanes * weight_bits - rest, words, str(p.get("WRAM_STYLE", "auto")))
-    columns = lanes * weight_bits if weights.kind == "logic" else rest
+    weights = memory(p, lanes * weight_bits - rest, words, str(p.get("WRAM_STYLE", "auto")))
+    columns = lanes * weight_bits if weights.kind == "logic" and not loaded else rest
     tables = rom_luts(columns, words)
     # Beyond what one slice's multiplexers join there is more than the tables.
     deep = tables if words > _SLICE_WORDS else 0.0
@@ -200,7 +203,7 @@ def _unit(
         "",
         lut,
         ff,
-        ring.lutram + queue.lutram,
+        ring.lutram + queue.lutram + weights.lutram + thresholds.lutram,
         ring.bram18 + weights.bram18 + thresholds.bram18 + queue.bram18,
         dsp,
         round(tables - deep),

@@ -1,0 +1,90 @@
+"""Two networks of one shape: a design of the first, an image of the second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from random_graphs import GraphMaker
+
+from qdeploy.dataflow.compile import compile_graph
+from qdeploy.design.loading import image_of
+from qdeploy.design.manifest import Design
+from qdeploy.devices.boards import load_board
+from qdeploy.ir.any_weights import for_any_weights
+from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntArray, IntegerGraph, Threshold
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A design with the weights of `first`, and the images of both networks."""
+
+    folder: Path
+    design: Design
+    first: IntegerGraph
+    second: IntegerGraph
+    images: tuple[bytes, bytes]
+    frames: IntArray
+
+
+def loadable_mlp(seed: int) -> GraphMaker:
+    """Fully connected layers that compare and search, a bias, the class at the end."""
+    maker = GraphMaker(seed, (2, 3, 2), bits=4).flatten().dense(12, weight_bits=4).threshold()
+    maker.dense(8).threshold(bits=5, base=-16).dense(6).bias()
+    return maker.argmax()
+
+
+def loadable_convnet(seed: int) -> GraphMaker:
+    """A convolution, a depthwise one, thresholds after a sum, a pooled head."""
+    maker = GraphMaker(seed, (1, 6, 5), bits=4).conv(4, weight_bits=4).threshold(bits=3)
+    start = maker.mark()
+    maker.depthwise(weight_bits=3).threshold(bits=3)
+    maker.add(start).threshold()
+    return maker.max_pool().global_sum().dense(5)
+
+
+def swap(make: Callable[[int], GraphMaker], fps: float, folder: Path, frames: int) -> Swap:
+    """Compile the first network; the image of the second is that of its own design, folded alike.
+
+    The two have the same Verilog: what is in memories shapes none of it.
+    """
+    makers = make(0), make(1)
+    graphs = [for_any_weights(maker.graph()) for maker in makers]
+    designs, images, texts = [], [], []
+    for index, graph in enumerate(graphs):
+        out = folder / f"rtl{index}"
+        design = compile_graph(graph, load_board("pynq-z2"), out, fps=fps, loadable=True).design
+        assert design.loading is not None
+        words = {name: (out / name).read_text().split() for name in design.memories}
+        images.append(image_of(design.loading.loads, words))
+        texts.append({name: (out / name).read_text() for name in design.sources})
+        designs.append(design)
+    assert texts[0] == texts[1]
+    codes = np.concatenate([maker.frames(frames) for maker in makers])
+    return Swap(folder / "rtl0", designs[0], graphs[0], graphs[1], (images[0], images[1]), codes)
+
+
+def with_random_numbers(graph: IntegerGraph, seed: int) -> IntegerGraph:
+    """Any weights and biases of the bits that the graph's have, and thresholds in their range."""
+    random = np.random.default_rng(seed)
+
+    def drawn(values: IntArray) -> IntArray:
+        bits = max(int(np.abs(values).max()).bit_length() + 1, 2)
+        ends = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        some: IntArray = random.choice([*ends, 0], values.shape)
+        return some if random.random() < 0.5 else np.full(values.shape, random.choice(ends))
+
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node, Conv | Dense):
+            node = replace(node, weights=drawn(node.weights))
+        elif isinstance(node, Bias):
+            node = replace(node, bias=drawn(node.bias))
+        elif isinstance(node, Threshold):
+            source = graph.tensors[node.inputs[0]]
+            table = random.integers(source.lo, source.hi + 1, node.thresholds.shape)
+            node = replace(node, thresholds=np.sort(table, axis=1))
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
