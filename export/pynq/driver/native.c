@@ -6,20 +6,9 @@
  *
  * Sizes and ranges are checked by the caller (native.py). C99, no more than the C library's headers;
  * 32 bits at a time, for processors without wider registers. */
-#include <stddef.h>
-#include <stdint.h>
+#include "native.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-typedef struct {
-    size_t frames, elements, per_beat, dma_bytes;
-    uint32_t bits;       /* of a code, 1 to 16 */
-    int32_t low;         /* the raw value of a table's first entry */
-    uint32_t span;       /* entries of a row of the table */
-    const uint32_t *order; /* place in the frame of each element of the stream; NULL: as it is */
-    const uint16_t *row;   /* row of the table of each element of the stream; NULL: one row */
-    const uint16_t *table; /* NULL: the raw value is the code, its upper bits not part of it */
-} qd_input;
 
 INLINE void pack(const qd_input *in, const void *source, int wide, uint32_t bits, int small,
                  int order, int rows, int table, uint8_t *restrict out) {
@@ -84,7 +73,6 @@ INLINE void pack_any(const qd_input *in, const void *source, int wide, uint8_t *
     else pack_bits(in, source, wide, in->bits, 0, out);
 }
 
-/* Frames of unsigned bytes, or of 32-bit integers, to (frames, elements / per_beat, dma_bytes). */
 void qd_pack_u8(const qd_input *in, const uint8_t *source, uint8_t *out) {
     pack_any(in, source, 0, out);
 }
@@ -107,7 +95,6 @@ void qd_pack_i32(const qd_input *in, const int32_t *source, uint8_t *out) {
         }                                                                               \
     }
 
-/* (beats, dma_bytes) to (beats, per_beat) codes of 1 to 32 bits. */
 void qd_unpack(const uint8_t *restrict beats, size_t count, size_t per_beat, size_t dma_bytes,
                uint32_t bits, int is_signed, int64_t *restrict out) {
     const uint32_t up = 32 - bits;

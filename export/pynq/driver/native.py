@@ -18,17 +18,18 @@ from typing import Any
 import numpy as np
 
 from .input_codes import InputPreparation
+from .input_tables import input_tables
 
 SOURCE = Path(__file__).with_name("native.c")
+HEADER = SOURCE.with_suffix(".h")
 # No calls of memset for paddings of a few bytes: they cost more than the rest of a beat.
 FLAGS = ("-O2", "-fno-tree-loop-distribute-patterns", "-std=gnu99", "-fPIC", "-shared")
 COMPILERS = ("cc", "gcc", "clang")
 COMPILE_SECONDS = 120
-MAX_BITS, MAX_ENTRIES = 16, 1 << 20
 
 
 class _Input(ctypes.Structure):
-    """`qd_input` of native.c."""
+    """`qd_input` of native.h."""
 
     _fields_ = (
         ("frames", ctypes.c_size_t),
@@ -47,7 +48,7 @@ class _Input(ctypes.Structure):
 def library() -> ctypes.CDLL | None:
     """The compiled code; compiles it where that was not done yet. None where it cannot be had."""
     try:
-        text = SOURCE.read_bytes()
+        text = HEADER.read_bytes() + SOURCE.read_bytes()
         key = hashlib.sha256(text + " ".join(FLAGS).encode()).hexdigest()[:16]
         path = SOURCE.with_name(f"native-{platform.machine()}-{key}.so")
         found = _loaded(path) if path.is_file() else None
@@ -103,46 +104,14 @@ class NativePacking:
         preparation: InputPreparation,
     ) -> None:
         self._code, self._source, self._sink = code, source, sink
-        self._low, high = source["raw_range"]
-        bits, span = source["bits"], high - self._low + 1
-        rows = 1 if preparation.axis is None else len(preparation.thresholds)
-        fits = -(1 << 31) <= self._low <= high < 1 << 31
-        if bits > MAX_BITS or span * rows > MAX_ENTRIES or not fits:
-            raise ValueError("codes, or tables, that are too large")
-        values = np.arange(self._low, high + 1)
-        if preparation.raw is not None and not preparation.takes_codes:
-            table = preparation.table
-        elif source["shift"]:
-            table = np.clip(values >> source["shift"], *source["range"])[np.newaxis]
-        else:
-            table = values[np.newaxis]
-        mask = (1 << bits) - 1
-        plain = len(table) == 1 and bool(((table[0] & mask) == (values & mask)).all())
-        self._table = None if plain else np.ascontiguousarray(table & mask, dtype=np.uint16)
-        self._span = span
-        elements = source["elements"]
-        shape = preparation.shape
-        order = self._in_stream(preparation, np.arange(elements).reshape(1, *shape))
-        same = bool((order == np.arange(elements)).all())
-        self._order = None if same else order.astype(np.uint32)
+        made = input_tables(
+            preparation, source["bits"], source["shift"], source["range"], source["raw_range"]
+        )
+        self._low, self._span = made.low, made.span
+        self._order, self._row, self._table = made.order, made.row, made.table
         # Bytes that stay where they are: there is no faster way than a copy.
-        full = bits * source["per_beat"] == 8 * source["dma_bytes_per_beat"]
-        self._copies = plain and same and bits == 8 and full
-        self._row = None
-        if self._table is not None and len(table) > 1 and preparation.axis is not None:
-            places = np.arange(len(table)).reshape(
-                [-1 if axis == preparation.axis else 1 for axis in range(len(shape))]
-            )
-            row = self._in_stream(preparation, np.broadcast_to(places, (1, *shape)))
-            self._row = row.astype(np.uint16)
-
-    @staticmethod
-    def _in_stream(preparation: InputPreparation, frame: np.ndarray) -> np.ndarray:
-        """A frame's values in the order of the stream."""
-        arranged = preparation.arrange(frame)
-        if arranged.ndim == 4:
-            arranged = arranged.transpose(0, 2, 3, 1)
-        return np.ascontiguousarray(arranged).reshape(-1)
+        full = source["bits"] * source["per_beat"] == 8 * source["dma_bytes_per_beat"]
+        self._copies = made.table is None and made.order is None and source["bits"] == 8 and full
 
     def pack(self, batch: np.ndarray, out: np.ndarray) -> None:
         """As `Layout.to_beats`, of checked integers (N, *data_shape)."""

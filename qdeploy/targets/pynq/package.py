@@ -5,6 +5,7 @@ vivado/     project script and settings; `make bitstream`
 driver/     Python driver with a copy of the packing code
 golden/     raw frames, the same packed, and the integers that must come out
 input.npz   from what the driver takes to input codes: thresholds of real numbers, table of raw ones
+bare_metal/ the driver in C without an operating system, with golden frames and a self-test
 bundle.json everything the driver needs to know, with the hash of every file and of itself
 """
 
@@ -30,13 +31,15 @@ from qdeploy.design.digests import design_id
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.devices.boards import Board
 from qdeploy.errors import InternalError
-from qdeploy.ir import head, input_codes
+from qdeploy.ir import head, input_codes, input_tables
 from qdeploy.ir.head import Head
 from qdeploy.ir.input_codes import InputPreparation
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
 from qdeploy.targets.package_input import PackageInput
+from qdeploy.targets.pynq import bare_metal
+from qdeploy.targets.pynq.bare_metal import Golden, write_bare_metal
 from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
 from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
 from qdeploy.targets.tcl import tcl_word
@@ -61,6 +64,7 @@ _DRIVER = (
     "golden.py",
     "layout.py",
     "native.c",
+    "native.h",
     "native.py",
     "pipeline.py",
     "preparation.py",
@@ -114,7 +118,14 @@ def make_package(
         _copy_rtl(folder / RTL_FOLDER, design, root / "rtl", identity)
         _copy_static(root)
         write_text(root / "vivado/config.tcl", _config(design, board))
-        _write_golden(root / "golden", design, golden_inputs, golden_outputs, source)
+        golden = Golden(
+            golden_inputs,
+            source.packed(design.input, golden_inputs, dma_bytes(design.input)),
+            golden_outputs.astype(np.int64),
+        )
+        _write_golden(root / "golden", golden)
+        cycles = cycles_per_frame or design.cycles_per_frame
+        write_bare_metal(root / bare_metal.FOLDER, design, board, identity, source, golden, cycles)
         source.write(root)
         bundle: dict[str, Any] = {
             "format": BUNDLE_FORMAT,
@@ -135,7 +146,7 @@ def make_package(
                 **head_record(meaning or Head((Fraction(design.logit_scale or 1),))),
             },
             "classes": list(classes) or [str(k) for k in range(class_count(design))],
-            "cycles_per_frame": cycles_per_frame or design.cycles_per_frame,
+            "cycles_per_frame": cycles,
             "golden_frames": len(golden_inputs),
             "provenance": provenance.record(),
         }
@@ -198,7 +209,7 @@ def copy_driver(driver: Path) -> None:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), driver / name)
     # One packing, one meaning of the integers and one digest for the PC and the board: the driver
     # gets copies of the files themselves.
-    for module in (packing, head, input_codes, npz, self_digest):
+    for module in (packing, head, input_codes, input_tables, npz, self_digest):
         shutil.copyfile(str(module.__file__), driver / Path(str(module.__file__)).name)
 
 
@@ -220,6 +231,12 @@ def _config(design: Design, board: Board) -> str:
             f"set qd_in_bits {8 * dma_bytes(design.input)}",
             f"set qd_out_bits {8 * dma_bytes(design.output)}",
             f"set qd_ddr_bits {board.dma_bits}",
+            *(
+                f"set qd_{name}_base 0x{address:08X}"
+                for name, address in zip(
+                    ("dma", "shell"), bare_metal.ADDRESSES[board.ps], strict=True
+                )
+            ),
             f"set qd_sources [list{listed([*design.sources, REGISTERS, SHELL])}]",
             f"set qd_memories [list{listed(design.memories)}]",
             "",
@@ -227,21 +244,12 @@ def _config(design: Design, board: Board) -> str:
     )
 
 
-def _write_golden(
-    folder: Path,
-    design: Design,
-    inputs: npt.NDArray[np.integer],
-    outputs: npt.NDArray[np.int64],
-    source: PackageInput,
-) -> None:
+def _write_golden(folder: Path, golden: Golden) -> None:
     """`golden.npz`: inputs (raw), packed (N, bytes per frame), outputs (N, elements) in the
     order of the stream."""
     folder.mkdir()
     np.savez_compressed(
-        folder / "golden.npz",
-        inputs=inputs,
-        packed=source.packed(design.input, inputs, dma_bytes(design.input)),
-        outputs=outputs.astype(np.int64),
+        folder / "golden.npz", inputs=golden.raw, packed=golden.packed, outputs=golden.outputs
     )
 
 
