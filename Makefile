@@ -7,7 +7,7 @@ SHELL := /bin/bash
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
 
-setup:  ## virtual environment in .venv, Python packages from PyPI, Verilator, Yosys, g++, make, tcl, iverilog
+setup:  ## virtual environment in .venv, Python packages from PyPI, Verilator, Yosys, g++, make, tcl, iverilog, Arm compilers
 	@scripts/setup
 
 demo: setup  ## train the quickstart network and export it for the PYNQ-Z2, every step verified

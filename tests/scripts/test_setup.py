@@ -13,7 +13,8 @@ import qdeploy
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 BASICS = ("bash", "dirname", "id", "cat", "sha256sum", "cut", "env")
-PROGRAMS = ("verilator", "yosys", "g++", "make", "tclsh", "iverilog")
+ARM = ("arm-linux-gnueabihf-gcc", "aarch64-linux-gnu-gcc")
+PROGRAMS = ("verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_second_run_has_nothing_to_do_and_says_so(checkout: Path) -> None:
 
 
 def test_without_apt_it_says_what_to_install_and_goes_on(checkout: Path) -> None:
-    for name in ("g++", "make", "tclsh", "iverilog"):
+    for name in set(PROGRAMS) - {"verilator", "yosys"}:
         _program(checkout, name)
     done = _setup(checkout)
     assert done.returncode == 0
@@ -99,4 +100,5 @@ def test_apt_that_fails_is_a_warning_with_its_consequence(checkout: Path) -> Non
     done = _setup(checkout)
     assert done.returncode == 0
     assert "no network" in done.stderr
-    assert "apt could not install verilator yosys g++ make tcl iverilog" in done.stderr
+    packages = "verilator yosys g++ make tcl iverilog gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu"
+    assert f"apt could not install {packages}" in done.stderr
