@@ -79,6 +79,8 @@ class Board(_Model):
         ps: Vivado's name of the processing system.
         board_part: vendor:name:part0 of the Vivado board files whose preset sets up DDR and PS; the
             newest installed version is taken. None leaves the PS at Vivado's defaults.
+        carrier: of a module on a carrier card, its connector and Vivado's name of the card's end
+            of it (vendor:name:connector); the card's preset adds to the module's. None elsewhere.
         board_files: where the board files come from.
         dma_bits: width of the PS memory port the DMA uses.
         life_cycle: how well the board is still supported.
@@ -93,6 +95,7 @@ class Board(_Model):
     clock_mhz: float = Field(gt=0, le=10_000)
     ps: Literal["processing_system7", "zynq_ultra_ps_e"]
     board_part: Part | None
+    carrier: tuple[Name, Part] | None = None
     board_files: Sentence
     dma_bits: Literal[32, 64, 128]
     life_cycle: LifeCycle

@@ -69,7 +69,7 @@ def input_tables(
     if preparation.raw is not None and not preparation.takes_codes:
         table = preparation.table
     elif shift:
-        table = np.clip(values >> shift, *limits)[np.newaxis]
+        table = np.clip(values >> shift, limits[0], limits[1])[np.newaxis]
     else:
         table = values[np.newaxis]
     mask = (1 << bits) - 1

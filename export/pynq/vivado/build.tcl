@@ -4,8 +4,9 @@
 #   PS <--S_AXI--- memory <--- axi_dma_0 --m_axis/s_axis-- qd_shell_0 (the core inside)
 #
 # One clock from the PS drives everything. No interrupts: the driver polls. Writes
-# bitstream/accelerator.bit and .hwh, which the driver expects, and reports beside them. Fails when
-# the clock is not met. Needs Vivado 2020.2 or newer; arguments (-tclargs): jobs, default 4.
+# bitstream/accelerator.bit and .hwh, which PYNQ's driver expects, accelerator.xsa for Vitis, and
+# reports beside them. Fails when setup, hold or pulse width are not met. Needs Vivado 2020.2 or newer;
+# arguments (-tclargs): jobs, default 4.
 
 set qd_root [file dirname [file dirname [file normalize [info script]]]]
 source [file join $qd_root vivado config.tcl]
@@ -55,6 +56,24 @@ proc qd_use_board {} {
         error "Vivado does not know the board $qd_board_part ($qd_board_files)"
     }
     set_property board_part [lindex [lsort -dictionary $found] end] [current_project]
+    qd_use_carrier
+}
+
+# The carrier card of a module: its preset adds the UART, the SD card and the like to those of the
+# PS. Linux has set them up before it loads a bitstream; a program without an operating system gets
+# them from the XSA.
+proc qd_use_carrier {} {
+    global qd_carrier
+    if {$qd_carrier eq ""} {
+        return
+    }
+    lassign $qd_carrier connector card
+    if {[catch {
+        set_property board_connections [list $connector "$card:*"] [current_project]
+    } message]} {
+        puts "qdeploy: WARNING: no carrier card $card: $message. PYNQ does not need it; in the XSA\
+            the PS lacks the card's UART and SD card"
+    }
 }
 
 proc qd_add_sources {} {
@@ -149,21 +168,21 @@ proc qd_connect {ps_ports} {
 }
 
 proc qd_design {} {
-    global qd_system
+    global qd_system qd_dma_base qd_shell_base
     create_bd_design $qd_system
     set ps_ports [qd_add_ps]
     qd_add_dma
     create_bd_cell -type module -reference qd_shell qd_shell_0
     qd_connect $ps_ports
-    # The driver reads the addresses from the .hwh, so any will do.
-    assign_bd_address
-    # The registers of either need 4 KiB, the least that AXI gives a slave; the default is 64 KiB.
-    foreach name {axi_dma_0 qd_shell_0} {
-        set segment [get_bd_addr_segs -quiet "ps_0/Data/SEG_${name}_*"]
-        if {[llength $segment] == 1} {
-            set_property range 4K $segment
-        }
+    # Fixed, for the driver without an operating system (bare_metal/qd_design.h); PYNQ's reads them
+    # from the .hwh. 4 KiB are the least that AXI gives a slave, and all that these have.
+    set registers [list axi_dma_0/S_AXI_LITE/Reg $qd_dma_base qd_shell_0/s_axil/reg0 $qd_shell_base]
+    foreach {segment base} $registers {
+        assign_bd_address -offset $base -range 0x1000 \
+            -target_address_space [get_bd_addr_spaces ps_0/Data] [get_bd_addr_segs $segment] -force
     }
+    # The DMA's view of memory.
+    assign_bd_address
     validate_bd_design
     save_bd_design
     set file [get_files $qd_system.bd]
@@ -183,18 +202,63 @@ proc qd_run {run args} {
     }
 }
 
+# The slacks of a report_timing_summary (UG906, "Design Timing Summary"), in ns: a dictionary of WNS
+# (setup), WHS (hold) and WPWS (pulse width). NA, where there is nothing to check, is an error as well:
+# this design has paths and pulses of all three kinds.
+proc qd_slacks {path} {
+    set file [open $path]
+    set lines [split [read $file] "\n"]
+    close $file
+    set start [lsearch -regexp $lines {^\|\s*Design Timing Summary}]
+    set header [lsearch -start [expr {max($start, 0)}] -regexp $lines {^\s*WNS\(ns\)}]
+    if {$start < 0 || $header < 0} {
+        error "$path has no Design Timing Summary"
+    }
+    # Names of columns have single spaces in them, two or more between them; then dashes, then values.
+    set names [split [regsub -all {\s{2,}} [string trim [lindex $lines $header]] "\t"] "\t"]
+    set values [regexp -all -inline {\S+} [lindex $lines [expr {$header + 2}]]]
+    foreach name {WNS WHS WPWS} {
+        set value [lindex $values [lsearch -exact $names "${name}(ns)"]]
+        if {![string is double -strict $value]} {
+            error "$path has no $name, but `$value`: the design is not constrained"
+        }
+        dict set slacks $name $value
+    }
+    return $slacks
+}
+
+# Stop when a slack is negative.
+proc qd_check_timing {path} {
+    global qd_clock_mhz
+    set slacks [qd_slacks $path]
+    dict with slacks {
+        if {$WNS < 0} {
+            error "the clock of $qd_clock_mhz MHz is missed by [expr {-$WNS}] ns: export the network\
+                again with a lower clock (bitstream/timing.rpt has the paths)"
+        }
+        if {$WHS < 0} {
+            error "hold is missed by [expr {-$WHS}] ns, which no lower clock mends: build it again\
+                with another implementation strategy or version of Vivado\
+                (bitstream/timing.rpt has the paths)"
+        }
+        if {$WPWS < 0} {
+            error "a pulse of the clock of $qd_clock_mhz MHz is too short for a cell by\
+                [expr {-$WPWS}] ns: export the network again with a lower clock\
+                (bitstream/timing.rpt has the cells)"
+        }
+    }
+    return $slacks
+}
+
 proc qd_collect {project} {
-    global qd_root qd_system qd_clock_mhz
+    global qd_root qd_system
     set out [file join $qd_root bitstream]
     file mkdir $out
     open_run impl_1
     report_utilization -file [file join $out utilization.rpt]
-    report_timing_summary -file [file join $out timing.rpt]
-    set slack [get_property STATS.WNS [get_runs impl_1]]
-    if {$slack < 0} {
-        error "the clock of $qd_clock_mhz MHz is missed by [expr {-$slack}] ns: export the network\
-            again with a lower clock (bitstream/timing.rpt has the paths)"
-    }
+    set timing [file join $out timing.rpt]
+    report_timing_summary -file $timing
+    set slacks [qd_check_timing $timing]
     set run [get_property DIRECTORY [get_runs impl_1]]
     file copy -force [file join $run ${qd_system}_wrapper.bit] [file join $out accelerator.bit]
     # Vivado moved the handoff file from *.srcs to *.gen in 2020.2.
@@ -205,7 +269,11 @@ proc qd_collect {project} {
         error "Vivado wrote no $qd_system.hwh below $project"
     }
     file copy -force [lindex $handoff 0] [file join $out accelerator.hwh]
-    puts "qdeploy: bitstream/accelerator.bit and .hwh are ready, slack $slack ns"
+    # Last: a board with PYNQ needs the first two only.
+    write_hw_platform -fixed -include_bit -force -file [file join $out accelerator.xsa]
+    puts "qdeploy: bitstream/accelerator.bit, .hwh and .xsa are ready; slack: setup\
+        [dict get $slacks WNS] ns, hold [dict get $slacks WHS] ns, pulse width\
+        [dict get $slacks WPWS] ns"
 }
 
 proc qd_main {} {

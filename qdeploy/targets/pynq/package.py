@@ -219,12 +219,16 @@ def _config(design: Design, board: Board) -> str:
     def listed(names: Sequence[str]) -> str:
         return "".join(f" \\\n    {tcl_word(f'rtl/{name}')}" for name in names)
 
+    def listed_words(words: Sequence[str]) -> str:
+        return "".join(f" {tcl_word(word)}" for word in words)
+
     return "\n".join(
         [
             "# Settings of build.tcl for this design and board.",
             f"set qd_name {tcl_word(design.name)}",
             f"set qd_part {tcl_word(board.part)}",
             f"set qd_board_part {tcl_word(board.board_part or '')}",
+            f"set qd_carrier [list{listed_words(board.carrier or ())}]",
             f"set qd_board_files {tcl_word(board.board_files)}",
             f"set qd_ps {tcl_word(board.ps)}",
             f"set qd_clock_mhz {design.clock_mhz:g}",

@@ -76,8 +76,11 @@ def test_part_board_clock_and_widths_come_from_the_design(
     assert f"set axi_dma_0 CONFIG.c_m_axi_mm2s_data_width {board.dma_bits}" in text
     assert "set axi_dma_0 CONFIG.c_include_sg 0" in text
     assert "set axi_dma_0 CONFIG.c_sg_length_width 26" in text
-    for segment in ("SEG_axi_dma_0_Reg", "SEG_qd_shell_0_reg0"):
-        assert f"set ps_0/Data/{segment} range 4K\n" in text
+    header = (package / "bare_metal/qd_design.h").read_text(encoding="utf-8")
+    for segment, name in (("axi_dma_0/S_AXI_LITE/Reg", "DMA"), ("qd_shell_0/s_axil/reg0", "SHELL")):
+        base = re.search(rf"#define QD_{name}_BASE (0x[0-9A-F]+)u", header)
+        assert base is not None
+        assert f"address {segment} {base[1]} 0x1000 ps_0/Data\n" in text
 
 
 def test_the_driver_and_the_project_agree_on_names_and_limits(package: Path) -> None:
@@ -103,6 +106,61 @@ def test_a_missed_clock_stops_the_build_without_a_bitstream(package: Path, tmp_p
     assert done.returncode == 1
     assert "100 MHz is missed by 0.25 ns" in done.stderr
     assert not (package / "bitstream/accelerator.bit").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("QD_WHS", r"hold is missed by 0\.25 ns, which no lower clock mends"),
+        ("QD_WPWS", r"a pulse of the clock of 100 MHz is too short for a cell by 0\.25 ns"),
+    ],
+)
+def test_hold_and_pulse_width_stop_the_build_as_well(
+    name: str, told: str, package: Path, tmp_path: Path
+) -> None:
+    done = run(package, tmp_path / "work", **{name: "-0.25"})
+    assert done.returncode == 1
+    assert re.search(told, done.stderr)
+    assert not (package / "bitstream/accelerator.bit").exists()
+    # A slack of zero is met.
+    assert run(package, tmp_path / "work", **{name: "0.000"}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ("Timing Summary Report\n", "has no Design Timing Summary"),
+        ("| Design Timing Summary\n\n", "has no Design Timing Summary"),
+        ("WNS(ns)  WHS(ns)  WPWS(ns)\n-\n1 1 1\n", "has no Design Timing Summary"),
+        ("| Design Timing Summary\nWNS(ns)  WHS(ns)  WPWS(ns)\n-\n1 NA 1\n", "no WHS, but `NA`"),
+        ("| Design Timing Summary\nWNS(ns)  WHS(ns)\n-  -\n1  1\n", "no WPWS, but ``"),
+    ],
+    ids=["empty", "no table", "another table", "not constrained", "no column"],
+)
+def test_a_report_that_does_not_say_that_timing_is_met_stops_the_build(
+    report: str, told: str, package: Path, tmp_path: Path
+) -> None:
+    done = run(package, tmp_path / "work", QD_REPORT=report)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert not (package / "bitstream/accelerator.bit").exists()
+
+
+def test_vitis_gets_a_platform_with_the_bitstream(package: Path, tmp_path: Path) -> None:
+    done = run(package, tmp_path / "work")
+    assert (package / "bitstream/accelerator.xsa").is_file()
+    assert "xsa" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("package", ["kv260"], indirect=True)
+def test_a_module_gets_its_carrier_card_or_a_warning(package: Path, tmp_path: Path) -> None:
+    done = run(package, tmp_path / "work")
+    card = "som240_1_connector xilinx.com:kv260_carrier:som240_1_connector:*"
+    assert f"set project board_connections {{{card}}}\n" in done.stdout
+    done = run(package, tmp_path / "work", QD_NO_CARRIER="1")
+    assert done.returncode == 0
+    assert "WARNING: no carrier card xilinx.com:kv260_carrier:som240_1_connector" in done.stdout
+    assert (package / "bitstream/accelerator.bit").is_file()
 
 
 @pytest.mark.parametrize("step", ["synth_1", "impl_1"])
