@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from qdeploy.ir.input_codes import InputPreparation
+    from .input_codes import InputPreparation  # beside it in packages too
 
 # Bits of a code, and entries of a table, that native.c takes.
 MAX_BITS, MAX_ENTRIES = 16, 1 << 20
