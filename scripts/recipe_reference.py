@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from qdeploy.recipe.data import DATASETS, Data
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS, NetworkSection
 from qdeploy.recipe.section import NameIn
@@ -49,9 +50,15 @@ def _section(path: str, model: type[BaseModel]) -> str:
     tagged = path != "" and tag is not None and len(get_args(tag.annotation)) == 1
     if tagged:
         title += f" with `type: {get_args(tag.annotation)[0]}`"
+    names = [name for name in DATASETS.builtin if DATASETS.load(name).section is model]
+    if names:
+        title += f" with `name: {names[0]}`, besides the keys of every data set"
     lines = [f"### {title}", "", " ".join((model.__doc__ or "").split()), ""]
     lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
+    above = Data.model_fields if issubclass(model, Data) and model is not Data else {}
     for name, field in model.model_fields.items():
+        if name in above and field.default == above[name].default:
+            continue
         if name == "type" and len(model.model_fields) > 1 and tagged:
             continue
         lines.append(
@@ -70,6 +77,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     annotation = _plain(annotation)
     if annotation is NetworkSection:
         return [NETWORKS.load(name).section for name in NETWORKS.builtin]
+    if annotation is Data:
+        own = [section for name in DATASETS.builtin if (section := DATASETS.load(name).section)]
+        return [Data, *own]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
@@ -105,6 +115,10 @@ def _kind(annotation: Any) -> str:
         return " or ".join(f"`{one}`" for one in inner)
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
+    if origin is tuple:
+        one = get_origin(_plain(inner[0])) or _plain(inner[0])
+        named = {int: "integers", float: "numbers", str: "texts"}[one]
+        return f"list of {named if inner[1:] == (...,) else f'{len(inner)} {named}'}"
     if origin is list:
         one = _kind(_plain(inner[0]))
         return f"list of {one}" if get_origin(_plain(inner[0])) is Literal else f"list of {one}s"

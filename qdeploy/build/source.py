@@ -87,6 +87,7 @@ class RunSource(Source):
     kind = RUN
 
     def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
+        from qdeploy.data.scaling import reads_real_values
         from qdeploy.ensemble.folder import is_ensemble, load_ensemble
         from qdeploy.training.run import load_run
 
@@ -97,7 +98,8 @@ class RunSource(Source):
         )
         self.data, self.observer = data, observer
         self.name = self.run.name
-        self.network = self.run.network
+        scaling, network = self.run.scaling, self.run.network
+        self.network = network if scaling is None else reads_real_values(network, scaling)
         self.recipe_text = self.run.recipe_text
         self.recipe_sha256 = self.run.recipe_sha256
         self.files = self.run.files

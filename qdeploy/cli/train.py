@@ -70,10 +70,15 @@ def train(
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
     # Waiting threads that spin slow each other down on a busy machine; torch reads it when loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from qdeploy.recipe.data import DATASETS
     from qdeploy.recipe.loading import load_recipe
 
     launch = Launch.of(os.environ)
     resolved = load_recipe(recipe, overrides)
+    if DATASETS.load(resolved.data.name).shape is None:
+        from qdeploy.data.own.facts import with_facts
+
+        resolved = with_facts(resolved, data)
     folder = out if out is not None else Path("runs") / resolved.name
     if not any_network:
         _check_supported(resolved)

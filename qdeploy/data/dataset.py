@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from qdeploy.data.scaling import Scaling
 from qdeploy.errors import DataError, InternalError
 from qdeploy.recipe.data import Shape, Task
 
@@ -110,6 +111,7 @@ class Dataset:
         name: as in a recipe.
         train, test: the splits.
         validation: images kept from training to choose by, None where there are none.
+        scaling: from real values to the bytes, None where the data are bytes.
         classes: names, indexed by label.
         task: one label per image, or one per pixel.
         void: label of pixels that are ignored in the loss and in metrics, None where every label is
@@ -123,6 +125,7 @@ class Dataset:
     task: Task = "classification"
     void: int | None = None
     validation: Split | None = None
+    scaling: Scaling | None = None
 
     @property
     def shape(self) -> Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,18 +55,20 @@ def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
     Both splits keep the order of the data set.
 
     Returns:
-        The data set with the two splits; as it is, where `share` is 0.
+        The data set with the two splits; as it is, where `share` is 0 or it has a validation split.
 
     Raises:
         DataError: when a class, or the data set, has too few images to give some away.
     """
-    if share == 0:
+    if share == 0 or dataset.validation is not None:
         return dataset
     kept = held_out(dataset, share, seed)
     return divided(dataset, ~kept, kept)
 
 
-def held_out(dataset: Dataset, share: float, seed: int) -> torch.Tensor:
+def held_out(
+    dataset: Dataset, share: float, seed: int, part: Literal["validation", "test"] = "validation"
+) -> torch.Tensor:
     """Which training images are kept from training, bool (N,); none where `share` is 0.
 
     Where images have one label each, every class gives the same share of its images, drawn by
@@ -84,13 +87,13 @@ def held_out(dataset: Dataset, share: float, seed: int) -> torch.Tensor:
     if share == 0:
         return kept
     # Neither the order of batches nor the calibration images draw from this.
-    key = hashlib.sha256(f"{seed}/validation".encode()).digest()
+    key = hashlib.sha256(f"{seed}/{part}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
     for label, name in enumerate(names):
         members = (labels == label).nonzero().flatten()
         count = round(share * len(members))
         if len(members) and not 0 < count < len(members):
-            raise _too_small(dataset, share, name, (count, len(members)))
+            raise _too_small(dataset, share, name, (count, len(members)), part)
         kept[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return kept
 
@@ -114,13 +117,16 @@ def _part(split: Split, chosen: torch.Tensor) -> Split:
     raise InternalError(f"a split of the kind {type(split).__name__} cannot be divided")
 
 
-def _too_small(dataset: Dataset, share: float, name: str, counts: tuple[int, int]) -> DataError:
+def _too_small(
+    dataset: Dataset, share: float, name: str, counts: tuple[int, int], part: str
+) -> DataError:
     held, images = counts
     what = f"the class `{name}`" if name else f"`{dataset.name}`"
     return DataError(
-        f"a validation split of {share:g} is {'all' if held else 'nothing'} of the "
+        f"a {part} split of {share:g} is {'all' if held else 'nothing'} of the "
         f"{images:,} training image{'s' if images != 1 else ''} of {what}",
-        where="data.validation",
-        why="each class is in training and in the validation split",
-        do="choose another share, or 0 to train on all images and keep the last epoch",
+        where=f"data.{part}",
+        why=f"each class is in training and in the {part} split",
+        do="choose another share"
+        + (", or 0 to train on all images and keep the last epoch" if part == "validation" else ""),
     )

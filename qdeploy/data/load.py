@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from qdeploy.errors import DataError, RecipeError
 from qdeploy.observer import SILENT, Observer
-from qdeploy.recipe.data import DATASETS, Data, DataSpec
+from qdeploy.recipe.data import DATASETS, Data, DataSpec, Shape
 
 if TYPE_CHECKING:
     from qdeploy.data.dataset import Dataset
@@ -24,10 +25,25 @@ def data_spec(data: str | Data) -> DataSpec:
     """
     if isinstance(data, str):
         return DATASETS.load(data)
-    spec = DATASETS.load(data.name)
-    size = data.image_size
-    shape = spec.shape if size is None else (spec.shape[0], size, size)
-    return replace(spec, shape=shape, classes=data.classes or spec.classes)
+    shape, classes = data.facts()
+    return replace(DATASETS.load(data.name), shape=shape, classes=classes)
+
+
+def known_facts(data: Data) -> tuple[Shape, int]:
+    """Shape of an image and number of classes.
+
+    Raises:
+        RecipeError: they are found in the files, and the recipe does not have them yet.
+    """
+    shape, classes = data.facts()
+    if shape is None or classes is None:
+        raise RecipeError(
+            f"the shape and the classes of `{data.name}` are not known yet",
+            where="data.shape, data.class_names",
+            why="they are found in the files when a training begins",
+            do="name a run instead of its recipe, or write both keys into the recipe",
+        )
+    return shape, classes
 
 
 def load_dataset(
@@ -45,6 +61,12 @@ def load_dataset(
         DataError: for a set that needs a folder when none is given; for missing or damaged files,
             with their names, source and layout.
     """
+    if isinstance(data, str) and DATASETS.load(data).shape is None:
+        raise DataError(
+            f"the data set `{data}` needs its files",
+            where=data,
+            do="give a recipe's section `data` with its `path`",
+        )
     if isinstance(data, str):
         data = (DATASETS.load(data).section or Data).model_validate({"name": data})
     load = cast(Load, DATASETS.resolve(data.name, DATASETS.load(data.name).load))

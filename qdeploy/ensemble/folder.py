@@ -22,6 +22,7 @@ from torch import nn
 from qdeploy.artifacts import sha256, write_json
 from qdeploy.bounded import read_json
 from qdeploy.data.dataset import Dataset
+from qdeploy.data.scaling import Scaling
 from qdeploy.ensemble.compose import compose
 from qdeploy.ensemble.members import FEWEST, MOST
 from qdeploy.errors import CheckpointError
@@ -102,6 +103,11 @@ class TrainedEnsemble:
     def input_bits(self) -> int:
         """Width of the input codes."""
         return self.members[0].input_bits
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """From real values to the members' input, None where it is made of bytes."""
+        return self.members[0].scaling
 
     @property
     def sentence(self) -> str:

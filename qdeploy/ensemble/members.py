@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qdeploy.data.load import data_spec
+from qdeploy.data.load import known_facts
 from qdeploy.errors import UserError
 from qdeploy.observer import ignore
 from qdeploy.recipe.data import Data
@@ -86,11 +86,13 @@ def check_same_task(first: Run, run: Run) -> None:
     Raises:
         UserError: names both runs, and what differs.
     """
-    ours, theirs = (data_spec(one.recipe.data) for one in (first, run))
+    (shape, classes), (their_shape, their_classes) = (
+        known_facts(one.recipe.data) for one in (first, run)
+    )
     pairs = {
         "data set": (f"`{first.recipe.data.name}`", f"`{run.recipe.data.name}`"),
-        "input shape": ("x".join(map(str, ours.shape)), "x".join(map(str, theirs.shape))),
-        "number of classes": (f"{ours.classes:,}", f"{theirs.classes:,}"),
+        "input shape": ("x".join(map(str, shape)), "x".join(map(str, their_shape))),
+        "number of classes": (f"{classes:,}", f"{their_classes:,}"),
     }
     left, right = (_what_is_learned(one.recipe.data) for one in (first, run))
     for key in left:

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from qdeploy.data.load import data_spec
+from qdeploy.data.load import known_facts
 from qdeploy.networks.fewer_channels import narrow_norms
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.recipe.models import Recipe
@@ -40,17 +40,19 @@ def build_network(
             default: what the recipe says.
 
     Raises:
-        RecipeError: when the architecture does not suit the images, or a pattern of
-            `quantization.layers` matches no layer.
+        RecipeError: when the architecture does not suit the images, a pattern of
+            `quantization.layers` matches no layer, or the data set's shape is not known.
         UserError: when the network is one of another package that cannot be imported.
     """
-    spec = data_spec(recipe.data)
+    if shape is None or classes is None:
+        own_shape, own_classes = known_facts(recipe.data)
+        shape, classes = shape or own_shape, classes or own_classes
     section = recipe.network
     build = cast(Build, NETWORKS.resolve(section.type, NETWORKS.load(section.type).build))
     make = LayerFactory(recipe.quantization, quantized, shapes=shapes or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build(section, make, shape or spec.shape, classes or spec.classes)
+        network = build(section, make, shape, classes)
     make.check_patterns()
     if shapes:
         narrow_norms(network, shapes)

@@ -33,7 +33,8 @@ class DataSpec:
     """What is known of a data set without loading it.
 
     Args:
-        shape: (channels, height, width) of an image, where the recipe does not say otherwise.
+        shape: (channels, height, width) of an image, where the recipe does not say otherwise; None
+            where only the files do.
         classes: number of classes, likewise.
         load: `module:function`, imported when the set is loaded, so that recipes are read without
             torch. The function is called with (folder, settings, observer): the folder of the
@@ -46,8 +47,8 @@ class DataSpec:
         section: class of the recipe's section, a subclass of `Data`, where it has keys of its own.
     """
 
-    shape: Shape
-    classes: int
+    shape: Shape | None
+    classes: int | None
     load: str
     task: Task = "classification"
     void: int | None = None
@@ -70,6 +71,9 @@ DATASETS = Registry[DataSpec](
         "camvid": "qdeploy.data.specs:CAMVID",
         "imagenet": "qdeploy.data.specs:IMAGENET",
         "voc2012": "qdeploy.data.specs:VOC2012",
+        "image-folder": "qdeploy.data.own.specs:IMAGE_FOLDER",
+        "arrays": "qdeploy.data.own.specs:ARRAYS",
+        "csv": "qdeploy.data.own.specs:CSV",
     },
 )
 
@@ -144,6 +148,14 @@ class Data(Section):
             if getattr(self, key) and key not in spec.options:
                 raise ValueError(message.format(self.name))
         return self
+
+    def facts(self) -> tuple[Shape | None, int | None]:
+        """Shape of an image and number of classes; None where the files have to be read first."""
+        spec = DATASETS.load(self.name)
+        shape, size = spec.shape, self.image_size
+        if shape is not None and size is not None:
+            shape = (shape[0], size, size)
+        return shape, self.classes or spec.classes
 
 
 def _misfit(augment: Augment, name: str, fitting: tuple[Augment, ...]) -> str:

@@ -351,9 +351,9 @@ def _check_for_data(phase: Phase, data: Data) -> None:
     Raises:
         ValueError: a sentence with phase and data set.
     """
-    spec = DATASETS.load(data.name)
-    classes, weights = data.classes or spec.classes, phase.loss.class_weights
-    if isinstance(weights, list) and len(weights) != classes:
+    spec, (shape, classes) = DATASETS.load(data.name), data.facts()
+    weights = phase.loss.class_weights
+    if isinstance(weights, list) and classes is not None and len(weights) != classes:
         raise ValueError(
             f"the phase `{phase.name}` has {len(weights)} class weights, but `{data.name}` has "
             f"{classes} classes: give one for each"
@@ -363,7 +363,9 @@ def _check_for_data(phase: Phase, data: Data) -> None:
             f"`mixup` of the phase `{phase.name}` is for images with one label, not for the masks "
             f"of `{data.name}`: a pixel has one class"
         )
-    height, width = (data.image_size,) * 2 if data.image_size else spec.shape[1:]
+    if shape is None:
+        return
+    _, height, width = shape
     if phase.cutout >= max(height, width):
         raise ValueError(
             f"the `cutout` of the phase `{phase.name}`, {phase.cutout} pixels, covers whole images "

@@ -28,6 +28,7 @@ from qdeploy.artifacts import sha256
 from qdeploy.bounded import read_json
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
+from qdeploy.data.scaling import Scaling
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.folder_lock import LOCK_FILE, holder_of, locked
 from qdeploy.networks.fewer_channels import weight_shapes
@@ -35,6 +36,7 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer, ignore
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe, Training
+from qdeploy.recipe.own_data import RealData
 from qdeploy.training.checkpoints import read_tensors
 
 RECIPE = "recipe.yaml"
@@ -86,6 +88,14 @@ class Run:
     def input_bits(self) -> int:
         """Width of the input codes."""
         return self.recipe.quantization.input_bits
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """From real values to the network's input, None where it is made of bytes."""
+        data = self.recipe.data
+        if not isinstance(data, RealData) or data.low is None or data.high is None:
+            return None
+        return Scaling(data.low, data.high)
 
     @property
     def sentence(self) -> str:

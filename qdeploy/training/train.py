@@ -16,6 +16,7 @@ from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset, free_bytes, place
 from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import data_spec, load_dataset
+from qdeploy.data.own.facts import with_facts
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.observer import SILENT, Observer
@@ -108,6 +109,7 @@ def train(
             cannot be shared, or a log needs a package that is not installed.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
+    recipe = with_facts(recipe, data_dir)
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
     check_logs(settings.logs)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qdeploy.data.load import data_spec
+from qdeploy.data.load import known_facts
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.training.checkpoints import CheckpointFolder
@@ -100,11 +100,13 @@ def _read(folder: Path) -> Teacher:
 
 
 def _check_task(teacher: Recipe, recipe: Recipe, folder: str, where: str) -> None:
-    theirs, ours = data_spec(teacher.data), data_spec(recipe.data)
+    (their_shape, their_classes), (our_shape, our_classes) = (
+        known_facts(one.data) for one in (teacher, recipe)
+    )
     pairs = {
         "data set": (f"`{teacher.data.name}`", f"`{recipe.data.name}`"),
-        "input shape": ("x".join(map(str, theirs.shape)), "x".join(map(str, ours.shape))),
-        "number of classes": (str(theirs.classes), str(ours.classes)),
+        "input shape": ("x".join(map(str, their_shape)), "x".join(map(str, our_shape))),
+        "number of classes": (str(their_classes), str(our_classes)),
     }
     for what, (their, our) in pairs.items():
         if their != our:

@@ -1,0 +1,52 @@
+"""What the files say, written into the recipe: a run is whole without its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qdeploy.data.load import load_dataset
+from qdeploy.errors import RecipeError
+from qdeploy.observer import SILENT, Observer
+from qdeploy.recipe.explain import explain
+from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.own_data import OwnData
+
+
+def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILENT) -> Recipe:
+    """The recipe with shape, class names and ranges of its data; as it is, where it has them or its
+    data set is not one of one's own.
+
+    Raises:
+        DataError: as `load_dataset`.
+        RecipeError: other keys do not suit the shape or the classes, or real values are to have
+            fewer bits.
+    """
+    data = recipe.data
+    if not isinstance(data, OwnData):
+        return recipe
+    dataset = load_dataset(data, data_dir, observer)
+    found: dict[str, Any] = {"shape": dataset.shape, "class_names": dataset.classes}
+    if dataset.scaling is not None:
+        found |= {"low": dataset.scaling.low, "high": dataset.scaling.high}
+        if recipe.quantization.input_bits != 8:
+            raise RecipeError(
+                "real values become codes of 8 bits",
+                where=f"quantization.input_bits: {recipe.quantization.input_bits}",
+                why="their ranges are divided into 256 steps",
+                do="remove the key; a first layer of one feature per input costs little",
+            )
+    values = {**recipe.model_dump(), "data": {**data.model_dump(), **found}}
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        what, keys, do = explain(error.errors(include_url=False)[0], values)
+        raise RecipeError(
+            what,
+            where=".".join(map(str, keys)) or None,
+            why=f"the data in `{data.path}` are {'x'.join(map(str, dataset.shape))} in "
+            f"{len(dataset.classes)} classes",
+            do=do,
+        ) from error

@@ -1,0 +1,17 @@
+"""The data sets of one's own: what recipes and networks know before the files are read."""
+
+from __future__ import annotations
+
+from qdeploy.recipe.data import DataSpec
+from qdeploy.recipe.own_data import Arrays, ImageFolder, Table
+
+IMAGE_FOLDER = DataSpec(
+    None,
+    None,
+    "qdeploy.data.own.image_folder:load",
+    augments=("crop", "crop-flip"),
+    options=("image_size",),
+    section=ImageFolder,
+)
+ARRAYS = DataSpec(None, None, "qdeploy.data.own.arrays:load", section=Arrays)
+CSV = DataSpec(None, None, "qdeploy.data.own.table:load", augments=(), section=Table)

@@ -1,0 +1,111 @@
+"""A table in a CSV file as a data set: features, and one column of labels."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.bounded import read_bounded
+from qdeploy.data.dataset import Dataset
+from qdeploy.data.own.parts import TEST, TRAIN, Part, dataset_of, numbered, place_of
+from qdeploy.errors import DataError
+from qdeploy.observer import Observer
+from qdeploy.recipe.own_data import Table
+
+MAX_BYTES = 1 << 28
+
+
+def load(folder: Path | None, settings: Table, observer: Observer) -> Dataset:
+    """The table of `data.path`, and that of `data.test_path`.
+
+    Raises:
+        DataError: a file cannot be read, a column is missing, or a cell is no finite number, with
+            its line.
+    """
+    path = place_of(settings, folder)
+    tables = {TRAIN: _read(path, settings)}
+    if settings.test_path is not None:
+        tables[TEST] = _read(place_of(settings, folder, settings.test_path), settings)
+    first, second = (tables.get(key, (None, None, ()))[2] for key in (TRAIN, TEST))
+    if second and first != second:
+        raise DataError(
+            "the tables have other columns, or in another order",
+            where=f"{path} and {settings.test_path}",
+            do="name the columns in data.features",
+        )
+    bounds = np.cumsum([len(labels) for _, labels, _ in tables.values()])[:-1]
+    written = np.concatenate([labels for _, labels, _ in tables.values()])
+    indices, names = numbered(written, settings, path)
+    parts = {
+        key: Part(values[:, :, None, None], own)
+        for (key, (values, _, _)), own in zip(
+            tables.items(), np.split(indices, bounds), strict=True
+        )
+    }
+    return dataset_of(parts, names, settings, path, observer)
+
+
+def _read(
+    path: Path, settings: Table
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.str_], tuple[str, ...]]:
+    """Values (N, features), labels (N,) and the names of the features."""
+    try:
+        text = read_bounded(path, MAX_BYTES)
+        lines = csv.reader(text.splitlines(), delimiter=settings.delimiter, strict=True)
+        rows = [(lines.line_num, row) for row in lines if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"`{path.name}` cannot be read: {error}", where=str(path)) from error
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    features = settings.features or tuple(name for name in header if name != settings.label)
+    for name in (settings.label, *features):
+        if header.count(name) != 1:
+            raise _column(path, name, header, settings)
+    if not features:
+        raise _column(path, "a feature", header, settings)
+    at, of_label = [header.index(name) for name in features], header.index(settings.label)
+    values = np.empty((len(rows) - 1, len(features)), dtype=np.float32)
+    labels = []
+    for index, (line, row) in enumerate(rows[1:]):
+        if len(row) != len(header):
+            raise _cell(path, line, f"it has {len(row)} cells, the first line has {len(header)}")
+        for place, column in enumerate(at):
+            values[index, place] = _number(row[column], path, line, header[column])
+        labels.append(row[of_label].strip())
+        if not labels[-1]:
+            raise _cell(path, line, "it has no label")
+    return values, np.array(labels, dtype=np.str_), features
+
+
+def _number(text: str, path: Path, line: int, column: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= float(np.finfo(np.float32).max):
+        raise _cell(path, line, f"`{text.strip()}` in the column `{column}` is no finite number")
+    return value
+
+
+def _cell(path: Path, line: int, why: str) -> DataError:
+    return DataError(
+        f"line {line} of `{path.name}` cannot be used",
+        where=f"{path}, line {line}",
+        why=why,
+        do="correct or remove the line, or name the columns of numbers in data.features",
+    )
+
+
+def _column(path: Path, name: str, header: list[str], settings: Table) -> DataError:
+    count = header.count(name)
+    shown = ", ".join(f"`{one}`" for one in header[:10]) or "none"
+    return DataError(
+        f"`{path.name}` has {'no column' if count == 0 else f'{count} columns'} `{name}`",
+        where=str(path),
+        why=f"its first line names {shown}{', …' if len(header) > 10 else ''}; they are separated "
+        f"by `{settings.delimiter}`",
+        do="set data.label, data.features or data.delimiter",
+    )

@@ -1,0 +1,136 @@
+"""Sections `data` for files of one's own: what the recipe says, and what is found in the files.
+
+Shape, class names and the range of real values are found when a training begins, and kept in the
+recipe of the run, so that a run is whole without its data. Who writes them into a recipe decides
+them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from qdeploy.recipe.data import Data, Shape
+
+Size = Annotated[int, Field(ge=1, le=1 << 16)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+MAX_CLASSES = 1000
+
+
+class OwnData(Data):
+    """What all data sets of one's own have in common."""
+
+    path: Text = Field(
+        description="file or folder; a relative one is below the folder of the data sets "
+        "(`--data`), and where that was not given, below the working folder"
+    )
+    test: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of each class that is the test set, where the files have none",
+    )
+    split_seed: int = Field(
+        default=0, ge=0, lt=1 << 63, description="draws that test set; the recipe's seed does not"
+    )
+    validation: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="as for every data set; where the files have a validation set, it counts",
+    )
+    shape: tuple[Size, Size, Size] | None = Field(
+        default=None, description="channels, height, width; default: that of the files"
+    )
+    class_names: tuple[Text, ...] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=MAX_CLASSES,
+        description="in the order of the network's outputs; default: those of the files, sorted",
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> OwnData:
+        names = self.class_names or ()
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the class `{twice}` is there twice")
+        return self
+
+    def facts(self) -> tuple[Shape | None, int | None]:
+        return self.shape, None if self.class_names is None else len(self.class_names)
+
+
+class ImageFolder(OwnData):
+    """Images in one folder per class, below `path` or its `train`, `val` and `test`."""
+
+    resize: Literal["crop", "pad", "squash"] = Field(
+        default="crop",
+        description="how an image of another aspect ratio comes to `image_size` squared: crop: its "
+        "middle; pad: all of it, with black around; squash: all of it, out of proportion",
+    )
+    colours: Literal["auto", "grey", "rgb"] = Field(
+        default="auto", description="auto: grey where all images are"
+    )
+
+
+class RealData(OwnData):
+    """Files whose values may be real numbers: each row gets a range, whose 256 steps are codes.
+
+    A row is a channel or a feature. code = round((x - low) · 255 / (high - low)), from 0 to 255.
+    """
+
+    clip: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="share of the training set's values that may lie below the range, and above "
+        "it; they become the nearest code",
+    )
+    low: tuple[FiniteFloat, ...] | None = Field(
+        default=None, description="value of code 0, of each row; default: by the training set"
+    )
+    high: tuple[FiniteFloat, ...] | None = Field(
+        default=None, description="value of code 255, of each row; default: by the training set"
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> RealData:
+        low, high = self.low, self.high
+        if (low is None) != (high is None):
+            raise ValueError("`low` and `high` belong together: give both, or none")
+        if low is not None and high is not None:
+            if len(low) != len(high):
+                raise ValueError(f"`low` has {len(low)} values and `high` {len(high)}")
+            for row, (first, last) in enumerate(zip(low, high, strict=True)):
+                if first >= last:
+                    raise ValueError(f"`low` is not below `high` in row {row}")
+        return self
+
+
+class Arrays(RealData):
+    """An .npz with `x` and `y` (and `x_test`, `y_test`, `x_val`, `y_val`), or an .npy.
+
+    (N, F) are vectors, (N, C, H, W) images; (N, H, W) are images where they are bytes, else series
+    (N, C, L).
+    """
+
+    labels: Text | None = Field(
+        default=None, description="an .npy with the labels, where `path` has none"
+    )
+
+
+class Table(RealData):
+    """A CSV file with a line of names: features and one column of labels."""
+
+    label: Text = Field(default="label", description="column of the labels")
+    features: tuple[Text, ...] | None = Field(
+        default=None, min_length=1, description="columns; default: all others"
+    )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        default=",", description="between the columns"
+    )
+    test_path: Text | None = Field(
+        default=None, description="a file with the test set; default: a share of `path`"
+    )
