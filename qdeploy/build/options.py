@@ -30,7 +30,6 @@ STEP_OPTIONS = {
     "clock_mhz": ("compile", "--clock"),
     "fifo_depths": ("size_fifos", "--fifo-depths"),
     "synthesis": ("synthesize", "--no-synthesis"),
-    "runtime_weights": ("compile", "--runtime-weights"),
 }
 
 
@@ -100,6 +99,10 @@ class Options:
             step, flag = STEP_OPTIONS.get(option.name, (None, ""))
             if step not in (None, *target.steps) and getattr(self, option.name) != option.default:
                 raise _useless(flag, target, f"its builds have no step `{step}`")
+        if self.runtime_weights and not target.loads_weights:
+            raise _useless(
+                "--runtime-weights", target, "its packages do not connect the stream of weights"
+            )
         if self.board is not None and target.default_board is None:
             raise _useless("--board", target, "its builds are for no board")
         check_choice(self.require, self.skip, target.rungs)

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     help="Folding file: PE, SIMD and styles of single layers [all solved for].",
 )
 @click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's].")
+@click.option(
+    "--runtime-weights",
+    is_flag=True,
+    help="Load weights and thresholds at run time: one bitstream for retrained networks.",
+)
 @click.option("--argmax", is_flag=True, help="Put out the class instead of the logits.")
 @click.option(
     "--frames", default=1000, show_default=True, type=click.IntRange(1), help="Frames to verify."
@@ -108,6 +113,7 @@ def export(
     fps: float | None,
     folding: Path | None,
     clock_mhz: float | None,
+    runtime_weights: bool,
     argmax: bool,
     frames: int,
     rtl_frames: int,
@@ -157,6 +163,7 @@ def export(
         labels=labels,
         class_names=class_names,
         cache=cache,
+        runtime_weights=runtime_weights,
     )
     result = build(options, out, observer(as_json), force=force, finish=write_html)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)

@@ -51,6 +51,9 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry(
         "qdeploy.cli.export:export", "Turn a trained run or a QONNX file into a verified package."
     ),
+    "weights": Entry(
+        "qdeploy.cli.weights:weights", "Write weights for a build that loads them at run time."
+    ),
     "verify": Entry(
         "qdeploy.cli.verify:verify", "Run the same frames through every level of a build."
     ),

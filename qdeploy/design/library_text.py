@@ -1,14 +1,15 @@
 """Library modules as a design has them: with memories that are written once, or loadable ones.
 
 Modules of `hw/rtl` that have weights or thresholds hold, between `` `ifdef QD_LOADABLE `` and
-`` `endif ``, what writes their memories from the configuration stream (`qd_load.v`). A design's own
-copy has these lines, or has not: no tool needs to be told a macro.
+`` `endif ``, what writes their memories from the configuration stream (`qd_load.v`); what is there
+instead otherwise stands after `` `else ``. A design's own copy has one or the other: no tool needs
+to be told a macro. The shell of a package does the same.
 """
 
 from __future__ import annotations
 
 LOADABLE = "QD_LOADABLE"
-_START, _END = f"`ifdef {LOADABLE}", "`endif"
+_START, _ELSE, _END = f"`ifdef {LOADABLE}", "`else", "`endif"
 
 
 def library_text(text: str, *, loadable: bool) -> str:
@@ -17,13 +18,15 @@ def library_text(text: str, *, loadable: bool) -> str:
     Args:
         text: of the file; lines between the directives hold no others.
     """
-    kept, inside = [], False
+    kept, inside, keeps = [], False, True
     for line in text.splitlines(keepends=True):
         word = line.strip()
         if word == _START:
-            inside = True
+            inside, keeps = True, loadable
+        elif inside and word == _ELSE:
+            keeps = not loadable
         elif inside and word == _END:
-            inside = False
-        elif loadable or not inside:
+            inside, keeps = False, True
+        elif keeps:
             kept.append(line)
     return "".join(kept)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from qdeploy.design.loading import checksum, image_of
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.ir.head import Head
 
@@ -32,6 +34,20 @@ def head_record(meaning: Head) -> dict[str, Any]:
         "offset": [f"{value.numerator}/{value.denominator}" for value in meaning.offset],
         "parts": [{"name": part.name, "channels": part.channels} for part in meaning.parts],
     }
+
+
+def weights_record(folder: Path, design: Design) -> dict[str, Any]:
+    """What is loaded at run time, and the checksum of the weights that the design has by itself;
+    nothing where its weights never change.
+
+    Args:
+        folder: of the design.
+    """
+    if design.loading is None:
+        return {}
+    words = {name: (folder / name).read_text(encoding="ascii").split() for name in design.memories}
+    image = image_of(design.loading.loads, words)
+    return {"weights": {"bytes": len(image), "crc32": checksum(image)}}
 
 
 def output_kind(design: Design, classes: Sequence[str]) -> str:

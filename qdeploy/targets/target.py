@@ -49,6 +49,8 @@ class Target(ABC):
         default_board: the board to build for when none is named; None for a target without boards.
         folder_suffix: what its builds' folders have after the name of the board, so that two
             targets for one board do not share a folder.
+        loads_weights: whether its packages connect the stream of weights that a design with
+            `--runtime-weights` has.
         use_leaves: names and beginnings of names, with `/`, of what using a package leaves in it.
     """
 
@@ -59,6 +61,7 @@ class Target(ABC):
     default_board: ClassVar[str | None] = None
     folder_suffix: ClassVar[str] = ""
     use_leaves: ClassVar[tuple[str, ...]] = ()
+    loads_weights: ClassVar[bool] = False
 
     def accept_graph(self, graph: IntegerGraph) -> None:
         """Reject a network that the target cannot run, before anything is made of it.

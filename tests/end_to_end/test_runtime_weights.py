@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_graphs import GraphMaker, small_densenet, small_mobilenet, small_resnet, small_unet
-from runtime_weights import Swap, loadable_convnet, loadable_mlp, swap
+from runtime_weights import Swap, loadable_bits, loadable_convnet, loadable_mlp, swap
 
 from qdeploy.design.loading import COMPLETE, CRC_PORT, INCOMPLETE, STATE_PORT, checksum
 from qdeploy.errors import InternalError
@@ -56,6 +56,14 @@ def test_two_networks_take_turns(mlp: tuple[Swap, DesignSimulator]) -> None:
 @pytest.mark.parametrize("fps", [30_000.0, 350_000.0])
 def test_two_convolutional_networks_take_turns(fps: float, tmp_path: Path) -> None:
     found = swap(loadable_convnet, fps, tmp_path, FRAMES)
+    model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
+    check_swapped(found, model)
+
+
+def test_two_networks_of_bits_take_turns(tmp_path: Path) -> None:
+    found = swap(loadable_bits, 400_000.0, tmp_path, FRAMES)
+    text = "".join((found.folder / f"{one.module}.v").read_text() for one in found.design.layers)
+    assert text.count(".DOT(2)") == 2
     model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
     check_swapped(found, model)
 

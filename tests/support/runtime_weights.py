@@ -45,6 +45,17 @@ def loadable_convnet(seed: int) -> GraphMaker:
     return maker.max_pool().global_sum().dense(5)
 
 
+def loadable_bits(seed: int) -> GraphMaker:
+    """Bits times -1 and +1: XNOR units."""
+    maker = GraphMaker(seed, (1, 4, 3), bits=1).flatten().dense(8).threshold(bits=1)
+    maker.dense(6).threshold().dense(4)
+    for index, node in enumerate(maker.nodes):
+        if isinstance(node, Dense):
+            weights = np.where(node.weights == 0, 1, node.weights)
+            maker.nodes[index] = replace(node, weights=weights)
+    return maker
+
+
 def swap(make: Callable[[int], GraphMaker], fps: float, folder: Path, frames: int) -> Swap:
     """Compile the first network; the image of the second is that of its own design, folded alike.
 

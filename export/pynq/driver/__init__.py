@@ -4,6 +4,6 @@ Needs Python 3.9 or newer, numpy and pynq, nothing else.
 """
 
 from .accelerator import Accelerator
-from .errors import AcceleratorError
+from .errors import AcceleratorError, WeightsError
 
-__all__ = ["Accelerator", "AcceleratorError"]
+__all__ = ["Accelerator", "AcceleratorError", "WeightsError"]

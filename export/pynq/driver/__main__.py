@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m driver", description=__doc__)
     parser.add_argument("command", choices=("selftest", "throughput", "info"))
     parser.add_argument("--bitfile", help="the .bit file; the package's own by default")
+    parser.add_argument("--weights", help="a file of `qdeploy weights` to load first")
     parser.add_argument("--frames", type=int, default=4096, help="frames for throughput")
     chosen = parser.parse_args(arguments)
     try:
@@ -38,6 +39,8 @@ def _run(chosen: argparse.Namespace) -> int:
     from .accelerator import Accelerator
 
     with Accelerator(chosen.bitfile) as accelerator:
+        if chosen.weights:
+            accelerator.load_weights(chosen.weights)
         if chosen.command == "selftest":
             report = accelerator.selftest()
             print(json.dumps(report, indent=2))

@@ -31,6 +31,8 @@ from .errors import AcceleratorError
 from .head import Head, Part
 from .layout import Layout
 from .pipeline import Pipeline
+from .weights import Weights
+from .weights import read as read_weights
 from .worker import Job, Worker
 
 # Frames, and bytes in either direction, of a transfer where nothing else is asked for.
@@ -73,12 +75,10 @@ class Accelerator:
         self.root = Path(__file__).resolve().parent.parent
         self.bundle: dict[str, Any] = bundles.load(self.root)
         self.layout = Layout(self.bundle, preparations.load(self.root, self.bundle))
-        output = self.bundle["output"]
-        self._head = Head(
-            tuple(Fraction(value) for value in output["gain"]),
-            tuple(Fraction(value) for value in output["offset"]),
-            tuple(Part(part["name"], part["channels"]) for part in output["parts"]),
-        )
+        self._head = _head(self.bundle["output"])
+        self._classes: list[str] = self.bundle["classes"]
+        #: What `load_weights` loaded; None for the package's own.
+        self.weights: Weights | None = None
         if max_batch is not None and max_batch < 1:
             raise ValueError("max_batch must be at least 1")
         previous = _current() if _current is not None else None
@@ -207,7 +207,7 @@ class Accelerator:
 
     def names(self, classes: np.ndarray) -> list[Any]:
         """Names of class numbers; nested lists for maps of them."""
-        named: list[Any] = np.asarray(self.bundle["classes"])[classes].tolist()
+        named: list[Any] = np.asarray(self._classes)[classes].tolist()
         return named
 
     # ---- checks ------------------------------------------------------------------------------
@@ -242,6 +242,32 @@ class Accelerator:
             ValueError: no frames, or no runs.
         """
         return rates.measure(self, frames, repeat)
+
+    # ---- weights -----------------------------------------------------------------------------
+
+    def load_weights(self, file: str | Path) -> dict[str, Any]:
+        """Load the weights of another network of the same shape, between batches.
+
+        Batches under way are finished first. Results, classes and the self-test are then those of
+        that network, until other weights are loaded, or the bitstream.
+
+        Args:
+            file: made by `qdeploy weights` from the build of this package.
+
+        Returns:
+            What the file says of its network.
+
+        Raises:
+            WeightsError: the file is damaged, or of another design; nothing was changed.
+            AcceleratorError: the board failed, or the checksum read back differs: no batch begins
+                until weights are loaded whole.
+        """
+        found = read_weights(Path(file), self.bundle)
+        with self._exclusive():
+            self._board.load_weights(found.image, found.record["crc32"])
+            self.weights, self._head = found, _head(found.record["output"])
+            self._classes = found.record["classes"] or self.bundle["classes"]
+        return found.record
 
     # ---- the board ---------------------------------------------------------------------------
 
@@ -290,6 +316,14 @@ class Accelerator:
         if self.bundle["output"]["kind"] == "class":
             return values[..., 0]
         return self._head.values(values, axis=values.ndim - 1)
+
+
+def _head(output: dict[str, Any]) -> Head:
+    return Head(
+        tuple(Fraction(value) for value in output["gain"]),
+        tuple(Fraction(value) for value in output["offset"]),
+        tuple(Part(part["name"], part["channels"]) for part in output["parts"]),
+    )
 
 
 def _shut(workers: list[Worker], lock: threading.Lock, board: Board, pipeline: Pipeline) -> None:

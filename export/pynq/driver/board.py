@@ -84,6 +84,8 @@ class Board:
         bitfiles.check(bitfile, bundle)
         self._lock = DeviceLock()
         self._clean = False
+        # Why no batch may begin: the weights in the FPGA are not known.
+        self._unknown = ""
         self.closed = False
         try:
             self._open(bundle, bitfile, download)
@@ -124,6 +126,32 @@ class Board:
                 " does not use; build the bitstream with the package's vivado/build.tcl"
             )
         self.recover()
+        if "weights" in bundle and self._shell.written() not in (None, bundle["weights"]["crc32"]):
+            self._unknown = "another program loaded other weights, or left off while it did"
+
+    # ---- weights -----------------------------------------------------------------------------
+
+    def load_weights(self, image: bytes, checksum: int) -> None:
+        """Write an image of weights, and read its checksum back.
+
+        Raises:
+            AcceleratorError: the core does not take it, or the checksum differs: no batch begins
+                until weights are loaded whole.
+        """
+        self.check_open()
+        if not self._clean:
+            self.recover()
+        self._unknown = "loading weights was interrupted"
+        try:
+            found = self._shell.load(image, RESET_SECONDS)
+        except AcceleratorError as error:
+            self._unknown = str(error)
+            self._clean = False
+            raise
+        if found != checksum:
+            self._unknown = f"their checksum is {found:08x} in the FPGA, not {checksum:08x}"
+            raise AcceleratorError(f"the weights were not loaded right: {self._unknown}")
+        self._unknown = ""
 
     # ---- transfers ---------------------------------------------------------------------------
 
@@ -178,9 +206,15 @@ class Board:
         """Make sure that a batch can begin.
 
         Raises:
-            AcceleratorError: the board is closed, or does not recover from what was before.
+            AcceleratorError: the board is closed, its weights are not known, or it does not recover
+                from what was before.
         """
         self.check_open()
+        if self._unknown:
+            raise AcceleratorError(
+                f"the weights in the FPGA are not known: {self._unknown}; load_weights again, or"
+                " load the bitstream with a new Accelerator()"
+            )
         if not self._clean:
             self.recover()
 

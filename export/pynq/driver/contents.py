@@ -40,10 +40,14 @@ def check(data: dict[str, Any]) -> None:
         _is(isinstance(data.get(name), dict), name, "an object")
         _stream(data[name], name)
     _input(data["input"])
-    _output(data["output"])
+    check_output(data["output"])
     classes = data.get("classes")
     _is(isinstance(classes, list) and classes, "classes", "a list of names")
     _is(all(isinstance(one, str) for one in classes), "classes", "a list of names")
+    if "weights" in data:
+        _is(isinstance(data["weights"], dict), "weights", "an object")
+        _whole(data["weights"].get("bytes"), "weights.bytes", 1, MOST)
+        _whole(data["weights"].get("crc32"), "weights.crc32", 0, (1 << 32) - 1)
     _is(isinstance(data.get("files"), dict), "files", "an object")
     for name, digest in data["files"].items():
         _inside(name, "files")
@@ -118,7 +122,12 @@ def _preparation(found: dict[str, Any], shape: list[int]) -> None:
         _fraction(raw.get("scale"), f"{name}.raw.scale")
 
 
-def _output(stream: dict[str, Any]) -> None:
+def check_output(stream: dict[str, Any]) -> None:
+    """What the results mean.
+
+    Raises:
+        ValueError: names the key whose value is missing or wrong.
+    """
     _is(stream.get("kind") in ("logits", "class"), "output.kind", "`logits` or `class`")
     channels = stream["stream_shape"][-1]
     parts = stream.get("parts")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import golden as goldens
+from .errors import AcceleratorError
 
 if TYPE_CHECKING:
     from .accelerator import Accelerator
@@ -19,6 +20,13 @@ LONG_SECONDS = 5.0
 def run(accelerator: Accelerator) -> dict[str, Any]:
     """See `Accelerator.selftest`."""
     raw, packed, expected = goldens.load(accelerator.root, accelerator.bundle)
+    if accelerator.weights is not None:
+        expected = accelerator.weights.outputs
+        if len(expected) != len(raw):
+            raise AcceleratorError(
+                f"the weights bring {len(expected)} golden results for {len(raw)} frames: make the"
+                " file again from the build of this package"
+            )
     count = len(raw)
     mine = np.zeros_like(packed)
     accelerator.layout.to_beats(raw, mine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from typing import Any
 
@@ -12,6 +13,10 @@ CONTROL, CYCLES, DONE, STATUS = 0x10, 0x14, 0x18, 0x1C
 SHELL_ID = 0x51444550
 SHELL_VERSION = 1
 CORE_IN_RESET, ERROR = 1 << 0, 1 << 2
+# Of a bitstream with weights that are loaded.
+CONFIG, CONFIG_BYTE, CONFIG_CRC, CONFIG_STATE = 0x20, 0x24, 0x28, 0x2C
+COMPLETE, INCOMPLETE, WRITTEN, TAKING, WAITING, LOST = (1 << bit for bit in range(6))
+LAST = 1 << 8
 
 
 class Shell:
@@ -74,6 +79,43 @@ class Shell:
         while self._read(STATUS) & CORE_IN_RESET:
             if time.monotonic() > deadline:
                 raise AcceleratorError("the core does not leave reset; is its clock running?")
+
+    def load(self, image: bytes, timeout_s: float) -> int:
+        """Write an image of weights while no frame is under way; its checksum, read back.
+
+        Raises:
+            AcceleratorError: the core does not take it, or takes it for one of another length.
+        """
+        # The core opens for the first byte; the others go as fast as they are written.
+        self._registers.write(CONFIG_BYTE, image[0] | (LAST if len(image) == 1 else 0))
+        self._until_taken(WAITING, timeout_s)
+        rest = image[1:]
+        words = max(0, (len(rest) - 1) // 4)
+        for value in struct.unpack(f"<{words}I", rest[: 4 * words]):
+            self._registers.write(CONFIG, value)
+        tail = rest[4 * words :]
+        for index, value in enumerate(tail):
+            self._registers.write(CONFIG_BYTE, value | (LAST if index == len(tail) - 1 else 0))
+        self._until_taken(WAITING | TAKING, timeout_s)
+        state = self._read(CONFIG_STATE)
+        if not state & COMPLETE or state & (INCOMPLETE | LOST):
+            raise AcceleratorError(f"the core took other bytes than were written, state {state:#x}")
+        return self._read(CONFIG_CRC)
+
+    def written(self) -> int | None:
+        """Checksum of the weights that were loaded since the bitstream was, -1 of an image that was
+        cut off; None where there were none."""
+        state = self._read(CONFIG_STATE)
+        if not state & WRITTEN:
+            return None
+        return self._read(CONFIG_CRC) if state & COMPLETE else -1
+
+    def _until_taken(self, bits: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._read(CONFIG_STATE) & bits:
+            if time.monotonic() > deadline:
+                state = self._read(CONFIG_STATE)
+                raise AcceleratorError(f"the core does not take weights, state {state:#x}")
 
     def _read(self, offset: int) -> int:
         return int(self._registers.read(offset))

@@ -12,6 +12,19 @@
 //   0x18    DONE      r       frames of the batch that have left
 //   0x1C    STATUS    r       bit 0: core in reset; bit 1: batch running; bit 2: error, a beat left
 //                             after the batch's last frame
+`ifdef QD_LOADABLE
+//   0x20    CONFIG    w       four bytes of an image of weights, the lowest first
+//   0x24    CONFIG_BYTE w     one byte of it, bits 7 to 0; bit 8: it is the last one
+//   0x28    CONFIG_CRC r      CRC-32 of the last image
+//   0x2C    CONFIG_STATE r    bit 0: the last image had the right length; bit 1: it had not, or was cut
+//                             off by a reset; bit 2: an image was written since the bitstream was
+//                             loaded; bit 3: the core takes one, or waits for frames to leave;
+//                             bit 4: bytes wait in the shell; bit 5: bytes got lost, written while
+//                             others waited
+//
+//   A reset of the core ends an image; CONFIG_CRC and CONFIG_STATE stay. A write of CONFIG waits for
+//   the bytes before it where the core takes them, and is lost where it does not.
+`endif
 //
 //   range   4 KiB, as no AXI burst crosses a boundary of 4 KiB and tools give a slave no less; an
 //           offset without a register reads 0 and ignores writes
@@ -21,6 +34,15 @@
 module qd_shell_regs #(
     parameter [31:0] DESIGN = 32'd0
 ) (
+`ifdef QD_LOADABLE
+    // to and from the core's configuration stream
+    output wire [ 7:0] config_tdata,
+    output wire        config_tvalid,
+    input  wire        config_tready,
+    output wire        config_tlast,
+    input  wire [31:0] config_crc,
+    input  wire [ 7:0] config_state,
+`endif
     input  wire        clk,
     input  wire        rst_n,
     // AXI4-Lite slave
@@ -60,7 +82,15 @@ module qd_shell_regs #(
     assign batch_end = left == 32'd1;
 
     // Writes: both channels wait for each other, then for the answer to be taken.
+`ifdef QD_LOADABLE
+    wire to_word = s_axil_awaddr[11:2] == 10'd8;
+    wire to_byte = s_axil_awaddr[11:2] == 10'd9;
+    wire taken;  // the bytes written before are, or will not be
+    wire write = s_axil_awvalid && s_axil_wvalid && !s_axil_bvalid
+        && (taken || !(to_word || to_byte));
+`else
     wire write = s_axil_awvalid && s_axil_wvalid && !s_axil_bvalid;
+`endif
     assign s_axil_awready = write;
     assign s_axil_wready  = write;
     assign s_axil_bresp   = 2'b00;
@@ -95,10 +125,57 @@ module qd_shell_regs #(
                 10'd5: s_axil_rdata <= cycles;
                 10'd6: s_axil_rdata <= frames - left;
                 10'd7: s_axil_rdata <= {29'd0, error, running, !core_rst_n};
+`ifdef QD_LOADABLE
+                10'd10: s_axil_rdata <= image_crc;
+                10'd11: s_axil_rdata <= {26'd0, lost, waiting, config_state[0], image};
+`endif
                 default: s_axil_rdata <= 32'd0;
             endcase
         end
     end
+
+`ifdef QD_LOADABLE
+    // An image of weights: up to four bytes, the lowest goes first.
+    reg [31:0] bytes;
+    reg [ 2:0] left_bytes;
+    reg        ends;
+    reg        lost;
+    reg [ 2:0] image;
+    reg [31:0] image_crc;
+    reg        was_busy;
+    wire       waiting   = left_bytes != 3'd0;
+    wire       byte_goes = config_tvalid && config_tready;
+    assign config_tdata  = bytes[7:0];
+    assign config_tvalid = waiting && core_rst_n;
+    assign config_tlast  = ends && left_bytes == 3'd1;
+    assign taken         = !waiting || !config_tready;
+
+    always @(posedge clk) begin
+        if (!rst_n || write_reset) begin
+            left_bytes <= 3'd0;
+            lost       <= 1'b0;
+            was_busy   <= 1'b0;
+        end else begin
+            if (write && (to_word || to_byte) && !waiting) begin
+                bytes      <= s_axil_wdata;
+                left_bytes <= to_word ? 3'd4 : 3'd1;
+                ends       <= to_byte && s_axil_wdata[8];
+            end else if (byte_goes) begin
+                bytes      <= {8'd0, bytes[31:8]};
+                left_bytes <= left_bytes - 3'd1;
+            end
+            if (write && (to_word || to_byte) && waiting) lost <= 1'b1;
+            was_busy <= config_state[0];
+        end
+    end
+    always @(posedge clk) begin
+        if (!rst_n) image <= 3'b000;
+        else if (byte_goes) image <= 3'b110;
+        else if (was_busy && !config_state[0]) image <= {image[2], config_state[2:1]};
+        if (was_busy && !config_state[0]) image_crc <= config_crc;
+    end
+    wire unused_state = &{1'b0, config_state[7:3]};
+`endif
 
     // The core's reset: 64 cycles after the shell's own, and on command.
     always @(posedge clk) begin

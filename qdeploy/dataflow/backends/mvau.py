@@ -26,6 +26,7 @@ from qdeploy.dataflow.backends.accumulating import AccumulatingBackend
 from qdeploy.dataflow.backends.base import bits_of
 from qdeploy.dataflow.backends.unrolled import unrolled_block
 from qdeploy.dataflow.cost.features import MEASURED
+from qdeploy.dataflow.finn.nodes import ROW_SUMS
 from qdeploy.dataflow.finn.operators import Inference, Kind, Operator, Turn, declare
 from qdeploy.dataflow.rtl.memories import split_lines, weight_lines
 from qdeploy.dataflow.rtl.products import READ_MEMORY, READ_TABLES, DotKind
@@ -47,7 +48,6 @@ MAX_CONSTANT_BITS = 40_000
 # Columns of weights that may go to LUTs, where block RAM for them would be one more block.
 MAX_TABLE_COLUMNS = 16
 TABLES = "tables"
-_ROW_SUMS = "binaryRowSums"
 
 
 @declare
@@ -147,13 +147,13 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
     def get_nodeattr_types(self) -> dict[str, Any]:
         """FINN's hook: attributes of FINN's operator and those of this backend."""
         return super().get_nodeattr_types() | {
-            _ROW_SUMS: ("ints", False, []),
+            ROW_SUMS: ("ints", False, []),
             TABLES: ("i", False, 0),
         }
 
     def set_row_sums(self, sums: IntArray) -> None:
         """Make it an XNOR unit: Σ w of each row, all w -1 or +1, the inputs' codes 0 and 1."""
-        self.set_nodeattr(_ROW_SUMS, sums.tolist())
+        self.set_nodeattr(ROW_SUMS, sums.tolist())
 
     def dot(self) -> DotKind:
         if self._is_binary():
@@ -198,10 +198,10 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         return replace(found, bias=bias, shift=found.shift + 1)
 
     def _is_binary(self) -> bool:
-        return len(self.attribute(_ROW_SUMS)) > 0 and not self._is_constant()
+        return len(self.attribute(ROW_SUMS)) > 0 and not self._is_constant()
 
     def _row_sums(self) -> IntArray:
-        return np.array(self.attribute(_ROW_SUMS), dtype=np.int64)
+        return np.array(self.attribute(ROW_SUMS), dtype=np.int64)
 
     def ram_style(self) -> str:
         """Kind of memory for the weights: as asked for, or by depth."""

@@ -38,6 +38,8 @@ SUM_TYPE = "sumDataType"
 REQUANTIZE = "requantize"
 # Node attribute: the configuration stream writes its memories (1), or nothing does (0).
 LOADABLE = "loadable"
+# Node attribute: of an XNOR unit, the sum of each row's weights.
+ROW_SUMS = "binaryRowSums"
 # Name of a parameter: of the integer graph's node, and what it is.
 PARAMETER = re.compile(r"(.+)\.(weights|bias|thresholds)")
 # Name of the layer that a fork of the network's input belongs to.

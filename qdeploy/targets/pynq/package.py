@@ -40,8 +40,20 @@ from qdeploy.self_digest import with_digest
 from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.pynq import bare_metal
 from qdeploy.targets.pynq.bare_metal import Golden, write_bare_metal
-from qdeploy.targets.pynq.shell import REGISTERS, SHELL, dma_bytes, shell_verilog
-from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
+from qdeploy.targets.pynq.shell import (
+    REGISTERS,
+    SHELL,
+    dma_bytes,
+    registers_verilog,
+    shell_verilog,
+)
+from qdeploy.targets.records import (
+    class_count,
+    head_record,
+    output_kind,
+    stream_record,
+    weights_record,
+)
 from qdeploy.targets.tcl import tcl_word
 
 BUNDLE_FORMAT = 1
@@ -71,6 +83,7 @@ _DRIVER = (
     "rates.py",
     "selftest.py",
     "shell.py",
+    "weights.py",
     "worker.py",
 )
 
@@ -148,6 +161,7 @@ def make_package(
             "classes": list(classes) or [str(k) for k in range(class_count(design))],
             "cycles_per_frame": cycles,
             "golden_frames": len(golden_inputs),
+            **weights_record(folder / RTL_FOLDER, design),
             "provenance": provenance.record(),
         }
         write_text(root / "README.md", _readme(bundle, source, board))
@@ -192,7 +206,7 @@ def _copy_rtl(source: Path, design: Design, target: Path, identity: str) -> None
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     write_text(target / SHELL, shell_verilog(design, identity))
-    shutil.copyfile(resource(f"export/pynq/rtl/{REGISTERS}"), target / REGISTERS)
+    write_text(target / REGISTERS, registers_verilog(design))
 
 
 def _copy_static(root: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import string
 
+from qdeploy.design.library_text import library_text
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.errors import FoldingError
 from qdeploy.resources import resource
@@ -41,6 +42,12 @@ def dma_bytes(stream: Stream) -> int:
     return size
 
 
+def registers_verilog(design: Design) -> str:
+    """Verilog of the shell's registers."""
+    text = resource(f"export/pynq/rtl/{REGISTERS}").read_text(encoding="utf-8")
+    return library_text(text, loadable=design.loading is not None)
+
+
 def shell_verilog(design: Design, design_id: str) -> str:
     """Verilog of the shell around `design`.
 
@@ -53,7 +60,8 @@ def shell_verilog(design: Design, design_id: str) -> str:
     source, sink = design.input, design.output
     in_dma, out_dma = dma_bytes(source), dma_bytes(sink)
     in_spare, out_spare = 8 * in_dma - source.width, 8 * out_dma - sink.width
-    template = string.Template(resource(f"export/pynq/rtl/{SHELL}.in").read_text(encoding="utf-8"))
+    text = resource(f"export/pynq/rtl/{SHELL}.in").read_text(encoding="utf-8")
+    template = string.Template(library_text(text, loadable=design.loading is not None))
     return template.substitute(
         name=design.name,
         top=design.top,

@@ -22,6 +22,7 @@ class PynqTarget(Target):
     rungs = HARDWARE_RUNGS
     widest_beat = DMA_MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
+    loads_weights = True
     # What Vivado and the driver leave.
     use_leaves = ("bitstream/", "driver/native-", "vivado/project/", "vivado/vivado.log", ".Xil/")
 

@@ -1,0 +1,54 @@
+"""Memories of a loadable design for other weights: the same hardware layers, other numbers in them.
+
+requires   the folded hardware layers of the design, and a graph of its shape with other numbers
+           (`ir.same_shape`)
+transform  parameters of each layer become those that the other graph's layers have
+ensures    the wrappers are, text for text, those of the design: only memories differ
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qdeploy.bounded import read_bounded
+from qdeploy.dataflow.compile import hardware_layers
+from qdeploy.dataflow.finn.loadable import take_numbers
+from qdeploy.dataflow.finn.models import read_model
+from qdeploy.dataflow.finn.nodes import hw_nodes
+from qdeploy.dataflow.finn.specialize import specialize
+from qdeploy.design.loading import image_of
+from qdeploy.design.manifest import Design
+from qdeploy.errors import InternalError, UserError
+from qdeploy.ir.integer_graph import IntegerGraph
+
+_MOST_TEXT = 1 << 28
+
+
+def weights_image(graph: IntegerGraph, hardware: Path, design: Design, rtl: Path) -> bytes:
+    """The image of a graph's numbers for the configuration stream of a design.
+
+    Args:
+        graph: the design's, with other numbers.
+        hardware: file of the design's folded hardware layers.
+        rtl: folder of the design.
+
+    Raises:
+        UserError: the design takes no weights at run time, or a layer multiplies bits and the
+            weights are not all -1 and +1.
+        InternalError: other numbers would be other hardware.
+    """
+    if design.loading is None:
+        raise UserError(
+            f"the design `{design.name}` takes no weights at run time",
+            why="its weights are part of its logic",
+            do="export it with --runtime-weights",
+        )
+    model = take_numbers(specialize(read_model(hardware)), hardware_layers(graph, loadable=True))
+    layers = {layer.name: layer for layer in hw_nodes(model)}
+    words: dict[str, list[str]] = {}
+    for module in design.loading.modules:
+        unit = layers[module].instance.unit(model)
+        if unit.verilog(module) != read_bounded(rtl / f"{module}.v", _MOST_TEXT):
+            raise InternalError(f"`{module}` would be other hardware with other numbers")
+        words |= unit.memories()
+    return image_of(design.loading.loads, words)
