@@ -52,6 +52,7 @@ BOARDS_FILE = "boards.json"
 PERFORMANCE_FILE = "performance.json"
 RESOURCES_FILE = "resources.json"
 VERIFY_FILE = "verify.json"
+CLASSES_FILE = "classes.json"
 REPORT_FILE = "report.html"
 # Of the run folder a build came from.
 SUMMARY_FILE = "summary.json"
@@ -108,6 +109,27 @@ class SummaryRecord(TypedDict, total=False):
 
     name: str
     phases: list[PhaseRecord]
+
+
+class ClassesRecord(TypedDict, total=False):
+    """`classes.json`: the integer network on the test set, class by class.
+
+    Keys:
+        confusion: frames by their class (rows) and the class that the network says (columns).
+        precision, recall, f1: by class; 0 where the test set has none or the network says none.
+        balanced_accuracy: mean recall of the classes that occur.
+        roc_auc: of two classes, where the network gives logits.
+    """
+
+    classes: Required[list[str]]
+    frames: Count
+    confusion: Required[list[list[Count]]]
+    accuracy: Required[Share]
+    balanced_accuracy: Required[Share]
+    precision: Required[list[Share]]
+    recall: Required[list[Share]]
+    f1: Required[list[Share]]
+    roc_auc: Share | None
 
 
 class PerformanceRecord(TypedDict, total=False):
@@ -291,6 +313,17 @@ def read_resources(folder: Path) -> ResourcesRecord | None:
 def read_verify(folder: Path) -> VerifyRecord | None:
     """`verify.json`; as `read_record`, None when the ladder has not run."""
     return read_record(folder / VERIFY_FILE, VerifyRecord)
+
+
+def read_classes(folder: Path) -> ClassesRecord | None:
+    """`classes.json`; as `read_record`, None without a test set of frames with one class each."""
+    found = read_record(folder / CLASSES_FILE, ClassesRecord)
+    if found is not None:
+        count = len(found["classes"])
+        lists = (found[key] for key in ("confusion", "precision", "recall", "f1"))
+        if not count or any(len(one) != count for one in (*lists, *found["confusion"])):
+            raise _unreadable(folder / CLASSES_FILE, "its lists are not as long as its classes")
+    return found
 
 
 def read_fifos(folder: Path) -> FifosRecord | None:

@@ -17,6 +17,7 @@ from typing import Any
 from qdeploy.build_folder import (
     BoardsRecord,
     BuildRecord,
+    ClassesRecord,
     EstimatesRecord,
     FifosRecord,
     PerformanceRecord,
@@ -25,6 +26,7 @@ from qdeploy.build_folder import (
     VerifyRecord,
     read_boards,
     read_build,
+    read_classes,
     read_design,
     read_estimates,
     read_fifos,
@@ -99,6 +101,7 @@ class DesignReport:
     boards: BoardsRecord
     build: BuildRecord
     summary: SummaryRecord
+    classes: ClassesRecord | None = None
 
     @property
     def bottleneck(self) -> LayerRow:
@@ -145,6 +148,7 @@ def read_report(folder: Path) -> DesignReport:
         boards=read_boards(folder) or BoardsRecord(),
         build=build,
         summary=_summary(build),
+        classes=read_classes(folder),
     )
 
 

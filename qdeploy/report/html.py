@@ -9,6 +9,7 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.bounded import MAX_YAML_BYTES
 from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE
+from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import DesignReport, LayerRow
 from qdeploy.report.summary import coverage_kinds, covered_share, verdict
 from qdeploy.resources import resource
@@ -46,6 +47,7 @@ def render(folder: Path, report: DesignReport) -> str:
         verdict=verdict,
         coverage_kinds=coverage_kinds,
         covered_share=covered_share,
+        class_sentence=sentence,
         cycles=_bars([(r.name, r.cycles, r.bottleneck) for r in report.layers if r.cycles]),
         luts=_bars([(r.name, r.used.get("lut", 0), False) for r in _by_luts(report)]),
         parts=_bars([(name, luts, False) for name, luts in report.parts.items()]),

@@ -20,11 +20,13 @@ from qdeploy.build_folder import (
     VerifyRecord,
     has_design,
     read_build,
+    read_classes,
     read_performance,
     read_resources,
     read_summary,
     read_verify,
 )
+from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import read_report
 from qdeploy.report.layers import print_short
 from qdeploy.report.tables import Cells, print_table
@@ -53,6 +55,10 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
     """
     if run is not None:
         _accuracy(read_summary(run), console)
+    classes = read_classes(folder)
+    if classes is not None:
+        console.print(sentence(classes), markup=False, highlight=False, soft_wrap=True)
+        console.print()
     _speed(read_performance(folder), console)
     _resources(read_resources(folder), console)
     if has_design(folder):

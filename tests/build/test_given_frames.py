@@ -12,6 +12,7 @@ from input_files import InputFile
 from qdeploy.build.build import build
 from qdeploy.build.options import Options, read_options
 from qdeploy.build.source import FileExtras, FileSource
+from qdeploy.build_folder import read_classes
 from qdeploy.cli.main import qdeploy, run
 from qdeploy.errors import DataError
 from qdeploy.ir.raw_type import parse_raw_type
@@ -67,6 +68,11 @@ def test_accuracy_golden_frames_and_names_are_those_that_were_given(
     folder = build(options, tmp_path / "built").folder
     record = json.loads((folder / "build.json").read_text())
     assert record["accuracy_int"] == pytest.approx(0.75, abs=0.05)
+    classes = read_classes(folder)
+    assert classes is not None
+    assert classes["classes"] == NAMES.split()
+    assert classes["accuracy"] == record["accuracy_int"]
+    assert np.sum(classes["confusion"]) == 40
     assert record["frames"] == "frames of `frames.npz`"
     assert not any("random" in note for note in record["notes"])
     assert record["source"]["classes"] == NAMES.split()

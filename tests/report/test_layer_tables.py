@@ -18,6 +18,7 @@ from qdeploy.errors import UserError
 from qdeploy.report.design_report import read_report
 from qdeploy.report.html import render, write_report
 from qdeploy.report.layers import print_full, print_short
+from qdeploy.report.summary import print_summary
 
 LAYERS = [
     Layer(
@@ -251,6 +252,44 @@ def test_accuracy_is_shown_while_the_run_is_there(build: Path, tmp_path: Path) -
     (build / "build.json").write_text(json.dumps(data))
     text = render(build, read_report(build))
     assert all(figure in text for figure in ("mIoU", "41.06%", "91.11%", "39.99%"))
+
+
+def test_classes_are_a_matrix_of_frames_and_a_sentence(build: Path) -> None:
+    data = {
+        "classes": ["cat", "<dog>", "owl"],
+        "confusion": [[8, 2, 0], [1, 4, 0], [0, 0, 5]],
+        "accuracy": 0.85,
+        "balanced_accuracy": 0.8667,
+        "precision": [0.889, 0.667, 1],
+        "recall": [0.8, 0.8, 1],
+        "f1": [0.842, 0.727, 1],
+    }
+    path = build / "classes.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    text = render(build, read_report(build))
+    page = _Page()
+    page.feed(text)
+    assert page.open == []
+    told = (
+        "balanced accuracy 86.67%; weakest class `{}` (F1 72.70%); most often mistaken: `cat` for "
+        "`{}`, 2 of 10"
+    )
+    assert told.format("&lt;dog&gt;", "&lt;dog&gt;") in text
+    assert text.count('scope="row"') == 3
+    assert shown_classes(build) == "Classes: " + told.format("<dog>", "<dog>")
+    data["confusion"] = [[10, -1], [0, 1]]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(UserError, match=r"classes\.json"):
+        read_report(build)
+
+
+def shown_classes(build: Path) -> str:
+    """What an export prints of the classes."""
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(build, console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    return next(line for line in lines if line.startswith("Classes"))
 
 
 def test_the_command_prints_json_and_writes_the_report(build: Path) -> None:

@@ -27,6 +27,7 @@ from qdeploy.build.options import read_options
 from qdeploy.build_folder import (
     read_boards,
     read_build,
+    read_classes,
     read_estimates,
     read_fifos,
     read_performance,
@@ -41,6 +42,7 @@ from qdeploy.devices.boards import load_board
 from qdeploy.ir.file import read_graph, write_graph
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.recipe.loading import load_recipe
+from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import read_report
 from qdeploy.report.html import write_report
 from qdeploy.report.layers import print_full
@@ -184,6 +186,11 @@ RECORDS: dict[str, Any] = {
         "layers": {"a": {"qdeploy": {"lut": 1.0, "bram36": 0.0, "dsp": 0.0}, "finn": None}},
     },
     "boards": {"board": "b", "boards": [BOARD], "source": "s"},
+    "classes": {
+        **{"classes": ["a", "b"], "confusion": [[3, 1], [0, 2]], "frames": 6},
+        **{"precision": [1.0, 0.7], "recall": [0.75, 1.0], "f1": [0.9, 0.8]},
+        **{"accuracy": 0.8, "balanced_accuracy": 0.9, "roc_auc": None},
+    },
     "summary": {"name": "n", "phases": [{"name": "p", "kind": "pretrain", "accuracy": 0.5}]},
 }
 
@@ -193,6 +200,13 @@ def records(folder: Path) -> Path:
     path = folder / "records.json"
     path.write_text(json.dumps(RECORDS))
     return path
+
+
+def told_classes(folder: Path) -> None:
+    """What the report says of the classes."""
+    found = read_classes(folder)
+    if found is not None:
+        sentence(found)
 
 
 def read_records(path: Path) -> None:
@@ -206,6 +220,7 @@ def read_records(path: Path) -> None:
         "fifos": read_fifos,
         "estimates": read_estimates,
         "boards": read_boards,
+        "classes": told_classes,
     }
     _spread(path, folder)
     (folder / "empty").touch()

@@ -18,7 +18,7 @@ from qdeploy.data import camvid, cifar10, fsdd, mnist
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.data.stream import FileSplit
-from qdeploy.recipe.data import Data
+from qdeploy.recipe.data import data_section
 
 _BATCH = 10
 
@@ -45,7 +45,8 @@ def reader(root: int, name: str, **settings: object) -> Callable[[Path], Dataset
     """
 
     def read(path: Path) -> Dataset:
-        section = Data.model_validate({"name": name, **settings})
+        given = {"name": name, **settings}
+        section = data_section(given).model_validate(given)
         found = load_dataset(section, path.parents[root])
         for split in (found.train, found.test):
             if isinstance(split, FileSplit):
@@ -172,9 +173,29 @@ def imagenet_png(folder: Path) -> Path:
     return path.with_suffix(".png")
 
 
+def own_table(folder: Path) -> Path:
+    rows = [f"{index},{index * 0.37:.3g},{'ab'[index % 2]}" for index in range(20)]
+    (folder / "own.csv").write_text("\n".join(["x,y,label", *rows]) + "\n", encoding="utf-8")
+    return folder / "own.csv"
+
+
+def own_arrays(folder: Path) -> Path:
+    values = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3)
+    np.savez(folder / "own.npz", x=values, y=np.arange(20) % 2)
+    return folder / "own.npz"
+
+
+def own_image(folder: Path) -> Path:
+    for name in ("a", "b"):
+        for index in range(6):
+            write_image(folder / "own" / name / f"{index}.png", 20, 16)
+    return folder / "own" / "a" / "3.png"
+
+
 VOC = reader(3, "voc2012", partial=True, image_size=32, augment="scale-crop-flip")
 VOC_LIST = reader(4, "voc2012", partial=True, image_size=32, augment="scale-crop-flip")
 IMAGENET = reader(3, "imagenet", classes=2, image_size=32, augment="resized-crop-flip")
+OWN_IMAGES = reader(2, "image-folder", path="own", image_size=16)
 SETS: tuple[tuple[str, Callable[[Path], Path], Callable[[Path], object], int], ...] = (
     ("cifar10", cifar, reader(1, "cifar10"), 80),
     ("idx labels", fashion, reader(2, "fashion-mnist"), 40),
@@ -185,6 +206,8 @@ SETS: tuple[tuple[str, Callable[[Path], Path], Callable[[Path], object], int], .
     ("voc list", voc_list, VOC_LIST, 30),
     ("voc image", voc_image, VOC, 20),
     ("imagenet jpeg", imagenet_jpeg, IMAGENET, 20),
+    ("own csv", own_table, reader(0, "csv", path="own.csv"), 60),
+    ("own npz", own_arrays, reader(0, "arrays", path="own.npz"), 60),
 )
 # Those whose checksums are made right again, and then what the checksums guard.
 SEALED = (
@@ -193,6 +216,13 @@ SEALED = (
     ("camvid mask", street_mask, reader(2, "camvid"), 30, with_checksums),
     ("voc mask", voc_mask, VOC, 30, with_checksums),
     ("imagenet png", imagenet_png, IMAGENET, 20, with_checksums),
+    (
+        "own png",
+        own_image,
+        reader(2, "image-folder", path="own", image_size=16),
+        20,
+        with_checksums,
+    ),
 )
 KINDS = (
     *(Kind(*one, around=small_sets) for one in SETS),
