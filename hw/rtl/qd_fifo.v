@@ -4,11 +4,13 @@
 //   out   the same beats in order
 //   fill  words held now, output register included, at most DEPTH (up to 65535)
 //   rate  one beat per cycle in and out, at every DEPTH
-//   time  a beat into the empty FIFO is at the output one cycle later (DEPTH 1 and 2) or two
+//   time  a beat into the empty FIFO is at the output one cycle later (DEPTH 1 and 2), two (up to
+//         32), or three
 //   ready a register, except DEPTH 1: there s_tready follows m_tready
 //   size  DEPTH 1 and 2: registers; else a memory of DEPTH words (RAM_STYLE: "auto",
-//         "distributed" or "block") whose read register is the output register; a power of two
-//         saves comparing the addresses with the last one
+//         "distributed" or "block") with a read register, which is the output register up to 32
+//         words; deeper ones may be block RAM, whose data come late in the cycle, and have an
+//         output register after it; a power of two saves comparing the addresses with the last one
 `default_nettype none
 module qd_fifo #(
   parameter WIDTH     = 8,
@@ -64,24 +66,25 @@ module qd_fifo #(
         if (push) spare <= s_tdata;
       end
     end else begin : g_memory
-      // A word leaves the memory for the head, so at most DEPTH - 1 of them are in there at once.
+      // A word leaves the memory for the registers after it, so the memory never holds all DEPTH.
       localparam AB = $clog2(DEPTH);
+      localparam DEEP = DEPTH > 32;
       localparam WRAPS = (DEPTH != (1 << AB));
       localparam [31:0] LAST  = DEPTH - 1;
-      localparam [31:0] BELOW = DEPTH - 2;
+      localparam [31:0] BELOW = DEPTH - (DEEP ? 3 : 2);
       localparam [31:0] ONE   = 1;
       (* ram_style = RAM_STYLE *) reg [WIDTH-1:0] words [0:DEPTH-1];
-      reg  [WIDTH-1:0] head;
+      reg  [WIDTH-1:0] head;    // read register of the memory
       reg              head_full;
+      wire             leave;   // the head may be replaced: its word is taken
+      wire [1:0]       after;   // words in registers
       reg  [AB-1:0]    write_at, read_at;
       reg  [AB-1:0]    level;   // words in the memory
       reg              stored;  // level > 0
-      reg              full;    // level = DEPTH - 1
-      wire             fetch = stored & (~head_full | m_tready);
+      reg              full;    // the memory holds DEPTH less the words in registers
+      wire             fetch = stored & (~head_full | leave);
       assign s_tready = ~full;
-      assign m_tdata  = head;
-      assign m_tvalid = head_full;
-      assign fill     = {{(16-AB){1'b0}}, level} + {15'd0, head_full};
+      assign fill     = {{(16-AB){1'b0}}, level} + {14'd0, after};
       always @(posedge clk)
         if (!rst_n) begin
           write_at  <= {AB{1'b0}};
@@ -98,8 +101,25 @@ module qd_fifo #(
             stored <= push | (level != ONE[AB-1:0]);
             full   <= push & (level == BELOW[AB-1:0]);
           end
-          head_full <= fetch | (head_full & ~m_tready);
+          head_full <= fetch | (head_full & ~leave);
         end
+      if (DEEP) begin : g_after
+        reg [WIDTH-1:0] last;
+        reg             last_full;
+        assign leave    = ~last_full | m_tready;
+        assign m_tdata  = last;
+        assign m_tvalid = last_full;
+        assign after    = {head_full & last_full, head_full ^ last_full};
+        always @(posedge clk)
+          if (!rst_n)     last_full <= 1'b0;
+          else if (leave) last_full <= head_full;
+        always @(posedge clk) if (leave) last <= head;
+      end else begin : g_head
+        assign leave    = m_tready;
+        assign m_tdata  = head;
+        assign m_tvalid = head_full;
+        assign after    = {1'b0, head_full};
+      end
       always @(posedge clk) if (push) words[write_at] <= s_tdata;
       always @(posedge clk) if (fetch) head <= words[read_at];
     end

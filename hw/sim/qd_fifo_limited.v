@@ -27,11 +27,14 @@ module qd_fifo_limited #(
   reg  [AB-1:0]    write_at, read_at;
   reg  [15:0]      count;   // words, the one at the output included
   reg              loaded;  // as `head_full` of a memory FIFO: its read register holds a word
+  reg              last;    // as its `last_full`: so does the register after that, of a deep one
   wire             absent = (limit == 16'd0);
   wire             memory = (limit > 16'd2);
-  wire [15:0]      behind = count - {15'd0, loaded};  // words in that FIFO's memory
-  wire             some   = memory ? loaded : (count != 16'd0);
-  wire             room   = memory ? (behind != limit - 16'd1) : (count != limit);
+  wire             deep   = (limit > 16'd32);
+  wire             leave  = m_tready | (deep & ~last);
+  wire [15:0]      behind = count - {15'd0, loaded} - {15'd0, last};  // words in its memory
+  wire             some   = deep ? last : memory ? loaded : (count != 16'd0);
+  wire             room   = memory ? (behind != limit - (deep ? 16'd2 : 16'd1)) : (count != limit);
   wire             push   = s_tvalid & room & ~absent;
   wire             pop    = some & m_tready & ~absent;
   assign s_tready = absent ? m_tready : room;
@@ -44,11 +47,13 @@ module qd_fifo_limited #(
       read_at  <= {AB{1'b0}};
       count    <= 16'd0;
       loaded   <= 1'b0;
+      last     <= 1'b0;
     end else begin
       if (push) write_at <= (write_at == LAST[AB-1:0]) ? {AB{1'b0}} : write_at + 1'b1;
       if (pop)  read_at  <= (read_at == LAST[AB-1:0]) ? {AB{1'b0}} : read_at + 1'b1;
       count  <= count + {15'd0, push} - {15'd0, pop};
-      loaded <= (behind != 16'd0) & (~loaded | m_tready) | (loaded & ~m_tready);
+      loaded <= (behind != 16'd0) & (~loaded | leave) | (loaded & ~leave);
+      last   <= deep & (loaded | ~leave);
     end
   always @(posedge clk) if (push) words[write_at] <= s_tdata;
 endmodule

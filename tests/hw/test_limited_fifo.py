@@ -28,7 +28,7 @@ def limited(block_sim):
     )
 
 
-@pytest.mark.parametrize("depth", [2, 3, 32])
+@pytest.mark.parametrize("depth", [2, 3, 32, 33, 64])
 def test_a_limit_is_a_fifo_of_that_depth_to_the_cycle(block_sim, limited, depth):
     real = block_sim("qd_fifo", {"WIDTH": WIDTH, "DEPTH": depth}, WIDTH, WIDTH, probes=FILL)
     for seed, stalls in enumerate([(0.0, 0.0), (0.3, 0.0), (0.1, 0.3), (0.5, 0.5), (0.3, 0.8)]):

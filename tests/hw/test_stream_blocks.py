@@ -11,7 +11,7 @@ from qdeploy.design.packing import pack, unpack
 STALLS = [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.5, 0.5)]
 
 
-@pytest.mark.parametrize("depth, width", [(1, 8), (2, 5), (3, 70), (16, 8), (300, 33)])
+@pytest.mark.parametrize("depth, width", [(1, 8), (2, 5), (3, 70), (32, 8), (33, 8), (300, 33)])
 def test_fifo_keeps_order_and_never_holds_more_than_its_depth(block_sim, depth, width):
     sim = block_sim(
         "qd_fifo", {"WIDTH": width, "DEPTH": depth}, width, width, probes=[("fill", 16)]
@@ -28,7 +28,8 @@ def test_fifo_keeps_order_and_never_holds_more_than_its_depth(block_sim, depth, 
         if stall_in == 0 and stall_out > 0:
             assert result.probe_max["fill"] == depth
         if stall_in == stall_out == 0:
-            assert result.cycles <= 1500 + 2
+            # A deep one has a register after the memory's.
+            assert result.cycles <= 1500 + (3 if depth > 32 else 2)
 
 
 @pytest.mark.parametrize(

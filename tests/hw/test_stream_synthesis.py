@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -50,3 +51,23 @@ def test_block_becomes_a_netlist_without_latches(
     run_tool([find_tool("yosys"), "-p", script], tmp_path, tmp_path / "yosys.log", 300)
     netlist = (tmp_path / "netlist.v").read_text(encoding="utf-8")
     assert re.search(rf"\b(?:{cells})\w* ", netlist)
+
+
+def test_the_words_of_a_fifo_in_block_ram_come_out_of_registers(tmp_path: Path) -> None:
+    script = (
+        f"read_verilog -defer {resource('hw/rtl/qd_fifo.v')}; "
+        "chparam -set WIDTH 16 -set DEPTH 2048 qd_fifo; hierarchy -top qd_fifo; "
+        "synth_ecp5 -top qd_fifo -json netlist.json"
+    )
+    run_tool([find_tool("yosys"), "-p", script], tmp_path, tmp_path / "yosys.log", 300)
+    text = (tmp_path / "netlist.json").read_text(encoding="utf-8")
+    module = json.loads(text)["modules"]["qd_fifo"]
+    kinds = [cell["type"] for cell in module["cells"].values()]
+    assert "DP16KD" in kinds
+    registers = {
+        bit
+        for cell in module["cells"].values()
+        if cell["type"] == "TRELLIS_FF"
+        for bit in cell["connections"]["Q"]
+    }
+    assert {*module["ports"]["m_tdata"]["bits"]} <= registers

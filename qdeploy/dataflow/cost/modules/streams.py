@@ -25,7 +25,8 @@ def dwc(p: Parameters) -> Features:
 
 @features_of("qd_fifo")
 def fifo(p: Parameters) -> Features:
-    """`qd_fifo`: registers up to two words, else a memory."""
+    """`qd_fifo`: registers up to two words, else a memory; from 33 words on with an output register
+    after the memory's read register."""
     width, depth = ints(p, "WIDTH", "DEPTH")
     if depth <= 2:
         return Features("registers", (1, width * (depth - 1)), (1, width * depth))
@@ -35,7 +36,9 @@ def fifo(p: Parameters) -> Features:
     compared = address if depth != 1 << address else 0
     lut = (1, address, switches(width, mapped), mapped.banks - 1, compared)
     stored = width if mapped.kind != "block" else 0
-    return Features("memory", lut, (1, address, stored), mapped.lutram, mapped.bram18)
+    after = width + 1 if depth > 32 else 0
+    ff = (1, address, stored + after)
+    return Features("memory", lut, ff, mapped.lutram, mapped.bram18)
 
 
 @features_of("qd_extend")
