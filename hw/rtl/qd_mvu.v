@@ -114,11 +114,6 @@ module qd_mvu #(
   qd_load #(.WIDTH(WW), .WORDS(SF*NF)) load (.clk(clk), .rst_n(rst_n), .config_in(config_in),
     .config_out(config_link), .write(w_write), .at(w_at), .word(w_word));
   always @(posedge clk) if (w_write) weights[w_at] <= w_word;
-  generate
-    if (WREST != 0) begin : g_refused6
-      WREST_cannot_be_loaded refused ();
-    end
-  endgenerate
 `endif
   reg  [WA-1:0]       at;
   reg  [WW-WREST-1:0] low;

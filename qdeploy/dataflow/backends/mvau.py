@@ -85,7 +85,7 @@ class MVAU_qd_rtl(AccumulatingBackend, MVAU):  # noqa: N801 (FINN's naming schem
         )
         stage = self.output_stage(model, pe)
         style = self.ram_style()
-        w_file, rest = f"{node.name}_w.hex", int(self.attribute(TABLES))
+        w_file, rest = f"{node.name}_w.hex", 0 if self.loadable() else int(self.attribute(TABLES))
         rest_file = f"{node.name}_r.hex" if rest else ""
         block = Block(
             "qd_mvu",
