@@ -51,6 +51,7 @@ ESTIMATES_FILE = "estimates.json"
 BOARDS_FILE = "boards.json"
 PERFORMANCE_FILE = "performance.json"
 RESOURCES_FILE = "resources.json"
+TIMING_FILE = "timing.json"
 VERIFY_FILE = "verify.json"
 CLASSES_FILE = "classes.json"
 REPORT_FILE = "report.html"
@@ -136,12 +137,25 @@ class PerformanceRecord(TypedDict, total=False):
     """`performance.json`: cycles measured in the RTL simulation; see `verify.performance`."""
 
     clock_mhz: Figure
+    clock: str
     cycles_per_frame: Positive
     latency_cycles: Count
     fps: Figure
     source: str
     expected_cycles_per_frame: Count
     bottleneck: str
+
+
+class TimingRecord(TypedDict, total=False):
+    """`timing.json`: the design placed and routed for another part; see `synth.place_design`."""
+
+    part: str
+    fmax_mhz: Figure
+    path_from: str
+    path_to: str
+    path: list[str]
+    used: dict[str, Count]
+    source: str
 
 
 class LayerResourcesRecord(TypedDict, total=False):
@@ -308,6 +322,11 @@ def read_performance(folder: Path) -> PerformanceRecord | None:
 def read_resources(folder: Path) -> ResourcesRecord | None:
     """`resources.json`; as `read_record`, None without synthesis."""
     return read_record(folder / RESOURCES_FILE, ResourcesRecord)
+
+
+def read_timing(folder: Path) -> TimingRecord | None:
+    """`timing.json`; as `read_record`, None when the design was not placed and routed."""
+    return read_record(folder / TIMING_FILE, TimingRecord)
 
 
 def read_verify(folder: Path) -> VerifyRecord | None:

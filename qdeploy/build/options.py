@@ -30,6 +30,7 @@ STEP_OPTIONS = {
     "clock_mhz": ("compile", "--clock"),
     "fifo_depths": ("size_fifos", "--fifo-depths"),
     "synthesis": ("synthesize", "--no-synthesis"),
+    "place_and_route": ("place", "--place-and-route"),
 }
 
 
@@ -50,6 +51,7 @@ class Options:
         require, skip: rungs that must run or are left out.
         synthesis: whether Yosys counts the resources; without it "as fast as fits" rests on the
             estimate alone.
+        place_and_route: family of parts to place and route the design for, None for none.
         fifo_depths: "simulated" sizes FIFOs by RTL simulation, "analytic" by the skews of branches.
         data: folder of the data sets.
         output: the one of a file's several outputs that is built.
@@ -76,6 +78,7 @@ class Options:
     require: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     synthesis: bool = True
+    place_and_route: str | None = None
     fifo_depths: str = SIMULATED
     data: Path | None = None
     input: str | None = None

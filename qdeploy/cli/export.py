@@ -62,6 +62,11 @@ if TYPE_CHECKING:
     metavar="RUNG",
     help="Leave this rung out; repeatable. `netlist` takes `netlist layer` along.",
 )
+@click.option(
+    "--place-and-route",
+    metavar="FAMILY",
+    help="Place and route the whole design for another part, ecp5: minutes, needs nextpnr.",
+)
 @click.option("--no-synthesis", is_flag=True, help="Leave Yosys and the resource figures out.")
 @click.option(
     "--fifo-depths",
@@ -121,6 +126,7 @@ def export(
     seed: int,
     require: tuple[str, ...],
     skip: tuple[str, ...],
+    place_and_route: str | None,
     no_synthesis: bool,
     fifo_depths: str,
     input_type: str | None,
@@ -155,6 +161,7 @@ def export(
         require=require,
         skip=skip,
         synthesis=not no_synthesis,
+        place_and_route=place_and_route,
         fifo_depths=fifo_depths,
         data=data,
         input=input_type,
@@ -245,7 +252,7 @@ def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path |
     from qdeploy.report.summary import print_summary
 
     if as_json:
-        names = ("build", "verify", "resources", "performance", "fifos")
+        names = ("build", "verify", "resources", "performance", "fifos", "timing")
         found = {name: read_record(folder / f"{name}.json", dict[str, Any]) for name in names}
         there = {name: record for name, record in found.items() if record is not None}
         click.echo(json.dumps({"folder": str(folder), **there}, indent=2))

@@ -23,6 +23,7 @@ from qdeploy.build_folder import (
     PerformanceRecord,
     ResourcesRecord,
     SummaryRecord,
+    TimingRecord,
     VerifyRecord,
     read_boards,
     read_build,
@@ -33,6 +34,7 @@ from qdeploy.build_folder import (
     read_performance,
     read_resources,
     read_summary,
+    read_timing,
     read_verify,
 )
 from qdeploy.design.manifest import Design, Layer
@@ -101,6 +103,7 @@ class DesignReport:
     boards: BoardsRecord
     build: BuildRecord
     summary: SummaryRecord
+    timing: TimingRecord
     classes: ClassesRecord | None = None
 
     @property
@@ -148,6 +151,7 @@ def read_report(folder: Path) -> DesignReport:
         boards=read_boards(folder) or BoardsRecord(),
         build=build,
         summary=_summary(build),
+        timing=read_timing(folder) or TimingRecord(),
         classes=read_classes(folder),
     )
 

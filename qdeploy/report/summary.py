@@ -17,6 +17,7 @@ from qdeploy.build_folder import (
     ResourcesRecord,
     RungRecord,
     SummaryRecord,
+    TimingRecord,
     VerifyRecord,
     has_design,
     read_build,
@@ -24,6 +25,7 @@ from qdeploy.build_folder import (
     read_performance,
     read_resources,
     read_summary,
+    read_timing,
     read_verify,
 )
 from qdeploy.report.classes import sentence
@@ -60,6 +62,7 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
         console.print(sentence(classes), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _speed(read_performance(folder), console)
+    _timing(read_timing(folder), console)
     _resources(read_resources(folder), console)
     if has_design(folder):
         print_short(read_report(folder), console)
@@ -105,10 +108,26 @@ def _speed(data: PerformanceRecord | None, console: Console) -> None:
     rows: list[Cells] = [
         ("cycles per frame", _number(data.get("cycles_per_frame"))),
         ("latency, cycles", _number(data.get("latency_cycles"))),
-        (f"frames/s at {_number(clock)} MHz", _number(_whole(data.get("fps")))),
+        (f"frames/s at {_number(clock)} MHz, assumed", _number(_whole(data.get("fps")))),
     ]
     title = _titled("Speed", data.get("source"))
     print_table(title, ("figure", "value"), rows, right=(1,), console=console)
+
+
+def _timing(data: TimingRecord | None, console: Console) -> None:
+    """Nothing where it was not requested."""
+    if data is not None:
+        console.print(placed(data), markup=False, highlight=False, soft_wrap=True)
+        console.print()
+
+
+def placed(data: TimingRecord) -> str:
+    """What place and route for another part said, in one sentence."""
+    return (
+        f"Placed and routed whole for {data.get('part', '?')}: {_number(data.get('fmax_mhz'))} MHz;"
+        f" the longest path goes from {data.get('path_from', '?')} to {data.get('path_to', '?')}."
+        " The board's own clock stays assumed."
+    )
 
 
 def _resources(data: ResourcesRecord | None, console: Console) -> None:

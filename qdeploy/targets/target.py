@@ -18,6 +18,7 @@ HARDWARE_STEPS = (
     "compile",
     "size_fifos",
     "synthesize",
+    "place",
     "estimate",
     "ladder",
     "package",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from qdeploy.sim.design import DesignResult
 
 
+ASSUMED = "assumed: only place and route for the board's own part says whether it is met"
+
+
 @dataclass(frozen=True)
 class Performance:
     """What the design reaches, without stalls.
@@ -27,6 +30,7 @@ class Performance:
         source: where the cycles come from.
         expected_cycles_per_frame: the slowest layer's, before simulation.
         bottleneck: that layer.
+        clock: what `clock_mhz` rests on.
     """
 
     clock_mhz: float
@@ -36,6 +40,7 @@ class Performance:
     source: str
     expected_cycles_per_frame: int
     bottleneck: str
+    clock: str = ASSUMED
 
 
 def measure(design: Design, result: DesignResult, frames: int) -> Performance:

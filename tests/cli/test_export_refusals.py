@@ -197,6 +197,7 @@ def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized
         *((("--clock", clock), "no board can have a clock of") for clock in ("nan", "-5", "0")),
         *((("--clock", clock), "no board can have a clock of") for clock in ("inf", "1e5", "1e-9")),
         *((("--fps", fps), "cannot be reached") for fps in ("nan", "-3", "0", "inf", "2e8")),
+        (("--place-and-route", "xc7"), "there is no open place and route for `xc7`"),
         (("--clock", "50", "--fps", "6e7"), "6e+07 frames per second cannot be reached"),
     ],
 )

@@ -70,6 +70,16 @@ def _cells(text: str, first: str) -> list[str]:
     return next(line.split() for line in text.splitlines() if line.strip().startswith(first))
 
 
+def test_the_clock_of_another_part_is_said_with_the_layers_of_its_longest_path(
+    tmp_path: Path,
+) -> None:
+    timing = {"part": "Lattice ECP5", "fmax_mhz": 107.8, "path_from": "stem", "path_to": "add"}
+    text = _shown(_write(tmp_path / "b", performance=PERFORMANCE, timing=timing))
+    assert "Lattice ECP5: 107.8 MHz; the longest path goes from stem to add." in text
+    assert "The board's own clock stays assumed." in text
+    assert "MHz;" not in _shown(_write(tmp_path / "c", performance=PERFORMANCE))
+
+
 def test_every_figure_of_a_complete_build_is_shown(tmp_path: Path) -> None:
     build = _write(
         tmp_path / "b", verify={"rungs": [RUNG]}, resources=RESOURCES, performance=PERFORMANCE
@@ -80,7 +90,7 @@ def test_every_figure_of_a_complete_build_is_shown(tmp_path: Path) -> None:
     assert _cells(text, "retrain") == ["retrain", "96.11%"]
     assert _cells(text, "cycles per frame")[-1] == "1,024"
     assert _cells(text, "latency")[-1] == "3,333"
-    assert _cells(text, "frames/s at 100 MHz")[-1] == "97,656"
+    assert _cells(text, "frames/s at 100 MHz, assumed")[-1] == "97,656"
     assert _cells(text, "LUT ") == ["LUT", "5,320", "53,200", "10.0%"]
     assert _cells(text, "LUT as memory")[-3:] == ["174", "17,400", "1.0%"]
     assert _cells(text, "BRAM36") == ["BRAM36", "14.5", "140", "10.4%"]
