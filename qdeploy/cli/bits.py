@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qdeploy.cli.amounts import Amount, AmountType, number_of
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
 
@@ -20,20 +21,7 @@ if TYPE_CHECKING:
     from qdeploy.search.bits import BitChoice, Design
     from qdeploy.training.analysis.sensitivity import Sensitivities
 
-Amount = tuple[float, bool]  # a number, and whether it is a share in per cent
 KINDS = ("lut", "ff", "bram36", "dsp")
-
-
-class _Amount(click.ParamType):
-    name = "AMOUNT"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Amount:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value).replace(",", ""))
-        if found is None or (not found[2] and "." in found[1]):
-            self.fail(f"`{value}` is neither a number, such as 8000, nor a share, such as 20%")
-        return float(found[1]), bool(found[2])
 
 
 class _Widths(click.ParamType):
@@ -51,8 +39,8 @@ class _Widths(click.ParamType):
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
-@click.option("--max-lut", type=_Amount(), help="LUTs: a number, or a share such as 20%.")
-@click.option("--max-dsp", type=_Amount(), help="DSP blocks, likewise; 0 for none.")
+@click.option("--max-lut", type=AmountType(), help="LUTs: a number, or a share such as 20%.")
+@click.option("--max-dsp", type=AmountType(), help="DSP blocks, likewise; 0 for none.")
 @click.option(
     "--fps", type=float, help="Frames per second [as fast as the recipe's own widths fit]."
 )
@@ -122,7 +110,8 @@ def bits(
     from qdeploy.recipe.layer_widths import with_widths
     from qdeploy.recipe.loading import save_recipe
     from qdeploy.recipe.models import RUN_PATTERN
-    from qdeploy.search.bits import Room, choose_bits
+    from qdeploy.search.bits import choose_bits
+    from qdeploy.search.room import Room
     from qdeploy.targets.registry import TARGETS
     from qdeploy.training.candidate_widths import candidate_widths, measured
     from qdeploy.training.float_network import load_float
@@ -137,8 +126,8 @@ def bits(
     part = load_board(board)
     room = Room(
         part,
-        _number(max_lut, part.resources.lut),
-        _number(max_dsp, part.resources.dsp),
+        number_of(max_lut, part.resources.lut),
+        number_of(max_dsp, part.resources.dsp),
         fps,
         clock_mhz,
         TARGETS.load("pynq").widest_beat,
@@ -161,13 +150,6 @@ def bits(
         return
     _print(choice, sensitivities, f"{part.name}, {rate:,.0f} frames/s at {room.clock:g} MHz")
     click.echo(f"next: qdeploy train {target} --start-from {run}")
-
-
-def _number(amount: Amount | None, whole: int) -> int | None:
-    if amount is None:
-        return None
-    number, is_share = amount
-    return int(number * whole / 100) if is_share else int(number)
 
 
 def _as_data(choice: BitChoice, sensitivities: Sensitivities) -> dict[str, Any]:

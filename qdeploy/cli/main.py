@@ -42,6 +42,9 @@ COMMANDS: dict[str, Entry] = {
     "ensemble": Entry(
         "qdeploy.cli.ensemble:ensemble", "Make one network of several runs, which add up votes."
     ),
+    "estimate": Entry(
+        "qdeploy.cli.estimate:estimate", "Estimate rate and resources of a network on a board."
+    ),
     "analyze": Entry(
         "qdeploy.cli.analyze:analyze", "Show a trained network's noise, its growth and its size."
     ),

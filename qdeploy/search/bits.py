@@ -13,18 +13,14 @@ better.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import dataclass
 
 from qdeploy.dataflow.compile import hardware_layers
 from qdeploy.dataflow.cost.blocks import BlockCosts, load_costs
 from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
-from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.folding.solver import Solution
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
-from qdeploy.devices.boards import Board
-from qdeploy.devices.capacity import usable
 from qdeploy.devices.families import find_family
 from qdeploy.errors import DoesNotFitError, FoldingError, UserError
 from qdeploy.ir.integer_graph import IntegerGraph
@@ -32,79 +28,13 @@ from qdeploy.lowering.from_torch.trial import lower_as_trial
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.layer_widths import Operand
 from qdeploy.search.allocation import allocate
+from qdeploy.search.room import Room
 from qdeploy.search.width_prices import WidthPrices, Widths
 from qdeploy.training.analysis.sensitivity import Sensitivities
 from qdeploy.training.candidate_widths import CandidateWidths
 
 # Allocations, each with the overhead of the design before it.
 ROUNDS = 8
-
-
-@dataclass(frozen=True)
-class Room:
-    """Where the network has to go.
-
-    Args:
-        board: and its part.
-        max_lut: LUTs of the design at most, by estimate; what is usable of the part when None.
-        max_dsp: likewise of DSP blocks, which take over products of more than 3 bits.
-        fps: frames per second; as fast as the recipe's own widths fit when None.
-        clock_mhz: the board's when None.
-        widest_beat: as in `fold`.
-    """
-
-    board: Board
-    max_lut: int | None = None
-    max_dsp: int | None = None
-    fps: float | None = None
-    clock_mhz: float | None = None
-    widest_beat: int | None = None
-
-    @property
-    def clock(self) -> float:
-        """In MHz."""
-        return self.board.clock_mhz if self.clock_mhz is None else self.clock_mhz
-
-    @property
-    def budget(self) -> Budget:
-        """For the folding.
-
-        Raises:
-            UserError: there are not as many.
-        """
-        budget = Budget.of(self.board)
-        for kind, wanted in (("lut", self.max_lut), ("dsp", self.max_dsp)):
-            if wanted is None:
-                continue
-            has, most = getattr(budget, kind), getattr(budget.limit(), kind)
-            if not (kind == "lut") <= wanted <= most:
-                raise UserError(
-                    f"a design cannot have {wanted:,} {kind.upper()}s of the `{self.board.name}`",
-                    where=f"--max-{kind}",
-                    why=f"of its {has:,}, {most:,} are usable by estimate",
-                    do=f"give at most {most:,}, or a share of up to {most / has:.0%}",
-                )
-            share = usable(kind, estimated=True)
-            budget = replace(budget, **{kind: ceil(wanted / share)})
-        return budget
-
-    def check(self) -> None:
-        """Refuse what no network could have there.
-
-        Raises:
-            UserError: there are not as many LUTs or DSP blocks.
-            FoldingError: the rate is not a positive number, or above one frame per cycle.
-        """
-        _ = self.limit
-        if self.fps is not None:
-            cycles_for(self.fps, self.clock)
-
-    @property
-    def limit(self) -> ResourceUsage:
-        """The most that a design may use by estimate."""
-        limit = self.budget.limit()
-        lut = limit.lut if self.max_lut is None else self.max_lut
-        return replace(limit, lut=lut, dsp=limit.dsp if self.max_dsp is None else self.max_dsp)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import DoesNotFitError, FoldingError, UserError
 from qdeploy.lowering.from_torch.trial import lower_as_trial
-from qdeploy.search.bits import BitChoice, Room, choose_bits
+from qdeploy.search.bits import BitChoice, choose_bits
+from qdeploy.search.room import Room
 from qdeploy.search.width_prices import WidthPrices
 from qdeploy.training.analysis.sensitivity import Sensitivities
 from qdeploy.training.candidate_widths import CandidateWidths, candidate_widths, measured

@@ -55,7 +55,9 @@ def lower_untrained(
     return lower_as_trial(trial, shape)
 
 
-def lower_as_trial(network: nn.Module, input_shape: tuple[int, ...]) -> IntegerGraph:
+def lower_as_trial(
+    network: nn.Module, input_shape: tuple[int, ...], *, argmax: bool = False
+) -> IntegerGraph:
     """Lower a quantized network with the scales and statistics that it has.
 
     Its thresholds may be those of float rounding: not for what is deployed.
@@ -66,4 +68,4 @@ def lower_as_trial(network: nn.Module, input_shape: tuple[int, ...]) -> IntegerG
     with scratch_folder("trial") as folder:
         path = folder / "trial.qonnx.onnx"
         export_qonnx_file(network, input_shape, path, centre=False)
-        return lower_model(onnx.load(path)).graph
+        return lower_model(onnx.load(path), argmax=argmax).graph
