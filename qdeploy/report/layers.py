@@ -75,7 +75,7 @@ def _share(report: DesignReport) -> str:
     source = "measured in RTL simulation" if report.measured else "expected, not simulated"
     text = (
         f"bottleneck: {report.bottleneck.name}; {report.cycles:,} cycles per frame ({source}), "
-        f"{report.fps:,.0f} frames/s at {report.clock_mhz:g} MHz"
+        f"{report.fps:,.0f} frames/s at {report.clock_mhz:g} MHz, assumed"
     )
     if report.lane_share is not None and report.lane_limit is not None:
         text += (
