@@ -68,7 +68,7 @@ def estimate(
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
-    if overrides and source.suffix not in RECIPES:
+    if overrides and not _is_recipe(source):
         raise click.UsageError("--set replaces values of a recipe: SOURCE is none")
     from qdeploy.devices.boards import load_board
     from qdeploy.search.estimate import estimate as estimated
@@ -100,17 +100,24 @@ def estimate(
 def _graph(
     source: Path, overrides: tuple[str, ...], raw: str | None, argmax: bool, data: Path | None
 ) -> IntegerGraph:
-    if source.suffix in RECIPES:
+    if _is_recipe(source):
         from qdeploy.data.own.facts import with_facts
         from qdeploy.recipe.loading import load_recipe
+        from qdeploy.recipe.shipped import recipe_file
         from qdeploy.search.estimate import untrained
 
-        return untrained(with_facts(load_recipe(source, overrides), data), argmax=argmax)
+        recipe = load_recipe(recipe_file(source), overrides)
+        return untrained(with_facts(recipe, data), argmax=argmax)
     from qdeploy.build.inspect import inspect
     from qdeploy.ir.raw_type import parse_raw_type
 
     given = None if raw is None else parse_raw_type(raw)
     return inspect(source, raw=given, argmax=argmax, data=data).graph
+
+
+def _is_recipe(source: Path) -> bool:
+    """A recipe's file, or a name that is no file or folder and can only be that of a recipe."""
+    return source.suffix in RECIPES or not (source.suffix or source.exists())
 
 
 def as_record(found: Estimate) -> dict[str, Any]:

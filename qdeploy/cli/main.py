@@ -69,6 +69,8 @@ COMMANDS: dict[str, Entry] = {
     "deploy": Entry(
         "qdeploy.cli.deploy:deploy", "Copy a package to its board and run the self-test there."
     ),
+    "boards": Entry("qdeploy.cli.boards:boards", "List the boards, with what their parts have."),
+    "recipes": Entry("qdeploy.cli.recipes:recipes", "List the recipes that come with qdeploy."),
     "doctor": Entry(
         "qdeploy.cli.doctor:doctor", "List what is installed, what is missing and how to get it."
     ),

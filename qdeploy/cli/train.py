@@ -59,7 +59,7 @@ def train(
     any_network: bool,
     as_json: bool,
 ) -> None:
-    """Train the network of RECIPE, phase by phase.
+    """Train the network of RECIPE, a file or a name that `qdeploy recipes` lists, phase by phase.
 
     The run folder keeps the resolved recipe, metrics, checkpoints and the trained network.
     """
@@ -72,7 +72,9 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from qdeploy.recipe.data import DATASETS
     from qdeploy.recipe.loading import load_recipe
+    from qdeploy.recipe.shipped import recipe_file
 
+    recipe = recipe_file(recipe)
     launch = Launch.of(os.environ)
     resolved = load_recipe(recipe, overrides)
     if DATASETS.load(resolved.data.name).shape is None:
