@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.build_folder import ClassesRecord
+from qdeploy.build_records import (
+    ClassesRecord,
+)
 
 # A matrix of more is no table that anyone reads.
 MOST_CLASSES = 1000

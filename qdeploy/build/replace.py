@@ -14,7 +14,13 @@ from typing import Any
 
 from qdeploy.build.digests import FILES
 from qdeploy.build.source import Source
-from qdeploy.build_folder import BUILD_FILE, BuildRecord, read_build
+from qdeploy.build_folder import (
+    BUILD_FILE,
+    read_build,
+)
+from qdeploy.build_records import (
+    BuildRecord,
+)
 from qdeploy.errors import UserError
 from qdeploy.folder_lock import locked
 from qdeploy.observer import ignore

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.build_folder import ClassesRecord
+from qdeploy.build_records import (
+    ClassesRecord,
+)
 
 
 def sentence(record: ClassesRecord) -> str:

@@ -15,16 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.build_folder import (
-    BoardsRecord,
-    BuildRecord,
-    ClassesRecord,
-    EstimatesRecord,
-    FifosRecord,
-    PerformanceRecord,
-    ResourcesRecord,
-    SummaryRecord,
-    TimingRecord,
-    VerifyRecord,
     read_boards,
     read_build,
     read_classes,
@@ -36,6 +26,18 @@ from qdeploy.build_folder import (
     read_summary,
     read_timing,
     read_verify,
+)
+from qdeploy.build_records import (
+    BoardsRecord,
+    BuildRecord,
+    ClassesRecord,
+    EstimatesRecord,
+    FifosRecord,
+    PerformanceRecord,
+    ResourcesRecord,
+    SummaryRecord,
+    TimingRecord,
+    VerifyRecord,
 )
 from qdeploy.design.manifest import Design, Layer
 from qdeploy.devices.capacity import usable

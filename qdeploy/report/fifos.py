@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qdeploy.build_folder import FifoRecord, FifosRecord, RungRecord, VerifyRecord
+from qdeploy.build_records import (
+    FifoRecord,
+    FifosRecord,
+    RungRecord,
+    VerifyRecord,
+)
 from qdeploy.design.manifest import Design
 
 

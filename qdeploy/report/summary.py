@@ -13,12 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from qdeploy.build_folder import (
-    PerformanceRecord,
-    ResourcesRecord,
-    RungRecord,
-    SummaryRecord,
-    TimingRecord,
-    VerifyRecord,
     has_design,
     read_build,
     read_classes,
@@ -27,6 +21,14 @@ from qdeploy.build_folder import (
     read_summary,
     read_timing,
     read_verify,
+)
+from qdeploy.build_records import (
+    PerformanceRecord,
+    ResourcesRecord,
+    RungRecord,
+    SummaryRecord,
+    TimingRecord,
+    VerifyRecord,
 )
 from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import read_report

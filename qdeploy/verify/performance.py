@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import write_json
-from qdeploy.build_folder import PERFORMANCE_FILE, PerformanceRecord, read_performance
+from qdeploy.build_folder import (
+    PERFORMANCE_FILE,
+    read_performance,
+)
+from qdeploy.build_records import (
+    PerformanceRecord,
+)
 from qdeploy.design.manifest import Design
 from qdeploy.verify.results import RungResult
 

@@ -9,7 +9,13 @@ from qdeploy.artifacts import write_json
 from qdeploy.build.class_figures import MOST_CLASSES, class_figures
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
-from qdeploy.build_folder import CLASSES_FILE, INT_FILE, ClassesRecord
+from qdeploy.build_folder import (
+    CLASSES_FILE,
+    INT_FILE,
+)
+from qdeploy.build_records import (
+    ClassesRecord,
+)
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
 from qdeploy.verify.frames import Frames
