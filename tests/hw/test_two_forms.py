@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from qdeploy.design.library_text import library_text
 from qdeploy.resources import resource
 from qdeploy.verify.memories.blocks import Block
 from qdeploy.verify.memories.constructs import constructs_of
@@ -21,10 +22,12 @@ DO = (
 
 
 def conditional_modules() -> set[str]:
+    """As designs have them, with memories that are loaded and without: tools read no other text."""
     return {
         path.stem
         for path in resource("hw/rtl").iterdir()
-        if CONDITIONAL.search(path.read_text(encoding="utf-8"))
+        for loadable in (False, True)
+        if CONDITIONAL.search(library_text(path.read_text(encoding="utf-8"), loadable=loadable))
     }
 
 
