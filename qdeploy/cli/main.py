@@ -60,6 +60,9 @@ COMMANDS: dict[str, Entry] = {
     "verify": Entry(
         "qdeploy.cli.verify:verify", "Run the same frames through every level of a build."
     ),
+    "simulate": Entry(
+        "qdeploy.cli.simulate:simulate", "Send frames through a build: accuracy, confusion matrix."
+    ),
     "inspect": Entry(
         "qdeploy.cli.inspect:inspect", "Show what a file, run or build holds and what it becomes."
     ),

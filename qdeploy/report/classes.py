@@ -12,7 +12,8 @@ from qdeploy.build_records import (
 def sentence(record: ClassesRecord) -> str:
     """The balanced accuracy, the weakest class, and what is mistaken most often, for people."""
     names, f1 = record["classes"], record["f1"]
-    weakest = int(np.argmin(f1))
+    occur = [at for at, counts in enumerate(record["confusion"]) if any(counts)]
+    weakest = min(occur or range(len(names)), key=lambda at: f1[at])
     told = [f"balanced accuracy {record['balanced_accuracy']:.2%}"]
     auc = record.get("roc_auc")
     if auc is not None:

@@ -256,13 +256,13 @@ def test_accuracy_is_shown_while_the_run_is_there(build: Path, tmp_path: Path) -
 
 def test_classes_are_a_matrix_of_frames_and_a_sentence(build: Path) -> None:
     data = {
-        "classes": ["cat", "<dog>", "owl"],
-        "confusion": [[8, 2, 0], [1, 4, 0], [0, 0, 5]],
+        "classes": ["cat", "<dog>", "owl", "elk"],  # no elks in the test set
+        "confusion": [[8, 2, 0, 0], [1, 4, 0, 0], [0, 0, 5, 0], [0, 0, 0, 0]],
         "accuracy": 0.85,
         "balanced_accuracy": 0.8667,
-        "precision": [0.889, 0.667, 1],
-        "recall": [0.8, 0.8, 1],
-        "f1": [0.842, 0.727, 1],
+        "precision": [0.889, 0.667, 1, 0],
+        "recall": [0.8, 0.8, 1, 0],
+        "f1": [0.842, 0.727, 1, 0],
     }
     path = build / "classes.json"
     path.write_text(json.dumps(data), encoding="utf-8")
@@ -275,7 +275,7 @@ def test_classes_are_a_matrix_of_frames_and_a_sentence(build: Path) -> None:
         "`{}`, 2 of 10"
     )
     assert told.format("&lt;dog&gt;", "&lt;dog&gt;") in text
-    assert text.count('scope="row"') == 3
+    assert text.count('scope="row"') == 4
     assert shown_classes(build) == "Classes: " + told.format("<dog>", "<dog>")
     data["confusion"] = [[10, -1], [0, 1]]
     path.write_text(json.dumps(data), encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from random_graphs import GraphMaker
 
-from qdeploy.build.steps.score import by_class, scores
+from qdeploy.build.scores import by_class, scores
 from qdeploy.codegen.onnx.model import emit_onnx
 from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.verify.frames import Frames

@@ -1,0 +1,192 @@
+"""Frames through a build: what the accelerator would say of them, and how good that is.
+
+int    the integer network in onnxruntime: thousands of frames in seconds
+rtl    the stitched design in Verilator: the same codes, cycle by cycle
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.build.class_figures import MOST_CLASSES
+from qdeploy.build.options import Options, read_options
+from qdeploy.build.scores import by_class, classes_of, finds_classes, scores
+from qdeploy.build.source import open_source
+from qdeploy.build_folder import (
+    GRAPH_FILE,
+    INT_FILE,
+    RTL_FOLDER,
+    SIM_FOLDER,
+    has_design,
+    read_build,
+)
+from qdeploy.build_records import ClassesRecord
+from qdeploy.design.manifest import Design
+from qdeploy.errors import UserError
+from qdeploy.ir.file import read_graph
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.observer import SILENT, Observer
+from qdeploy.sim.design import simulate_design
+from qdeploy.verify.frames import Frames, load_frames
+from qdeploy.verify.frames_of_files import frames_of_files
+
+Level = Literal["int", "rtl"]
+LEVELS: tuple[Level, ...] = ("int", "rtl")
+# Frames of a step: large enough for onnxruntime, small enough for a bar that moves.
+CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came out.
+
+    Args:
+        level: where it ran.
+        frames: what went in.
+        classes: (N,) the class of each frame; empty where the output is a map.
+        output: (N, …) integers, as the accelerator puts them out.
+        logits: (N, K) their values as float64, None where the output is a class or a map.
+        metrics: by name, in [0, 1]; empty without labels.
+        by_class: class by class, None without labels.
+        seconds: of the simulation, without its preparation.
+        cycles_per_frame: at level rtl.
+    """
+
+    level: Level
+    frames: Frames
+    classes: npt.NDArray[np.int64]
+    output: IntArray = field(repr=False)
+    logits: npt.NDArray[np.float64] | None = field(repr=False)
+    metrics: dict[str, float]
+    by_class: ClassesRecord | None
+    seconds: float
+    cycles_per_frame: int | None = None
+
+
+def simulate(
+    folder: Path,
+    *,
+    level: Level = "int",
+    count: int | None = None,
+    frames_from: Path | None = None,
+    labels: Path | None = None,
+    data: Path | None = None,
+    threads: int = 1,
+    observer: Observer = SILENT,
+) -> Simulation:
+    """Send frames through a build.
+
+    Args:
+        count: frames at most, the first ones; None for all.
+        frames_from, labels: as for `export`; without them the test set of the run, or the frames
+            that are in the build.
+        data: folder of the data sets; where the build had them when None.
+        threads: of onnxruntime.
+
+    Raises:
+        UserError: the folder holds no build, or no design for `rtl`.
+        DataError: frames or labels are not those of the network, or the data set is not there.
+        CheckpointError: the run of the build is not there, or another one.
+        ToolMissingError: Verilator, g++ or make is not installed, for `rtl`.
+    """
+    options = read_options(folder)
+    if level == "rtl" and not has_design(folder):
+        raise UserError(
+            f"the build `{folder}` has no design to simulate",
+            where=str(folder),
+            do="simulate the integers, with --level int",
+        )
+    graph = read_graph(folder / GRAPH_FILE)
+    frames = _frames(folder, options, graph, frames_from, labels, data, observer)
+    if count is not None:
+        frames = frames.first(count)
+    cycles = None
+    began = time.perf_counter()
+    if level == "int":
+        output = _integers(folder, graph, frames, threads, observer)
+        seconds = time.perf_counter() - began
+    else:
+        output, cycles, seconds = _design(folder, options, frames, observer)
+    is_map = len(graph.tensors[graph.output].shape) > 1
+    classes = np.zeros(0, np.int64) if is_map else classes_of(graph, output).astype(np.int64)
+    plain = is_map or finds_classes(graph)
+    tested = frames.masks is not None or bool((frames.labels >= 0).all())
+    metrics = scores(graph, frames, output) if tested else {}
+    source = (read_build(folder) or {}).get("source") or {}
+    names = tuple(source.get("classes") or ())
+    fits = metrics and frames.masks is None and 2 <= len(names) <= MOST_CLASSES
+    return Simulation(
+        level,
+        frames,
+        classes,
+        output,
+        None if plain else graph.head.values(output),
+        metrics,
+        by_class(graph, frames, output, names) if fits else None,
+        seconds,
+        cycles,
+    )
+
+
+def _frames(
+    folder: Path,
+    options: Options,
+    graph: IntegerGraph,
+    given: Path | None,
+    labels: Path | None,
+    data: Path | None,
+    observer: Observer,
+) -> Frames:
+    if given is not None:
+        from qdeploy.data.given_frames import read_frames, read_labels
+
+        found = read_frames(given)
+        told = found.labels if labels is None else read_labels(labels, found)
+        return frames_of_files(graph, found, told, given.name)
+    if labels is not None:
+        raise UserError(
+            "there are labels, and no frames that they are of",
+            where=str(labels),
+            do="give the frames with --frames-from",
+        )
+    source = Path(options.source)
+    if not source.is_dir():
+        return load_frames(folder)
+    run = open_source(source, data or options.data, observer)
+    frames = run.frames(graph, 1, options.seed)
+    return frames.first(frames.tested) if frames.tested else frames
+
+
+def _integers(
+    folder: Path, graph: IntegerGraph, frames: Frames, threads: int, observer: Observer
+) -> IntArray:
+    from qdeploy.codegen.onnx.session import IntSimulator
+
+    session, codes = IntSimulator(folder / INT_FILE, threads=threads), frames.codes
+    parts = []
+    with observer.meter("integer network", len(codes), "frames") as bar:
+        for first in range(0, len(codes), CHUNK):
+            part = codes[first : first + CHUNK]
+            parts.append(session.run(part)[graph.output])
+            bar.advance(len(part))
+    return np.concatenate(parts)
+
+
+def _design(
+    folder: Path, options: Options, frames: Frames, observer: Observer
+) -> tuple[IntArray, int, float]:
+    rtl = folder / RTL_FOLDER
+    design = Design.load(rtl)
+    simulator = simulate_design(rtl, design, options.cache_of(folder) / SIM_FOLDER, taps=True)
+    # One run: frames back to back are what a board gets.
+    with observer.meter("design in Verilator", None, "frames"):
+        began = time.perf_counter()
+        found = simulator.run(frames.codes)
+        seconds = time.perf_counter() - began
+    return found.outputs, found.cycles_per_frame, seconds
