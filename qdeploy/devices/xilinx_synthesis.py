@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-_BRAM_MAP, _BRAM_HEADER = "brams_xc6v_map.v", "brams_defs.vh"
-_WRONG, _RIGHT = "PORT_W_WIDTH == 71", "PORT_W_WIDTH == 72"
+BRAM_MAP, BRAM_HEADER = "brams_xc6v_map.v", "brams_defs.vh"
+BRAM_WRONG, BRAM_RIGHT = "PORT_W_WIDTH == 71", "PORT_W_WIDTH == 72"
 _OPTIONS = "-flatten -noiopad -noclkbuf"
 # What synth_xilinx gives memory_libmap for 7-series parts.
-_MEMORIES = (
+MEMORIES = (
     "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt"
     " -lib +/xilinx/brams_xc4v.txt -D HAS_SIZE_36 -D HAS_CASCADE -D HAS_MIXWIDTH_SDP"
 )
@@ -57,7 +57,7 @@ class XilinxScript:
         if fixed is not None:
             lines += [
                 f"{synth} -run begin:map_memory",
-                _MEMORIES,
+                MEMORIES,
                 "techmap -map +/xilinx/lutrams_xc5v_map.v",
                 f"techmap -map {fixed}",
             ]
@@ -83,12 +83,12 @@ def _fixed_map(share: Path, scratch: Path) -> Path | None:
     """A corrected copy of the block RAM map, None where the installed one needs none."""
     folder = share / "xilinx"
     try:
-        text = (folder / _BRAM_MAP).read_text(encoding="utf-8")
-        header = (folder / _BRAM_HEADER).read_text(encoding="utf-8")
+        text = (folder / BRAM_MAP).read_text(encoding="utf-8")
+        header = (folder / BRAM_HEADER).read_text(encoding="utf-8")
     except OSError:
         return None
-    if _WRONG not in text:
+    if BRAM_WRONG not in text:
         return None
-    (scratch / _BRAM_HEADER).write_text(header, encoding="utf-8")
-    (scratch / _BRAM_MAP).write_text(text.replace(_WRONG, _RIGHT), encoding="utf-8")
-    return scratch / _BRAM_MAP
+    (scratch / BRAM_HEADER).write_text(header, encoding="utf-8")
+    (scratch / BRAM_MAP).write_text(text.replace(BRAM_WRONG, BRAM_RIGHT), encoding="utf-8")
+    return scratch / BRAM_MAP

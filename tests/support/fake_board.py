@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,16 @@ FIRST_ADDRESS = 0x10000000
 ADDRESS_MASK = 0xFFF
 
 
-def build_model(package: Path, work: Path) -> Path:
-    """Verilate the package's RTL into a shared library."""
+def build_model(package: Path, work: Path, netlist: Sequence[Path] = ()) -> Path:
+    """Verilate the package's RTL into a shared library.
+
+    Args:
+        netlist: of the shell with the core, and models of its cells, in place of the RTL.
+    """
     bundle = json.loads((package / "bundle.json").read_text(encoding="utf-8"))
     design = json.loads((package / "rtl/design.json").read_text(encoding="utf-8"))
     names = [*design["sources"], "qd_shell_regs.v", "qd_shell.v"]
+    sources = list(netlist) or [package / "rtl" / name for name in names]
     flags = (
         f"-fPIC -O1 -DADDRESS_MASK={ADDRESS_MASK}"
         f" -DIN_BYTES={bundle['input']['dma_bytes_per_beat']}"
@@ -40,7 +46,9 @@ def build_model(package: Path, work: Path) -> Path:
     command: list[str | Path] = [find_tool("verilator"), "--cc", "--exe", "--build", "-Wall"]
     command += ["--top-module", "qd_shell", "--Mdir", work / "model", "-CFLAGS", flags]
     command += ["-LDFLAGS", "-shared", "-o", library]
-    command += [package / "rtl" / name for name in names]
+    # Names of a netlist are not chosen, and a cell's open ports are meant.
+    command += ["-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT"] if netlist else []
+    command += sources
     command += [_HERE / "board_model.cpp"]
     run_tool(command, cwd=package / "rtl", log_path=work / "verilator.log", timeout=600)
     return library

@@ -33,7 +33,7 @@ MAX_REPORT = 1 << 20
 NO_CONNECTION, NO_ROOT, NO_PYTHON, NO_COPY, NO_PACKAGE = 255, 91, 92, 93, 94
 # Where PYNQ's images have their Python, with numpy and pynq.
 ENVIRONMENT = ("/etc/profile.d/pynq_venv.sh", "/etc/profile.d/xrt_setup.sh")
-_LEFT_OUT = ("vivado/project", "vivado/vivado.log", ".Xil")
+_LEFT_OUT = ("vivado/project", "vivado/vivado.log", ".Xil", "open/accelerator", "open/yosys.log")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 rtl/        the verified design, unchanged, and the shell around it
 vivado/     project script and settings; `make bitstream`
+open/       synthesis for openXC7, where the part is of the 7 series; `make bitstream-open`
 driver/     Python driver with a copy of the packing code
 golden/     raw frames, the same packed, and the integers that must come out
 input.npz   from what the driver takes to input codes: thresholds of real numbers, table of raw ones
@@ -40,6 +41,7 @@ from qdeploy.self_digest import with_digest
 from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.pynq import bare_metal
 from qdeploy.targets.pynq.bare_metal import Golden, write_bare_metal
+from qdeploy.targets.pynq.open_flow import write_open_flow
 from qdeploy.targets.pynq.shell import (
     REGISTERS,
     SHELL,
@@ -131,6 +133,7 @@ def make_package(
         _copy_rtl(folder / RTL_FOLDER, design, root / "rtl", identity)
         _copy_static(root)
         write_text(root / "vivado/config.tcl", _config(design, board))
+        write_open_flow(root / "open", design, board)
         golden = Golden(
             golden_inputs,
             source.packed(design.input, golden_inputs, dma_bytes(design.input)),

@@ -23,8 +23,18 @@ class PynqTarget(Target):
     widest_beat = DMA_MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
     loads_weights = True
-    # What Vivado and the driver leave.
-    use_leaves = ("bitstream/", "driver/native-", "vivado/project/", "vivado/vivado.log", ".Xil/")
+    # What Vivado, Yosys and the driver leave.
+    use_leaves = (
+        "bitstream/",
+        "driver/native-",
+        "vivado/project/",
+        "vivado/vivado.log",
+        ".Xil/",
+        "open/accelerator",
+        "open/utilization.txt",
+        "open/synth.ys",
+        "open/yosys.log",
+    )
 
     def accept_design(self, design: Design) -> None:
         for stream in (design.input, design.output):
