@@ -34,6 +34,8 @@ def load(folder: Path | None, settings: ImageFolder, observer: Observer) -> Data
             recipe has no `data.image_size`, or they are too many.
     """
     root = place_of(settings, folder)
+    if not root.is_dir():
+        raise DataError("images are in folders, and this is a file", where=str(root), do=_LAYOUT)
     parts = _parts(root)
     files = {key: _files(place) for key, place in parts.items()}
     written = [np.array([path.parent.name for path in paths]) for paths in files.values()]

@@ -41,13 +41,13 @@ def place_of(settings: OwnData, folder: Path | None, given: str | None = None) -
         given: another name than `data.path`.
 
     Raises:
-        DataError: it does not exist.
+        DataError: it does not exist, or is a pipe or a device.
     """
     path = (folder or Path()) / Path(given or settings.path).expanduser()
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         key = "data.path" if given is None else "data"
         raise DataError(
-            f"the data set has no `{path}`",
+            f"the data set has no file or folder `{path}`",
             where=f"{key}: {given or settings.path}",
             do="check the path; a relative one is below the folder that --data or QDEPLOY_DATA "
             "names, and without them below the working folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_test_image_that_is_trained_with_is_told(tmp_path):
         ("damaged", "the image `0.png` cannot be read"),
         ("sizes", "images differ in size: 6x5 and 7x5"),
         ("nothing", "there are no folders of images"),
-        ("missing", "the data set has no"),
+        ("missing", "the data set has no file or folder"),
         ("named", "the label `b` is none of the 2 classes"),
     ],
 )
@@ -256,3 +257,19 @@ def test_a_name_alone_is_no_data_set_of_ones_own():
         if DATASETS.load(name).shape is None:
             with pytest.raises(DataError, match="needs its files"):
                 load_dataset(name)
+
+
+@pytest.mark.parametrize("name", ["csv", "arrays", "image-folder"])
+def test_pipes_and_devices_are_no_data(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in ("pipe.npz", "/dev/zero"):
+        with pytest.raises(DataError, match="no file or folder"):
+            read(name, tmp_path, path=path)
+
+
+def test_a_folder_is_no_table_and_a_file_no_folder_of_images(tmp_path):
+    path = table(tmp_path / "t.csv")
+    (tmp_path / "x.npz").mkdir()
+    for name, given in (("csv", "."), ("arrays", "x.npz"), ("image-folder", path.name)):
+        with pytest.raises(DataError):
+            read(name, tmp_path, path=given)
