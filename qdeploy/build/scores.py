@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.build.class_figures import class_figures
+from qdeploy.build.class_figures import MOST_CLASSES, class_figures
 from qdeploy.build_records import ClassesRecord
 from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
 from qdeploy.verify.frames import Frames
@@ -26,8 +26,7 @@ def scores(
         accuracy counted over pixels; nothing where frames and network do not go together, such as
         one label for a map of logits.
     """
-    is_map, found_in_hardware = len(graph.tensors[graph.output].shape) > 1, finds_classes(graph)
-    if is_map != (frames.masks is not None) or (is_map and found_in_hardware):
+    if not _go_together(graph, frames):
         return {}
     if frames.masks is not None:
         # On one scale integers are as good as values, and smaller.
@@ -41,13 +40,27 @@ def by_class(
     frames: Frames,
     result: npt.NDArray[np.integer],
     names: tuple[str, ...],
-) -> ClassesRecord:
-    """`classes.json`; arguments as in `scores`, for frames with one class each."""
+) -> ClassesRecord | None:
+    """`classes.json`; arguments as in `scores`.
+
+    None where frames have masks or do not go with the network, and without names or with more of
+    them than a matrix can show.
+    """
+    if frames.masks is not None or not _go_together(graph, frames):
+        return None
+    if not 2 <= len(names) <= MOST_CLASSES:
+        return None
     margins = None
     if len(names) == 2 and not finds_classes(graph):
         logits = graph.head.values(result)[:, graph.head.slices()[0]]
         margins = logits[:, 1] - logits[:, 0]
     return class_figures(frames.labels, classes_of(graph, result), names, margins)
+
+
+def _go_together(graph: IntegerGraph, frames: Frames) -> bool:
+    """Whether the network decides for every pixel where the frames have masks, and only there."""
+    is_map = len(graph.tensors[graph.output].shape) > 1
+    return is_map == (frames.masks is not None) and not (is_map and finds_classes(graph))
 
 
 def classes_of(graph: IntegerGraph, result: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.build.class_figures import MOST_CLASSES
 from qdeploy.build.options import Options, read_options
 from qdeploy.build.scores import by_class, classes_of, finds_classes, scores
 from qdeploy.build.source import open_source
@@ -120,7 +119,6 @@ def simulate(
     metrics = scores(graph, frames, output) if tested else {}
     source = (read_build(folder) or {}).get("source") or {}
     names = tuple(source.get("classes") or ())
-    fits = metrics and frames.masks is None and 2 <= len(names) <= MOST_CLASSES
     return Simulation(
         level,
         frames,
@@ -128,7 +126,7 @@ def simulate(
         output,
         None if plain else graph.head.values(output),
         metrics,
-        by_class(graph, frames, output, names) if fits else None,
+        by_class(graph, frames, output, names) if tested else None,
         seconds,
         cycles,
     )

@@ -61,6 +61,11 @@ class OwnData(Data):
     def facts(self) -> tuple[Shape | None, int | None]:
         return self.shape, None if self.class_names is None else len(self.class_names)
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to be found in the files."""
+        return self.shape is not None and self.class_names is not None
+
 
 class ImageFolder(OwnData):
     """Images in one folder per class, below `path` or its `train`, `val` and `test`."""
@@ -94,6 +99,10 @@ class RealData(OwnData):
     high: tuple[FiniteFloat, ...] | None = Field(
         default=None, description="value of code 255, of each row; default: by the training set"
     )
+
+    @property
+    def complete(self) -> bool:
+        return super().complete and self.low is not None
 
     @model_validator(mode="after")
     def _ranges(self) -> RealData:

@@ -114,6 +114,15 @@ def test_real_values_have_eight_bits(tmp_path):
         with_facts(recipe, tmp_path)
 
 
+def test_what_a_recipe_has_already_is_not_looked_for_again(tmp_path):
+    found = with_facts(load_recipe(wells(tmp_path)), tmp_path)
+    (tmp_path / "wells.csv").unlink()
+    assert with_facts(found, tmp_path) is found
+    fewer = found.quantization.model_copy(update={"input_bits": 4})
+    with pytest.raises(RecipeError, match="real values become codes of 8 bits"):
+        with_facts(found.model_copy(update={"quantization": fewer}), tmp_path)
+
+
 def test_keys_that_do_not_suit_what_is_found_are_refused(tmp_path):
     overrides = ["phases.retrain.loss={class_weights: [1, 1]}"]
     recipe = load_recipe(wells(tmp_path), overrides)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qdeploy.artifacts import write_json
-from qdeploy.build.class_figures import MOST_CLASSES
 from qdeploy.build.scores import by_class, scores
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
@@ -25,9 +24,9 @@ class Score(Step):
             tested = frames.first(frames.tested)
             result = IntSimulator(state.folder / INT_FILE).run(tested.codes)[graph.output]
             metrics = scores(graph, tested, result)
-            names = state.source.classes
-            if tested.masks is None and metrics and 2 <= len(names) <= MOST_CLASSES:
-                write_json(state.folder / CLASSES_FILE, by_class(graph, tested, result, names))
+            classes = by_class(graph, tested, result, state.source.classes)
+            if classes is not None:
+                write_json(state.folder / CLASSES_FILE, classes)
             found = ", ".join(f"{name} {value:.2%}" for name, value in metrics.items())
             say(f"{found or 'no metric'}, {frames.tested:,} frames")
         state.metrics = metrics

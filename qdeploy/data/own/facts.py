@@ -12,7 +12,7 @@ from qdeploy.errors import RecipeError
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.explain import explain
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.own_data import OwnData
+from qdeploy.recipe.own_data import OwnData, RealData
 
 
 def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILENT) -> Recipe:
@@ -25,19 +25,24 @@ def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILEN
             fewer bits.
     """
     data = recipe.data
-    if not isinstance(data, OwnData):
-        return recipe
+    if isinstance(data, OwnData) and not data.complete:
+        recipe = _completed(recipe, data, data_dir, observer)
+    bits, data = recipe.quantization.input_bits, recipe.data
+    if isinstance(data, RealData) and data.low is not None and bits != 8:
+        raise RecipeError(
+            "real values become codes of 8 bits",
+            where=f"quantization.input_bits: {bits}",
+            why="their ranges are divided into 256 steps",
+            do="remove the key; a first layer of one feature per input costs little",
+        )
+    return recipe
+
+
+def _completed(recipe: Recipe, data: OwnData, data_dir: Path | None, observer: Observer) -> Recipe:
     dataset = load_dataset(data, data_dir, observer)
     found: dict[str, Any] = {"shape": dataset.shape, "class_names": dataset.classes}
     if dataset.scaling is not None:
         found |= {"low": dataset.scaling.low, "high": dataset.scaling.high}
-        if recipe.quantization.input_bits != 8:
-            raise RecipeError(
-                "real values become codes of 8 bits",
-                where=f"quantization.input_bits: {recipe.quantization.input_bits}",
-                why="their ranges are divided into 256 steps",
-                do="remove the key; a first layer of one feature per input costs little",
-            )
     values = {**recipe.model_dump(), "data": {**data.model_dump(), **found}}
     try:
         return Recipe.model_validate(values)

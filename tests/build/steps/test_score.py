@@ -65,6 +65,7 @@ def test_one_label_for_a_map_gives_no_metric(tmp_path: Path) -> None:
     graph, codes, result = made(GraphMaker(2, (2, 4, 4)).conv(3), tmp_path)
     frames = Frames(codes, codes.astype(np.uint8), np.zeros(12, int), "made up", 12)
     assert scores(graph, frames, result) == {}
+    assert by_class(graph, frames, result, ("a", "b")) is None
 
 
 def test_each_class_has_its_figures(tmp_path: Path) -> None:
@@ -72,7 +73,9 @@ def test_each_class_has_its_figures(tmp_path: Path) -> None:
     said = result.argmax(1)
     labels = np.where(np.arange(60) % 5 == 0, (said + 1) % 3, said)
     frames = Frames(codes, codes.astype(np.uint8), labels, "made up", 60)
+    assert by_class(graph, frames, result, ()) is None
     found = by_class(graph, frames, result, ("a", "b", "c"))
+    assert found is not None
     matrix = np.array(found["confusion"])
     for true in range(3):
         for column in range(3):
@@ -90,6 +93,10 @@ def test_of_two_classes_the_order_of_the_margins_counts(tmp_path: Path) -> None:
     margins = graph.head.values(result)[:, 1] - graph.head.values(result)[:, 0]
     labels = (margins > np.median(margins)).astype(np.int64)
     frames = Frames(codes, codes.astype(np.uint8), labels, "made up", 40)
-    assert by_class(graph, frames, result, ("no", "yes"))["roc_auc"] == 1
+    found = by_class(graph, frames, result, ("no", "yes"))
+    assert found is not None
+    assert found["roc_auc"] == 1
     frames = Frames(codes, codes.astype(np.uint8), 1 - labels, "made up", 40)
-    assert by_class(graph, frames, result, ("no", "yes"))["roc_auc"] == 0
+    found = by_class(graph, frames, result, ("no", "yes"))
+    assert found is not None
+    assert found["roc_auc"] == 0
