@@ -1,6 +1,6 @@
 """Files as people have them: which are taken, and whether they are exact.
 
-    python bench/dialects.py [--only TEXT] [--frames 4] [--rtl 0] [--large] [--files FOLDER]
+    python bench/dialects.py [--only TEXT [--add]] [--frames 4] [--rtl 0] [--large] [--files FOLDER]
 
 Each file of tests/support/dialects.py is lowered and its logits compared, with the file in its own
 engine (qonnx's executor, or onnxruntime without optimizations), and with exact arithmetic on the
@@ -8,7 +8,8 @@ file. The first `--rtl` files of the fewest multiplications go to RTL in Verilat
 the published networks of LARGE to RTL too, each by its folding on its board: the whole design, or
 each hardware unit alone, as the unit of the row says. Refused files are listed with their reason.
 Files in FOLDER are kept, and those that are there already are not written again. Writes
-bench/results/dialects.json and bench/dialects_refused.json; with --only nothing is stored.
+bench/results/dialects.json and bench/dialects_refused.json. With --only nothing is stored, or with
+--add what was measured of these files, in place of what was known of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, figure, save
+from record import RESULTS, figure, save, saved
 
 from qdeploy.artifacts import write_json
 from qdeploy.build_folder import RTL_FOLDER
@@ -56,6 +57,7 @@ def main() -> int:
     """Write, lower and compare each file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="files whose names contain this")
+    parser.add_argument("--add", action="store_true", help="store with --only too")
     parser.add_argument("--frames", type=int, default=4, help="frames per file")
     parser.add_argument("--rtl", type=int, default=0, help="files that go to RTL")
     parser.add_argument("--large", action="store_true", help="published networks in RTL")
@@ -127,14 +129,35 @@ def main() -> int:
         "rtl_simulated": simulated,
         "rtl_not_simulated": len(taken) - simulated,
     }
-    rows += [figure("all files", metric, value, "files") for metric, value in counts.items()]
     if not arguments.only:
+        rows += [figure("all files", metric, value, "files") for metric, value in counts.items()]
         save("dialects", rows)
         write_json(RESULTS.parent / "dialects_refused.json", refused)
+    elif arguments.add:
+        save("dialects", _added(rows))
     print(counts)
     for line in differ:
         print(f"differs: {line}")
     return 1 if differ else 0
+
+
+def _added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows that are stored, with these in place of those of the same file and metric.
+
+    The counts over all files stay those of the run that had them all, but for how many went to RTL.
+    """
+    new = {(item["network"], item["metric"]) for item in rows}
+    known = [item for item in saved("dialects") if (item["network"], item["metric"]) not in new]
+    merged = [*[item for item in known if item["network"] != "all files"], *rows]
+    simulated = sum(item["metric"] == "rtl_mismatches" for item in merged)
+    totals = [item for item in known if item["network"] == "all files"]
+    files = {item["metric"]: item["value"] for item in totals}
+    counts = {"rtl_simulated": simulated, "rtl_not_simulated": files.get("taken", 0) - simulated}
+    return [
+        *merged,
+        *[item for item in totals if item["metric"] not in counts],
+        *[figure("all files", metric, value, "files") for metric, value in counts.items()],
+    ]
 
 
 def _simulate(
