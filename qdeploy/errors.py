@@ -76,6 +76,10 @@ class DataError(UserError):
     """A data set that is missing, incomplete or damaged."""
 
 
+class PluginError(UserError):
+    """Code of the user's own that raised; the message has its traceback."""
+
+
 class CheckpointError(UserError):
     """A run folder or checkpoint that cannot be used."""
 

@@ -6,8 +6,9 @@ packages in their project file, under the entry-point group of the registry:
     [project.entry-points."qdeploy.networks"]
     unet = "my_package.unet:UNET"
 
-An entry is imported when it is asked for by name. Installed packages are looked through when a name
-or the list of names is needed, never on import of qdeploy.
+The user's own code is named as `python:module:object` instead (`qdeploy.plugins`), where a registry
+has an entry that stands for it. An entry is imported when it is asked for by name. Installed
+packages are looked through when a name or the list of names is needed, never on import of qdeploy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
 from qdeploy.errors import InternalError, UserError, did_you_mean
+from qdeploy.plugins import is_plugin, parsed
 
 T = TypeVar("T")
 
@@ -51,10 +53,20 @@ class Registry(Generic[T]):
         group: entry-point group of other packages' entries.
         kind: class of every entry; also an abstract one or a protocol that can be checked.
         builtin: name -> `module:object` of qdeploy's own entries; as an attribute their names.
+        plugin: `module:object` of qdeploy's entry for every name `python:…`; None where there are
+            no such names.
     """
 
-    def __init__(self, noun: str, group: str, kind: type, builtin: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        noun: str,
+        group: str,
+        kind: type,
+        builtin: Mapping[str, str],
+        plugin: str | None = None,
+    ) -> None:
         self.noun, self.group, self.kind = noun, group, kind
+        self._plugin = None if plugin is None else _Entry(plugin)
         self.builtin = tuple(builtin)
         self._builtin = {name: _Entry(value) for name, value in builtin.items()}
 
@@ -68,7 +80,21 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         """Whether there is an entry of that name; nothing is imported."""
-        return name in self._entries()
+        return self._named_plugin(name) or name in self._entries()
+
+    def owner(self, name: str) -> str | None:
+        """The package whose code an entry is, for messages; None where it is qdeploy's.
+
+        Raises:
+            UserError: as `names`.
+        """
+        if self._named_plugin(name):
+            return name
+        entry = self._entries()[name]
+        return None if entry.package is None else f"{name} of {entry.package}"
+
+    def _named_plugin(self, name: object) -> bool:
+        return self._plugin is not None and is_plugin(name)
 
     def load(self, name: str) -> T:
         """The entry `name`, imported now.
@@ -77,13 +103,7 @@ class Registry(Generic[T]):
             UserError: for an unknown name, with the nearest one; for an entry of another package
                 that cannot be imported or is of another class, naming the package; as `names`.
         """
-        entries = self._entries()
-        if name not in entries:
-            raise UserError(
-                f"unknown {self.noun} `{name}`{did_you_mean(name, entries)}",
-                do=f"choose one of: {', '.join(entries)}",
-            )
-        entry = entries[name]
+        entry = self._entry(name)
         loaded = self._imported(name, entry)
         if not isinstance(loaded, self.kind):
             wrong = InternalError if entry.package is None else UserError
@@ -101,7 +121,19 @@ class Registry(Generic[T]):
         Raises:
             UserError: when it cannot be imported and the entry is another package's.
         """
-        return self._imported(name, replace(self._entries()[name], value=value))
+        return self._imported(name, replace(self._entry(name), value=value))
+
+    def _entry(self, name: str) -> _Entry:
+        if self._plugin is not None and is_plugin(name):
+            parsed(name)
+            return self._plugin
+        entries = self._entries()
+        if name not in entries:
+            raise UserError(
+                f"unknown {self.noun} `{name}`{did_you_mean(name, entries)}",
+                do=f"choose one of: {', '.join(entries)}",
+            )
+        return entries[name]
 
     def _imported(self, name: str, entry: _Entry) -> object:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -23,6 +23,7 @@ from qdeploy.recipe.section import NameIn
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
+OWN = "python:module:function"  # code of the user's own, in the place of a name
 _BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
 
 
@@ -50,7 +51,9 @@ def _section(path: str, model: type[BaseModel]) -> str:
     tagged = path != "" and tag is not None and len(get_args(tag.annotation)) == 1
     if tagged:
         title += f" with `type: {get_args(tag.annotation)[0]}`"
-    names = [name for name in DATASETS.builtin if DATASETS.load(name).section is model]
+    names = [name for name in (*DATASETS.builtin, OWN) if DATASETS.load(name).section is model]
+    if model is NETWORKS.load(OWN).section:
+        title += f" with `type: {OWN}`"
     if names:
         title += f" with `name: {names[0]}`, besides the keys of every data set"
     lines = [f"### {title}", "", " ".join((model.__doc__ or "").split()), ""]
@@ -76,10 +79,10 @@ def _plain(annotation: Any) -> Any:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     annotation = _plain(annotation)
     if annotation is NetworkSection:
-        return [NETWORKS.load(name).section for name in NETWORKS.builtin]
+        return [NETWORKS.load(name).section for name in (*NETWORKS.builtin, OWN)]
     if annotation is Data:
-        own = [section for name in DATASETS.builtin if (section := DATASETS.load(name).section)]
-        return [Data, *own]
+        own = [DATASETS.load(name).section for name in (*DATASETS.builtin, OWN)]
+        return [Data, *(section for section in own if section is not None)]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
@@ -89,7 +92,7 @@ def _value(field: FieldInfo) -> str:
     """Kind and range of a value."""
     for item in field.metadata:
         if isinstance(item, NameIn):
-            return " or ".join(f"`{name}`" for name in item.registry.builtin)
+            return " or ".join(f"`{name}`" for name in (*item.registry.builtin, OWN))
     return " ".join([_kind(field.annotation), *_bounds(field.metadata)])
 
 
@@ -122,6 +125,8 @@ def _kind(annotation: Any) -> str:
     if origin is list:
         one = _kind(_plain(inner[0]))
         return f"list of {one}" if get_origin(_plain(inner[0])) is Literal else f"list of {one}s"
+    if annotation is JsonValue:
+        return "any value"
     if origin is dict:
         return f"{_kind(inner[1])} by {_kind(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

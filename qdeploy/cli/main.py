@@ -26,7 +26,10 @@ from qdeploy.cli import signals
 from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
 from qdeploy.parts import remove_own
+from qdeploy.plugins import allow
 from qdeploy.scratch import folder_of_process
+
+PLUGINS = "QDEPLOY_PLUGINS"
 
 
 @dataclass(frozen=True)
@@ -121,14 +124,27 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="qdeploy")
 @click.option("--debug", is_flag=True, help="Show the traceback of every error.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE",
+    help="Let recipes, runs and builds name a module of yours, as `python:MODULE:function`; also "
+    "the variable QDEPLOY_PLUGINS, with commas.",
+)
 @click.pass_obj
-def qdeploy(settings: Settings, debug: bool) -> None:
+def qdeploy(settings: Settings, debug: bool, plugins: tuple[str, ...]) -> None:
     """From a recognition task to a proven low-bit accelerator on a small FPGA.
 
     Exit codes: 0 done; 1 a check failed or a tool broke; 2 something you can fix; 130, 143, 129
     ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP.
     """
     settings.debug = debug
+    wanted = [*plugins, *os.environ.get(PLUGINS, "").split(",")]
+    if any(wanted):
+        # Processes that commands start have the same modules.
+        os.environ[PLUGINS] = ",".join(filter(None, wanted))
+        allow(wanted, lambda text: click.echo(text, err=True))
 
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from qdeploy.errors import DataError, RecipeError
 from qdeploy.observer import SILENT, Observer
+from qdeploy.plugins import of_others
 from qdeploy.recipe.data import DATASETS, Data, DataSpec, Shape
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def load_dataset(
         UserError: for an unknown name.
         DataError: for a set that needs a folder when none is given; for missing or damaged files,
             with their names, source and layout.
+        PluginError: code of another package, or of the user's own, raises.
     """
     if isinstance(data, str) and DATASETS.load(data).shape is None:
         raise DataError(
@@ -70,4 +72,5 @@ def load_dataset(
     if isinstance(data, str):
         data = (DATASETS.load(data).section or Data).model_validate({"name": data})
     load = cast(Load, DATASETS.resolve(data.name, DATASETS.load(data.name).load))
-    return load(data_dir, data, observer)
+    with of_others(DATASETS.owner(data.name)):
+        return load(data_dir, data, observer)

@@ -10,6 +10,7 @@ from torch import nn
 
 from qdeploy.data.load import known_facts
 from qdeploy.networks.fewer_channels import narrow_norms
+from qdeploy.plugins import of_others
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS, NetworkSection
@@ -43,6 +44,7 @@ def build_network(
         RecipeError: when the architecture does not suit the images, a pattern of
             `quantization.layers` matches no layer, or the data set's shape is not known.
         UserError: when the network is one of another package that cannot be imported.
+        PluginError: code of another package, or of the user's own, raises.
     """
     if shape is None or classes is None:
         own_shape, own_classes = known_facts(recipe.data)
@@ -52,7 +54,8 @@ def build_network(
     make = LayerFactory(recipe.quantization, quantized, shapes=shapes or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build(section, make, shape, classes)
+        with of_others(NETWORKS.owner(section.type)):
+            network = build(section, make, shape, classes)
     make.check_patterns()
     if shapes:
         narrow_norms(network, shapes)

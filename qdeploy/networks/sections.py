@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from qdeploy.recipe.networks import NetworkSection, NetworkSpec
 from qdeploy.recipe.section import Section
@@ -250,3 +250,15 @@ CONVNET = NetworkSpec(ConvnetNetwork, "qdeploy.networks.convnet:Convnet")
 RESNET = NetworkSpec(ResnetNetwork, "qdeploy.networks.resnet:Resnet")
 MOBILENET_V2 = NetworkSpec(MobilenetV2Network, "qdeploy.networks.mobilenet:MobilenetV2")
 DEEPLAB = NetworkSpec(DeeplabNetwork, "qdeploy.networks.deeplab:Deeplab", "segmentation")
+
+
+class PythonNetwork(NetworkSection):
+    """What a function of one's own makes, named as `python:module:function`."""
+
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="arguments of the function, by name, besides the three that it gets",
+    )
+
+
+PYTHON = NetworkSpec(PythonNetwork, "qdeploy.networks.plugin:build")

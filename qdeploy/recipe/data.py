@@ -74,7 +74,9 @@ DATASETS = Registry[DataSpec](
         "image-folder": "qdeploy.data.own.specs:IMAGE_FOLDER",
         "arrays": "qdeploy.data.own.specs:ARRAYS",
         "csv": "qdeploy.data.own.specs:CSV",
+        "torch": "qdeploy.data.own.specs:TORCH",
     },
+    plugin="qdeploy.data.own.specs:PYTHON",
 )
 
 
@@ -175,7 +177,7 @@ def data_section(given: object) -> type[Data]:
         UserError: as `Registry.load`.
     """
     name = given.get("name") if isinstance(given, Mapping) else None
-    spec = DATASETS.load(name) if name in DATASETS.names() else None
+    spec = DATASETS.load(name) if isinstance(name, str) and name in DATASETS else None
     return Data if spec is None or spec.section is None else spec.section
 
 

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from qdeploy.recipe.section import Section
+from qdeploy.recipe.section import NameIn, Section
+from qdeploy.registry import Registry
 
+# Called with logits and labels, and the recipe's arguments by name: the mean over a batch.
+LOSSES = Registry[Callable[..., Any]](
+    "loss",
+    "qdeploy.losses",
+    Callable,  # type: ignore[arg-type]  # a class that can be checked
+    {
+        "auto": "qdeploy.training.losses:cross_entropy",
+        "cross-entropy": "qdeploy.training.losses:cross_entropy",
+    },
+    plugin="qdeploy.plugins:load_plugin",
+)
 LARGEST = 1e6  # weight of a class
 
 
 class Loss(Section):
-    """The cross entropy that a phase trains with: the mean over images or, in segmentation, over
-    the pixels that are not void."""
+    """What a phase trains with: the mean over images or, in segmentation, over the pixels that are
+    not void."""
+
+    function: Annotated[str, NameIn(LOSSES)] = Field(
+        default="auto",
+        description="auto: cross entropy; `python:my_module:my_loss` is a function of your own",
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict, description="further arguments of a function of your own, by name"
+    )
 
     label_smoothing: float = Field(
         default=0.0,
@@ -39,7 +60,27 @@ class Loss(Section):
             raise ValueError("`class_weights` needs at least one number above 0")
         return self
 
+    @model_validator(mode="after")
+    def _suit_the_function(self) -> Loss:
+        if self.of_others and (self.label_smoothing or self.class_weights is not None):
+            raise ValueError(
+                f"`label_smoothing` and `class_weights` are for the cross entropy, not for "
+                f"`{self.function}`: remove them, and give it `arguments`"
+            )
+        if self.arguments and not self.of_others:
+            raise ValueError(f"`{self.function}` takes no `arguments`: remove them")
+        return self
+
+    @property
+    def of_others(self) -> bool:
+        """Whether the function is not one of qdeploy's."""
+        return self.function not in LOSSES.builtin
+
     @property
     def plain(self) -> bool:
         """Whether it is the cross entropy alone."""
-        return self.label_smoothing == 0 and self.class_weights is None
+        return (
+            self.function in ("auto", "cross-entropy")
+            and self.label_smoothing == 0
+            and self.class_weights is None
+        )

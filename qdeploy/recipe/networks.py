@@ -50,6 +50,7 @@ NETWORKS = Registry[NetworkSpec](
         "mobilenetv2": "qdeploy.networks.sections:MOBILENET_V2",
         "deeplab": "qdeploy.networks.sections:DEEPLAB",
     },
+    plugin="qdeploy.networks.sections:PYTHON",
 )
 
 
@@ -60,7 +61,9 @@ def network_section(given: object) -> type[NetworkSection]:
         UserError: as `Registry.load`.
     """
     name = given.get("type") if isinstance(given, Mapping) else None
-    return NETWORKS.load(name).section if name in NETWORKS.names() else NetworkSection
+    if not isinstance(name, str) or name not in NETWORKS:
+        return NetworkSection
+    return NETWORKS.load(name).section
 
 
 def _validated(given: Any, as_base: ValidatorFunctionWrapHandler) -> NetworkSection:

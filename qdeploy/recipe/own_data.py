@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
 from qdeploy.recipe.data import Data, Shape
 
@@ -142,4 +142,24 @@ class Table(RealData):
     )
     test_path: Text | None = Field(
         default=None, description="a file with the test set; default: a share of `path`"
+    )
+
+
+class TorchData(RealData):
+    """A torch Dataset, or a pair or a mapping of them, given to qdeploy as an object in Python."""
+
+    path: Text = Field(default=".", description="not read: the object is the data set")
+
+
+class PythonData(TorchData):
+    """What a function of one's own makes, named as `python:module:function`: a torch Dataset, a
+    pair of them for training and test, or a mapping with `train`, `test` and `val`."""
+
+    path: Text = Field(
+        default=".",
+        description="file or folder for the function, where it has an argument `path`; a relative "
+        "one is below the folder of the data sets (`--data`), else below the working folder",
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict, description="further arguments of the function, by name"
     )

@@ -29,8 +29,7 @@ class NameIn:
         return core_schema.no_info_before_validator_function(self._known, handler(source))
 
     def _known(self, given: object) -> object:
-        names = self.registry.names()
-        if given not in names:
-            expected = ", ".join(f"'{name}'" for name in names)
+        if given not in self.registry:
+            expected = ", ".join(f"'{name}'" for name in self.registry.names())
             raise PydanticKnownError("literal_error", {"expected": expected})
         return given

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.recipe.loss import Loss
+from qdeploy.training.losses import cross_entropy, of_others
 from qdeploy.training.segmentation import Confusion, pixel_loss
 
 
@@ -117,12 +117,7 @@ def task_loss(
     """
     if dataset.task == "segmentation":
         return pixel_loss(logits, labels, dataset.void, weights=weights, smoothing=smoothing)
-    if weights is None:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    total = F.cross_entropy(
-        logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum"
-    )
-    return total / len(labels)
+    return cross_entropy(logits, labels, weights=weights, smoothing=smoothing)
 
 
 def training_loss(
@@ -132,7 +127,10 @@ def training_loss(
 
     Raises:
         DataError: when a file whose label is counted cannot be read.
+        UserError: a function of others cannot be loaded.
     """
+    if settings.of_others:
+        return of_others(settings, dataset)
     given = settings.class_weights
     weights = balanced(dataset) if given == "balanced" else given
     on_device = None if weights is None else torch.tensor(weights, device=device)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.data.dataset import Dataset
+from qdeploy.data.own.frames import as_frames
 from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, numbered, place_of
 from qdeploy.errors import DataError
 from qdeploy.npz import npz_names, read_npy, read_npz
@@ -38,7 +39,10 @@ def load(folder: Path | None, settings: Arrays, observer: Observer) -> Dataset:
     for (key, (frames, labels)), own in zip(arrays.items(), np.split(indices, bounds), strict=True):
         if len(frames) != len(labels):
             raise _wrong(path, f"{len(frames):,} frames of `{key}` have {len(labels):,} labels")
-        parts[key] = Part(_frames(frames, path, _NAMES[key][0]), own)
+        try:
+            parts[key] = Part(as_frames(frames, f"`{_NAMES[key][0]}`"), own)
+        except ValueError as error:
+            raise _wrong(path, str(error)) from error
     kinds = {part.frames.dtype for part in parts.values()}
     if len(kinds) > 1:
         raise _wrong(path, "some parts are bytes, others real numbers")
@@ -79,36 +83,6 @@ def _written(labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
             "frame"
         )
     return labels.astype(np.str_)
-
-
-def _frames(
-    values: npt.NDArray[Any], path: Path, name: str
-) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Frames as (N, C, H, W)."""
-    if values.dtype.kind not in "iuf" or not values.size:
-        raise _wrong(path, f"`{name}` is {values.dtype} of shape {values.shape}")
-    if values.ndim == 2:
-        values = values[:, :, None, None]
-    elif values.ndim == 3 and _is_series(values):
-        values = values[:, :, None, :]
-    elif values.ndim == 3:
-        values = values[:, None]
-    elif values.ndim != 4:
-        raise _wrong(path, f"`{name}` has {values.ndim} axes; 2 to 4 are known")
-    if values.dtype == np.uint8:
-        return values
-    with np.errstate(over="ignore"):
-        real = values.astype(np.float32)
-    finite = np.isfinite(real)
-    if not finite.all():
-        frame = int(np.argwhere(~finite)[0][0])
-        raise _wrong(path, f"frame {frame:,} of `{name}` has a value that is no finite number")
-    return real
-
-
-def _is_series(values: npt.NDArray[Any]) -> bool:
-    """Whether (N, A, B) is a series of A channels rather than an image: images are bytes."""
-    return values.dtype != np.uint8
 
 
 def _wrong(path: Path, why: str) -> DataError:

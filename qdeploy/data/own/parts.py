@@ -56,7 +56,7 @@ def place_of(settings: OwnData, folder: Path | None, given: str | None = None) -
 
 
 def numbered(
-    labels: npt.NDArray[np.str_], settings: OwnData, where: Path
+    labels: npt.NDArray[np.str_], settings: OwnData, where: Path | str
 ) -> tuple[Labels, tuple[str, ...]]:
     """Labels as they are written, (N,), as indices, and the names of the classes.
 
@@ -80,7 +80,7 @@ def numbered(
         names = tuple(found)
     index = {name: at for at, name in enumerate(names)}
     by_place = {str(at): at for at in range(len(names))}
-    if not index.keys() >= set(found) and by_place.keys() >= set(found):
+    if index.keys().isdisjoint(found) and all(label.isdigit() for label in found):
         index = by_place
     stray = next((label for label in found if label not in index), None)
     if stray is not None:
@@ -97,7 +97,7 @@ def dataset_of(
     parts: dict[str, Part],
     names: tuple[str, ...],
     settings: OwnData,
-    where: Path,
+    where: Path | str,
     observer: Observer,
 ) -> Dataset:
     """The data set of its parts; a test set that is not among them is drawn from `train`.
@@ -134,7 +134,9 @@ def dataset_of(
     )
 
 
-def _check(parts: dict[str, Part], names: tuple[str, ...], settings: OwnData, where: Path) -> None:
+def _check(
+    parts: dict[str, Part], names: tuple[str, ...], settings: OwnData, where: Path | str
+) -> None:
     shape = parts[TRAIN].frames.shape[1:]
     for key, part in parts.items():
         if not len(part.labels):
@@ -163,7 +165,7 @@ def _check(parts: dict[str, Part], names: tuple[str, ...], settings: OwnData, wh
 
 
 def _scaling(
-    frames: npt.NDArray[np.uint8] | FloatArray, settings: OwnData, where: Path
+    frames: npt.NDArray[np.uint8] | FloatArray, settings: OwnData, where: Path | str
 ) -> Scaling | None:
     if not isinstance(settings, RealData):
         return None
@@ -198,7 +200,7 @@ def _whole(name: str, part: Part, names: tuple[str, ...]) -> Dataset:
     return in_memory(name, pair, pair, names)
 
 
-def _note_same(splits: dict[str, MemorySplit], where: Path, observer: Observer) -> None:
+def _note_same(splits: dict[str, MemorySplit], where: Path | str, observer: Observer) -> None:
     """Frames of the test set that are trained with as well."""
     train, test = (
         [frame.tobytes() for frame in splits[key].images.numpy()] for key in (TRAIN, TEST)

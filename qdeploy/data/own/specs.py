@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdeploy.recipe.data import DataSpec
-from qdeploy.recipe.own_data import Arrays, ImageFolder, Table
+from qdeploy.recipe.own_data import Arrays, ImageFolder, PythonData, Table, TorchData
 
 IMAGE_FOLDER = DataSpec(
     None,
@@ -15,3 +15,5 @@ IMAGE_FOLDER = DataSpec(
 )
 ARRAYS = DataSpec(None, None, "qdeploy.data.own.arrays:load", section=Arrays)
 CSV = DataSpec(None, None, "qdeploy.data.own.table:load", augments=(), section=Table)
+TORCH = DataSpec(None, None, "qdeploy.data.own.plugin:given", section=TorchData)
+PYTHON = DataSpec(None, None, "qdeploy.data.own.plugin:load", section=PythonData)
