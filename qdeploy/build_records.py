@@ -134,6 +134,7 @@ class ResourcesRecord(TypedDict, total=False):
 
     Keys:
         available, limits: by resource: what the part has, and the share a design may take.
+        allowed: by resource: the most that the design was allowed, where that is less.
         outside: what lies in no layer.
         skipped: why there are no figures.
     """
@@ -149,6 +150,7 @@ class ResourcesRecord(TypedDict, total=False):
     dsp: Count
     available: dict[str, Figure]
     limits: dict[str, Figure]
+    allowed: dict[str, Figure]
     fits: bool
     source: str
     notes: list[str]

@@ -28,6 +28,9 @@ STEP_OPTIONS = {
     "fps": ("compile", "--fps"),
     "folding": ("compile", "--folding"),
     "clock_mhz": ("compile", "--clock"),
+    "max_lut": ("compile", "--max-lut"),
+    "max_bram36": ("compile", "--max-bram"),
+    "max_dsp": ("compile", "--max-dsp"),
     "fifo_depths": ("size_fifos", "--fifo-depths"),
     "synthesis": ("synthesize", "--no-synthesis"),
     "place_and_route": ("place", "--place-and-route"),
@@ -45,6 +48,8 @@ class Options:
         fps: frames per second to fold for, None for as fast as fits.
         folding: file with the folding of single layers; the rest is solved for.
         clock_mhz: None for the board's default.
+        max_lut, max_bram36, max_dsp: the most that the design may use of the board, None for what
+            is usable of it.
         argmax: put out the class instead of the logits.
         frames, rtl_frames: frames for the ladder, and how many of them run in RTL.
         stall, seed: chance of a stall in RTL simulation, and the seed of stalls and random frames.
@@ -70,6 +75,9 @@ class Options:
     fps: float | None = None
     folding: Path | None = None
     clock_mhz: float | None = None
+    max_lut: int | None = None
+    max_bram36: int | None = None
+    max_dsp: int | None = None
     argmax: bool = False
     frames: int = 1000
     rtl_frames: int = 100
@@ -88,6 +96,11 @@ class Options:
     output: str | None = None
     cache: Path | None = None
     runtime_weights: bool = False
+
+    @property
+    def most(self) -> dict[str, int | None]:
+        """Kind of resource -> the most that the design may use; None for what is usable."""
+        return {"lut": self.max_lut, "bram36": self.max_bram36, "dsp": self.max_dsp}
 
     def check(self, target: Target) -> None:
         """Refuse what is wrong in itself, before anything is done; the steps check their own.

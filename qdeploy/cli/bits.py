@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qdeploy.cli.amounts import Amount, AmountType, number_of
+from qdeploy.cli.choices import BOARD
+from qdeploy.cli.limits import DEFAULT_BOARD
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
 
@@ -38,7 +40,7 @@ class _Widths(click.ParamType):
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
+@click.option("--board", type=BOARD, default=DEFAULT_BOARD, show_default=True, help="Board to fit.")
 @click.option("--max-lut", type=AmountType(), help="LUTs: a number, or a share such as 20%.")
 @click.option("--max-dsp", type=AmountType(), help="DSP blocks, likewise; 0 for none.")
 @click.option(

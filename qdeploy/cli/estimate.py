@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qdeploy.cli.amounts import Amount, AmountType, number_of
+from qdeploy.cli.amounts import Amount
+from qdeploy.cli.limits import room_of, room_options
 from qdeploy.cli.progress import PRINTING
 
 if TYPE_CHECKING:
@@ -24,12 +25,7 @@ KINDS = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "dsp": "DSP"}
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--board", default="pynq-z2", show_default=True, help="A board of hw/boards.")
-@click.option("--fps", type=float, help="Frames per second [as fast as fits].")
-@click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's].")
-@click.option("--max-lut", type=AmountType(), help="LUTs: a number, or a share such as 20%.")
-@click.option("--max-bram", type=AmountType(), help="BRAM36 blocks, likewise.")
-@click.option("--max-dsp", type=AmountType(), help="DSP blocks, likewise; 0 for none.")
+@room_options
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of a recipe."
 )
@@ -70,23 +66,9 @@ def estimate(
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
     if overrides and not _is_recipe(source):
         raise click.UsageError("--set replaces values of a recipe: SOURCE is none")
-    from qdeploy.devices.boards import load_board
     from qdeploy.search.estimate import estimate as estimated
-    from qdeploy.search.room import Room
-    from qdeploy.targets.registry import TARGETS
 
-    part = load_board(board)
-    has = part.resources
-    room = Room(
-        part,
-        number_of(max_lut, has.lut),
-        number_of(max_dsp, has.dsp),
-        fps,
-        clock_mhz,
-        TARGETS.load("pynq").widest_beat,
-        number_of(max_bram, has.bram36),
-    )
-    room.check()
+    room = room_of(board, fps, clock_mhz, max_lut, max_bram, max_dsp)
     with PRINTING.warnings():
         found = estimated(_graph(source, overrides, raw, argmax, data), room)
     if as_json:
@@ -173,21 +155,26 @@ def _print(found: Estimate, source: Path) -> None:
         right=tuple(range(2, 3 + len(KINDS))),
         console=console,
     )
-    shares = ", ".join(
-        f"{used[kind] / _of_board(found, kind):.1%} of the {title}s"
-        for kind, title in KINDS.items()
-        if used[kind]
-    )
-    verdict = "fits" if found.fits else "DOES NOT FIT"
-    by = "its input" if found.arriving > found.cycles else f"`{found.slowest.name}`"
-    lines = [
-        f"{verdict}: {found.fps:,.0f} frames/s at {room.clock:g} MHz, bound by {by}; {shares}",
-    ]
+    lines = [verdict(found)]
     if not found.fits:
         lines.append(found.excess)
     lines.append("By measured costs of the blocks; synthesis counts, place and route decides.")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def verdict(found: Estimate) -> str:
+    """The estimate in one line."""
+    used = found.usage.used()
+    shares = ", ".join(
+        f"{used[kind] / _of_board(found, kind):.1%} of the {title}s"
+        for kind, title in KINDS.items()
+        if used[kind]
+    )
+    word = "fits" if found.fits else "DOES NOT FIT"
+    by = "its input" if found.arriving > found.cycles else f"`{found.slowest.name}`"
+    clock = found.room.clock
+    return f"{word}: {found.fps:,.0f} frames/s at {clock:g} MHz, bound by {by}; {shares}"
 
 
 def _of_board(found: Estimate, kind: str) -> float:

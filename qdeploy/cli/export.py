@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qdeploy.cli import progress
+from qdeploy.cli.choices import BOARD, RUNG, TARGET
+from qdeploy.cli.limits import limit_options, limits_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from qdeploy.build.observer import BuildObserver
+    from qdeploy.cli.amounts import Amount
     from qdeploy.verify.results import RungResult
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--target", default="pynq", show_default=True, help="What the package is for.")
-@click.option("--board", help="A board of hw/boards [the target's; pynq: pynq-z2].")
+@click.option(
+    "--target", type=TARGET, default="pynq", show_default=True, help="What the package is for."
+)
+@click.option("--board", type=BOARD, help="Board to fit [the target's; pynq: pynq-z2].")
 @click.option("--out", type=click.Path(path_type=Path), help="Build folder [build/NAME-BOARD].")
 @click.option("--fps", type=float, help="Frames per second to fold for [as fast as fits].")
 @click.option(
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     help="Folding file: PE, SIMD and styles of single layers [all solved for].",
 )
 @click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's].")
+@limit_options
 @click.option(
     "--runtime-weights",
     is_flag=True,
@@ -54,12 +60,12 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of stalls and random frames.")
 @click.option(
-    "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
+    "--require", multiple=True, type=RUNG, help="Fail when this rung cannot run; repeatable."
 )
 @click.option(
     "--skip",
     multiple=True,
-    metavar="RUNG",
+    type=RUNG,
     help="Leave this rung out; repeatable. `netlist` takes `netlist layer` along.",
 )
 @click.option(
@@ -118,6 +124,9 @@ def export(
     fps: float | None,
     folding: Path | None,
     clock_mhz: float | None,
+    max_lut: Amount | None,
+    max_bram: Amount | None,
+    max_dsp: Amount | None,
     runtime_weights: bool,
     argmax: bool,
     frames: int,
@@ -153,6 +162,7 @@ def export(
         fps=fps,
         folding=folding,
         clock_mhz=clock_mhz,
+        **_limits(target, board, max_lut, max_bram, max_dsp),
         argmax=argmax,
         frames=frames,
         rtl_frames=rtl_frames,
@@ -174,6 +184,17 @@ def export(
     )
     result = build(options, out, observer(as_json), force=force, finish=write_html)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
+
+
+def _limits(target: str, board: str | None, *amounts: Amount | None) -> dict[str, int | None]:
+    """The most of the board that the design may use, where the options say so."""
+    if not any(amounts):
+        return {}
+    from qdeploy.devices.boards import load_board
+    from qdeploy.targets.registry import TARGETS
+
+    name = board or TARGETS.load(target).default_board
+    return limits_of(None if name is None else load_board(name), *amounts)
 
 
 def observer(quiet: bool) -> BuildObserver:

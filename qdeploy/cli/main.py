@@ -17,7 +17,7 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,9 @@ from qdeploy.errors import InternalError, QDeployError
 from qdeploy.parts import remove_own
 from qdeploy.plugins import allow
 from qdeploy.scratch import folder_of_process
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PLUGINS = "QDEPLOY_PLUGINS"
 
@@ -112,6 +115,18 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise InternalError(f"`{entry.target}` is not a command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands that begin so, from the table too; options as click has them."""
+        from click.shell_completion import CompletionItem
+
+        if not incomplete.startswith("-"):
+            return [
+                CompletionItem(name, help=entry.help)
+                for name, entry in self.entries.items()
+                if name.startswith(incomplete)
+            ]
+        return click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from the table above: nothing is imported for it."""

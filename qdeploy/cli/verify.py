@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qdeploy.cli.choices import RUNG
 from qdeploy.cli.export import conclude, observer, write_html
 
 
@@ -15,12 +16,12 @@ from qdeploy.cli.export import conclude, observer, write_html
 @click.option("--rtl-frames", type=click.IntRange(2), help="Of these, in RTL [as built].")
 @click.option("--seed", default=0, show_default=True, help="Seed of the stalls.")
 @click.option(
-    "--require", multiple=True, metavar="RUNG", help="Fail when this rung cannot run; repeatable."
+    "--require", multiple=True, type=RUNG, help="Fail when this rung cannot run; repeatable."
 )
 @click.option(
     "--skip",
     multiple=True,
-    metavar="RUNG",
+    type=RUNG,
     help="Leave this rung out; repeatable. `netlist` takes `netlist layer` along.",
 )
 @click.option("--package", is_flag=True, help="Make the package again and compare it.")

@@ -26,6 +26,7 @@ from qdeploy.dataflow.finn.specialize import despecialize, specialize
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, write_folding
 from qdeploy.dataflow.folding.fold import Folding
+from qdeploy.dataflow.folding.infeasible import over_budget
 from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
 from qdeploy.dataflow.stitching.rendering import Renderer
@@ -115,6 +116,7 @@ def compile_graph(
     clock_mhz: float | None = None,
     fps: float | None = None,
     constraints: Sequence[FoldingConstraint] = (),
+    most: Mapping[str, int | None] | None = None,
     reserved: Mapping[str, float] | None = None,
     widest_beat: int | None = None,
     costs: BlockCosts | None = None,
@@ -126,6 +128,7 @@ def compile_graph(
         clock_mhz: the core's clock; the board's default when None.
         fps: frames per second to reach; None folds as fast as the board holds.
         constraints: per-layer constraints of a folding file.
+        most: the most that the design may use, as `Budget.of` takes it.
         widest_beat: bytes of a beat of the design's input and output at most.
         reserved: how much of the board the folding leaves free, see `Budget.without`.
         costs: measured costs of blocks; those that the board's family uses when None.
@@ -134,6 +137,8 @@ def compile_graph(
 
     Raises:
         FoldingError: no folding reaches the rate or fits the board.
+        DoesNotFitError: by estimate the design uses more than is allowed, or far more than there
+            is.
         UnsupportedLayerError: a layer has no hardware unit.
         PassError: the graph breaks a rule of its own, such as thresholds that do not ascend.
     """
@@ -142,9 +147,10 @@ def compile_graph(
     arriving = cycles_to_arrive(graph, board)
     cycles = None if fps is None else cycles_for(fps, clock, arriving)
     costs = costs or load_costs(find_family(board.family).costs)
+    budget = Budget.of(board, most).without(reserved or {})
     hardware, folding = fold_multi_pixel(
         hardware_layers(graph, loadable=loadable),
-        Budget.of(board).without(reserved or {}),
+        budget,
         cycles,
         min_cycles=arriving,
         widest_beat=widest_beat,
@@ -152,6 +158,8 @@ def compile_graph(
         costs=costs,
         clock_mhz=clock,
     )
+    if budget.most and not folding.solution.usage.within(budget.limit()):
+        raise over_budget(folding.solution, budget)  # who sets a limit wants it kept
     write_folding(folder.parent / FOLDING_FILE, folding.attributes)
     with atomic_path(folder.parent / HARDWARE_FILE) as temporary:
         despecialize(hardware).save(str(temporary))

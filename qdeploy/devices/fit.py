@@ -5,6 +5,7 @@ The one adviser of a folding, which asks by estimate, and of synthesis, which co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,8 @@ from qdeploy.devices.boards import Board, list_boards, load_board
 from qdeploy.devices.capacity import TITLES, usable
 
 _SHOWN = 3
+# Kind of resource -> what the command line calls it, after `--max-`.
+FLAGS = {"lut": "lut", "bram36": "bram", "dsp": "dsp"}
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,18 @@ class Fit:
         used: kind of resource -> amount.
         available: kind of resource -> what the part has; kinds left out are not compared.
         estimated: whether `used` is an estimate, which may reach a little less.
+        most: kind of resource -> amount that is allowed, where that is less than usable.
     """
 
     used: Mapping[str, float]
     available: Mapping[str, float]
     estimated: bool = False
+    most: Mapping[str, float] = field(default_factory=dict)
 
     def limit(self, kind: str) -> float:
-        """The most of a resource that is usable."""
-        return self.available[kind] * usable(kind, estimated=self.estimated)
+        """The most of a resource that is usable, and allowed."""
+        share = usable(kind, estimated=self.estimated)
+        return min(self.available[kind] * share, self.most.get(kind, math.inf))
 
     @property
     def exceeded(self) -> dict[str, float]:
@@ -70,13 +76,18 @@ class Fit:
 
     def excess(self) -> str:
         """What is exceeded, and by how much."""
-        about = "about " if self.estimated else ""
         return ", ".join(
-            f"{about}{self.used[kind]:,.0f} of {self.available[kind]:,.0f} {TITLES[kind]}"
-            f" ({usable(kind, estimated=self.estimated):.0%} = {self.limit(kind):,.0f} are usable),"
-            f" {times:.2f} times that"
+            self._sentence(kind) + (f", {times:.2f} times that" if self.limit(kind) else "")
             for kind, times in self.exceeded.items()
         )
+
+    def _sentence(self, kind: str) -> str:
+        about = "about " if self.estimated else ""
+        used = f"{about}{self.used[kind]:,.0f} of {self.available[kind]:,.0f} {TITLES[kind]}"
+        if kind in self.most:
+            return f"{used}, where {self.limit(kind):,.0f} are allowed"
+        share = usable(kind, estimated=self.estimated)
+        return f"{used} ({share:.0%} = {self.limit(kind):,.0f} are usable)"
 
     def biggest(self, layers: Sequence[LayerUse]) -> str:
         """The layers that use most of what is exceeded most."""
@@ -85,8 +96,15 @@ class Fit:
         return "biggest layers: " + "; ".join(_describe(layer, kind) for layer in ranked)
 
     def on(self, board: Board) -> Fit:
-        """The same design on another board."""
-        return replace(self, available=available(board))
+        """The same design on all of another board."""
+        return replace(self, available=available(board), most={})
+
+    def needed(self) -> dict[str, int]:
+        """Kind of resource -> what would have to be allowed, for those of `most` exceeded; empty
+        where the part itself is too small."""
+        if not replace(self, most={}).fits:
+            return {}
+        return {kind: math.ceil(self.used[kind]) for kind in self.exceeded}
 
     def other_boards(self, board: str | None = None) -> str:
         """A sentence with the known boards it fits as it is, `board` left out; empty for none."""

@@ -13,7 +13,6 @@ from qdeploy.dataflow.finn.nodes import layer_groups
 from qdeploy.dataflow.folding.multi_pixel import fold_multi_pixel
 from qdeploy.dataflow.rates import cycles_for, cycles_to_arrive
 from qdeploy.devices.families import find_family
-from qdeploy.devices.fit import Fit
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.search.room import Room
 
@@ -70,7 +69,7 @@ class Estimate:
     @property
     def excess(self) -> str:
         """What is exceeded and by how much, for people; empty where it fits."""
-        return Fit(self.usage.used(), self.room.budget.available(), estimated=True).excess()
+        return self.room.budget.fit(self.usage).excess()
 
     @property
     def slowest(self) -> LayerEstimate:

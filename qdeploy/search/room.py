@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import dataclass
 
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.devices.boards import Board
-from qdeploy.devices.capacity import usable
-from qdeploy.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -47,23 +44,8 @@ class Room:
         Raises:
             UserError: there are not as many.
         """
-        budget = Budget.of(self.board)
-        most_of = budget.limit().used()
-        asked = {"lut": self.max_lut, "dsp": self.max_dsp, "bram36": self.max_bram36}
-        for kind, wanted in asked.items():
-            if wanted is None:
-                continue
-            has, most = getattr(budget, kind), int(most_of[kind])
-            if not (kind == "lut") <= wanted <= most:
-                raise UserError(
-                    f"a design cannot have {wanted:,} {kind.upper()}s of the `{self.board.name}`",
-                    where=f"--max-{kind.removesuffix('36')}",
-                    why=f"of its {has:,}, {most:,} are usable by estimate",
-                    do=f"give at most {most:,}, or a share of up to {most / has:.0%}",
-                )
-            share = usable(kind, estimated=True)
-            budget = replace(budget, **{kind: ceil(wanted / share)})
-        return budget
+        most = {"lut": self.max_lut, "bram36": self.max_bram36, "dsp": self.max_dsp}
+        return Budget.of(self.board, most)
 
     def check(self) -> None:
         """Refuse what no network could have there.
@@ -79,8 +61,4 @@ class Room:
     @property
     def limit(self) -> ResourceUsage:
         """The most that a design may use by estimate."""
-        limit = self.budget.limit()
-        lut = limit.lut if self.max_lut is None else self.max_lut
-        bram18 = limit.bram18 if self.max_bram36 is None else 2 * self.max_bram36
-        dsp = limit.dsp if self.max_dsp is None else self.max_dsp
-        return replace(limit, lut=lut, dsp=dsp, bram18=bram18)
+        return self.budget.limit()

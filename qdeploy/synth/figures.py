@@ -35,6 +35,7 @@ class Resources:
         outside: what lies in no layer: FIFOs, width converters and the wiring between layers.
         source: the tool, its version and its command.
         notes: what was done otherwise than usual, in sentences.
+        most: the most that the design may use, by kind of resource, where that is less than usable.
     """
 
     board: str
@@ -46,11 +47,12 @@ class Resources:
     source: str
     netlist: str = field(default="netlist.v")
     notes: tuple[str, ...] = ()
+    most: dict[str, float] = field(default_factory=dict)
 
     @property
     def fit(self) -> Fit:
-        """The total against what is usable of the part."""
-        return Fit(self.total.used(), self.available)
+        """The total against what is usable of the part, and allowed."""
+        return Fit(self.total.used(), self.available, most=self.most)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of `resources.json`."""
@@ -61,6 +63,7 @@ class Resources:
             "available": self.available,
             "limit": usable("lut"),
             "limits": {kind: usable(kind) for kind in TITLES},
+            **({"allowed": self.most} if self.most else {}),
             "fits": self.fit.fits,
             "source": self.source,
             "notes": list(self.notes),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdeploy.devices.boards import Board
-from qdeploy.devices.fit import LayerUse
+from qdeploy.devices.fit import FLAGS, LayerUse
 from qdeploy.errors import DoesNotFitError
 from qdeploy.synth.figures import LayerResources, Resources
 
@@ -49,7 +49,7 @@ def check_fit(resources: Resources, board: Board, clock_mhz: float | None = None
     raise DoesNotFitError(
         f"the design does not fit the board `{board.name}` ({board.part}): {fit.excess()}",
         where=fit.biggest(layers),
-        why="the rest is for the DMA, the interconnect and routing",
+        why=None if fit.needed() else "the rest is for the DMA, the interconnect and routing",
         do=_advice(resources, board, clock_mhz or board.clock_mhz),
     )
 
@@ -131,7 +131,10 @@ def _advice(resources: Resources, board: Board, clock_mhz: float) -> str:
             f" for less than {rate:,.0f} frames/s at {clock_mhz:g} MHz, or leave the rate out: as"
             " fast as fits; else use a smaller network or weights of fewer bits"
         )
-    boards = resources.fit.other_boards(board.name)
+    needed = resources.fit.needed()
+    if needed:
+        parts.append("or allow " + " ".join(f"--max-{FLAGS[k]} {n}" for k, n in needed.items()))
+    boards = "" if needed else resources.fit.other_boards(board.name)
     if boards:
         parts.append(boards)
     return "; ".join(parts)

@@ -198,6 +198,9 @@ def test_a_stream_wider_than_a_dma_is_refused_before_it_is_sized_and_synthesized
         *((("--clock", clock), "no board can have a clock of") for clock in ("inf", "1e5", "1e-9")),
         *((("--fps", fps), "cannot be reached") for fps in ("nan", "-3", "0", "inf", "2e8")),
         (("--place-and-route", "xc7"), "there is no open place and route for `xc7`"),
+        (("--max-lut", "90%"), "a design cannot have 47,880 LUTs of the `pynq-z2`"),
+        (("--max-bram", "400"), "a design cannot have 400 BRAM36s"),
+        (("--max-dsp", "half"), "neither a number, such as 8000, nor a share, such as 20%"),
         (("--clock", "50", "--fps", "6e7"), "6e+07 frames per second cannot be reached"),
     ],
 )

@@ -65,3 +65,16 @@ def test_other_boards_are_named_and_the_board_itself_is_not() -> None:
     assert "kv260" in text and "zcu104" not in text and "pynq" not in text
     assert "is estimated to fit on" in fit(estimated=True, lut=50_000).other_boards()
     assert fit(lut=10**7).other_boards() == ""
+
+
+def test_what_is_allowed_counts_where_it_is_less_than_usable() -> None:
+    used = Counts(lut=12_000, dsp=3).used()
+    found = Fit(used, available(BOARD), most={"lut": 10_640, "dsp": 0})
+    assert list(found.exceeded) == ["dsp", "lut"]
+    assert found.excess() == (
+        "3 of 220 DSPs, where 0 are allowed,"
+        " 12,000 of 53,200 LUTs, where 10,640 are allowed, 1.13 times that"
+    )
+    assert found.needed() == {"dsp": 3, "lut": 12_000}
+    assert found.on(BOARD).fits
+    assert Fit(Counts(lut=50_000).used(), available(BOARD), most={"lut": 9}).needed() == {}

@@ -109,4 +109,4 @@ def test_a_board_has_the_last_word() -> None:
         Room(BOARD, 0).check()
     with pytest.raises(FoldingError, match="cannot be reached"):
         Room(BOARD, 5000, None, -1.0).check()
-    assert Room(BOARD, 5000, 0).limit == ResourceUsage(5000, 10_000, 266, 0, 13_920)
+    assert Room(BOARD, 5000, 0).limit == ResourceUsage(5000, 85_120, 266, 0, 13_920)

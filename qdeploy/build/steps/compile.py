@@ -8,6 +8,7 @@ from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import RTL_FOLDER
 from qdeploy.dataflow.compile import Compiled, compile_graph
 from qdeploy.dataflow.cost.blocks import load_costs
+from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint, read_folding
 from qdeploy.dataflow.rates import cycles_for
 from qdeploy.devices.boards import Board
@@ -29,10 +30,12 @@ class Compile(Step):
         """Refuse a clock, a rate or a folding file that is wrong in itself.
 
         Raises:
-            UserError: no board can have the clock; the folding file cannot be read.
+            UserError: no board can have the clock, or this one not what is allowed of it; the
+                folding file cannot be read.
             FoldingError: the rate is not a positive number, or above one frame per cycle.
         """
         clock = _clock(options, made(board, "board"))
+        Budget.of(made(board, "board"), options.most)
         if options.fps is not None:
             cycles_for(options.fps, clock)
         _constraints(options)
@@ -58,6 +61,7 @@ def _compiled(state: BuildState) -> Compiled:
             clock_mhz=state.options.clock_mhz,
             fps=state.options.fps,
             constraints=_constraints(state.options),
+            most=state.options.most,
             reserved=state.reserved,
             widest_beat=state.target.widest_beat,
             costs=costs,

@@ -7,6 +7,8 @@ more of the board reserved.
 
 from __future__ import annotations
 
+import dataclasses
+
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
 from qdeploy.build.steps.compile import Compile
@@ -66,6 +68,8 @@ def _synthesized(state: BuildState) -> Resources | None:
         except ToolMissingError as error:
             say(f"skipped: {error.what}")
             return None
+        asked = {kind: float(most) for kind, most in state.options.most.items() if most is not None}
+        resources = dataclasses.replace(resources, most=asked)
         total = resources.total
         say(f"{total.lut:,} LUT, {total.ff:,} FF, {total.bram36:g} BRAM36, {total.dsp} DSP")
     return resources

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.devices.boards import Board
 from qdeploy.devices.capacity import usable
-from qdeploy.devices.fit import Fit
+from qdeploy.devices.fit import FLAGS, Fit
+from qdeploy.errors import UserError
 
 FF_PER_LUT = 2
 
@@ -17,18 +18,40 @@ FF_PER_LUT = 2
 @dataclass(frozen=True)
 class Budget:
     """What a board has: slice LUTs with two flip-flops each, BRAM36, DSP blocks, and how many of
-    the LUTs can be memory (all when None)."""
+    the LUTs can be memory (all when None).
+
+    Args:
+        most: kind of resource, of `lut`, `bram36` and `dsp` -> amount that a design may use, where
+            that is less than what is usable of the board.
+    """
 
     lut: int
     bram36: int
     dsp: int
     lutram: int | None = None
+    most: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
-    def of(board: Board) -> Budget:
-        """All of a board."""
+    def of(board: Board, most: Mapping[str, int | None] | None = None) -> Budget:
+        """All of a board, or as much of it as `most` allows; None allows all that is usable.
+
+        Raises:
+            UserError: the board has not as many.
+        """
         has = board.resources
-        return Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
+        whole = Budget(has.lut, int(has.bram36), has.dsp, has.lutram)
+        asked = {kind: wanted for kind, wanted in (most or {}).items() if wanted is not None}
+        limits = whole.limit().used()
+        for kind, wanted in asked.items():
+            amount, limit = getattr(has, kind), int(limits[kind])
+            if not (kind == "lut") <= wanted <= limit:
+                raise UserError(
+                    f"a design cannot have {wanted:,} {kind.upper()}s of the `{board.name}`",
+                    where=f"--max-{FLAGS[kind]}",
+                    why=f"of its {amount:,g}, {limit:,} are usable by estimate",
+                    do=f"give at most {limit:,}, or a share of up to {limit / amount:.0%}",
+                )
+        return replace(whole, most=asked)
 
     def without(self, reserved: Mapping[str, float]) -> Budget:
         """What is left without the reserved `lut`, `lutram`, `ff`, `bram36` and `dsp`."""
@@ -39,6 +62,10 @@ class Budget:
             self.bram36 - ceil(reserved.get("bram36", 0)),
             self.dsp - ceil(reserved.get("dsp", 0)),
             lutram,
+            {
+                kind: most - ceil(reserved.get(kind, 0) * usable(kind, estimated=True))
+                for kind, most in self.most.items()
+            },
         )
 
     def available(self) -> dict[str, float]:
@@ -53,16 +80,18 @@ class Budget:
 
     def limit(self, factor: float = 1.0) -> ResourceUsage:
         """The most a design may use by estimate, times `factor`."""
-        has = self.available()
-        share = {kind: usable(kind, estimated=True) for kind in has}
+        limits = {
+            kind: min(has * usable(kind, estimated=True), self.most.get(kind, has))
+            for kind, has in self.available().items()
+        }
         return ResourceUsage(
-            int(has["lut"] * share["lut"] * factor),
-            int(has["ff"] * share["ff"] * factor),
-            int(has["bram36"] * 2 * share["bram36"] * factor),
-            int(has["dsp"] * share["dsp"] * factor),
-            int(has["lutram"] * share["lutram"] * factor),
+            int(limits["lut"] * factor),
+            int(limits["ff"] * factor),
+            int(limits["bram36"] * 2 * factor),
+            int(limits["dsp"] * factor),
+            int(limits["lutram"] * factor),
         )
 
     def fit(self, usage: ResourceUsage) -> Fit:
         """How an estimated usage compares with what is usable."""
-        return Fit(usage.used(), self.available(), estimated=True)
+        return Fit(usage.used(), self.available(), estimated=True, most=self.most)

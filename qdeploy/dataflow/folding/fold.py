@@ -129,7 +129,7 @@ def _fastest(legal: SearchSpace, budget: Budget, min_cycles: int, about: _About)
             which += f" that {about.file} allows"
             help_ = _ask_for_less(budget, None, about) or help_
         raise FoldingError(
-            f"not even {which} is estimated to fit the board",
+            f"not even {which} is estimated to fit the {_place(budget)}",
             where=biggest(least, budget),
             why=excess(least, budget),
             do=help_,
@@ -167,11 +167,15 @@ def _least(legal: SearchSpace, budget: Budget, cycles: int, about: _About) -> So
         rate = about.rate(fitting.cycles)
         help_ = f"ask for at most {rate}, or leave the rate out: as fast as fits; {help_}"
     raise DoesNotFitError(
-        f"at {cycles} cycles per frame the design is far larger than the board",
+        f"at {cycles} cycles per frame the design is far larger than the {_place(budget)}",
         where=biggest(least, budget),
         why=excess(least, budget),
         do=help_,
     )
+
+
+def _place(budget: Budget) -> str:
+    return "budget" if budget.most else "board"
 
 
 def _ask_for_less(budget: Budget, cycles: int | None, about: _About) -> str | None:

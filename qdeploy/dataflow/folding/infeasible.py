@@ -15,8 +15,8 @@ from qdeploy.dataflow.cost.usage import KINDS, ResourceUsage
 from qdeploy.dataflow.finn.nodes import HwNode, hw_nodes
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.solver import Solution
-from qdeploy.devices.fit import LayerUse
-from qdeploy.errors import QDeployError
+from qdeploy.devices.fit import FLAGS, LayerUse
+from qdeploy.errors import DoesNotFitError, QDeployError
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -72,12 +72,32 @@ def advice(model: ModelWrapper, costs: BlockCosts, solution: Solution, budget: B
     parts = []
     if bits is not None:
         parts.append(f"with weights of at most {bits} bits this folding is estimated to fit")
-    boards = budget.fit(solution.usage).other_boards()
+    more = _allow_more(solution, budget)
+    if more:
+        parts.insert(0, more)
+    boards = "" if budget.most else budget.fit(solution.usage).other_boards()
     if boards:
         parts.append(boards)
-    if bits is None:
+    if bits is None and not more:
         parts.append("weights of fewer bits alone do not help: use a smaller network")
     return "; ".join(parts)
+
+
+def over_budget(solution: Solution, budget: Budget) -> DoesNotFitError:
+    """What to say of a folding that uses a little more than `budget.most` allows."""
+    return DoesNotFitError(
+        "by estimate the design uses more than is allowed",
+        where=biggest(solution, budget),
+        why=excess(solution, budget),
+        do=f"{_allow_more(solution, budget) or 'allow more'}; or ask for a lower rate",
+    )
+
+
+def _allow_more(solution: Solution, budget: Budget) -> str:
+    """The limits that would suffice, where the board itself is large enough."""
+    needed = budget.fit(solution.usage).needed() if budget.most else {}
+    flags = " ".join(f"--max-{FLAGS[kind]} {amount}" for kind, amount in needed.items())
+    return f"allow more: {flags} is estimated to suffice" if flags else ""
 
 
 def fitting_bits(

@@ -9,7 +9,7 @@ import pytest
 from qonnx.custom_op.registry import getCustomOp
 from random_graphs import GraphMaker, small_convnet
 
-from qdeploy.dataflow.compile import hardware_layers
+from qdeploy.dataflow.compile import compile_graph, hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
 from qdeploy.dataflow.cost.usage import ResourceUsage
 from qdeploy.dataflow.folding.budget import Budget
@@ -19,7 +19,8 @@ from qdeploy.dataflow.folding.infeasible import fitting_bits
 from qdeploy.dataflow.folding.options import search_space
 from qdeploy.dataflow.folding.solver import solve
 from qdeploy.dataflow.rates import cycles_for
-from qdeploy.errors import DoesNotFitError, FoldingError
+from qdeploy.devices.boards import load_board
+from qdeploy.errors import DoesNotFitError, FoldingError, UserError
 
 BUDGET = Budget(lut=53200, bram36=140, dsp=220)
 
@@ -157,3 +158,49 @@ def test_a_rate_far_beyond_the_board_is_refused_with_the_rate_that_fits(model) -
 def test_a_rate_that_is_no_rate_is_refused(fps: float) -> None:
     with pytest.raises(FoldingError, match="cannot be reached"):
         cycles_for(fps, 100.0)
+
+
+def test_a_budget_is_kept_and_costs_speed(model) -> None:
+    board = load_board("pynq-z1")
+    fold(model, Budget.of(board))
+    whole = slowest(model)
+    kept = fold(model, Budget.of(board, {"lut": 3000, "bram36": 2, "dsp": 0})).solution
+    used = kept.usage.used()
+    assert (used["lut"] <= 3000, used["bram36"] <= 2, used["dsp"]) == (True, True, 0)
+    assert slowest(model) > whole
+
+
+def test_a_budget_nothing_fits_says_which_layers_and_what_would_suffice(model) -> None:
+    board = load_board("pynq-z1")
+    with pytest.raises(FoldingError, match="is estimated to fit the budget") as caught:
+        fold(model, Budget.of(board, {"lut": 300}))
+    error = caught.value
+    assert error.where is not None and error.where.startswith("biggest layers: `")
+    assert error.why is not None
+    assert re.search(r"about [\d,]+ of 53,200 LUTs, where 300 are allowed, [\d.]+ times", error.why)
+    needed = re.search(r"allow more: --max-lut (\d+) is estimated to suffice", error.do or "")
+    assert needed is not None
+    fold(model, Budget.of(board, {"lut": int(needed[1])}))
+
+
+@pytest.mark.parametrize(
+    ("most", "flag"), [({"lut": 50_000}, "lut"), ({"bram36": 140}, "bram"), ({"dsp": -1}, "dsp")]
+)
+def test_a_budget_beyond_the_board_is_refused(most: dict[str, int], flag: str) -> None:
+    with pytest.raises(UserError, match="a design cannot have") as caught:
+        Budget.of(load_board("pynq-z1"), most)
+    assert caught.value.where == f"--max-{flag}"
+
+
+def test_a_design_a_little_over_its_budget_at_a_rate_is_refused_at_once(tmp_path) -> None:
+    graph, board = small_convnet().graph(), load_board("pynq-z1")
+    most = {"bram36": 0, "dsp": 0}  # nothing else can take over
+    free = compile_graph(graph, board, tmp_path / "rtl", fps=20_000, most=most)
+    used = free.folding.solution.usage.lut
+    with pytest.raises(DoesNotFitError, match="more than is allowed") as caught:
+        tight = {**most, "lut": int(used * 0.8)}
+        compile_graph(graph, board, tmp_path / "rtl", fps=20_000, most=tight)
+    needed = re.search(r"allow more: --max-lut (\d+) .*; or ask for a", caught.value.do or "")
+    assert needed is not None
+    enough = {**most, "lut": int(needed[1])}
+    compile_graph(graph, board, tmp_path / "rtl", fps=20_000, most=enough)
