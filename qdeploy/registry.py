@@ -6,9 +6,10 @@ packages in their project file, under the entry-point group of the registry:
     [project.entry-points."qdeploy.networks"]
     unet = "my_package.unet:UNET"
 
-The user's own code is named as `python:module:object` instead (`qdeploy.plugins`), where a registry
-has an entry that stands for it. An entry is imported when it is asked for by name. Installed
-packages are looked through when a name or the list of names is needed, never on import of qdeploy.
+A registry may take plain functions too: an entry of its own then stands for them. Such a function
+needs no package: it can be named as `python:module:function` (`qdeploy.plugins`). An entry is
+imported when it is asked for by name. Installed packages are looked through when a name or the list
+of names is needed, never on import of qdeploy.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from inspect import isclass, isroutine
+from typing import Any, Generic, TypeVar, cast
 
 from qdeploy.errors import InternalError, UserError, did_you_mean
-from qdeploy.plugins import is_plugin, parsed
+from qdeploy.plugins import is_plugin, load_plugin, parsed
 
 T = TypeVar("T")
 
@@ -53,8 +55,8 @@ class Registry(Generic[T]):
         group: entry-point group of other packages' entries.
         kind: class of every entry; also an abstract one or a protocol that can be checked.
         builtin: name -> `module:object` of qdeploy's own entries; as an attribute their names.
-        plugin: `module:object` of qdeploy's entry for every name `python:…`; None where there are
-            no such names.
+        plugin: `module:object` of qdeploy's entry that stands for every name `python:…`, and for
+            functions of other packages; None where there are none.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class Registry(Generic[T]):
         """
         entry = self._entry(name)
         loaded = self._imported(name, entry)
+        if self._plugin is not None and entry.package is not None and _is_function(loaded):
+            loaded = self._plugin.load()
         if not isinstance(loaded, self.kind):
             wrong = InternalError if entry.package is None else UserError
             raise wrong(
@@ -114,6 +118,17 @@ class Registry(Generic[T]):
                 do=f"let the entry point name a {self.kind.__module__}.{self.kind.__name__}",
             )
         return cast(T, loaded)
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The function `python:module:function`, or that of another package, imported now.
+
+        Raises:
+            UserError: as `load` and `load_plugin`.
+            PluginError: the module raises.
+        """
+        if is_plugin(name):
+            return load_plugin(name)
+        return cast(Callable[..., Any], self._imported(name, self._entry(name)))
 
     def resolve(self, name: str, value: str) -> object:
         """What the entry `name` refers to as `value`, `module:object`, imported now.
@@ -163,6 +178,10 @@ class Registry(Generic[T]):
                 )
             entries[name] = entry
         return entries
+
+
+def _is_function(loaded: object) -> bool:
+    return isroutine(loaded) or isclass(loaded)
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""Plain convolutional networks: convolution stages, hidden fully connected layers, a head."""
+"""Plain convolutional networks: convolution stages, hidden fully connected layers, a head.
+
+On an input of one row, such as a series, kernels, strides, padding and pooling are along the row.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,27 @@ class Stage(nn.Module):
     """Convolution, batch norm, ReLU, max-pooling. Pooling comes last, so that it works on codes."""
 
     def __init__(
-        self, make: LayerFactory, inputs: int, stage: ConvStage, position: Position
+        self,
+        make: LayerFactory,
+        inputs: int,
+        stage: ConvStage,
+        position: Position,
+        row: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = make.conv(
-            "conv", inputs, stage.channels, stage.kernel, stage.stride, stage.pads, position
+        kernel, stride, pads, pool = (
+            (across, along) if row else along
+            for across, along in (
+                (1, stage.kernel),
+                (1, stage.stride),
+                (0, stage.pads),
+                (1, stage.pool),
+            )
         )
+        self.conv = make.conv("conv", inputs, stage.channels, kernel, stride, pads, position)
         self.norm = nn.BatchNorm2d(stage.channels)
         self.act = make.relu("act")
-        self.pool = nn.MaxPool2d(stage.pool) if stage.pool > 1 else nn.Identity()
+        self.pool = nn.MaxPool2d(pool) if stage.pool > 1 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, channels, H', W')."""
@@ -45,15 +60,16 @@ class Convnet(nn.Module):
         self.input_shape = input_shape
         channels, height, width = input_shape
         self.input_quant = make.input()
+        row = height == 1
         names = []
         for index, stage in enumerate(network.stages):
             name = f"stage{index + 1}"
             position: Position = "first" if index == 0 else "inside"
             wide = stage.model_copy(update={"channels": network.scaled(stage.channels)})
-            self.add_module(name, Stage(make.at(name), channels, wide, position))
+            self.add_module(name, Stage(make.at(name), channels, wide, position, row))
             names.append(name)
             channels = wide.channels
-            height = _extent(height, stage, index)
+            height = 1 if row else _extent(height, stage, index)
             width = _extent(width, stage, index)
         self.flatten = nn.Flatten()
         names.append("flatten")

@@ -7,8 +7,8 @@ from torch import nn
 
 from qdeploy.errors import RecipeError
 from qdeploy.networks.sections import PythonNetwork
-from qdeploy.plugins import load_plugin
 from qdeploy.quant.layers import LayerFactory
+from qdeploy.recipe.networks import NETWORKS
 
 
 def build(
@@ -17,16 +17,17 @@ def build(
     input_shape: tuple[int, int, int],
     classes: int,
 ) -> nn.Module:
-    """The module that `python:module:function` of `network.type` makes, as built-in networks are.
+    """The module that the function of `network.type` makes, `python:module:function` or one of a
+    package.
 
     The function is called with (make, input_shape, classes) and the recipe's arguments by name.
 
     Raises:
-        UserError: as `load_plugin`.
+        UserError: it cannot be loaded.
         RecipeError: what it makes is no network with an output per class.
     """
     name = section.type
-    network = load_plugin(name)(make, input_shape, classes, **section.arguments)
+    network = NETWORKS.function(name)(make, input_shape, classes, **section.arguments)
     if not isinstance(network, nn.Module):
         raise _wrong(name, f"it is a {type(network).__name__}, not a torch.nn.Module")
     if not isinstance(getattr(network, "head", None), nn.Module):

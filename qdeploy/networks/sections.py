@@ -68,7 +68,8 @@ class FcdnnNetwork(NetworkSection):
 
 
 class ConvStage(Section):
-    """Convolution, batch norm, ReLU and optional max-pooling."""
+    """Convolution, batch norm, ReLU and optional max-pooling; along the row where the input has one
+    row, as series do."""
 
     channels: int = Field(ge=1, le=65536, description="output channels")
     kernel: int = Field(default=3, ge=1, le=31, description="height and width of the kernel")

@@ -33,6 +33,7 @@ from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.quantization_rules import MOST_EVEN_BITS, MOST_LEARNED_BITS
 
 Position = Literal["first", "inside", "last"]
+Extent = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,16 @@ class LayerFactory:
         name: str,
         inputs: int,
         outputs: int,
-        kernel: int,
-        stride: int = 1,
-        padding: int = 0,
+        kernel: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
         position: Position = "inside",
         *,
         groups: int = 1,
         dilation: int = 1,
     ) -> nn.Conv2d:
-        """Convolution without bias; sizes in channels and pixels."""
+        """Convolution without bias; sizes in channels and pixels, one for both directions or
+        (height, width)."""
         weights = self._weights(name, position)
         kind = qnn.QuantConv2d if weights else nn.Conv2d
         if groups == 1:

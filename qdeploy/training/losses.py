@@ -10,7 +10,6 @@ import torch.nn.functional as F
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.errors import RecipeError
-from qdeploy.plugins import is_plugin, load_plugin
 from qdeploy.plugins import of_others as blamed_on
 from qdeploy.recipe.loss import LOSSES, Loss
 from qdeploy.training.segmentation import full_size
@@ -46,7 +45,7 @@ def of_others(settings: Loss, dataset: Dataset) -> LossFunction:
             where it gives something else.
     """
     name = settings.function
-    function = load_plugin(name) if is_plugin(name) else LOSSES.load(name)
+    function = LOSSES.function(name)
     owner = LOSSES.owner(name)
     arguments: dict[str, Any] = dict(settings.arguments)
 

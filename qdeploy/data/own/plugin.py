@@ -11,20 +11,21 @@ from qdeploy.data.own.from_torch import from_torch, random_state
 from qdeploy.data.own.parts import place_of
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
-from qdeploy.plugins import blamed, load_plugin
+from qdeploy.plugins import blamed
+from qdeploy.recipe.data import DATASETS
 from qdeploy.recipe.own_data import PythonData, TorchData
 
 
 def load(folder: Path | None, settings: PythonData, observer: Observer) -> Dataset:
-    """What the function `python:module:function` of `data.name` makes.
+    """What the function of `data.name` makes, `python:module:function` or one of a package.
 
     Raises:
-        UserError: as `load_plugin`.
+        UserError: it cannot be loaded.
         DataError: it takes other arguments; as `from_torch`.
         PluginError: it raises.
     """
     name = settings.name
-    function = load_plugin(name)
+    function = DATASETS.function(name)
     arguments: dict[str, Any] = dict(settings.arguments)
     try:
         signature = inspect.signature(function)
