@@ -45,6 +45,9 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "train": Entry("qdeploy.cli.train:train", "Train the network of a recipe, phase by phase."),
+    "quantize": Entry(
+        "qdeploy.cli.quantize:quantize", "Quantize a float network without training it."
+    ),
     "ensemble": Entry(
         "qdeploy.cli.ensemble:ensemble", "Make one network of several runs, which add up votes."
     ),

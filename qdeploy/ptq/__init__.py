@@ -1,0 +1,1 @@
+"""Post-training quantization: a float network and some frames become a quantized network."""
