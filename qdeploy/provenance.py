@@ -9,14 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import qdeploy
+from qdeploy.version import __version__
 
 PACKAGES = ("torch", "brevitas", "finn-plus", "qonnx", "onnx", "onnxruntime", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Versions of qdeploy, Python and the packages that define numbers; no heavy import."""
-    found = {"qdeploy": qdeploy.__version__, "python": platform.python_version()}
+    found = {"qdeploy": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 def git_revision() -> str | None:
     """Revision of the checkout qdeploy runs from (`-dirty` when changed), None outside of one."""
-    root = Path(qdeploy.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]

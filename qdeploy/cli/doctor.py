@@ -22,9 +22,9 @@ import click
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-import qdeploy
 from qdeploy.errors import InternalError, QDeployError
 from qdeploy.tools import TOOLS, have_tool, tool_version
+from qdeploy.version import __version__
 
 OK, MISSING, WRONG, BROKEN = "ok", "missing", "wrong version", "broken"
 
@@ -94,7 +94,7 @@ def requirements() -> list[Requirement]:
     try:
         declared = importlib.metadata.requires("qdeploy") or []
     except importlib.metadata.PackageNotFoundError:
-        project = Path(qdeploy.__file__).resolve().parent.parent / "pyproject.toml"
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
         if not project.is_file():
             raise InternalError(
                 "qdeploy's own list of packages is not there",
@@ -206,7 +206,7 @@ def _print(findings: list[Finding]) -> None:
         state = one.state if one.required or one.state == OK else f"{one.state} (optional)"
         rows.append((one.name, state, one.found or "-", one.wanted or "any"))
     print_table(
-        f"qdeploy {qdeploy.__version__}",
+        f"qdeploy {__version__}",
         ("what", "state", "found", "wanted"),
         rows,
         console=Console(),
@@ -233,7 +233,7 @@ def doctor(as_json: bool) -> int:
     findings = examine()
     if as_json:
         report = {
-            "qdeploy": qdeploy.__version__,
+            "qdeploy": __version__,
             "ok": not lacking(findings),
             "findings": [dataclasses.asdict(one) for one in findings],
         }

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qdeploy import __version__
 from qdeploy.cli import signals
 from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
 from qdeploy.parts import remove_own
 from qdeploy.plugins import allow
 from qdeploy.scratch import folder_of_process
+from qdeploy.version import __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -82,7 +82,7 @@ class LayerFactory:
     ) -> nn.Conv2d:
         """Convolution without bias; sizes in channels and pixels, one for both directions or
         (height, width)."""
-        weights = self._weights(name, position)
+        weights = self.weights(name, position)
         kind = qnn.QuantConv2d if weights else nn.Conv2d
         if groups == 1:
             inputs, outputs = self._fewer(name, inputs, outputs)
@@ -105,7 +105,7 @@ class LayerFactory:
         self, name: str, inputs: int, outputs: int, position: Position = "inside"
     ) -> nn.Linear:
         """Fully connected layer without bias."""
-        weights = self._weights(name, position)
+        weights = self.weights(name, position)
         kind = qnn.QuantLinear if weights else nn.Linear
         inputs, outputs = self._fewer(name, inputs, outputs)
         linear: nn.Linear = kind(inputs, outputs, bias=False, **weights)
@@ -174,8 +174,8 @@ class LayerFactory:
         shape = self.shapes.get(self.prefix + name, (outputs, inputs))
         return min(inputs, shape[1]), min(outputs, shape[0])
 
-    def _weights(self, name: str, position: Position) -> dict[str, Any]:
-        """Keyword arguments for a layer with quantized weights; none for float weights."""
+    def weights(self, name: str, position: Position) -> dict[str, Any]:
+        """Keyword arguments for Brevitas' layer of that name; none for float weights."""
         q = self.quantization
         widths: dict[Position, Width] = {
             "first": q.first_layer_bits,

@@ -11,7 +11,7 @@ one that `step_size` computed from the float network.
     activations  unsigned: codes 0 .. 2**b - 1, learned clipping value (the parameter, as in PACT)
                  or learned thresholds (`thresholds`)
                  signed, narrow range: residual streams and linear bottlenecks
-    input        unsigned, constant scale 2**-b
+    input        unsigned, constant scale 2**-b, or that of a given range
 
 Brevitas stores a threshold: Δ = threshold / n, where n is the number of codes above 0 for float
 scales (2**(b-1) with all levels), and the next power of two for power-of-two scales, where the
@@ -100,6 +100,16 @@ class ConstantInput(UintQuant, ActQuantSolver):
     bit_width = 8
 
 
+class ConstantSignedInput(NarrowIntQuant, ActQuantSolver):
+    """Signed narrow-range input codes with a constant scale."""
+
+    scaling_impl_type = ScalingImplType.CONST
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    scaling_init = 1.0
+    bit_width = 8
+
+
 def weight_quantizer(
     bits: int,
     *,
@@ -166,6 +176,20 @@ def input_quantizer(bits: int) -> type:
     """Quantizer class for the network's input, scale 2**-bits; `bits` 1..8."""
     # Δ = threshold / (2**b - 1): with this threshold the division is exact.
     return ConstantInput.let(bit_width=bits, scaling_init=(2**bits - 1) / 2**bits, **_proxy(bits))
+
+
+def range_quantizer(bits: int, low: float, high: float) -> type:
+    """Quantizer class for an input with values from `low` to `high`, with a constant scale.
+
+    Unsigned, scale high / (2**bits - 1), where `low` is 0; else signed and symmetric, with the
+    larger of the two magnitudes at the highest code.
+
+    Args:
+        bits: 1..8; 2..8 where `low` is below 0.
+    """
+    if low < 0:
+        return ConstantSignedInput.let(bit_width=bits, scaling_init=max(-low, high))
+    return ConstantInput.let(bit_width=bits, scaling_init=high, **_proxy(bits))
 
 
 def set_step(proxy: nn.Module, step: torch.Tensor) -> None:

@@ -43,6 +43,7 @@ def start_from_float(
     images: torch.Tensor,
     quantization: Quantization,
     samples: int = SAMPLES,
+    weight_samples: int | None = None,
 ) -> None:
     """Copy the float network's state and set every learned scale of `network`.
 
@@ -52,24 +53,35 @@ def start_from_float(
         images: input of the network, (N, C, H, W), from the training set.
         quantization: determines how steps are chosen.
         samples: maximum number of values per activation and call of its quantizer.
+        weight_samples: as in `set_weight_scales`.
     """
     state = network.state_dict()
     state.update(float_network.state_dict())
     network.load_state_dict(state)
-    set_weight_scales(network, quantization)
+    set_weight_scales(network, quantization, weight_samples)
     set_activation_scales(network, float_network, images, quantization, samples)
 
 
-def set_weight_scales(network: nn.Module, quantization: Quantization) -> None:
-    """Set the scale of every quantized weight from the weight itself."""
+def set_weight_scales(
+    network: nn.Module, quantization: Quantization, samples: int | None = None
+) -> None:
+    """Set the scale of every quantized weight from the weight itself.
+
+    Args:
+        samples: maximum number of weights that a scale is found from, None for all: with the
+            millions of a wide layer the least error takes minutes, and a part has the same one.
+    """
     power_of_two = quantization.scale == "power_of_two"
     for layer in network.modules():
-        if not isinstance(layer, nn.Conv2d | nn.Linear) or not is_quantized(layer):
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) or not is_quantized(layer):
             continue
         proxy: Any = layer.weight_quant
         lo, hi = code_range(proxy)
         scales = tensor_quantizer(proxy).scaling_impl.value.numel()
         rows = layer.weight.detach().reshape(scales, -1)
+        if samples is not None and rows.shape[1] > samples:
+            # An odd stride meets all taps of a kernel, and all of its inputs.
+            rows = rows[:, :: (rows.shape[1] // samples) | 1]
         if is_binary(proxy):
             steps = binary_step(rows)
             set_step(proxy, torch.exp2(torch.log2(steps).round()) if power_of_two else steps)

@@ -45,7 +45,7 @@ OPSET = 13
 
 
 class ChannelAffine(nn.Module):
-    """x·scale + bias, one of each per channel (axis 1)."""
+    """x·scale + bias, one of each per channel (axis 1); of `rank` axes, or one more."""
 
     scale: torch.Tensor
     bias: torch.Tensor
@@ -58,7 +58,10 @@ class ChannelAffine(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, ...) -> the same shape."""
-        return x * self.scale + self.bias
+        scale, bias = self.scale, self.bias
+        if x.dim() > scale.dim() + 1:  # batch norm of a series
+            scale, bias = scale[:, None], bias[:, None]
+        return x * scale + bias
 
 
 def freeze_batch_norm(network: nn.Module) -> nn.Module:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import qdeploy
 from qdeploy.design.manifest import Design, Stream
 from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.tcl import tcl_word
+from qdeploy.version import __version__
 
 VENDOR, LIBRARY = "qdeploy", "accelerator"
 # Cycles without a beat, as so many intervals and cycles more, until the testbench gives up.
@@ -26,7 +26,7 @@ def module_name(design: Design) -> str:
 
 def vlnv(design: Design) -> str:
     """Vendor, library, name and version, as FuseSoC and Vivado write them."""
-    return f"{VENDOR}:{LIBRARY}:{module_name(design)}:{qdeploy.__version__}"
+    return f"{VENDOR}:{LIBRARY}:{module_name(design)}:{__version__}"
 
 
 def description(design: Design) -> str:
@@ -51,7 +51,7 @@ def fields(
         "top": design.top,
         "in_name": design.input.name,
         "out_name": design.output.name,
-        "version": qdeploy.__version__,
+        "version": __version__,
         "part": design.part,
         "vlnv": vlnv(design),
         "description": json.dumps(description(design)),
@@ -101,7 +101,7 @@ def tcl_config(design: Design) -> str:
             f"set qd_part {tcl_word(design.part)}",
             f"set qd_vendor {VENDOR}",
             f"set qd_library {LIBRARY}",
-            f"set qd_version {_two_numbers(qdeploy.__version__)}",
+            f"set qd_version {_two_numbers(__version__)}",
             f"set qd_title {tcl_word(design.name)}",
             f"set qd_description {tcl_word(description(design))}",
             f"set qd_sources [list{listed(sources)}]",

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import qdeploy
 from qdeploy import npz, provenance, self_digest
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
 from qdeploy.build_folder import PACKAGE_FOLDER, RTL_FOLDER
@@ -57,6 +56,7 @@ from qdeploy.targets.records import (
     weights_record,
 )
 from qdeploy.targets.tcl import tcl_word
+from qdeploy.version import __version__
 
 BUNDLE_FORMAT = 1
 BUNDLE_FILE = "bundle.json"
@@ -290,7 +290,7 @@ def _readme(bundle: dict[str, Any], given: PackageInput, board: Board) -> str:
     return template.substitute(
         name=bundle["name"],
         folder=bundle["name"],
-        version=qdeploy.__version__,
+        version=__version__,
         board_title=board.title,
         part=board.part,
         life_cycle=board.life_cycle.state,

@@ -1,0 +1,145 @@
+"""From operations and their quantizers to the network, quantized or in float."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import brevitas.nn as qnn
+from torch import nn
+
+from qdeploy.quant.layers import LayerFactory, Position
+from qdeploy.quant.quantizers import range_quantizer
+from qdeploy.tracing.grids import Grid, Grids
+from qdeploy.tracing.network import Step, TracedNetwork
+from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
+
+INPUT_QUANT = "input_quant"
+Range = tuple[float, float]
+
+
+@dataclass
+class Assembly:
+    """Makes one network.
+
+    Args:
+        make: layers, in float or quantized; called with the names of the person's network.
+        input_range: smallest and largest value of the input; None for codes / 2**input_bits.
+    """
+
+    graph: FloatGraph
+    grids: Grids
+    make: LayerFactory
+    input_range: Range | None
+    _modules: dict[str, nn.Module] = field(default_factory=dict)
+    _steps: list[Step] = field(default_factory=list)
+
+    def network(self) -> TracedNetwork:
+        """The network with fresh parameters where it is quantized, with the person's in float."""
+        positions = positions_of(self.graph)
+        # Name of a result in the graph -> where its codes are.
+        now: dict[str, str] = {}
+        for one in self.graph.operations:
+            inputs = tuple(
+                self._on_grid(now[name], self.grids.edges.get((one.name, place)))
+                for place, name in enumerate(one.inputs)
+            )
+            if one.kind is Kind.INPUT:
+                now[one.name] = self._input()
+                continue
+            name = self.grids.relus[one.name] if one.kind is Kind.RELU else one.uses
+            if name not in self._modules:
+                self._modules[name] = self._module(one, name, positions.get(one.name, "inside"))
+            self._steps.append(Step(one.name, name, inputs))
+            now[one.name] = self._on_grid(one.name, self.grids.after.get(one.name))
+        return TracedNetwork(
+            self._modules, self._steps, now[self.graph.output], self.graph.input_shape
+        )
+
+    def _input(self) -> str:
+        if self.grids.input_is_real:
+            return INPUT
+        self._modules[INPUT_QUANT] = self._input_quantizer()
+        self._steps.append(Step(INPUT_QUANT, INPUT_QUANT, (INPUT,)))
+        return INPUT_QUANT
+
+    def _input_quantizer(self) -> nn.Module:
+        if self.input_range is None or not self.make.quantized:
+            return self.make.input()
+        quantizer = range_quantizer(self.make.quantization.input_bits, *self.input_range)
+        return qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
+
+    def _on_grid(self, result: str, grid: Grid | None) -> str:
+        """The result on a grid; what is there already is not made again."""
+        if grid is None:
+            return result
+        name = f"{grid.name}({result})"
+        if grid.name not in self._modules:
+            make = self.make.stream if grid.signed else self.make.join
+            self._modules[grid.name] = make(grid.name)
+        if not any(step.result == name for step in self._steps):
+            self._steps.append(Step(name, grid.name, (result,)))
+        return name
+
+    def _module(self, one: Operation, name: str, position: Position) -> nn.Module:
+        if self.make.quantized and one.kind is Kind.RELU:
+            return self.make.relu(name)
+        assert one.module is not None
+        if self.make.quantized and one.kind is Kind.LAYER:
+            return _quantized_layer(one.module, self.make.weights(name, position))
+        return copy.deepcopy(one.module)
+
+
+def positions_of(graph: FloatGraph) -> dict[str, Position]:
+    """Layers that read the input, and layers whose sums are the output; the last wins."""
+    found: dict[str, Position] = {}
+    known, readers = {one.name: one for one in graph.operations}, graph.readers()
+
+    def mark(one: Operation, position: Position, seen: set[str]) -> None:
+        if one.name in seen:
+            return
+        seen.add(one.name)
+        if one.kind is Kind.LAYER:
+            found[one.name] = position
+            return
+        first = position == "first"
+        for near in readers[one.name] if first else [known[name] for name in one.inputs]:
+            mark(near, position, seen)
+
+    mark(known[INPUT], "first", set())
+    mark(known[graph.output], "last", set())
+    return found
+
+
+def _quantized_layer(layer: nn.Module, weights: dict[str, Any]) -> nn.Module:
+    """Brevitas' layer of the same shape."""
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Linear):
+        linear: nn.Module = qnn.QuantLinear(
+            layer.in_features, layer.out_features, bias=bias, **weights
+        )
+        return linear
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+    kind = qnn.QuantConv2d if isinstance(layer, nn.Conv2d) else qnn.QuantConv1d
+    conv: nn.Module = kind(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=_padding(layer),
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=bias,
+        **weights,
+    )
+    return conv
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    if not isinstance(layer.padding, str):
+        return tuple(layer.padding)
+    if layer.padding == "valid":
+        return (0,) * len(layer.kernel_size)
+    sizes = zip(layer.dilation, layer.kernel_size, strict=True)
+    return tuple(dilation * (kernel - 1) // 2 for dilation, kernel in sizes)

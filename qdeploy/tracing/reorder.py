@@ -1,0 +1,49 @@
+"""A ReLU behind a max-pool goes before it: the same values, and the pool works on codes.
+
+relu(max(x)) = max(relu(x))
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from qdeploy.tracing.operations import FloatGraph, Kind
+
+_SUMS = frozenset({Kind.LAYER, Kind.NORM, Kind.ADD, Kind.ARITHMETIC})
+
+
+def relu_before_pool(graph: FloatGraph) -> FloatGraph:
+    """The graph with such pairs exchanged; their names stay."""
+    known, readers = {one.name: one for one in graph.operations}, graph.readers()
+    operations = list(graph.operations)
+    output = graph.output
+    for pool in graph.operations:
+        after = readers[pool.name]
+        if not isinstance(pool.module, nn.MaxPool1d | nn.MaxPool2d) or pool.name == output:
+            continue
+        before = known[pool.inputs[0]]
+        if len(after) != 1 or after[0].kind is not Kind.RELU or before.kind not in _SUMS:
+            continue
+        if len(readers[before.name]) != 1:
+            continue
+        relu = after[0]
+        # Each result keeps its place in the chain under the other's name.
+        first = replace(relu, inputs=pool.inputs, shape=before.shape)
+        second = replace(pool, inputs=(relu.name,), shape=pool.shape)
+        place = operations.index(pool)
+        operations[place] = first
+        operations[operations.index(relu)] = second
+        operations = [
+            replace(
+                one,
+                inputs=tuple(
+                    pool.name if name == relu.name and one is not second else name
+                    for name in one.inputs
+                ),
+            )
+            for one in operations
+        ]
+        output = pool.name if output == relu.name else output
+    return replace(graph, operations=tuple(operations), output=output)
