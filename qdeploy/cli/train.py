@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qdeploy.cli import signals
+from qdeploy.cli.amounts import Amount
+from qdeploy.cli.choices import BOARD
+from qdeploy.cli.limits import limit_options
 from qdeploy.cli.progress import PRINTING
+from qdeploy.cli.verdict import Wanted, say_verdict
 from qdeploy.training.launch import Launch
 
 if TYPE_CHECKING:
@@ -47,6 +51,14 @@ if TYPE_CHECKING:
 @click.option(
     "--any-network", is_flag=True, help="Train also a network that cannot become hardware."
 )
+@click.option(
+    "--board",
+    type=BOARD,
+    help="Say first whether it fits [on a terminal: whether it fits pynq-z2].",
+)
+@click.option("--fps", type=float, help="Frames per second, for that estimate.")
+@limit_options
+@click.option("--no-estimate", is_flag=True, help="Say nothing of boards.")
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of a table.")
 def train(
     recipe: Path,
@@ -57,11 +69,18 @@ def train(
     force: bool,
     start_from: Path | None,
     any_network: bool,
+    board: str | None,
+    fps: float | None,
+    max_lut: Amount | None,
+    max_bram: Amount | None,
+    max_dsp: Amount | None,
+    no_estimate: bool,
     as_json: bool,
 ) -> None:
     """Train the network of RECIPE, a file or a name that `qdeploy recipes` lists, phase by phase.
 
-    The run folder keeps the resolved recipe, metrics, checkpoints and the trained network.
+    The run folder keeps the resolved recipe, metrics, checkpoints and the trained network. Before
+    it trains, it estimates whether the network fits the board; it trains in any case.
     """
     if resume and force:
         raise click.UsageError("--resume goes on with a run, --force replaces it: give one of them")
@@ -76,6 +95,10 @@ def train(
 
     recipe = recipe_file(recipe)
     launch = Launch.of(os.environ)
+    wanted = None
+    if not (any_network or no_estimate) and launch.is_first:
+        quiet = as_json or resume
+        wanted = Wanted.of(board, fps, (max_lut, max_bram, max_dsp), quiet=quiet)
     resolved = load_recipe(recipe, overrides)
     if DATASETS.load(resolved.data.name).shape is None:
         from qdeploy.data.own.facts import with_facts
@@ -84,6 +107,8 @@ def train(
     folder = out if out is not None else Path("runs") / resolved.name
     if not any_network:
         _check_supported(resolved)
+    if wanted is not None:
+        say_verdict(resolved, wanted)
 
     from qdeploy.training.run import read_summary
     from qdeploy.training.train import train as run_training
