@@ -1,6 +1,10 @@
 """qdeploy: from a recognition task to a proven low-bit accelerator on a small FPGA.
 
     quantize    a float `nn.Module` becomes a quantized one, for any training loop
+    export      a quantized module, a run or a file becomes a verified package
+    verify      the ladder once more, on a build
+    simulate    frames through a build: integers or RTL, with accuracy
+    load        a build's network on a device, with one `run`
 
 Each is loaded when it is used first: `import qdeploy` takes no time.
 """
@@ -13,11 +17,19 @@ from typing import TYPE_CHECKING, Any
 from qdeploy.version import __version__
 
 if TYPE_CHECKING:
+    from qdeploy.api.export import export as export
+    from qdeploy.api.export import verify as verify
+    from qdeploy.api.load import load as load
     from qdeploy.api.quantize import quantize as quantize
+    from qdeploy.api.simulate import simulate as simulate
 
 # Name -> the module that has it.
 _FUNCTIONS = {
+    "export": "qdeploy.api.export",
+    "load": "qdeploy.api.load",
     "quantize": "qdeploy.api.quantize",
+    "simulate": "qdeploy.api.simulate",
+    "verify": "qdeploy.api.export",
 }
 __all__ = ["__version__", *_FUNCTIONS]
 

@@ -6,39 +6,31 @@ rtl    the stitched design in Verilator: the same codes, cycle by cycle
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.build.devices import IntDevice, RtlDevice
 from qdeploy.build.options import Options, read_options
 from qdeploy.build.scores import by_class, classes_of, finds_classes, scores
 from qdeploy.build.source import open_source
-from qdeploy.build_folder import (
-    GRAPH_FILE,
-    INT_FILE,
-    RTL_FOLDER,
-    SIM_FOLDER,
-    has_design,
-    read_build,
-)
+from qdeploy.build_folder import GRAPH_FILE, read_build
 from qdeploy.build_records import ClassesRecord
-from qdeploy.design.manifest import Design
 from qdeploy.errors import UserError
 from qdeploy.ir.file import read_graph
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.observer import SILENT, Observer
-from qdeploy.sim.design import simulate_design
 from qdeploy.verify.frames import Frames, load_frames
 from qdeploy.verify.frames_of_files import frames_of_files
 
+if TYPE_CHECKING:
+    from qdeploy.data.given_frames import GivenFrames
+
 Level = Literal["int", "rtl"]
 LEVELS: tuple[Level, ...] = ("int", "rtl")
-# Frames of a step: large enough for onnxruntime, small enough for a bar that moves.
-CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ def simulate(
     *,
     level: Level = "int",
     count: int | None = None,
-    frames_from: Path | None = None,
+    frames_from: Path | GivenFrames | None = None,
     labels: Path | None = None,
     data: Path | None = None,
     threads: int = 1,
@@ -83,8 +75,8 @@ def simulate(
 
     Args:
         count: frames at most, the first ones; None for all.
-        frames_from, labels: as for `export`; without them the test set of the run, or the frames
-            that are in the build.
+        frames_from, labels: as for `export`, or frames in memory; without them the test set of the
+            run, or the frames that are in the build.
         data: folder of the data sets; where the build had them when None.
         threads: of onnxruntime.
 
@@ -94,24 +86,16 @@ def simulate(
         CheckpointError: the run of the build is not there, or another one.
         ToolMissingError: Verilator, g++ or make is not installed, for `rtl`.
     """
+    if level not in LEVELS:
+        raise UserError(f"there is no level `{level}`", do=f"choose one of {', '.join(LEVELS)}")
     options = read_options(folder)
-    if level == "rtl" and not has_design(folder):
-        raise UserError(
-            f"the build `{folder}` has no design to simulate",
-            where=str(folder),
-            do="simulate the integers, with --level int",
-        )
     graph = read_graph(folder / GRAPH_FILE)
     frames = _frames(folder, options, graph, frames_from, labels, data, observer)
     if count is not None:
         frames = frames.first(count)
-    cycles = None
-    began = time.perf_counter()
-    if level == "int":
-        output = _integers(folder, graph, frames, threads, observer)
-        seconds = time.perf_counter() - began
-    else:
-        output, cycles, seconds = _design(folder, options, frames, observer)
+    device = IntDevice(folder, graph, threads) if level == "int" else RtlDevice(folder, options)
+    ran = device.run(frames.codes, observer)
+    output = ran.output
     is_map = len(graph.tensors[graph.output].shape) > 1
     classes = np.zeros(0, np.int64) if is_map else classes_of(graph, output).astype(np.int64)
     plain = is_map or finds_classes(graph)
@@ -127,8 +111,8 @@ def simulate(
         None if plain else graph.head.values(output),
         metrics,
         by_class(graph, frames, output, names) if tested else None,
-        seconds,
-        cycles,
+        ran.seconds,
+        ran.cycles_per_frame,
     )
 
 
@@ -136,7 +120,7 @@ def _frames(
     folder: Path,
     options: Options,
     graph: IntegerGraph,
-    given: Path | None,
+    given: Path | GivenFrames | None,
     labels: Path | None,
     data: Path | None,
     observer: Observer,
@@ -144,9 +128,9 @@ def _frames(
     if given is not None:
         from qdeploy.data.given_frames import read_frames, read_labels
 
-        found = read_frames(given)
+        found = read_frames(given) if isinstance(given, Path) else given
         told = found.labels if labels is None else read_labels(labels, found)
-        return frames_of_files(graph, found, told, given.name)
+        return frames_of_files(graph, found, told, given.name if isinstance(given, Path) else "x")
     if labels is not None:
         raise UserError(
             "there are labels, and no frames that they are of",
@@ -159,32 +143,3 @@ def _frames(
     run = open_source(source, data or options.data, observer)
     frames = run.frames(graph, 1, options.seed)
     return frames.first(frames.tested) if frames.tested else frames
-
-
-def _integers(
-    folder: Path, graph: IntegerGraph, frames: Frames, threads: int, observer: Observer
-) -> IntArray:
-    from qdeploy.codegen.onnx.session import IntSimulator
-
-    session, codes = IntSimulator(folder / INT_FILE, threads=threads), frames.codes
-    parts = []
-    with observer.meter("integer network", len(codes), "frames") as bar:
-        for first in range(0, len(codes), CHUNK):
-            part = codes[first : first + CHUNK]
-            parts.append(session.run(part)[graph.output])
-            bar.advance(len(part))
-    return np.concatenate(parts)
-
-
-def _design(
-    folder: Path, options: Options, frames: Frames, observer: Observer
-) -> tuple[IntArray, int, float]:
-    rtl = folder / RTL_FOLDER
-    design = Design.load(rtl)
-    simulator = simulate_design(rtl, design, options.cache_of(folder) / SIM_FOLDER, taps=True)
-    # One run: frames back to back are what a board gets.
-    with observer.meter("design in Verilator", None, "frames"):
-        began = time.perf_counter()
-        found = simulator.run(frames.codes)
-        seconds = time.perf_counter() - began
-    return found.outputs, found.cycles_per_frame, seconds

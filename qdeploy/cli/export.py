@@ -154,6 +154,7 @@ def export(
     """
     from qdeploy.build.build import build
     from qdeploy.build.options import Options
+    from qdeploy.report.html import write_build_report
 
     options = Options(
         source=source,
@@ -182,7 +183,7 @@ def export(
         cache=cache,
         runtime_weights=runtime_weights,
     )
-    result = build(options, out, observer(as_json), force=force, finish=write_html)
+    result = build(options, out, observer(as_json), force=force, finish=write_build_report)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)
 
 
@@ -253,16 +254,6 @@ class _Status:
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def write_html(folder: Path) -> None:
-    """Write the report of a build into its folder."""
-    from qdeploy.build_folder import has_design
-    from qdeploy.report.design_report import read_report
-    from qdeploy.report.html import write_report
-
-    if has_design(folder):
-        write_report(folder, read_report(folder))
 
 
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:

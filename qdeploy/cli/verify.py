@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qdeploy.cli.choices import RUNG
-from qdeploy.cli.export import conclude, observer, write_html
+from qdeploy.cli.export import conclude, observer
 
 
 @click.command()
@@ -42,6 +42,7 @@ def verify(
     or its package is not the one that was made.
     """
     from qdeploy.build.reverify import verify as run
+    from qdeploy.report.html import write_build_report
 
     result = run(
         build,
@@ -53,5 +54,5 @@ def verify(
         package=package,
         observer=observer(as_json),
     )
-    write_html(result.folder)
+    write_build_report(result.folder)
     conclude(result.folder, result.failure, as_json, None)

@@ -236,6 +236,11 @@ def is_quantized(layer: nn.Module) -> bool:
     return proxy is not None and bool(proxy.is_quant_enabled)
 
 
+def has_quantizers(network: nn.Module) -> bool:
+    """Whether any weight of a network is quantized."""
+    return any(is_quantized(layer) for layer in network.modules())
+
+
 def fix_weight_steps(network: nn.Module) -> None:
     """Exclude the scales of all weights from training."""
     for layer in network.modules():

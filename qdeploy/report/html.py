@@ -8,9 +8,9 @@ from pathlib import Path
 
 from qdeploy.artifacts import write_text
 from qdeploy.bounded import MAX_YAML_BYTES
-from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE
+from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE, has_design
 from qdeploy.report.classes import sentence
-from qdeploy.report.design_report import DesignReport, LayerRow
+from qdeploy.report.design_report import DesignReport, LayerRow, read_report
 from qdeploy.report.summary import coverage_kinds, covered_share, placed, verdict
 from qdeploy.resources import resource
 
@@ -25,6 +25,12 @@ class Bar:
     share: float
     text: str
     marked: bool = False
+
+
+def write_build_report(folder: Path) -> None:
+    """Write the report of a build into its folder, if it has a design."""
+    if has_design(folder):
+        write_report(folder, read_report(folder))
 
 
 def write_report(folder: Path, report: DesignReport) -> Path:

@@ -54,7 +54,11 @@ class Assembly:
             self._steps.append(Step(one.name, name, inputs))
             now[one.name] = self._on_grid(one.name, self.grids.after.get(one.name))
         return TracedNetwork(
-            self._modules, self._steps, now[self.graph.output], self.graph.input_shape
+            self._modules,
+            self._steps,
+            now[self.graph.output],
+            self.graph.input_shape,
+            self.graph.kind,
         )
 
     def _input(self) -> str:

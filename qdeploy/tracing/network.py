@@ -47,6 +47,7 @@ class TracedNetwork(nn.Module):
         steps: in order.
         output: the result that is returned.
         input_shape: as the attribute.
+        title: name of the person's class.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class TracedNetwork(nn.Module):
         steps: Sequence[Step],
         output: str,
         input_shape: tuple[int, ...],
+        title: str,
     ) -> None:
         super().__init__()
         self.input_shape = input_shape
         # Children have the names of the person's own: these are private.
-        self._output = output
+        self._output, self._title = output, title
         for name, module in modules.items():
             *scopes, last = name.split(".")
             parent: nn.Module = self
@@ -78,6 +80,11 @@ class TracedNetwork(nn.Module):
             results[step.result] = called(self, path, inputs)
         result: torch.Tensor = results[self._output]
         return result
+
+
+def title_of(module: nn.Module) -> str:
+    """The name of a module's class; of the person's class for a traced network."""
+    return module._title if isinstance(module, TracedNetwork) else type(module).__name__
 
 
 def called(

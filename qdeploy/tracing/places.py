@@ -11,8 +11,8 @@ from types import FrameType, TracebackType
 
 import torch
 
-# Code that is not the person's own: torch's, and this package's tracing.
-_NOT_THEIRS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+# Code that is not the person's own: torch's, and this package's.
+_NOT_THEIRS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def traced(
         UnsupportedLayerError: the module cannot be traced.
     """
     own = copy.deepcopy(module).cpu().eval()
+    if is_leaf(own):
+        own = nn.Sequential(own)
     # Two frames show what depends on how many there are.
     frames = example.detach().cpu()[:2]
     kind = type(module).__name__

@@ -1,0 +1,87 @@
+"""What runs a build's network: integers in onnxruntime, its design in Verilator, a board.
+
+Each takes codes of the integer graph's input and gives the integers of its output.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy.build.options import Options
+from qdeploy.build_folder import INT_FILE, RTL_FOLDER, SIM_FOLDER, has_design
+from qdeploy.design.manifest import Design
+from qdeploy.errors import UserError
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.observer import SILENT, Observer
+from qdeploy.sim.design import simulate_design
+
+# Frames of a step: large enough for onnxruntime, small enough for a bar that moves.
+CHUNK = 128
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """Integers (N, ...) that came out, seconds, and cycles per frame where there is a clock."""
+
+    output: IntArray
+    seconds: float
+    cycles_per_frame: int | None = None
+
+
+class IntDevice:
+    """The integer network in onnxruntime.
+
+    Args:
+        threads: of onnxruntime.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+
+    def __init__(self, folder: Path, graph: IntegerGraph, threads: int = 1) -> None:
+        from qdeploy.codegen.onnx.session import IntSimulator
+
+        self._session = IntSimulator(folder / INT_FILE, threads=threads)
+        self._output = graph.output
+
+    def run(self, codes: IntArray, observer: Observer = SILENT) -> DeviceRun:
+        """Frames (N, *input shape)."""
+        began, parts = time.perf_counter(), []
+        with observer.meter("integer network", len(codes), "frames") as bar:
+            for first in range(0, len(codes), CHUNK):
+                part = codes[first : first + CHUNK]
+                parts.append(self._session.run(part)[self._output])
+                bar.advance(len(part))
+        return DeviceRun(np.concatenate(parts), time.perf_counter() - began)
+
+
+class RtlDevice:
+    """The stitched design in Verilator.
+
+    Raises:
+        UserError: the build has no design.
+        ToolMissingError: Verilator, g++ or make is not installed.
+    """
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        if not has_design(folder):
+            raise UserError(
+                f"the build `{folder}` has no design to simulate",
+                where=str(folder),
+                do="simulate the integers, at level int",
+            )
+        rtl = folder / RTL_FOLDER
+        cache = options.cache_of(folder) / SIM_FOLDER
+        self._simulator = simulate_design(rtl, Design.load(rtl), cache, taps=True)
+
+    def run(self, codes: IntArray, observer: Observer = SILENT) -> DeviceRun:
+        """Frames (N, *input shape), back to back, as a board gets them."""
+        with observer.meter("design in Verilator", None, "frames"):
+            began = time.perf_counter()
+            found = self._simulator.run(codes)
+            seconds = time.perf_counter() - began
+        return DeviceRun(found.outputs, seconds, found.cycles_per_frame)
