@@ -25,6 +25,7 @@ from qdeploy.build_records import (
     FifosRecord,
     PerformanceRecord,
     ResourcesRecord,
+    StaticTimingRecord,
     SummaryRecord,
     TimingRecord,
     VerifyRecord,
@@ -57,6 +58,7 @@ BOARDS_FILE = "boards.json"
 PERFORMANCE_FILE = "performance.json"
 RESOURCES_FILE = "resources.json"
 TIMING_FILE = "timing.json"
+STATIC_TIMING_FILE = "static_timing.json"
 VERIFY_FILE = "verify.json"
 CLASSES_FILE = "classes.json"
 REPORT_FILE = "report.html"
@@ -93,6 +95,11 @@ def read_resources(folder: Path) -> ResourcesRecord | None:
 def read_timing(folder: Path) -> TimingRecord | None:
     """`timing.json`; as `read_record`, None when the design was not placed and routed."""
     return read_record(folder / TIMING_FILE, TimingRecord)
+
+
+def read_static_timing(folder: Path) -> StaticTimingRecord | None:
+    """`static_timing.json`; as `read_record`, None where it was not made."""
+    return read_record(folder / STATIC_TIMING_FILE, StaticTimingRecord)
 
 
 def read_verify(folder: Path) -> VerifyRecord | None:

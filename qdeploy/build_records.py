@@ -111,6 +111,28 @@ class TimingRecord(TypedDict, total=False):
     source: str
 
 
+class RiskyPathRecord(TypedDict, total=False):
+    """One path of `static_timing.json`; `hops` are its nets that need routing."""
+
+    name: Required[str]
+    fmax_mhz: Required[Figure]
+    path_from: Required[str]
+    path_to: Required[str]
+    hops: Required[Count]
+    path: list[str]
+
+
+class StaticTimingRecord(TypedDict, total=False):
+    """`static_timing.json`: paths by the delays of their cells; see `synth.design_paths`.
+
+    Keys:
+        paths: that of the flattened design, then the longest of each layer, longest first.
+    """
+
+    source: Required[str]
+    paths: Required[list[RiskyPathRecord]]
+
+
 class LayerResourcesRecord(TypedDict, total=False):
     """One layer of `resources.json`."""
 

@@ -23,6 +23,7 @@ _STEPS = {
     "compile": ("qdeploy.build.steps.compile", "Compile"),
     "size_fifos": ("qdeploy.build.steps.size_fifos", "SizeFifos"),
     "synthesize": ("qdeploy.build.steps.synthesize", "Synthesize"),
+    "time_paths": ("qdeploy.build.steps.time_paths", "TimePaths"),
     "place": ("qdeploy.build.steps.place", "Place"),
     "estimate": ("qdeploy.build.steps.estimate", "Estimate"),
     "ladder": ("qdeploy.build.steps.ladder", "Ladder"),

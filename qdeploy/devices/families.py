@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from qdeploy.devices import ecp5, xc7_dsps, xc7_memories, xilinx_cells
+from qdeploy.devices import ecp5, xc7_dsps, xc7_memories, xilinx_cells, xilinx_times
 from qdeploy.devices.capacity import Counts
 from qdeploy.devices.xilinx_synthesis import XilinxScript
 from qdeploy.errors import InternalError
@@ -65,6 +65,19 @@ class Routing:
     commands: Callable[[str, str, bool], list[str]]
 
 
+@dataclass(frozen=True)
+class CellTimes:
+    """Delays of a family's cells, where Yosys has them.
+
+    Args:
+        verilog: Yosys' folder of data files -> Verilog of the cells with their delays in ps.
+        dedicated: pins, as `KIND.PIN`, in front of which there is no routing.
+    """
+
+    verilog: Callable[[Path], str]
+    dedicated: frozenset[str]
+
+
 class Memory(Protocol):
     """What Yosys makes of a memory of `width` x `depth` bits in a style, "auto" included."""
 
@@ -97,6 +110,7 @@ class Family:
             one's where its own blocks have not been measured.
         mapping: what estimates count exactly, None where `costs` is another family's.
         routing: None where there is no open place and route.
+        times: None where the delays of its cells are not known.
     """
 
     name: str
@@ -105,6 +119,7 @@ class Family:
     costs: str = "xc7"
     mapping: BlockMapping | None = None
     routing: Routing | None = None
+    times: CellTimes | None = None
 
     def synthesized(self) -> Synthesis:
         """`synthesis`, for those who need it.
@@ -137,6 +152,7 @@ XC7 = Family(
     title="Xilinx 7 series",
     synthesis=_xilinx("xc7", block_ram_map=True),
     mapping=BlockMapping(xc7_memories.rom, xc7_memories.ram, xc7_dsps.product),
+    times=CellTimes(xilinx_times.cells, xilinx_times.DEDICATED),
 )
 XCUP = Family(
     name="xcup",
@@ -147,6 +163,7 @@ ECP5 = Family(
     name="ecp5",
     title="Lattice ECP5",
     routing=Routing(ecp5.PROGRAM, ecp5.DEVICE, ecp5.SUMMARY, ecp5.commands),
+    times=CellTimes(ecp5.cells, ecp5.DEDICATED),
 )
 FAMILIES = {family.name: family for family in (XC7, XCUP, ECP5)}
 

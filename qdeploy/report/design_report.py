@@ -23,6 +23,7 @@ from qdeploy.build_folder import (
     read_fifos,
     read_performance,
     read_resources,
+    read_static_timing,
     read_summary,
     read_timing,
     read_verify,
@@ -35,6 +36,7 @@ from qdeploy.build_records import (
     FifosRecord,
     PerformanceRecord,
     ResourcesRecord,
+    StaticTimingRecord,
     SummaryRecord,
     TimingRecord,
     VerifyRecord,
@@ -106,6 +108,7 @@ class DesignReport:
     build: BuildRecord
     summary: SummaryRecord
     timing: TimingRecord
+    static_timing: StaticTimingRecord | None = None
     classes: ClassesRecord | None = None
 
     @property
@@ -154,6 +157,7 @@ def read_report(folder: Path) -> DesignReport:
         build=build,
         summary=_summary(build),
         timing=read_timing(folder) or TimingRecord(),
+        static_timing=read_static_timing(folder),
         classes=read_classes(folder),
     )
 

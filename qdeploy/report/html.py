@@ -11,7 +11,7 @@ from qdeploy.bounded import MAX_YAML_BYTES
 from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE, has_design
 from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import DesignReport, LayerRow, read_report
-from qdeploy.report.summary import coverage_kinds, covered_share, placed, verdict
+from qdeploy.report.summary import at_risk, coverage_kinds, covered_share, placed, verdict
 from qdeploy.resources import resource
 
 TEMPLATE = "export/report/report.html.j2"
@@ -52,6 +52,7 @@ def render(folder: Path, report: DesignReport) -> str:
         report=report,
         verdict=verdict,
         placed=placed,
+        at_risk=at_risk,
         coverage_kinds=coverage_kinds,
         covered_share=covered_share,
         class_sentence=sentence,

@@ -18,6 +18,7 @@ from qdeploy.build_folder import (
     read_classes,
     read_performance,
     read_resources,
+    read_static_timing,
     read_summary,
     read_timing,
     read_verify,
@@ -26,6 +27,7 @@ from qdeploy.build_records import (
     PerformanceRecord,
     ResourcesRecord,
     RungRecord,
+    StaticTimingRecord,
     SummaryRecord,
     TimingRecord,
     VerifyRecord,
@@ -64,7 +66,7 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
         console.print(sentence(classes), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _speed(read_performance(folder), console)
-    _timing(read_timing(folder), console)
+    _timing(read_static_timing(folder), read_timing(folder), console)
     _resources(read_resources(folder), console)
     if has_design(folder):
         print_short(read_report(folder), console)
@@ -116,11 +118,24 @@ def _speed(data: PerformanceRecord | None, console: Console) -> None:
     print_table(title, ("figure", "value"), rows, right=(1,), console=console)
 
 
-def _timing(data: TimingRecord | None, console: Console) -> None:
-    """Nothing where it was not requested."""
-    if data is not None:
-        console.print(placed(data), markup=False, highlight=False, soft_wrap=True)
-        console.print()
+def _timing(static: StaticTimingRecord | None, data: TimingRecord | None, console: Console) -> None:
+    """Nothing where there is none, or where place and route was not requested."""
+    for text in (at_risk(static) if static else None, placed(data) if data else None):
+        if text is not None:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print()
+
+
+def at_risk(data: StaticTimingRecord) -> str | None:
+    """The longest path by the delays of cells, in one sentence; None where there is none."""
+    if not data["paths"]:
+        return None
+    whole = data["paths"][0]
+    return (
+        f"Longest path before placement: from {whole['path_from']} to {whole['path_to']}, "
+        f"{whole['hops']} routed nets, about {_number(round(whole['fmax_mhz']))} MHz by estimate "
+        f"({data['source']})."
+    )
 
 
 def placed(data: TimingRecord) -> str:

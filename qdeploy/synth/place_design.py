@@ -20,12 +20,10 @@ from qdeploy.build_folder import TIMING_FILE
 from qdeploy.design.manifest import Design
 from qdeploy.scratch import scratch_folder
 from qdeploy.synth.nextpnr import NextPnr, Timing
+from qdeploy.synth.path_ends import WIRING, layer_of
 from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
 
 _CELL = re.compile(r"under_test\.([^.\s]+)")
-_WIRE = re.compile(r"[dvr](\d+)")
-# What lies in no layer.
-WIRING = "wiring between layers"
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,4 @@ def design_ports(design: Design) -> list[Port]:
 def layer_at(design: Design, step: str) -> str:
     """The layer whose cell or net a step of a path names, `WIRING` for none."""
     found = _CELL.search(step)
-    if found is None:
-        return WIRING
-    modules = {layer.module: layer.name for layer in design.layers}
-    name = found[1]
-    wire = _WIRE.fullmatch(name.split("_")[0])
-    if wire is not None and int(wire[1]) < len(design.streams):
-        name = design.streams[int(wire[1])].source.module
-    return modules.get(name.removesuffix("_i"), WIRING)
+    return WIRING if found is None else layer_of(design, found[1])

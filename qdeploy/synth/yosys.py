@@ -135,7 +135,7 @@ class Yosys:
                     f"hierarchy -check -top {module}",
                     f"setattr -mod -set {_KEEP} 1 {_ROWS}",
                 ]
-            script += self.family.synthesized().script.commands(module, _share(), scratch)
+            script += self.family.synthesized().script.commands(module, share_folder(), scratch)
             if by_rows:
                 script += [f"setattr -mod -unset {_KEEP} {_ROWS}", "flatten", "clean"]
             script += [
@@ -171,7 +171,7 @@ class Yosys:
         return Netlist(stored, cells, log, parts, by_rows)
 
 
-def _share() -> Path:
+def share_folder() -> Path:
     """Yosys' folder of data files."""
     return find_tool("yosys").resolve().parent.parent / "share" / "yosys"
 

@@ -18,6 +18,7 @@ HARDWARE_STEPS = (
     "compile",
     "size_fifos",
     "synthesize",
+    "time_paths",
     "place",
     "estimate",
     "ladder",

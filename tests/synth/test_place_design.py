@@ -7,7 +7,8 @@ from pathlib import Path
 from qdeploy.build_folder import read_timing
 from qdeploy.design.manifest import Connection, Design, End, Layer, Stream
 from qdeploy.synth.nextpnr import NextPnr
-from qdeploy.synth.place_design import WIRING, layer_at, place_design
+from qdeploy.synth.path_ends import WIRING
+from qdeploy.synth.place_design import layer_at, place_design
 
 _SLOW = """
 module slow (input wire clk, input wire [7:0] in, output reg [7:0] out);

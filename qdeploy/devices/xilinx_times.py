@@ -1,0 +1,35 @@
+"""Delays of Xilinx 7-series cells, for Yosys' static timing analysis.
+
+They are those of Yosys' own cell library, which has them from Project X-Ray's timing database for
+Artix-7; a xc7z020 has the same fabric (a block RAM's clock-to-out is 2.454 ns there, 2.46 ns in
+DS187 for speed grade -1). One mistake of Yosys 0.23 is fixed: the outputs of a block RAM without
+output register have no delay, because the condition for it is the one of a register.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LIBRARY = "xilinx/cells_sim.v"
+WRONG, RIGHT = "if (&DO", "if (~|DO"
+# Pins that only the cell beside drives: a carry chain, its LUTs, the LUTs of a multiplexer, and the
+# LUT in front of a flip-flop. No net leads through the routing to them.
+DEDICATED = frozenset(
+    (
+        *(f"CARRY4.{pin}" for pin in ("CI", "S", "DI")),
+        *(f"{cell}.{pin}" for cell in ("MUXF7", "MUXF8") for pin in ("I0", "I1")),
+        *(f"{cell}.D" for cell in ("FDRE", "FDSE", "FDCE", "FDPE")),
+    )
+)
+
+
+def cells(share: Path) -> str:
+    """Verilog of the cells with their delays in ps.
+
+    Args:
+        share: Yosys' folder of data files.
+
+    Raises:
+        OSError: the library cannot be read.
+    """
+    return (share / LIBRARY).read_text(encoding="utf-8").replace(WRONG, RIGHT)
