@@ -38,12 +38,12 @@ HARD = re.compile(r"^ *(DP16KD|MULT18X18D|PDPW16KD) ", re.MULTILINE)
 
 
 class Paths(NextPnr):
-    """In place of place and route: the longest path by each delay of a net, None for hard blocks."""
+    """In place of place and route: the longest path by each delay of a net."""
 
     def run(  # type: ignore[override]
         self, folder: Path, sources: Sequence[str], top: str, *, dsp: bool, memories: Sequence[str]
     ) -> dict[float, float] | None:
-        """The length of the longest path of `top` in ns, by what a routed net takes."""
+        """Length of the longest path in ns by what a routed net takes; None for hard blocks."""
         key = self._key(folder, [*sources, *memories], top, dsp)
         netlist = self.store / f"{key}.v"
         if not netlist.exists():

@@ -2,8 +2,8 @@
 
 They are those of Yosys' own cell library, which has them from Project X-Ray's timing database for
 Artix-7; a xc7z020 has the same fabric (a block RAM's clock-to-out is 2.454 ns there, 2.46 ns in
-DS187 for speed grade -1). One mistake of Yosys 0.23 is fixed: the outputs of a block RAM without
-output register have no delay, because the condition for it is the one of a register.
+DS187 for speed grade -1). Yosys does not look at the conditions of delays: a block RAM's output
+register, which its own synthesis never uses, would not shorten a path.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 LIBRARY = "xilinx/cells_sim.v"
-WRONG, RIGHT = "if (&DO", "if (~|DO"
 # Pins that only the cell beside drives: a carry chain, its LUTs, the LUTs of a multiplexer, and the
 # LUT in front of a flip-flop. No net leads through the routing to them.
 DEDICATED = frozenset(
@@ -32,4 +31,4 @@ def cells(share: Path) -> str:
     Raises:
         OSError: the library cannot be read.
     """
-    return (share / LIBRARY).read_text(encoding="utf-8").replace(WRONG, RIGHT)
+    return (share / LIBRARY).read_text(encoding="utf-8")

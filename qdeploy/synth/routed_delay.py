@@ -42,8 +42,8 @@ class RoutedDelay:
     def source(self) -> str:
         """Where the figures come from, in words."""
         return (
-            f"{self.net_ns:g} ns per routed net, as fitted to {self.blocks} blocks placed and routed "
-            f"for {self.part}, where periods were within {self.spread:.0%} (one standard deviation)"
+            f"{self.net_ns:g} ns per routed net, as fitted to {self.blocks} blocks placed and "
+            f"routed for {self.part} (standard deviation of periods {self.spread:.0%})"
         )
 
 
