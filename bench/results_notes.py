@@ -32,6 +32,9 @@ NOTES = {
     "fault is in `bench/faults_found.json`. Then, per network and kind, the share of single faults "
     "that a rung was computed to find, and that it found of those injected; `agree`: faults for "
     "which RTL found what was computed for this very fault.",
+    "static_timing": "The peer is the clock that nextpnr reached for the same block (`fmax`); the "
+    "estimate has Yosys' `sta` with a delay for each routed net. `spread`: standard deviation of "
+    "estimated over reached periods; `…_of_unseen`: each block by a fit to the others.",
     "fmax": "The peer is a constant, the boards' clock of 100 MHz. The clocks are those of an "
     "ECP5-85F of speed grade 6, not of the boards' chips.",
     "fuzz": "Counts, without a peer.",
