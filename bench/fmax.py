@@ -26,6 +26,7 @@ from record import row, save, saved
 
 from qdeploy.dataflow.rtl.library import FOLDER
 from qdeploy.dataflow.rtl.unit import padded, single
+from qdeploy.design.library_text import library_text
 from qdeploy.devices.ecp5 import PROGRAM
 from qdeploy.resources import resource
 from qdeploy.synth.nextpnr import NextPnr, Timing, nextpnr_version
@@ -60,7 +61,7 @@ def time_block(block: Timed, tool: NextPnr) -> Timing:
 
 def time_shell(tool: NextPnr) -> Timing:
     """Place and route the registers of the PYNQ package's shell."""
-    text = resource(SHELL).read_text("utf-8")
+    text = library_text(resource(SHELL).read_text("utf-8"), loadable=False)
     ports = [
         Port(name, int(top or 0) + 1, way == "input")
         for way, top, name in re.findall(r"^ +(\w+put) +\w+ +(?:\[ *(\d+):0\] )?(\w+)", text, re.M)

@@ -36,6 +36,18 @@ def head_record(meaning: Head) -> dict[str, Any]:
     }
 
 
+def own_image(folder: Path, design: Design) -> bytes:
+    """The image of the weights that a design has by itself; empty where its weights never change.
+
+    Args:
+        folder: of the design.
+    """
+    if design.loading is None:
+        return b""
+    words = {name: (folder / name).read_text(encoding="ascii").split() for name in design.memories}
+    return image_of(design.loading.loads, words)
+
+
 def weights_record(folder: Path, design: Design) -> dict[str, Any]:
     """What is loaded at run time, and the checksum of the weights that the design has by itself;
     nothing where its weights never change.
@@ -45,8 +57,7 @@ def weights_record(folder: Path, design: Design) -> dict[str, Any]:
     """
     if design.loading is None:
         return {}
-    words = {name: (folder / name).read_text(encoding="ascii").split() for name in design.memories}
-    image = image_of(design.loading.loads, words)
+    image = own_image(folder, design)
     return {"weights": {"bytes": len(image), "crc32": checksum(image)}}
 
 

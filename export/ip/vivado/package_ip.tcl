@@ -1,8 +1,8 @@
 # Package the design as IP for Vivado's catalog: vivado -mode batch -source vivado/package_ip.tcl
 #
 # Writes ip/component.xml with copies of the Verilog, the memory files and the clock, then checks
-# what was inferred: two AXI-Streams, both on aclk, and a reset that is active low. Needs Vivado
-# 2020.2 or newer.
+# what was inferred: the AXI-Streams of config.tcl, all on aclk, and a reset that is active low. Needs
+# Vivado 2020.2 or newer.
 
 set qd_root [file dirname [file dirname [file normalize [info script]]]]
 source [file join $qd_root vivado config.tcl]
@@ -65,11 +65,14 @@ proc qd_describe {} {
 }
 
 proc qd_interfaces {} {
+    global qd_slaves
     set clock [qd_interface aclk clock slave]
     set reset [qd_interface aresetn reset slave]
-    qd_interface s_axis axis slave
+    foreach name $qd_slaves {
+        qd_interface $name axis slave
+    }
     qd_interface m_axis axis master
-    qd_parameter $clock ASSOCIATED_BUSIF s_axis:m_axis
+    qd_parameter $clock ASSOCIATED_BUSIF [join [list s_axis m_axis {*}[lrange $qd_slaves 1 end]] :]
     qd_parameter $clock ASSOCIATED_RESET aresetn
     qd_parameter $reset POLARITY ACTIVE_LOW
 }

@@ -2,6 +2,7 @@
 
 rtl/        the verified design, unchanged, and a wrapper with the usual port names
 tb/         a self-checking testbench, golden frames and what must come out of them
+tb/weights.hex, where weights are loaded at run time: those that the design begins with
 constraints/, vivado/, *.f, *.core, Makefile     for Vivado, other simulators, FuseSoC, make
 input.npz   thresholds of real numbers and the table of raw values, where they are known
 bundle.json all there is to know, with the hash of every file and of itself
@@ -32,8 +33,15 @@ from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
 from qdeploy.targets.ip import texts
 from qdeploy.targets.ip.golden import INPUT_FILE, OUTPUT_FILE, golden_count, write_beats
+from qdeploy.targets.ip.loading import write_weights
 from qdeploy.targets.package_input import PackageInput
-from qdeploy.targets.records import class_count, head_record, output_kind, stream_record
+from qdeploy.targets.records import (
+    class_count,
+    head_record,
+    output_kind,
+    stream_record,
+    weights_record,
+)
 from qdeploy.targets.template import filled
 
 BUNDLE_FORMAT = 1
@@ -98,12 +106,14 @@ def make_package(
         "latency_cycles": latency_cycles,
         "golden_frames": count,
         "provenance": provenance.record(),
+        **weights_record(folder / RTL_FOLDER, design),
     }
     with atomic_folder(folder / PACKAGE_FOLDER) as root:
         _copy_design(folder / RTL_FOLDER, design, root / "rtl")
         (root / "tb").mkdir()
         write_beats(root / "tb" / INPUT_FILE, design.input, given)
         write_beats(root / "tb" / OUTPUT_FILE, design.output, expected)
+        write_weights(root, folder / RTL_FOLDER, design)
         _write_texts(root, design, bundle, source)
         source.write(root)
         _finish(root, bundle)

@@ -24,6 +24,7 @@ class IpTarget(Target):
     widest_beat = MAX_BYTES_PER_BEAT
     default_board = "pynq-z2"
     folder_suffix = "-ip"
+    loads_weights = True
     # What simulators, FuseSoC and Vivado leave.
     use_leaves = ("sim/", "build/", "ip/", "ip.log", "vivado/project/", ".Xil/")
 

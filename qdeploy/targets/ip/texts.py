@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qdeploy.design.manifest import Design, Stream
+from qdeploy.targets.ip.loading import loading_fields, slaves
 from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.tcl import tcl_word
 from qdeploy.version import __version__
@@ -61,6 +62,7 @@ def fields(
         "latency": latency or 0,
         "interval": expected,
         "patience": _PATIENT_FRAMES * expected + _PATIENT_CYCLES + (latency or 0),
+        **loading_fields(design, bundle.get("weights")),
         **_stream("in", design.input),
         **_stream("out", design.output),
         "latency_text": _measured(
@@ -106,6 +108,7 @@ def tcl_config(design: Design) -> str:
             f"set qd_description {tcl_word(description(design))}",
             f"set qd_sources [list{listed(sources)}]",
             f"set qd_memories [list{listed(_in_rtl(sorted(design.memories)))}]",
+            f"set qd_slaves [list {' '.join(slaves(design))}]",
             f"set qd_constraints {tcl_word(f'constraints/{module}.xdc')}",
             "",
         ]
