@@ -26,6 +26,7 @@ from qdeploy.networks.calibrated import calibrated_random
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
+from qdeploy.targets.ip.target import IpTarget
 from qdeploy.verify.frames import load_frames
 from qdeploy.verify.ladder import RUNGS
 
@@ -208,7 +209,10 @@ def test_a_build_whose_weights_never_change_takes_none(made: Made, tmp_path: Pat
         make_weights(folder, made.networks[1], tmp_path / "b.weights")
 
 
-def test_a_target_without_the_stream_is_refused_before_anything_is_done(made: Made) -> None:
+def test_a_target_without_the_stream_is_refused_before_anything_is_done(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(IpTarget, "loads_weights", False)
     options = Options(made.networks[0], target="ip", runtime_weights=True)
     with pytest.raises(UserError, match="`ip` has no use for --runtime-weights"):
         build(options)
