@@ -5,8 +5,8 @@
 For an ECP5-85F of speed grade 6 as a conservative stand-in: no package registry has place and route
 for the boards' own parts. Yosys' `synth_ecp5 -abc9`, without DSP blocks unless the block asks for
 them; nextpnr's default placer and router, `--freq 125 --seed 1`. Each block is placed between
-registers, with the parameters of fmax_blocks.py; the designs are the digits network at 50,000
-and ResNet-8 at 2,000 frames/s (minutes). Writes bench/results/fmax.json with the rows `fmax`; rows
+registers, with the parameters of fmax_blocks.py; the designs of DESIGNS take minutes each. A row is
+stored as soon as it is measured. Writes bench/results/fmax.json with the rows `fmax`; rows
 left out with --only are kept. Exits with 1 if anything stays below 100 MHz.
 """
 
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fmax_blocks import Timed, timed_blocks
+from ladder_networks import FAMILIES, Entry
 from record import row, save, saved
 
 from qdeploy.dataflow.rtl.library import FOLDER
@@ -37,10 +38,15 @@ ROOT = Path(__file__).resolve().parent.parent
 CLOCK_MHZ = 100.0
 CORE = "core"
 SHELL = "export/pynq/rtl/qd_shell_regs.v"
-# Recipe, frames per second; FIFO depths by the skew of branches.
+# Networks of ladder_networks.py at other rates; FIFO depths by the skew of branches.
 DESIGNS = (
-    ("quickstart/digits_fcdnn_w2a2.yaml", 50_000.0),
-    ("mlperf_tiny/resnet8_w2a2.yaml", 2_000.0),
+    ("digits-fcdnn-w2a2", 50_000.0),
+    ("digits-fcdnn-w2a2", 3_000_000.0),
+    ("fashion-convnet-w2a2", 5_000.0),
+    ("resnet8-mlperf-tiny", 2_000.0),
+    ("resnet8-mlperf-tiny", 10_000.0),
+    ("resnet11-depthwise", 1_000.0),
+    ("deeplab-mobilenetv2", 2_000.0),
 )
 
 
@@ -82,7 +88,7 @@ def _placed(
         return tool.run(folder, list(files), TOP, dsp=dsp, memories=list(memories))
 
 
-def time_design(tool: NextPnr, recipe: str, fps: float) -> Timing:
+def time_design(tool: NextPnr, entry: Entry, fps: float) -> Timing:
     """Place and route a whole design, with registers on its streams."""
     from qdeploy.dataflow.compile import compile_graph
     from qdeploy.devices.boards import load_board
@@ -91,7 +97,8 @@ def time_design(tool: NextPnr, recipe: str, fps: float) -> Timing:
     from qdeploy.networks.calibrated import calibrated_random
     from qdeploy.recipe.loading import load_recipe
 
-    network = calibrated_random(load_recipe(ROOT / "models" / recipe))
+    recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
+    network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
     with tempfile.TemporaryDirectory(prefix="qdeploy-fmax-") as scratch:
         folder = Path(scratch) / "rtl"
         export_qonnx_file(network, network.input_shape, Path(scratch) / "network.onnx")
@@ -107,9 +114,10 @@ def measurements(tool: NextPnr) -> Iterator[tuple[str, Callable[[], Timing]]]:
     for block in timed_blocks():
         yield block.name, lambda block=block: time_block(block, tool)
     yield Path(SHELL).stem, lambda: time_shell(tool)
-    for recipe, fps in DESIGNS:
-        name = f"design {Path(recipe).stem} at {fps:,.0f}/s"
-        yield name, lambda recipe=recipe, fps=fps: time_design(tool, recipe, fps)
+    entries = {entry.name: entry for entry in FAMILIES}
+    for name, fps in DESIGNS:
+        entry = entries[name]
+        yield f"design {name} at {fps:,.0f}/s", lambda e=entry, f=fps: time_design(tool, e, f)
 
 
 def main() -> None:
@@ -122,9 +130,9 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     tool = NextPnr(arguments.store)
-    names, rows, slow = [], [], []
-    for name, measure in measurements(tool):
-        names.append(name)
+    chosen = list(measurements(tool))
+    slow = []
+    for name, measure in chosen:
         if not fnmatch.fnmatch(name, arguments.only):
             continue
         timing = measure()
@@ -133,12 +141,11 @@ def main() -> None:
             # Steps along carry chains take a few hundredths: only the others tell something.
             steps = [step for step in timing.path if float(step.split()[0]) >= 0.1]
             print("".join(f"      {step[:120]}\n" for step in steps), end="")
-        rows.append(row(name, "fmax", timing.fmax_mhz, "MHz", "the boards' clock", CLOCK_MHZ))
+        made = {one["network"]: one for one in saved("fmax")}
+        made[name] = row(name, "fmax", timing.fmax_mhz, "MHz", "the boards' clock", CLOCK_MHZ)
+        rows = [made[one] for one, _ in chosen if one in made]
+        save("fmax", rows, {PROGRAM: nextpnr_version(PROGRAM)})
         slow += [name] if timing.fmax_mhz < CLOCK_MHZ else []
-    made = {one["network"]: one for one in (*saved("fmax"), *rows)}
-    save(
-        "fmax", [made[name] for name in names if name in made], {PROGRAM: nextpnr_version(PROGRAM)}
-    )
     print(tool.source)
     if slow:
         sys.exit(f"below {CLOCK_MHZ:g} MHz: " + ", ".join(slow))
