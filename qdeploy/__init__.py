@@ -1,6 +1,7 @@
 """qdeploy: from a recognition task to a proven low-bit accelerator on a small FPGA.
 
     quantize    a float `nn.Module` becomes a quantized one, for any training loop
+    train       a module and a torch Dataset through qdeploy's trainer
     export      a quantized module, a run or a file becomes a verified package
     verify      the ladder once more, on a build
     simulate    frames through a build: integers or RTL, with accuracy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qdeploy.api.load import load as load
     from qdeploy.api.quantize import quantize as quantize
     from qdeploy.api.simulate import simulate as simulate
+    from qdeploy.api.train import train as train
 
 # Name -> the module that has it.
 _FUNCTIONS = {
@@ -29,6 +31,7 @@ _FUNCTIONS = {
     "load": "qdeploy.api.load",
     "quantize": "qdeploy.api.quantize",
     "simulate": "qdeploy.api.simulate",
+    "train": "qdeploy.api.train",
     "verify": "qdeploy.api.export",
 }
 __all__ = ["__version__", *_FUNCTIONS]

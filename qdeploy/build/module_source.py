@@ -40,7 +40,7 @@ class ModuleSource(Source):
     def __init__(self, module: nn.Module, name: str | None, frames: GivenFrames | None) -> None:
         from qdeploy.quant.quantizers import has_quantizers
         from qdeploy.quant.short_scales import shorten_scales
-        from qdeploy.tracing.network import title_of
+        from qdeploy.tracing.network import gives_logits, title_of
 
         kind = type(module).__name__
         if not has_quantizers(module):
@@ -50,7 +50,7 @@ class ModuleSource(Source):
                 do="quantize it with `qdeploy.quantize(module, bits, example)`, train what that "
                 "returns, and export it",
             )
-        self.network = copy.deepcopy(module).cpu().eval()
+        self.network = gives_logits(copy.deepcopy(module).cpu().eval())
         shorten_scales(self.network)
         self.name = name or title_of(module).lower()
         self.given = frames

@@ -246,11 +246,26 @@ class DeeplabNetwork(NetworkSection, InvertedFeatures):
     )
 
 
+class TracedSection(NetworkSection):
+    """A module of one's own, as `qdeploy.train` traced it; the section is not written by hand."""
+
+    type: Literal["traced"]
+    title: str = Field(default="network", max_length=256, description="name of the module's class")
+    operations: list[dict[str, JsonValue]] = Field(
+        min_length=2, max_length=8000, description="what the network does, in order"
+    )
+    output: str = Field(description="the operation whose result the network gives")
+    weights: str = Field(
+        max_length=64, description="digest of the weights that training starts from"
+    )
+
+
 FCDNN = NetworkSpec(FcdnnNetwork, "qdeploy.networks.fcdnn:Fcdnn")
 CONVNET = NetworkSpec(ConvnetNetwork, "qdeploy.networks.convnet:Convnet")
 RESNET = NetworkSpec(ResnetNetwork, "qdeploy.networks.resnet:Resnet")
 MOBILENET_V2 = NetworkSpec(MobilenetV2Network, "qdeploy.networks.mobilenet:MobilenetV2")
 DEEPLAB = NetworkSpec(DeeplabNetwork, "qdeploy.networks.deeplab:Deeplab", "segmentation")
+TRACED = NetworkSpec(TracedSection, "qdeploy.networks.traced:build")
 
 
 class PythonNetwork(NetworkSection):

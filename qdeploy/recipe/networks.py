@@ -49,6 +49,7 @@ NETWORKS = Registry[NetworkSpec](
         "resnet": "qdeploy.networks.sections:RESNET",
         "mobilenetv2": "qdeploy.networks.sections:MOBILENET_V2",
         "deeplab": "qdeploy.networks.sections:DEEPLAB",
+        "traced": "qdeploy.networks.sections:TRACED",
     },
     plugin="qdeploy.networks.sections:PYTHON",
 )

@@ -12,6 +12,7 @@ from torch import nn
 from qdeploy.quant.layers import LayerFactory, Position
 from qdeploy.quant.quantizers import range_quantizer
 from qdeploy.tracing.grids import Grid, Grids
+from qdeploy.tracing.modules import AsSeries
 from qdeploy.tracing.network import Step, TracedNetwork
 from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
 
@@ -46,13 +47,15 @@ class Assembly:
                 for place, name in enumerate(one.inputs)
             )
             if one.kind is Kind.INPUT:
-                now[one.name] = self._input()
+                now[one.name] = INPUT if self._is_row(one.name) else self._input(INPUT)
                 continue
             name = self.grids.relus[one.name] if one.kind is Kind.RELU else one.uses
             if name not in self._modules:
                 self._modules[name] = self._module(one, name, positions.get(one.name, "inside"))
             self._steps.append(Step(one.name, name, inputs))
             now[one.name] = self._on_grid(one.name, self.grids.after.get(one.name))
+            if one.inputs == (INPUT,) and self._is_row(INPUT):
+                now[one.name] = self._input(one.name)
         return TracedNetwork(
             self._modules,
             self._steps,
@@ -61,11 +64,18 @@ class Assembly:
             self.graph.kind,
         )
 
-    def _input(self) -> str:
+    def _is_row(self, name: str) -> bool:
+        """Whether a result is a map of one row that becomes a series: before it is quantized,
+        because the host does that."""
+        readers = self.graph.readers()[name]
+        return len(readers) == 1 and isinstance(readers[0].module, AsSeries)
+
+    def _input(self, result: str) -> str:
+        """The input's codes."""
         if self.grids.input_is_real:
-            return INPUT
+            return result
         self._modules[INPUT_QUANT] = self._input_quantizer()
-        self._steps.append(Step(INPUT_QUANT, INPUT_QUANT, (INPUT,)))
+        self._steps.append(Step(INPUT_QUANT, INPUT_QUANT, (result,)))
         return INPUT_QUANT
 
     def _input_quantizer(self) -> nn.Module:
@@ -91,7 +101,9 @@ class Assembly:
             return self.make.relu(name)
         assert one.module is not None
         if self.make.quantized and one.kind is Kind.LAYER:
-            return _quantized_layer(one.module, self.make.weights(name, position))
+            weights = self.make.weights(name, position)
+            if weights:
+                return _quantized_layer(one.module, weights)
         return copy.deepcopy(one.module)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from qdeploy.tracing.modules import DropPath
 from qdeploy.tracing.operations import Kind
 from qdeploy.tracing.pools import average, fixed_average
 
@@ -16,7 +17,7 @@ Chain = list[tuple[Kind, nn.Module]]
 Shape = tuple[int, ...]
 
 # Modules of other packages, by the names of their classes: they are the identity in evaluation.
-_DROPPING = frozenset({"DropPath", "StochasticDepth", "DropBlock2d"})
+_DROPPING = frozenset({"DropPath", "StochasticDepth"})
 # Batch norm with an activation (timm).
 _NORM_AND_ACT = "BatchNormAct2d"
 
@@ -49,13 +50,18 @@ def chain_of(module: nn.Module, given: Shape, made: Shape) -> Chain:
     """
     name = type(module).__name__
     if name in _DROPPING:
-        return [(Kind.VIEW, copy.deepcopy(module))]
+        return [(Kind.VIEW, DropPath(_chance(module)))]
     if name == _NORM_AND_ACT:
         return _norm_and_act(module, given)
     base = _base(module)
     if base is None:
         raise RefusedError(f"nn.{name} has no form of integers")
     return _LEAVES[base](module, given, made)
+
+
+def _chance(module: nn.Module) -> float:
+    found = getattr(module, "drop_prob", getattr(module, "p", 0.0))
+    return float(found) if isinstance(found, int | float) else 0.0
 
 
 def _base(module: nn.Module) -> type[nn.Module] | None:

@@ -33,6 +33,33 @@ class Concat(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+class AsSeries(nn.Module):
+    """Maps of one row as series."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, 1, L) -> (N, C, L)."""
+        return x.squeeze(2)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, whole frames of a branch become zero (Huang et al. 2016).
+
+    Args:
+        p: chance; the others are divided by 1 - p.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, ...) -> the same shape."""
+        if not self.training or self.p == 0:
+            return x
+        shape = (len(x), *([1] * (x.dim() - 1)))
+        return x * x.new_empty(shape).bernoulli_(1 - self.p) / (1 - self.p)
+
+
 class Arithmetic(nn.Module):
     """x and a constant, by one of the four operations.
 

@@ -87,6 +87,17 @@ def title_of(module: nn.Module) -> str:
     return module._title if isinstance(module, TracedNetwork) else type(module).__name__
 
 
+def gives_logits(network: nn.Module) -> nn.Module:
+    """A traced network without its softmax or sigmoid at the end, changed in place; any other
+    module as it is."""
+    if isinstance(network, TracedNetwork):
+        for name, module in list(network.named_modules()):
+            if isinstance(module, nn.Softmax | nn.LogSoftmax | nn.Sigmoid):
+                parent, _, child = name.rpartition(".")
+                setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
 def called(
     parent: nn.Module, path: tuple[str, ...], inputs: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:

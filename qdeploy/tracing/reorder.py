@@ -1,6 +1,10 @@
-"""A ReLU behind a max-pool goes before it: the same values, and the pool works on codes.
+"""Operations in another order, or without some.
 
-relu(max(x)) = max(relu(x))
+A ReLU after a max-pool goes before it: the same values, and the pool works on codes.
+
+    relu(max(x)) = max(relu(x))
+
+A softmax at the end belongs to the loss where that has one of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +16,15 @@ from torch import nn
 from qdeploy.tracing.operations import FloatGraph, Kind
 
 _SUMS = frozenset({Kind.LAYER, Kind.NORM, Kind.ADD, Kind.ARITHMETIC})
+
+
+def without_last(graph: FloatGraph) -> FloatGraph:
+    """The graph without a softmax or sigmoid at its end."""
+    last = next(one for one in graph.operations if one.name == graph.output)
+    if last.kind is not Kind.LAST:
+        return graph
+    rest = tuple(one for one in graph.operations if one is not last)
+    return without_last(replace(graph, operations=rest, output=last.inputs[0]))
 
 
 def relu_before_pool(graph: FloatGraph) -> FloatGraph:

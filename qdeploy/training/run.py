@@ -4,6 +4,7 @@ recipe.yaml                     the resolved recipe
 metrics.jsonl                   one line per epoch
 metrics.csv, tensorboard/       the same, where the recipe wants it (`logs`)
 started_from.json               the run whose first phases were taken over, if there was one
+frames.npz                      frames of a data set that was an object in Python
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
 summary.json                    accuracies by phase, and the digests of recipe and weights; written
@@ -36,8 +37,9 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer, ignore
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Recipe, Training
-from qdeploy.recipe.own_data import RealData
+from qdeploy.recipe.own_data import RealData, TorchData
 from qdeploy.training.checkpoints import read_tensors
+from qdeploy.training.kept_frames import kept_dataset
 
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
@@ -103,7 +105,11 @@ class Run:
         return f"trained run `{self.name}`"
 
     def dataset(self, data_dir: Path | None = None, observer: Observer = SILENT) -> Dataset:
-        """The recipe's data set; arguments as in `load_dataset`."""
+        """The recipe's data set, or what is kept of one that no file has; arguments as in
+        `load_dataset`."""
+        data = self.recipe.data
+        if isinstance(data, TorchData) and data.name == "torch":
+            return kept_dataset(self.folder, data)
         return load_dataset(self.recipe.data, data_dir, observer)
 
 

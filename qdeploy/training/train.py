@@ -80,6 +80,8 @@ def train(
     warm_start: Path | None = None,
     launch: Launch = SINGLE,
     observer: Observer = SILENT,
+    dataset: Dataset | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Train `recipe` into the run folder `out`.
 
@@ -96,6 +98,9 @@ def train(
         warm_start: the folder of a run with the same first phases, which are taken over from it.
         launch: which of several processes this one is.
         observer: gets notes, progress, and warnings of other packages; only in the first process.
+        dataset: the recipe's, where it is in memory; loaded when None.
+        weights: state of the float network that training starts from; drawn by the recipe's seed
+            when None.
 
     Returns:
         `out`.
@@ -109,7 +114,7 @@ def train(
             cannot be shared, or a log needs a package that is not installed.
         TrainingError: when numbers are no longer finite, or a process of several was lost.
     """
-    recipe = with_facts(recipe, data_dir)
+    recipe = with_facts(recipe, data_dir, dataset=dataset)
     _check_task(recipe.data, recipe.network.type)
     settings = recipe.training
     check_logs(settings.logs)
@@ -123,7 +128,7 @@ def train(
         contextlib.ExitStack() as held,
     ):
         workers.first_does(lambda: held.enter_context(locked_run(out, "train", observer.note)))
-        dataset = load_dataset(recipe.data, data_dir, observer)
+        dataset = dataset or load_dataset(recipe.data, data_dir, observer)
         dataset = with_validation(dataset, recipe.data.validation, recipe.seed)
         for phase in recipe.phases:
             batching = Batching.of(recipe).during(phase)
@@ -151,7 +156,7 @@ def train(
         journal = Journal(out, digest, workers.world, workers.is_first, logs=settings.logs)
         held.callback(journal.close)
         with freed_memory_kept(), _deterministic(recipe.seed, settings.threads):
-            _train(recipe, dataset, checkpoint, journal, workers, observer, teachers)
+            _train(recipe, dataset, checkpoint, journal, workers, observer, teachers, weights)
     return out
 
 
@@ -183,10 +188,13 @@ def _train(
     workers: Workers,
     observer: Observer,
     teachers: Mapping[str, Teacher],
+    weights: Mapping[str, torch.Tensor] | None,
 ) -> None:
     first, done = 0, 0
     if checkpoint is None:
         network = floating = trainable(recipe, quantized=False)
+        if weights is not None:
+            network.load_state_dict(weights)
     else:
         position = checkpoint.position
         first, done = position.phase, position.epoch

@@ -78,7 +78,7 @@ def test_an_unknown_key_is_refused_with_line_and_suggestion(tmp_path):
 def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path):
     error = refusal(tmp_path, GOOD.replace("fcdnn", "fcnn"))
     assert "did you mean `fcdnn`?" in error.what
-    assert error.do == "choose one of: fcdnn, convnet, resnet, mobilenetv2, deeplab"
+    assert error.do == "choose one of: fcdnn, convnet, resnet, mobilenetv2, deeplab, traced"
 
 
 def test_an_unknown_choice_is_refused_with_a_suggestion(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,10 +14,21 @@ from qdeploy.recipe.explain import explain
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.own_data import OwnData, RealData
 
+if TYPE_CHECKING:
+    from qdeploy.data.dataset import Dataset
 
-def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILENT) -> Recipe:
+
+def with_facts(
+    recipe: Recipe,
+    data_dir: Path | None,
+    observer: Observer = SILENT,
+    dataset: Dataset | None = None,
+) -> Recipe:
     """The recipe with shape, class names and ranges of its data; as it is, where it has them or its
     data set is not one of one's own.
+
+    Args:
+        dataset: the recipe's, where it is in memory; loaded when None.
 
     Raises:
         DataError: as `load_dataset`.
@@ -26,7 +37,8 @@ def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILEN
     """
     data = recipe.data
     if isinstance(data, OwnData) and not data.complete:
-        recipe = _completed(recipe, data, data_dir, observer)
+        dataset = dataset or load_dataset(data, data_dir, observer)
+        recipe = _completed(recipe, data, dataset)
     bits, data = recipe.quantization.input_bits, recipe.data
     if isinstance(data, RealData) and data.low is not None and bits != 8:
         raise RecipeError(
@@ -38,8 +50,7 @@ def with_facts(recipe: Recipe, data_dir: Path | None, observer: Observer = SILEN
     return recipe
 
 
-def _completed(recipe: Recipe, data: OwnData, data_dir: Path | None, observer: Observer) -> Recipe:
-    dataset = load_dataset(data, data_dir, observer)
+def _completed(recipe: Recipe, data: OwnData, dataset: Dataset) -> Recipe:
     found: dict[str, Any] = {"shape": dataset.shape, "class_names": dataset.classes}
     if dataset.scaling is not None:
         found |= {"low": dataset.scaling.low, "high": dataset.scaling.high}

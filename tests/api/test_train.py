@@ -1,0 +1,118 @@
+"""A module and a torch Dataset through the trainer, to a run that needs neither again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from float_networks import Mlp, Resnet, Series
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+import qdeploy
+from qdeploy.data.given_frames import GivenFrames
+from qdeploy.errors import CheckpointError, DataError, RecipeError, UnsupportedLayerError, UserError
+from qdeploy.training.run import load_run, read_summary
+
+RECIPE = "quickstart/digits_fcdnn_w2a2"
+SHORT = (
+    "training.epochs=1",
+    "quantization.activation_bits=4",
+    "quantization.weight_bits=4",
+    "quantization.input_bits=8",
+)
+NOTHING = ("qonnx", "dataflow", "memories", "layer", "rtl", "netlist")
+
+
+def images(count: int = 250) -> TensorDataset:
+    """Five classes of bright corners and centres, in bytes."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 5
+    frames = torch.randint(0, 128, (count, 3, 12, 12), generator=random).to(torch.uint8)
+    corners = ((0, 0), (0, 6), (6, 0), (6, 6), (3, 3))
+    for frame, label in zip(frames, labels, strict=True):
+        top, left = corners[int(label)]
+        frame[:, top : top + 6, left : left + 6] += 100
+    return TensorDataset(frames, labels)
+
+
+def trained(module: nn.Module, data: object, out: Path, *overrides: str, **options: Any) -> Path:
+    return qdeploy.train(module, data, RECIPE, out=out, overrides=(*SHORT, *overrides), **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("runs") / "corners"
+    return trained(Resnet(), (images(), images(60)), folder, "training.epochs=4")
+
+
+def test_the_run_is_whole_without_module_and_data_set(run: Path, tmp_path: Path) -> None:
+    summary = read_summary(run)
+    assert summary is not None and summary["accuracy"] > 0.5
+    loaded = load_run(run)
+    assert loaded.network.layer1 is not None and len(loaded.dataset().test) == 60
+    build = qdeploy.export(
+        run, out=tmp_path / "built", synthesis=False, fifo_depths="analytic", skip=NOTHING
+    )
+    frames, labels = images(60).tensors
+    simulated = qdeploy.simulate(build)
+    assert simulated.metrics["accuracy"] == summary["accuracy"]
+    again = qdeploy.simulate(build, frames.float() / 256, labels)
+    assert np.array_equal(again.classes, simulated.classes)
+
+
+def test_training_starts_from_the_weights_of_the_module(tmp_path: Path) -> None:
+    slow = ("phases.0.optimizer.lr=1e-9", "phases.1.optimizer.lr=1e-9")
+    torch.manual_seed(3)
+    module = Resnet()
+    network = load_run(trained(module, images(), tmp_path / "run", *slow)).network
+    assert torch.allclose(network.fc.weight, module.fc.weight, atol=1e-3)  # type: ignore[union-attr]
+    with pytest.raises(CheckpointError, match="different recipe"):
+        trained(Resnet(), images(), tmp_path / "run", *slow)
+    assert trained(module, images(), tmp_path / "run", *slow) == tmp_path / "run"
+
+
+@pytest.mark.parametrize(("make", "shape"), [(Mlp, (9,)), (Series, (2, 24))])
+def test_vectors_and_series_of_real_numbers(
+    make: type[nn.Module], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    labels = torch.arange(120) % 5
+    frames = torch.randn(120, *shape) * 3 + labels.reshape(-1, *([1] * len(shape)))
+    run = trained(make(), TensorDataset(frames, labels), tmp_path / "run")
+    build = qdeploy.export(
+        run, out=tmp_path / "built", synthesis=False, fifo_depths="analytic", skip=NOTHING
+    )
+    classes = qdeploy.load(build).run(frames).argmax(1)
+    given = GivenFrames(frames.numpy())
+    assert given.values.shape == (120, *shape) and classes.shape == (120,)
+    summary = read_summary(run)
+    assert summary is not None
+    assert qdeploy.simulate(build).metrics["accuracy"] == summary["accuracy"]
+
+
+class Broken(Dataset[Any]):
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.zeros(3, 12, 12), 0.5
+
+
+def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not take the example"):
+        trained(Mlp(), images(), tmp_path / "run")
+    with pytest.raises(DataError, match="`dataset` is no data set"):
+        trained(Resnet(), Broken(), tmp_path / "run")
+    with pytest.raises(UnsupportedLayerError, match="GELU"):
+        trained(nn.Sequential(nn.Conv2d(3, 5, 12), nn.GELU(), nn.Flatten()), images(), tmp_path)
+    with pytest.raises(RecipeError, match="in 5 classes"):
+        few = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
+        trained(few, images(), tmp_path / "run")
+    with pytest.raises(RecipeError, match="no recipe `nowhere"):
+        qdeploy.train(Resnet(), images(), "nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run" / "summary.json").exists()
