@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--calibrate",
+    "frames",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Frames for a file: .npz, .npy, .csv, or a folder of images or of classes.",
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Their labels, .npy or .csv.")
+@click.option(
+    "--label-column", default="label", show_default=True, help="Labels' column of a .csv file."
+)
+@click.option(
+    "--input",
+    "input_type",
+    metavar="TYPE[:SCALE[:ZERO]]",
+    help="What integers in the frames mean, such as uint8:1/255: x = SCALE x (raw - ZERO).",
+)
 @click.option(
     "--weights", "weight_bits", type=int, default=8, show_default=True, help="Bits of weights, 2-8."
 )
@@ -55,7 +73,12 @@ if TYPE_CHECKING:
     "--images", type=int, default=512, show_default=True, help="Calibration frames, at most."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of frames.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="What is written [runs/NAME].")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="What is written [runs/NAME, NAME_wXaY.onnx].",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -66,6 +89,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def quantize(
     source: Path,
+    frames: Path | None,
+    labels: Path | None,
+    label_column: str,
+    input_type: str | None,
     weight_bits: int,
     activation_bits: int,
     end_bits: int,
@@ -80,10 +107,11 @@ def quantize(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Quantize the float network of SOURCE, a run folder, without training.
+    """Quantize the float network of SOURCE, a run folder or an ONNX file, without training.
 
-    A run is calibrated with its own training images and compared on its test set. The result is a
-    run folder that `qdeploy export` takes.
+    A run is calibrated with its own training images and compared on its test set; the result is a
+    run folder. A file is calibrated with the frames of --calibrate, and compared on the rest of
+    them, or on all where few are left; the result is a QONNX file. `qdeploy export` takes both.
     """
     from qdeploy.ptq.options import PostTraining
 
@@ -99,12 +127,30 @@ def quantize(
         images=images,
         seed=seed,
     )
-    out, found = _of_run(source, out, options, data, force)
-    if as_json:
-        click.echo(json.dumps({"out": str(out), **options.to_json(), **found.to_json()}, indent=2))
+    told = {"frames": frames, "labels": labels, "input": input_type}
+    if source.suffix == ".onnx":
+        made = _of_file(source, out, options, label_column, told, force)
     else:
-        _print(found)
-        click.echo(f"next: qdeploy export {out} --target pynq")
+        made = _of_run(source, out, options, told, data, force)
+    if as_json:
+        click.echo(json.dumps(made.record | options.to_json(), indent=2))
+    else:
+        _print(made)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What was written, how it compares, and on which frames."""
+
+    out: Path
+    found: Comparison
+    frames: str
+    next: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {"out": str(self.out), "compared_on": self.frames, **self.found.to_json()}
 
 
 def _methods(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,21 +165,66 @@ def _methods(given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _of_run(
-    source: Path, out: Path | None, options: PostTraining, data: Path | None, force: bool
-) -> tuple[Path, Comparison]:
+    source: Path,
+    out: Path | None,
+    options: PostTraining,
+    told: dict[str, Any],
+    data: Path | None,
+    force: bool,
+) -> _Made:
     from qdeploy.ptq.of_run import quantize_run, recipe_of_twin
     from qdeploy.training.run import recipe_of
 
+    if any(value is not None for value in told.values()):
+        raise click.UsageError(
+            "--calibrate, --labels and --input are for files: a run has the data set that it was "
+            "trained on"
+        )
     folder = out or Path("runs") / recipe_of_twin(recipe_of(source), options).name
     found = quantize_run(source, folder, options, data, force=force, observer=PRINTING)
-    return folder, found
+    return _Made(folder, found, "the test set", f"qdeploy export {folder} --target pynq")
 
 
-def _print(found: Comparison) -> None:
+def _of_file(
+    source: Path,
+    out: Path | None,
+    options: PostTraining,
+    label_column: str,
+    told: dict[str, Any],
+    force: bool,
+) -> _Made:
+    from qdeploy.ir.raw_type import parse_raw_type
+    from qdeploy.ptq.of_file import quantize_file
+
+    if told["frames"] is None:
+        raise click.UsageError("a file needs frames to calibrate with: give them by --calibrate")
+    bits = f"w{options.weight_bits}a{options.activation_bits}"
+    target = out or source.with_name(f"{source.stem}_{bits}.onnx")
+    made = quantize_file(
+        source,
+        target,
+        told["frames"],
+        options,
+        raw=None if told["input"] is None else parse_raw_type(told["input"]),
+        labels=told["labels"],
+        label_column=label_column,
+        force=force,
+        observer=PRINTING,
+    )
+    which = "frames that no scale was chosen with" if made.unseen else "the calibration frames"
+    again = f"qdeploy export {target} --target pynq"
+    if told["frames"].suffix != ".csv":
+        again += f" --frames-from {told['frames']}"
+    return _Made(target, made.comparison, which, again)
+
+
+def _print(made: _Made) -> None:
+    found = made.found
     if found.before is not None and found.after is not None:
         after = found.after.to_json()
         for name, value in found.before.to_json().items():
             click.echo(f"{name}: float {value:.2%}, quantized {after[name]:.2%}")
     else:
         click.echo("no labels, no accuracy")
-    click.echo(f"same class: {found.agreement:.2%} of {found.frames:,} frames")
+    click.echo(f"same class: {found.agreement:.2%} of {found.frames:,} frames ({made.frames})")
+    click.echo(f"next: {made.next}")

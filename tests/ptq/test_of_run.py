@@ -42,7 +42,7 @@ def test_it_ends_with_both_accuracies_and_the_next_command(
     before = json.loads((trained / "summary.json").read_text())["phases"][0]["accuracy"]
     assert said["float"]["accuracy"] == before
     assert f"accuracy: float {before:.2%}, quantized {summary['accuracy']:.2%}" in shown
-    assert f"same class: {said['agreement']:.2%} of 360 frames" in shown
+    assert f"same class: {said['agreement']:.2%} of 360 frames (the test set)" in shown
     assert f"next: qdeploy export {out} --target pynq" in shown
     made = load_run(out)
     assert made.recipe.quantization.weight_bits == 8

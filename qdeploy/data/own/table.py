@@ -27,9 +27,9 @@ def load(folder: Path | None, settings: Table, observer: Observer) -> Dataset:
             its line.
     """
     path = place_of(settings, folder)
-    tables = {TRAIN: _read(path, settings)}
+    tables = {TRAIN: read_table(path, settings)}
     if settings.test_path is not None:
-        tables[TEST] = _read(place_of(settings, folder, settings.test_path), settings)
+        tables[TEST] = read_table(place_of(settings, folder, settings.test_path), settings)
     first, second = (tables.get(key, (None, None, ()))[2] for key in (TRAIN, TEST))
     if second and first != second:
         raise DataError(
@@ -49,10 +49,14 @@ def load(folder: Path | None, settings: Table, observer: Observer) -> Dataset:
     return dataset_of(parts, names, settings, path, observer)
 
 
-def _read(
+def read_table(
     path: Path, settings: Table
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.str_], tuple[str, ...]]:
-    """Values (N, features), labels (N,) and the names of the features."""
+    """Values (N, features), labels (N,) and the names of the features.
+
+    Raises:
+        DataError: as of `load`.
+    """
     try:
         text = read_bounded(path, MAX_BYTES)
         lines = csv.reader(text.splitlines(), delimiter=settings.delimiter, strict=True)

@@ -1,0 +1,1 @@
+"""A float network from an ONNX file as a module of torch."""
