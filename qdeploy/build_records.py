@@ -24,8 +24,9 @@ class BuildRecord(TypedDict, total=False):
     Keys:
         frames: where the frames come from, None for a build without.
         accuracy_int, miou_int: of the integer network on the test set, in [0, 1], or None.
+        r2_int, mae_int: likewise of predicted numbers, in their units.
         source: its `kind`, `files`, name -> hex SHA-256 of what was read of it, `recipe_sha256` of
-            what a run's recipe says, `classes` and `input_bits`.
+            what a run's recipe says, `classes`, `predicts_numbers` and `input_bits`.
         frames_kept: how many frames the build was verified with.
         files: name -> hex SHA-256; of every file, in older builds of the networks only.
         digest: of all the rest of this record; see `qdeploy.self_digest`.
@@ -38,6 +39,8 @@ class BuildRecord(TypedDict, total=False):
     frames_kept: Count | None
     accuracy_int: Share | None
     miou_int: Share | None
+    r2_int: float | None
+    mae_int: Figure | None
     synthesized: bool
     fifo_depths: str | None
     logit_scale: float | None
@@ -56,6 +59,8 @@ class PhaseRecord(TypedDict, total=False):
     kind: str
     accuracy: Share | None
     miou: Share | None
+    r2: float | None
+    mae: Figure | None
 
 
 class SummaryRecord(TypedDict, total=False):

@@ -20,7 +20,7 @@ from qdeploy.build.replace import check_replaceable, locked_build
 from qdeploy.build.source import FileExtras, Source, open_source
 from qdeploy.build.state import BuildState
 from qdeploy.devices.boards import Board, load_board
-from qdeploy.errors import VerificationError
+from qdeploy.errors import UserError, VerificationError
 from qdeploy.ir.raw_type import parse_raw_type
 from qdeploy.targets.registry import TARGETS
 from qdeploy.targets.target import Target
@@ -85,6 +85,12 @@ def build(
             )
             source = source or open_source(options.source, options.data, observer, extras)
             say(source.describe())
+        if options.argmax and source.predicts_numbers:
+            raise UserError(
+                f"the network `{source.name}` predicts numbers, which have no largest class",
+                where="--argmax",
+                do="leave the option away",
+            )
         folder = out or default_folder(source.name, target, board)
         cache = options.cache_of(folder)
         with locked_build(folder, "export", observer.note):

@@ -40,10 +40,10 @@ class Simulation:
     Args:
         level: where it ran.
         frames: what went in.
-        classes: (N,) the class of each frame; empty where the output is a map.
+        classes: (N,) the class of each frame; empty where the output is a map, or numbers.
         output: (N, …) integers, as the accelerator puts them out.
         logits: (N, K) their values as float64, None where the output is a class or a map.
-        metrics: by name, in [0, 1]; empty without labels.
+        metrics: by name, as `scores` gives them; empty without labels.
         by_class: class by class, None without labels.
         seconds: of the simulation, without its preparation.
         cycles_per_frame: at level rtl.
@@ -97,11 +97,18 @@ def simulate(
     ran = device.run(frames.codes, observer)
     output = ran.output
     is_map = len(graph.tensors[graph.output].shape) > 1
-    classes = np.zeros(0, np.int64) if is_map else classes_of(graph, output).astype(np.int64)
-    plain = is_map or finds_classes(graph)
-    tested = frames.masks is not None or bool((frames.labels >= 0).all())
-    metrics = scores(graph, frames, output) if tested else {}
     source = (read_build(folder) or {}).get("source") or {}
+    numbers = bool(source.get("predicts_numbers"))
+    classes = np.zeros(0, np.int64)
+    if not is_map and not numbers:
+        classes = classes_of(graph, output).astype(np.int64)
+    plain = is_map or finds_classes(graph)
+    tested = (
+        frames.masks is not None
+        or frames.targets is not None
+        or (not numbers and bool((frames.labels >= 0).all()))
+    )
+    metrics = scores(graph, frames, output) if tested else {}
     names = tuple(source.get("classes") or ())
     return Simulation(
         level,

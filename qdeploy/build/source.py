@@ -43,10 +43,12 @@ class Source(ABC):
         files: what was read of it: name -> hex SHA-256.
         recipe_sha256: digest of what the recipe says, None for a file.
         recipe_text: resolved recipe, None for a file.
-        classes: names of the classes, empty where unknown.
+        classes: names of the classes, or of the predicted numbers; empty where unknown.
+        predicts_numbers: whether the outputs are numbers and not classes.
     """
 
     name: str
+    predicts_numbers: bool = False
     kind: ClassVar[str]
     files: Mapping[str, str] = MappingProxyType({})
     network: nn.Module | None = None
@@ -56,7 +58,7 @@ class Source(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, empty where unknown."""
+        """Names of the classes, or of the predicted numbers; empty where unknown."""
         return ()
 
     @abstractmethod
@@ -88,6 +90,7 @@ class RunSource(Source):
 
     def __init__(self, folder: Path, data: Path | None, observer: Observer = SILENT) -> None:
         from qdeploy.data.scaling import reads_real_values
+        from qdeploy.data.targets import gives_real_numbers
         from qdeploy.ensemble.folder import is_ensemble, load_ensemble
         from qdeploy.training.run import load_run
 
@@ -98,8 +101,10 @@ class RunSource(Source):
         )
         self.data, self.observer = data, observer
         self.name = self.run.name
-        scaling, network = self.run.scaling, self.run.network
-        self.network = network if scaling is None else reads_real_values(network, scaling)
+        scaling, targets, network = self.run.scaling, self.run.targets, self.run.network
+        network = network if scaling is None else reads_real_values(network, scaling)
+        self.network = network if targets is None else gives_real_numbers(network, targets)
+        self.predicts_numbers = targets is not None
         self.recipe_text = self.run.recipe_text
         self.recipe_sha256 = self.run.recipe_sha256
         self.files = self.run.files

@@ -15,6 +15,7 @@ import click
 from qdeploy.artifacts import usable_folder, write_json
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
+from qdeploy.figures import FIGURES, shown
 
 
 @click.command()
@@ -145,9 +146,9 @@ def _print_run(report: dict[str, Any]) -> None:
     totals = report["totals"]
     facts = {
         **{
-            f"{key}, {phase['name']}": f"{phase[key]:.2%}"
+            f"{FIGURES[key]}, {phase['name']}": shown(key, phase[key])
             for phase in report["phases"]
-            for key in ("accuracy", "miou")
+            for key in FIGURES
             if key in phase
         },
         "parameters": f"{totals['parameters']:,}",

@@ -119,6 +119,7 @@ def _write(found: Simulation, out: Path) -> None:
 def _print(found: Simulation) -> None:
     from rich.console import Console
 
+    from qdeploy.build.scores import shown_score
     from qdeploy.report.classes import sentence
     from qdeploy.report.tables import print_table
 
@@ -140,7 +141,7 @@ def _print(found: Simulation) -> None:
         )
     frames = len(found.frames.codes)
     where = "integers" if found.level == "int" else "the design in RTL simulation"
-    figures = ", ".join(f"{name} {value:.2%}" for name, value in found.metrics.items())
+    figures = ", ".join(shown_score(name, value) for name, value in found.metrics.items())
     lines = [
         f"{where}: {figures or 'no labels, no accuracy'}; {frames:,} frames ({found.frames.source})"
         f" in {found.seconds:.1f} s, {frames / found.seconds:,.0f} frames/s"

@@ -174,6 +174,7 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qdeploy.figures import FIGURES, shown
     from qdeploy.training.protocol import PROTOCOL, protocol_sentence
 
     table = Table(title=f"{summary['name']}: {folder}", title_justify="left")
@@ -183,7 +184,7 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
     splits = [("train_", "train"), ("", "test")]
     if any("validation_accuracy" in phase for phase in phases):
         splits.insert(1, ("validation_", "valid."))
-    kinds = {"accuracy": "acc.", **({"miou": "mIoU"} if "miou" in summary else {})}
+    kinds = {key: name for key, name in {**FIGURES, "accuracy": "acc."}.items() if key in summary}
     figures = {
         f"{key}{kind}": f"{split} {short}" for kind, short in kinds.items() for key, split in splits
     }
@@ -197,7 +198,7 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
             phase["name"],
             phase["kind"],
             f"{kept}{phase['epochs']}",
-            *(f"{phase[figure]:.2%}" for figure in figures),
+            *(shown(figure.rpartition("_")[2], phase[figure]) for figure in figures),
             f"{phase['lipschitz']:.4g}",
             f"{phase['seconds']:.1f}",
         )

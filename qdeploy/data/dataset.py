@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from qdeploy.data.scaling import Scaling
+from qdeploy.data.targets import TargetScaling
 from qdeploy.errors import DataError, InternalError
 from qdeploy.recipe.data import Shape, Task
 
@@ -18,8 +19,9 @@ from qdeploy.recipe.data import Shape, Task
 class Split(ABC):
     """The training or the test images of a data set, with their labels.
 
-    Labels are one int64 per image, (N,), or for segmentation one uint8 per pixel, (N, H, W);
-    `Dataset.void` marks pixels that belong to no class.
+    Labels are one int64 per image, (N,), for segmentation one uint8 per pixel, (N, H, W), and for
+    regression float32 (N, targets), as networks learn them; `Dataset.void` marks pixels that belong
+    to no class.
     """
 
     @abstractmethod
@@ -112,8 +114,9 @@ class Dataset:
         train, test: the splits.
         validation: images kept from training to choose by, None where there are none.
         scaling: from real values to the bytes, None where the data are bytes.
-        classes: names, indexed by label.
-        task: one label per image, or one per pixel.
+        targets: from labels to the numbers to predict; regression only.
+        classes: names, indexed by label; of the targets for regression.
+        task: one label per image, one per pixel, or numbers to predict.
         void: label of pixels that are ignored in the loss and in metrics, None where every label is
             a class.
     """
@@ -126,6 +129,7 @@ class Dataset:
     void: int | None = None
     validation: Split | None = None
     scaling: Scaling | None = None
+    targets: TargetScaling | None = None
 
     @property
     def shape(self) -> Shape:

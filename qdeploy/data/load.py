@@ -27,7 +27,8 @@ def data_spec(data: str | Data) -> DataSpec:
     if isinstance(data, str):
         return DATASETS.load(data)
     shape, classes = data.facts()
-    return replace(DATASETS.load(data.name), shape=shape, classes=classes)
+    spec = DATASETS.load(data.name)
+    return replace(spec, shape=shape, classes=classes, task=data.learned_task)
 
 
 def known_facts(data: Data) -> tuple[Shape, int]:

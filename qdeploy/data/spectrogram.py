@@ -43,11 +43,18 @@ def log_mel(samples: Samples) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(255 + CODES_PER_DB * level), 0, 255).astype(np.uint8)
 
 
-@cache
 def filters() -> npt.NDArray[np.float64]:
     """Triangular filters with peaks of 1, (32 bands, 129 bins)."""
-    edges = _hertz(np.linspace(_mel(LOWEST), _mel(HIGHEST), BANDS + 2))
-    bins = np.arange(FRAME // 2 + 1) * RATE / FRAME
+    return mel_filters(BANDS, FRAME, RATE, LOWEST, HIGHEST)
+
+
+@cache
+def mel_filters(
+    bands: int, frame: int, rate: int, lowest: float, highest: float
+) -> npt.NDArray[np.float64]:
+    """Triangular filters with peaks of 1, (bands, frame // 2 + 1 bins), of frequencies in Hz."""
+    edges = _hertz(np.linspace(_mel(lowest), _mel(highest), bands + 2))
+    bins = np.arange(frame // 2 + 1) * rate / frame
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     return np.maximum(0.0, np.minimum(rising, falling))

@@ -110,6 +110,11 @@ class TrainedEnsemble:
         return self.members[0].scaling
 
     @property
+    def targets(self) -> None:
+        """None: members vote for classes."""
+        return None
+
+    @property
     def sentence(self) -> str:
         """What it is, for people."""
         return f"ensemble `{self.name}` of {len(self.members)} runs"

@@ -86,6 +86,13 @@ def check_same_task(first: Run, run: Run) -> None:
     Raises:
         UserError: names both runs, and what differs.
     """
+    if first.recipe.data.learned_task == "regression":
+        raise UserError(
+            f"the run `{first.folder}` predicts numbers",
+            where="data.task: regression",
+            why="members of an ensemble vote for classes",
+            do="train one wider network",
+        )
     (shape, classes), (their_shape, their_classes) = (
         known_facts(one.recipe.data) for one in (first, run)
     )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from qdeploy.data.given_frames import GivenFrames, checked_labels, read_frames, read_labels
+from qdeploy.data.own.labels import numbered
 from qdeploy.errors import DataError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.ir.raw_type import EXAMPLE
@@ -96,7 +97,6 @@ def _given(path: Path, network: FloatNetwork, column: str, observer: Observer) -
 
 
 def _table(path: Path, column: str) -> GivenFrames:
-    from qdeploy.data.own.parts import numbered
     from qdeploy.data.own.table import read_table
 
     settings = Table(name="csv", path=str(path), label=column)

@@ -17,7 +17,7 @@ from pydantic import (
 from qdeploy.recipe.section import NameIn, Section
 from qdeploy.registry import Registry
 
-Task = Literal["classification", "segmentation"]
+Task = Literal["classification", "segmentation", "regression"]
 Shape = tuple[int, int, int]
 Augment = Literal["none", "crop", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
 # Keys that only some data sets take -> the message where another one is given them.
@@ -40,7 +40,8 @@ class DataSpec:
             torch. The function is called with (folder, settings, observer): the folder of the
             data sets or None, the recipe's section, and a `qdeploy.observer.Observer` for notes and
             progress; it returns a `qdeploy.data.dataset.Dataset`.
-        task: one label per image, or one per pixel.
+        task: one label per image, or one per pixel; where a recipe may say otherwise, see
+            `Data.learned_task`.
         void: label that is not a class, None where there is none.
         augments: augmentations that suit its images, besides `none`.
         options: the keys in `OPTIONS` that it takes.
@@ -150,6 +151,11 @@ class Data(Section):
             if getattr(self, key) and key not in spec.options:
                 raise ValueError(message.format(self.name))
         return self
+
+    @property
+    def learned_task(self) -> Task:
+        """What is learned: a class for each image or for each pixel, or numbers."""
+        return DATASETS.load(self.name).task
 
     def facts(self) -> tuple[Shape | None, int | None]:
         """Shape of an image and number of classes; None where the files have to be read first."""

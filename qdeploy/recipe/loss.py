@@ -18,6 +18,8 @@ LOSSES = Registry[Callable[..., Any]](
     {
         "auto": "qdeploy.training.losses:cross_entropy",
         "cross-entropy": "qdeploy.training.losses:cross_entropy",
+        "mse": "qdeploy.training.losses:squared_error",
+        "mae": "qdeploy.training.losses:absolute_error",
     },
     plugin="qdeploy.plugins:load_plugin",
 )
@@ -30,7 +32,8 @@ class Loss(Section):
 
     function: Annotated[str, NameIn(LOSSES)] = Field(
         default="auto",
-        description="auto: cross entropy; `python:my_module:my_loss` is a function of your own",
+        description="auto: cross entropy, or mse for numbers to predict; mse, mae: mean squared, "
+        "absolute error of the normalized numbers; `python:my_module:my_loss` is your own",
     )
     arguments: dict[str, JsonValue] = Field(
         default_factory=dict, description="further arguments of a function of your own, by name"
@@ -62,10 +65,11 @@ class Loss(Section):
 
     @model_validator(mode="after")
     def _suit_the_function(self) -> Loss:
-        if self.of_others and (self.label_smoothing or self.class_weights is not None):
+        entropy = self.function in ("auto", "cross-entropy")
+        if not entropy and (self.label_smoothing or self.class_weights is not None):
             raise ValueError(
                 f"`label_smoothing` and `class_weights` are for the cross entropy, not for "
-                f"`{self.function}`: remove them, and give it `arguments`"
+                f"`{self.function}`: remove them"
             )
         if self.arguments and not self.of_others:
             raise ValueError(f"`{self.function}` takes no `arguments`: remove them")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
-from qdeploy.recipe.data import Data, Shape
+from qdeploy.recipe.data import Data, Shape, Task
 
 Size = Annotated[int, Field(ge=1, le=1 << 16)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -59,7 +59,13 @@ class OwnData(Data):
         return self
 
     def facts(self) -> tuple[Shape | None, int | None]:
-        return self.shape, None if self.class_names is None else len(self.class_names)
+        names = self.target_names if self.learned_task == "regression" else self.class_names
+        return self.shape, None if names is None else len(names)
+
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        """Names of the numbers to predict, None where the recipe does not say."""
+        return None
 
     @property
     def complete(self) -> bool:
@@ -100,9 +106,66 @@ class RealData(OwnData):
         default=None, description="value of code 255, of each row; default: by the training set"
     )
 
+    task: Literal["classification", "regression"] = Field(
+        default="classification",
+        description="regression: labels are numbers to predict, one or several for each frame",
+    )
+    targets: tuple[Text, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CLASSES,
+        description="regression: names of the numbers, for `csv` their columns; default: the "
+        "column `label`, or y",
+    )
+    target_mean: tuple[FiniteFloat, ...] | None = Field(
+        default=None,
+        description="regression: what the network's output 0 stands for; default: the mean of the "
+        "training set",
+    )
+    target_scale: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] | None = Field(
+        default=None,
+        description="regression: what a step of 1 stands for; default: the standard deviation of "
+        "the training set",
+    )
+
+    @property
+    def learned_task(self) -> Task:
+        return self.task
+
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        return self.targets
+
     @property
     def complete(self) -> bool:
+        if self.task == "regression":
+            known = self.targets is not None and self.target_mean is not None
+            return self.shape is not None and known and self.low is not None
         return super().complete and self.low is not None
+
+    @model_validator(mode="after")
+    def _targets_are_of_regression(self) -> RealData:
+        given = {
+            "targets": self.targets,
+            "target_mean": self.target_mean,
+            "target_scale": self.target_scale,
+        }
+        if self.task != "regression":
+            for key, value in given.items():
+                if value is not None:
+                    raise ValueError(f"`{key}` is for numbers to predict: set `task: regression`")
+            return self
+        if self.class_names is not None:
+            raise ValueError("numbers to predict have no classes: remove `class_names`")
+        if (self.target_mean is None) != (self.target_scale is None):
+            raise ValueError("`target_mean` and `target_scale` belong together: give both, or none")
+        counts = {key: len(value) for key, value in given.items() if value is not None}
+        if len(set(counts.values())) > 1:
+            raise ValueError(
+                "`targets`, `target_mean` and `target_scale` have different numbers of entries: "
+                + ", ".join(f"{key} {count}" for key, count in counts.items())
+            )
+        return self
 
     @model_validator(mode="after")
     def _ranges(self) -> RealData:
@@ -143,6 +206,11 @@ class Table(RealData):
     test_path: Text | None = Field(
         default=None, description="a file with the test set; default: a share of `path`"
     )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that are no features: of the labels, or of the numbers to predict."""
+        return self.targets or (self.label,)
 
 
 class TorchData(RealData):

@@ -32,6 +32,7 @@ from qdeploy.build_records import (
     TimingRecord,
     VerifyRecord,
 )
+from qdeploy.figures import FIGURES, shown
 from qdeploy.report.classes import sentence
 from qdeploy.report.design_report import read_report
 from qdeploy.report.layers import print_short
@@ -93,12 +94,11 @@ def _accuracy(data: SummaryRecord | None, console: Console) -> None:
     if _missing("Accuracy", data, console) or data is None:
         return
     phases: list[Mapping[str, Any]] = list(data.get("phases", []))
-    figures = {"accuracy": "accuracy", "miou": "mIoU"}
-    keys = [k for k in figures if all(isinstance(one.get(k), int | float) for one in phases)]
-    rows = [(str(one.get("name", "")), *(f"{one[key]:.2%}" for key in keys)) for one in phases]
+    keys = [k for k in FIGURES if all(isinstance(one.get(k), int | float) for one in phases)]
+    rows = [(str(one.get("name", "")), *(shown(key, one[key]) for key in keys)) for one in phases]
     print_table(
         "Accuracy on the test set",
-        ("phase", *(figures[key] for key in keys)),
+        ("phase", *(FIGURES[key] for key in keys)),
         rows,
         right=tuple(range(1, 1 + len(keys))),
         console=console,

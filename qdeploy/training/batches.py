@@ -193,10 +193,10 @@ def sample(
     split: Split, input_bits: int, count: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Network input of up to `count` images, drawn without replacement and not augmented, and
-    their int64 labels."""
+    their labels, int64, or float32 for regression."""
     chosen = torch.randperm(len(split), generator=generator)[:count]
     images, labels = split.read(chosen.tolist())
-    return prepared(images, input_bits), labels.to(torch.int64)
+    return prepared(images, input_bits), _wide(labels)
 
 
 def check_shards(batching: Batching, world: int, images: int) -> None:

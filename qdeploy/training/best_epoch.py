@@ -23,14 +23,14 @@ class BestEpoch:
 
     def __init__(self, network: nn.Module, patience: int = 0) -> None:
         self.epoch = 0
-        self._figure = -1.0
+        self._figure = float("-inf")
         self._patience = patience
         self._live = {name: value.detach() for name, value in network.state_dict().items()}
         self._state: dict[str, torch.Tensor] = {}
 
     def see(self, epoch: int, score: Score) -> None:
         """The network has this score on the validation split after `epoch` epochs, from 1."""
-        figure = score.accuracy if score.miou is None else score.miou
+        figure = score.figure
         if figure >= self._figure:
             self.epoch, self._figure = epoch, figure
             self._state = {name: value.clone() for name, value in self._live.items()}

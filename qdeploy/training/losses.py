@@ -33,11 +33,22 @@ def cross_entropy(
     return total / len(labels)
 
 
+def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean over the batch and the targets, both float32 (N, targets)."""
+    return F.mse_loss(outputs, targets)
+
+
+def absolute_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean over the batch and the targets, both float32 (N, targets)."""
+    return F.l1_loss(outputs, targets)
+
+
 def of_others(settings: Loss, dataset: Dataset) -> LossFunction:
     """The function of another package, or of the user's own, that `loss.function` names.
 
     It is called as (logits, labels, **arguments), float32 (N, classes) and int64 (N,), or shares of
-    classes (N, classes) with `mixup`; for segmentation with logits of the masks' size, (N, classes,
+    classes (N, classes) with `mixup`; for regression the normalized targets, float32 (N, targets);
+    for segmentation with logits of the masks' size, (N, classes,
     H, W) and int64 (N, H, W). It gives the mean over the batch, a tensor of no axes.
 
     Raises:

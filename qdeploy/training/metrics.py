@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from qdeploy.artifacts import write_text
 from qdeploy.bounded import MAX_JSON_BYTES, parse_json, read_bounded
+from qdeploy.figures import FIGURES, shown
 from qdeploy.training.checkpoints import Position, writing
 from qdeploy.training.objective import Score
 
 METRICS = "metrics.jsonl"
+# What a figure's name begins with in a row, by split.
+Scored = Literal["train_", "validation_", ""]
+TRAIN: Scored = "train_"
+VALIDATION: Scored = "validation_"
+TEST: Scored = ""
 LATE = 0.2  # share of an epoch's time; from about here on, loading limits training
 
 
@@ -36,9 +42,10 @@ class EpochMetrics:
             step's gradient; None where it is not part of the loss.
         train_accuracy: share of training images, for segmentation of pixels, in [0, 1].
         train_miou: mean intersection over union of the training images; segmentation only.
-        validation_accuracy, validation_miou: the same of the validation split, where there is one.
-        accuracy, miou: the same of the test set; where there is a validation split, they are in the
-            phase's last row, and of the network that the phase keeps.
+        train_r2, train_mae: of numbers to predict, as in `Score`; regression only.
+        validation_accuracy and the like: the same of the validation split, where there is one.
+        accuracy and the like: the same of the test set; where there is a validation split, they are
+            in the phase's last row, and of the network that the phase keeps.
         kept_epoch: the epoch whose network the phase keeps, in the last row where there is a
             validation split.
         images_per_second: of all processes together, without testing.
@@ -55,12 +62,18 @@ class EpochMetrics:
     loss: float
     lipschitz: float
     lipschitz_share: float | None = None
-    train_accuracy: float
+    train_accuracy: float | None = None
     train_miou: float | None = None
+    train_r2: float | None = None
+    train_mae: float | None = None
     validation_accuracy: float | None = None
     validation_miou: float | None = None
+    validation_r2: float | None = None
+    validation_mae: float | None = None
     accuracy: float | None = None
     miou: float | None = None
+    r2: float | None = None
+    mae: float | None = None
     kept_epoch: int | None = None
     images_per_second: float
     waiting: float | None = None
@@ -71,11 +84,15 @@ class EpochMetrics:
         """How far the run was at the end of the epoch."""
         return Position(self.phase_index, self.epoch)
 
-    def with_score(self, score: Score, *, validation: bool = False) -> EpochMetrics:
-        """The row with the score of the validation split, or of the test set."""
-        if validation:
-            return replace(self, validation_accuracy=score.accuracy, validation_miou=score.miou)
-        return replace(self, accuracy=score.accuracy, miou=score.miou)
+    def with_score(self, score: Score, split: Scored = TEST) -> EpochMetrics:
+        """The row with the score of a split."""
+        found: dict[str, Any] = {split + name: value for name, value in asdict(score).items()}
+        return replace(self, **found)
+
+    def figures(self, split: Scored = TEST) -> dict[str, float]:
+        """The score of a split, by name; empty where it was not measured."""
+        found = {name: getattr(self, split + name) for name in FIGURES}
+        return {name: value for name, value in found.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """The row as it is written."""
@@ -100,29 +117,34 @@ class EpochMetrics:
                 f"{self._tested()}, L_Lip {self.lipschitz:.4g}"
             )
         share, late = "", ""
+        trained = dict(list(self.figures(TRAIN).items())[:1])
         if self.lipschitz_share is not None:
             share = f" ({self.lipschitz_share:.1%} of the gradient)"
         if self.waiting is not None and self.waiting > LATE:
             late = f", {self.waiting:.0%} of the time waiting for data"
         return (
-            f"{self.phase} {self.epoch}/{self.epochs}: loss {self.loss:.4f}, train "
-            f"{self.train_accuracy:.2%}, {self._tested()}, lr {self.lr:.3g}, "
+            f"{self.phase} {self.epoch}/{self.epochs}: loss {self.loss:.4f}, "
+            f"{_figures('train', trained)}, {self._tested()}, lr {self.lr:.3g}, "
             f"L_Lip {self.lipschitz:.4g}{share}, {self.images_per_second:,.0f} images/s{late}"
         )
 
     def _tested(self) -> str:
         """What was measured on images that are not trained on."""
         found = []
-        if self.validation_accuracy is not None:
-            found.append(_figures("validation", self.validation_accuracy, self.validation_miou))
-        if self.accuracy is not None:
+        held, tested = self.figures(VALIDATION), self.figures()
+        if held:
+            found.append(_figures("validation", held))
+        if tested:
             kept = f" of epoch {self.kept_epoch}, which is kept" if self.kept_epoch else ""
-            found.append(_figures("test", self.accuracy, self.miou) + kept)
+            found.append(_figures("test", tested) + kept)
         return ", ".join(found)
 
 
-def _figures(split: str, accuracy: float, miou: float | None) -> str:
-    return f"{split} {accuracy:.2%}" + ("" if miou is None else f" (mIoU {miou:.2%})")
+def _figures(split: str, found: Mapping[str, float]) -> str:
+    first, *others = found.items()
+    named = f"{FIGURES[first[0]]} " if first[0] in ("r2", "mae") else ""
+    more = ", ".join(f"{FIGURES[name]} {shown(name, value)}" for name, value in others)
+    return f"{split} {named}{shown(*first)}" + (f" ({more})" if more else "")
 
 
 def read_metrics(folder: Path) -> list[EpochMetrics]:
@@ -163,15 +185,12 @@ def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
 def _phase_summary(rows: Sequence[EpochMetrics]) -> dict[str, Any]:
     last = rows[-1]
     kept = next((row for row in rows if row.epoch == last.kept_epoch), last)
-    metrics = {
-        "accuracy": last.accuracy,
-        "train_accuracy": kept.train_accuracy,
-        "miou": last.miou,
-        "train_miou": kept.train_miou,
-        "validation_accuracy": kept.validation_accuracy,
-        "validation_miou": kept.validation_miou,
-        "kept_epoch": last.kept_epoch,
-    }
+    metrics: dict[str, float | None] = {}
+    for name in FIGURES:
+        metrics[name] = getattr(last, name)
+        for split in (TRAIN, VALIDATION):
+            metrics[split + name] = getattr(kept, split + name)
+    metrics["kept_epoch"] = last.kept_epoch
     return {
         "name": last.phase,
         "kind": last.kind,

@@ -28,7 +28,7 @@ from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.methods.method import Method
-from qdeploy.training.metrics import EpochMetrics
+from qdeploy.training.metrics import TEST, TRAIN, VALIDATION, EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
 from qdeploy.training.objective import Score, Tally, tally, training_loss
 from qdeploy.training.positive_scales import PositiveScales
@@ -165,7 +165,7 @@ class PhaseTrainer:
                 self.methods.settle()
         elif row.epoch < self.epochs:
             self._conclude()
-            row = row.with_score(self._score(self.dataset.validation), validation=True)
+            row = row.with_score(self._score(self.dataset.validation), VALIDATION)
         tested = row.with_score(self._score(None))
         return replace(tested, kept_epoch=kept, seconds=row.seconds + time.monotonic() - began)
 
@@ -217,7 +217,6 @@ class PhaseTrainer:
         counted.counts.copy_(self.workers.add(counted.counts))
         self.methods.end_epoch(epoch)
         measured = self._measured(epoch)
-        score = counted.score()
         row = EpochMetrics(
             phase=self.phase.name,
             phase_index=self.index,
@@ -228,13 +227,12 @@ class PhaseTrainer:
             loss=loss_sum / seen,
             lipschitz=lipschitz,
             lipschitz_share=share,
-            train_accuracy=score.accuracy,
-            train_miou=score.miou,
             images_per_second=seen / max(trained, 1e-9),
             waiting=batches.seconds / max(trained, 1e-9),
             seconds=time.monotonic() - began,
         )
-        return row.with_score(measured, validation=self._best is not None)
+        row = row.with_score(counted.score(), TRAIN)
+        return row.with_score(measured, TEST if self._best is None else VALIDATION)
 
     def _measured(self, epoch: int) -> Score:
         """The score after an epoch, on the validation split where there is one, or the test set."""

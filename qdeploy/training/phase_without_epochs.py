@@ -17,7 +17,7 @@ from qdeploy.training.batches import Batching
 from qdeploy.training.evaluate import measure
 from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.methods.recalibrate import recalibrate, recalibration_batches
-from qdeploy.training.metrics import EpochMetrics
+from qdeploy.training.metrics import TRAIN, VALIDATION, EpochMetrics
 from qdeploy.training.objective import tally, task_loss
 from qdeploy.training.quantize import calibration_images
 from qdeploy.training.workers import ALONE, Workers
@@ -54,7 +54,6 @@ def run_without_epochs(
         lipschitz = LipschitzTerm(network).value()
     network.train(was_training)
     seconds = time.monotonic() - began
-    trained = counted.score()
     row = EpochMetrics(
         phase=phase.name,
         phase_index=index,
@@ -64,13 +63,11 @@ def run_without_epochs(
         lr=0.0,
         loss=loss,
         lipschitz=lipschitz,
-        train_accuracy=trained.accuracy,
-        train_miou=trained.miou,
         images_per_second=len(labels) / max(seconds, 1e-9),
         seconds=0.0,
-    )
+    ).with_score(counted.score(), TRAIN)
     if dataset.validation is not None:
         held = measure(network, dataset, batching, workers, dataset.validation)
-        row = row.with_score(held, validation=True)
+        row = row.with_score(held, VALIDATION)
     row = row.with_score(measure(network, dataset, batching, workers))
     return replace(row, seconds=time.monotonic() - began)

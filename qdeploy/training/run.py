@@ -30,6 +30,7 @@ from qdeploy.bounded import read_json
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.data.scaling import Scaling
+from qdeploy.data.targets import TargetScaling
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.folder_lock import LOCK_FILE, holder_of, locked
 from qdeploy.networks.fewer_channels import weight_shapes
@@ -98,6 +99,14 @@ class Run:
         if not isinstance(data, RealData) or data.low is None or data.high is None:
             return None
         return Scaling(data.low, data.high)
+
+    @property
+    def targets(self) -> TargetScaling | None:
+        """From the network's output to the numbers it predicts; None where it tells classes."""
+        data = self.recipe.data
+        if not isinstance(data, RealData) or data.target_mean is None or data.target_scale is None:
+            return None
+        return TargetScaling(data.target_mean, data.target_scale)
 
     @property
     def sentence(self) -> str:

@@ -37,6 +37,8 @@ class Frames:
         masks: (tested frames, H, W) a class for each pixel, None where frames have one each.
         void: class of pixels that do not count, None where all do.
         random: whether they are drawn by chance.
+        targets: (tested frames, targets) the numbers to predict, in their units; None where frames
+            have classes.
     """
 
     codes: npt.NDArray[np.int64]
@@ -47,6 +49,7 @@ class Frames:
     masks: npt.NDArray[np.int64] | None = None
     void: int | None = None
     random: bool = False
+    targets: npt.NDArray[np.float64] | None = None
 
     def first(self, count: int) -> Frames:
         """The first `count` frames."""
@@ -61,6 +64,7 @@ class Frames:
             masks,
             self.void,
             self.random,
+            None if self.targets is None else self.targets[:count],
         )
 
     def ordered(self, order: npt.NDArray[np.int64]) -> Frames:
@@ -79,6 +83,7 @@ class Frames:
             raw=self.raw[whole],
             labels=self.labels[whole],
             masks=None if self.masks is None else self.masks[whole[: len(self.masks)]],
+            targets=None if self.targets is None else self.targets[whole[: len(self.targets)]],
         )
 
 
@@ -87,7 +92,8 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
 
     A test set smaller than `count` is followed by frames of the training set, which verify
     arithmetic as well; they do not count for accuracy. Of a test set that is not in memory, `count`
-    frames spread evenly over it are taken. Masks are not labels of a frame, and stored apart.
+    frames spread evenly over it are taken. Masks and numbers to predict are not labels of a frame,
+    and kept apart.
     """
     from qdeploy.data.dataset import MemorySplit
 
@@ -98,18 +104,29 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
         chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
         images, labels = (tensor.numpy() for tensor in dataset.test.read(chosen.tolist()))
         source = f"{len(chosen):,} frames spread over the test set of {name}"
-    tested, masks = len(images), None
+    tested, masks, targets = len(images), None, None
     if dataset.task == "segmentation":
         masks = labels.astype(np.int64)
+    if dataset.targets is not None:
+        targets = dataset.targets.real(labels)
     if tested < count:
         more = range(min(count - tested, len(dataset.train)))
         further = [tensor.numpy() for tensor in dataset.train.read(more)]
         images, labels = np.concatenate([images, further[0]]), np.concatenate([labels, further[1]])
         source += ", then its training set"
-    if dataset.task == "segmentation":
+    if dataset.task != "classification":
         labels = np.full(len(images), -1)
     codes = (images >> (8 - input_bits)).astype(np.int64)
-    return Frames(codes, images, labels.astype(np.int64), source, tested, masks, dataset.void)
+    return Frames(
+        codes,
+        images,
+        labels.astype(np.int64),
+        source,
+        tested,
+        masks,
+        dataset.void,
+        targets=targets,
+    )
 
 
 def frames_of_random_codes(graph: IntegerGraph, count: int, seed: int) -> Frames:

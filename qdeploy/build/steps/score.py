@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdeploy.artifacts import write_json
-from qdeploy.build.scores import by_class, scores
+from qdeploy.build.scores import by_class, scores, shown_score
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import CLASSES_FILE, INT_FILE
@@ -27,6 +27,6 @@ class Score(Step):
             classes = by_class(graph, tested, result, state.source.classes)
             if classes is not None:
                 write_json(state.folder / CLASSES_FILE, classes)
-            found = ", ".join(f"{name} {value:.2%}" for name, value in metrics.items())
+            found = ", ".join(shown_score(name, value) for name, value in metrics.items())
             say(f"{found or 'no metric'}, {frames.tested:,} frames")
         state.metrics = metrics

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.own.frames import as_frames
-from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, numbered, place_of
+from qdeploy.data.own.labels import labelled
+from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, place_of
 from qdeploy.errors import DataError
 from qdeploy.npz import npz_names, read_npy, read_npz
 from qdeploy.observer import Observer
@@ -29,14 +30,15 @@ def load(folder: Path | None, settings: Arrays, observer: Observer) -> Dataset:
     """
     path = place_of(settings, folder)
     arrays = _read(path, settings, folder)
-    bounds = np.cumsum([len(labels) for _, labels in arrays.values()])[:-1]
-    try:
-        written = np.concatenate([_written(labels) for _, labels in arrays.values()])
-    except ValueError as error:
-        raise _wrong(path, str(error)) from error
-    indices, names = numbered(written, settings, path)
+    written = [labels for _, labels in arrays.values()]
+    if settings.task == "classification":
+        try:
+            written = [_written(labels) for labels in written]
+        except ValueError as error:
+            raise _wrong(path, str(error)) from error
+    indices, names = labelled(written, settings, path)
     parts = {}
-    for (key, (frames, labels)), own in zip(arrays.items(), np.split(indices, bounds), strict=True):
+    for (key, (frames, labels)), own in zip(arrays.items(), indices, strict=True):
         if len(frames) != len(labels):
             raise _wrong(path, f"{len(frames):,} frames of `{key}` have {len(labels):,} labels")
         try:
@@ -80,7 +82,7 @@ def _written(labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise ValueError(
             f"labels are {labels.dtype} of shape {labels.shape}, not one integer or name for each "
-            "frame"
+            "frame; numbers to predict are `data.task: regression`"
         )
     return labels.astype(np.str_)
 

@@ -51,7 +51,12 @@ def with_facts(
 
 
 def _completed(recipe: Recipe, data: OwnData, dataset: Dataset) -> Recipe:
-    found: dict[str, Any] = {"shape": dataset.shape, "class_names": dataset.classes}
+    found: dict[str, Any] = {"shape": dataset.shape}
+    if dataset.targets is None:
+        found["class_names"] = dataset.classes
+    else:
+        mean, scale = dataset.targets.mean, dataset.targets.scale
+        found |= {"targets": dataset.classes, "target_mean": mean, "target_scale": scale}
     if dataset.scaling is not None:
         found |= {"low": dataset.scaling.low, "high": dataset.scaling.high}
     values = {**recipe.model_dump(), "data": {**data.model_dump(), **found}}

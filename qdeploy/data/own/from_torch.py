@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.own.frames import as_frames
-from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, numbered
+from qdeploy.data.own.labels import labelled
+from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of
 from qdeploy.errors import DataError, QDeployError
 from qdeploy.observer import SILENT, Observer
 from qdeploy.plugins import blamed
@@ -57,15 +58,18 @@ def from_torch(
     if isinstance(given, Dataset):
         return given
     with random_state(settings.split_seed):
-        read = {key: _read(one, owner, observer) for key, one in _parts(given, owner).items()}
+        numbers = settings.learned_task == "regression"
+        read = {
+            key: _read(one, owner, numbers, observer) for key, one in _parts(given, owner).items()
+        }
     classes = next((names for _, _, names in read.values() if names is not None), None)
-    labels = [written for _, written, _ in read.values()]
-    if settings.class_names is None and classes is not None and _are_indices(labels, len(classes)):
+    written = [labels for _, labels, _ in read.values()]
+    unnamed = settings.learned_task == "classification" and settings.class_names is None
+    if unnamed and classes and _are_indices(written, len(classes)):
         settings = settings.model_copy(update={"class_names": classes})
-    numbers, names = numbered(np.concatenate(labels), settings, owner)
-    bounds = np.cumsum([len(written) for written in labels])[:-1]
+    labels, names = labelled(written, settings, owner)
     parts = {}
-    for (key, (frames, _, _)), own in zip(read.items(), np.split(numbers, bounds), strict=True):
+    for (key, (frames, _, _)), own in zip(read.items(), labels, strict=True):
         parts[key] = Part(frames, own)
     return dataset_of(parts, names, settings, owner, observer)
 
@@ -84,13 +88,14 @@ def _parts(given: object, owner: str) -> dict[str, object]:
 
 
 def _read(
-    given: object, owner: str, observer: Observer
+    given: object, owner: str, numbers: bool, observer: Observer
 ) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.float32], Array, tuple[str, ...] | None]:
-    """Frames (N, C, H, W), labels as text (N,), and the names of the classes if it has any."""
+    """Frames (N, C, H, W), labels as text (N,) or as `numbers` (N, targets), and the names of the
+    classes if it has any."""
     if isinstance(given, DataLoader):
         given = given.dataset
     inputs: list[Array] = []
-    labels: list[str] = []
+    labels: list[Any] = []
     total = len(given) if hasattr(given, "__len__") else None
     with blamed(owner), observer.meter("reading samples", total, "samples") as bar:
         for sample in _samples(given, owner):
@@ -98,7 +103,7 @@ def _read(
             frame, label = _pair(sample, where, owner)
             _check(frame, inputs, total, where, owner)
             inputs.append(frame)
-            labels.append(_label(label, where, owner))
+            labels.append((_numbers if numbers else _label)(label, where, owner))
             bar.advance(1)
     if not inputs:
         raise _wrong("it has no samples", owner)
@@ -108,7 +113,11 @@ def _read(
         frames = as_frames(np.stack(inputs), "its input")
     except ValueError as error:
         raise _wrong(str(error), owner) from error
-    return frames, np.array(labels, dtype=np.str_), _classes(given)
+    if not numbers:
+        return frames, np.array(labels, dtype=np.str_), _classes(given)
+    if len({one.shape for one in labels}) > 1:
+        raise _wrong("samples have different numbers of targets", owner)
+    return frames, np.stack(labels), None
 
 
 def _samples(given: Any, owner: str) -> Iterator[object]:
@@ -165,8 +174,18 @@ def _label(given: object, where: str, owner: str) -> str:
     if isinstance(given, bool):
         return str(int(given))
     raise _wrong(
-        f"the label of {where} is a {type(given).__name__}, not an integer or a name", owner
+        f"the label of {where} is a {type(given).__name__}, not an integer or a name; numbers to "
+        "predict are `data.task: regression`",
+        owner,
     )
+
+
+def _numbers(given: object, where: str, owner: str) -> npt.NDArray[np.float64]:
+    """The targets of a sample, (targets,)."""
+    array = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+    if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
+        raise _wrong(f"the targets of {where} are {array.dtype} of shape {array.shape}", owner)
+    return array.astype(np.float64).reshape(-1)
 
 
 def _classes(given: object) -> tuple[str, ...] | None:

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.files import UNREADABLE, open_image
-from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, numbered, place_of
+from qdeploy.data.own.labels import labelled
+from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, place_of
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
 from qdeploy.recipe.own_data import ImageFolder
@@ -39,13 +40,12 @@ def load(folder: Path | None, settings: ImageFolder, observer: Observer) -> Data
     parts = _parts(root)
     files = {key: _files(place) for key, place in parts.items()}
     written = [np.array([path.parent.name for path in paths]) for paths in files.values()]
-    indices, names = numbered(np.concatenate(written), settings, root)
-    bounds = np.cumsum([len(paths) for paths in files.values()])[:-1]
+    indices, names = labelled(written, settings, root)
     every = [path for paths in files.values() for path in paths]
     grey = settings.colours == "grey" or (settings.colours == "auto" and all(map(_is_grey, every)))
     found = {}
     with observer.meter("reading images", len(every), "images") as bar:
-        for (key, paths), labels in zip(files.items(), np.split(indices, bounds), strict=True):
+        for (key, paths), labels in zip(files.items(), indices, strict=True):
             frames: list[Pixels] = []
             for path in paths:
                 frame = _picture(path, grey, settings)

@@ -11,13 +11,14 @@ import torch
 
 from qdeploy.data.dataset import Dataset, MemorySplit, in_memory
 from qdeploy.data.holdout import held_out
+from qdeploy.data.own.labels import Labels
 from qdeploy.data.scaling import FloatArray, Scaling
+from qdeploy.data.targets import TargetScaling
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
-from qdeploy.recipe.own_data import MAX_CLASSES, OwnData, RealData
+from qdeploy.recipe.own_data import OwnData, RealData
 
 TRAIN, TEST, VALIDATION = "train", "test", "val"
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Part:
 
     Args:
         frames: (N, C, H, W), uint8, or float32 for real values.
-        labels: (N,), index into the names of the classes.
+        labels: (N,), index into the names of the classes, or (N, targets), numbers to predict.
     """
 
     frames: npt.NDArray[np.uint8] | FloatArray = field(repr=False)
@@ -53,44 +54,6 @@ def place_of(settings: OwnData, folder: Path | None, given: str | None = None) -
             "names, and without them below the working folder",
         )
     return path
-
-
-def numbered(
-    labels: npt.NDArray[np.str_], settings: OwnData, where: Path | str
-) -> tuple[Labels, tuple[str, ...]]:
-    """Labels as they are written, (N,), as indices, and the names of the classes.
-
-    The names of the recipe count; labels that are not among them, but integers from 0 on, are
-    indices into them. Without names the labels are the names, sorted, numbers by their value.
-
-    Raises:
-        DataError: there is one class only, there are too many, or a label is none of the names.
-    """
-    found = sorted({str(label) for label in labels}, key=_by_value)
-    names = settings.class_names
-    if names is None:
-        if not 2 <= len(found) <= MAX_CLASSES:
-            only = f": `{found[0]}`" if len(found) == 1 else ""
-            raise DataError(
-                f"the data set has {len(found):,} class{'es' if len(found) != 1 else ''}{only}",
-                where=str(where),
-                why=f"a network tells 2 to {MAX_CLASSES:,} classes apart",
-                do="check the labels: numbers of many values are no classes",
-            )
-        names = tuple(found)
-    index = {name: at for at, name in enumerate(names)}
-    by_place = {str(at): at for at in range(len(names))}
-    if index.keys().isdisjoint(found) and all(label.isdigit() for label in found):
-        index = by_place
-    stray = next((label for label in found if label not in index), None)
-    if stray is not None:
-        raise DataError(
-            f"the label `{stray}` is none of the {len(names)} classes",
-            where=str(where),
-            why=f"the recipe names {', '.join(names[:5])}{', …' if len(names) > 5 else ''}",
-            do="add it to data.class_names, or correct the label",
-        )
-    return np.array([index[str(label)] for label in labels], dtype=np.int64), names
 
 
 def dataset_of(
@@ -122,15 +85,18 @@ def dataset_of(
             TEST: Part(train.frames[kept], train.labels[kept]),
         }
     scaling = _scaling(parts[TRAIN].frames, settings, where)
-    splits = {key: _split(part, scaling) for key, part in parts.items()}
+    targets = _targets(parts[TRAIN].labels, names, settings, where)
+    splits = {key: _split(part, scaling, targets) for key, part in parts.items()}
     _note_same(splits, where, observer)
     return Dataset(
         settings.name,
         splits[TRAIN],
         splits[TEST],
         names,
+        settings.learned_task,
         validation=splits.get(VALIDATION),
         scaling=scaling,
+        targets=targets,
     )
 
 
@@ -148,10 +114,11 @@ def _check(
                 where=str(where),
                 do="bring them to one size",
             )
-    counts = np.bincount(parts[TRAIN].labels, minlength=len(names))
-    if not counts.all():
+    regression = settings.learned_task == "regression"
+    counts = () if regression else np.bincount(parts[TRAIN].labels, minlength=len(names))
+    if not np.all(counts):
         raise DataError(
-            f"the class `{names[int(counts.argmin())]}` has nothing to train with",
+            f"the class `{names[int(np.argmin(counts))]}` has nothing to train with",
             where=str(where),
             do="add frames of it, or remove it from data.class_names",
         )
@@ -183,14 +150,40 @@ def _scaling(
     return Scaling(settings.low, settings.high)
 
 
-def _split(part: Part, scaling: Scaling | None) -> MemorySplit:
+def _targets(
+    labels: Labels, names: tuple[str, ...], settings: OwnData, where: Path | str
+) -> TargetScaling | None:
+    if not isinstance(settings, RealData) or settings.task != "regression":
+        return None
+    if settings.target_mean is None or settings.target_scale is None:
+        found = TargetScaling.of(labels.astype(np.float64))
+    else:
+        found = TargetScaling(settings.target_mean, settings.target_scale)
+    if len(found.mean) != len(names):
+        raise DataError(
+            f"data.target_mean has {len(found.mean)} numbers for {len(names)} targets",
+            where=str(where),
+            do="give as many, or remove it and data.target_scale",
+        )
+    if not all(found.scale):
+        raise DataError(
+            f"the target `{names[found.scale.index(0.0)]}` is the same in all training frames",
+            where=str(where),
+            why="there is nothing to learn of it",
+            do="leave it out of data.targets",
+        )
+    return found
+
+
+def _split(part: Part, scaling: Scaling | None, targets: TargetScaling | None) -> MemorySplit:
     frames = part.frames
     if scaling is not None:
         frames = scaling.codes(frames.astype(np.float32, copy=False))
     assert frames.dtype == np.uint8
-    return MemorySplit(
-        torch.from_numpy(np.ascontiguousarray(frames)), torch.from_numpy(part.labels)
-    )
+    labels: npt.NDArray[np.generic] = part.labels
+    if targets is not None:
+        labels = targets.normalized(part.labels.astype(np.float64))
+    return MemorySplit(torch.from_numpy(np.ascontiguousarray(frames)), torch.from_numpy(labels))
 
 
 def _whole(name: str, part: Part, names: tuple[str, ...]) -> Dataset:
@@ -212,13 +205,6 @@ def _note_same(splits: dict[str, MemorySplit], where: Path | str, observer: Obse
             f"note: {same:,} of the {len(test):,} test frames in {where} are in the training set "
             "too: the accuracy is not that of frames never seen"
         )
-
-
-def _by_value(label: str) -> tuple[float, str]:
-    try:
-        return int(label), label
-    except ValueError:
-        return float("inf"), label
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from qdeploy.data.dataset import Dataset
+from qdeploy.figures import FIGURES
 from qdeploy.observer import SILENT, Observer
 from qdeploy.training.analysis.flatness import flatness
 from qdeploy.training.analysis.noise import activation_noise, weight_sqnr
@@ -21,7 +22,7 @@ from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.objective import task_loss
 from qdeploy.training.run import Run
 
-METRICS = ("accuracy", "miou")
+METRICS = tuple(FIGURES)
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def compare_family(reports: list[dict[str, Any]]) -> None:
 
 
 def measure_of(phase: dict[str, Any]) -> float:
-    """The measure of a phase: mIoU for segmentation, accuracy otherwise."""
-    value: float = phase.get("miou", phase["accuracy"])
+    """The measure of a phase: mIoU for segmentation, R² for regression, accuracy otherwise."""
+    value: float = next(phase[name] for name in ("miou", "r2", "accuracy") if name in phase)
     return value
 
 
