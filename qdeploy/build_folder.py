@@ -16,11 +16,12 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from qdeploy.bounded import read_json
+from qdeploy.bounded import MAX_JSON_BYTES, parse_json, read_bounded, read_json
 from qdeploy.build_records import (
     BoardsRecord,
     BuildRecord,
     ClassesRecord,
+    EpochRecord,
     EstimatesRecord,
     FifosRecord,
     PerformanceRecord,
@@ -29,6 +30,7 @@ from qdeploy.build_records import (
     SummaryRecord,
     TimingRecord,
     VerifyRecord,
+    WeightsRecord,
 )
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
@@ -61,8 +63,10 @@ TIMING_FILE = "timing.json"
 STATIC_TIMING_FILE = "static_timing.json"
 VERIFY_FILE = "verify.json"
 CLASSES_FILE = "classes.json"
+WEIGHTS_FILE = "weights.json"
 REPORT_FILE = "report.html"
-# Of the run folder a build came from.
+# Of the run folder a build came from; a build has a copy of the first.
+METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
 # What the target made.
 PACKAGE_FOLDER = "package"
@@ -128,6 +132,37 @@ def read_estimates(folder: Path) -> EstimatesRecord | None:
     return read_record(folder / ESTIMATES_FILE, EstimatesRecord)
 
 
+def read_weights(folder: Path) -> WeightsRecord | None:
+    """`weights.json`; as `read_record`, None for a network from a file, or of an older build."""
+    return read_record(folder / WEIGHTS_FILE, WeightsRecord)
+
+
+def read_metrics(folder: Path) -> list[EpochRecord] | None:
+    """The rows of `metrics.jsonl`, of a run folder or of a build that was made of one; None when
+    there is no such file.
+
+    Raises:
+        UserError: it cannot be read, or one of its lines is damaged.
+    """
+    path = folder / METRICS_FILE
+    do = "put the file back, or remove it: reports then leave the curves out"
+    try:
+        text = read_bounded(path, MAX_JSON_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error), do=do) from error
+    adapter, rows = TypeAdapter(EpochRecord), []
+    for at, line in enumerate(text.splitlines(), 1):
+        try:
+            rows.append(adapter.validate_python(parse_json(line), strict=True))
+        except ValidationError as error:
+            raise _unreadable(path, _first_of(error), f":{at}", do) from error
+        except ValueError as error:
+            raise _unreadable(path, str(error), f":{at}", do) from error
+    return rows
+
+
 def read_boards(folder: Path) -> BoardsRecord | None:
     """`boards.json`; as `read_record`, None when no boards were looked at."""
     return read_record(folder / BOARDS_FILE, BoardsRecord)
@@ -165,17 +200,18 @@ def read_record(path: Path, kind: type[T]) -> T | None:
     try:
         TypeAdapter(kind).validate_python(data, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise _unreadable(path, f"{key}: {first['msg']}") from error
+        raise _unreadable(path, _first_of(error)) from error
     record: T = data
     return record
 
 
-def _unreadable(path: Path, why: str) -> UserError:
-    return UserError(
-        f"`{path.name}` cannot be read",
-        where=str(path),
-        why=why,
-        do="run `qdeploy export` again",
-    )
+def _first_of(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return f"{key}: {first['msg']}"
+
+
+def _unreadable(
+    path: Path, why: str, place: str = "", do: str = "run `qdeploy export` again"
+) -> UserError:
+    return UserError(f"`{path.name}` cannot be read", where=f"{path}{place}", why=why, do=do)

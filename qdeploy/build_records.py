@@ -70,6 +70,59 @@ class SummaryRecord(TypedDict, total=False):
     phases: list[PhaseRecord]
 
 
+class EpochRecord(TypedDict, total=False):
+    """A row of `metrics.jsonl`; see `training.metrics.EpochMetrics`."""
+
+    phase: str
+    phase_index: Count
+    kind: str
+    epoch: Count
+    epochs: Count
+    lr: Figure
+    loss: float
+    lipschitz: float
+    train_accuracy: Share | None
+    train_miou: Share | None
+    validation_accuracy: Share | None
+    validation_miou: Share | None
+    accuracy: Share | None
+    miou: Share | None
+    train_r2: float | None
+    validation_r2: float | None
+    r2: float | None
+    train_mae: Figure | None
+    validation_mae: Figure | None
+    mae: Figure | None
+    kept_epoch: Count | None
+    images_per_second: Figure
+    seconds: Figure
+
+
+class WeightsOfLayer(TypedDict):
+    """The weights of one layer, in steps of their scale.
+
+    Keys:
+        lo: the least code that a level has.
+        counts: how many weights have each code, from `lo` on.
+        histogram: of the weights before quantization, `per_step` bins for a step, the first from
+            half a step below `lo`; weights further out are in the first and last bin. Empty where
+            they are not known.
+    """
+
+    layer: str
+    bits: Count
+    lo: int
+    counts: list[Count]
+    histogram: list[Count]
+    per_step: Count
+
+
+class WeightsRecord(TypedDict):
+    """`weights.json`: how the weights of each layer lie among their levels."""
+
+    layers: list[WeightsOfLayer]
+
+
 class ClassesRecord(TypedDict, total=False):
     """`classes.json`: the integer network on the test set, class by class.
 
@@ -205,6 +258,28 @@ class RungRecord(TypedDict, total=False):
     note: str
     details: dict[str, Any]
     passed: bool
+
+
+class NeighboursRecord(TypedDict):
+    """What lies around a code that differs; see `verify.compare.Neighbours`."""
+
+    before: str
+    differing: Count
+    codes: Count
+    corner: list[Count]
+    expected: list[list[int]]
+    actual: list[list[int]]
+
+
+class DifferenceRecord(TypedDict):
+    """The first code that differs: `details.first_difference` of a rung in `verify.json`."""
+
+    boundary: str
+    frame: Count
+    index: list[Count]
+    expected: int
+    actual: int
+    around: NeighboursRecord
 
 
 class VerifyRecord(TypedDict, total=False):

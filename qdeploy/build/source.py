@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.artifacts import sha256
+from qdeploy.bounded import MAX_JSON_BYTES, read_bounded
+from qdeploy.build_folder import METRICS_FILE, read_metrics
 from qdeploy.errors import DataError, UserError
 from qdeploy.ir.input_codes import RawType
 from qdeploy.ir.integer_graph import IntegerGraph
@@ -43,6 +45,7 @@ class Source(ABC):
         files: what was read of it: name -> hex SHA-256.
         recipe_sha256: digest of what the recipe says, None for a file.
         recipe_text: resolved recipe, None for a file.
+        metrics_text: `metrics.jsonl` of a trained run, None where there is none.
         classes: names of the classes, or of the predicted numbers; empty where unknown.
         predicts_numbers: whether the outputs are numbers and not classes.
     """
@@ -54,6 +57,7 @@ class Source(ABC):
     network: nn.Module | None = None
     recipe_sha256: str | None = None
     recipe_text: str | None = None
+    metrics_text: str | None = None
     input_bits: int = 8
 
     @property
@@ -109,6 +113,7 @@ class RunSource(Source):
         self.recipe_sha256 = self.run.recipe_sha256
         self.files = self.run.files
         self.input_bits = self.run.input_bits
+        self.metrics_text = _metrics_text(folder, observer)
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -129,6 +134,17 @@ class RunSource(Source):
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
         return frames_of_dataset(self._dataset, self.input_bits, count, self._dataset.name)
+
+
+def _metrics_text(folder: Path, observer: Observer) -> str | None:
+    """What a run measured after its epochs; nothing of a build depends on it."""
+    try:
+        if read_metrics(folder) is None:
+            return None
+        return read_bounded(folder / METRICS_FILE, MAX_JSON_BYTES)
+    except (UserError, OSError) as error:
+        observer.note(f"note: the report will have no training curves: {error}")
+        return None
 
 
 class NetworkSource(Source):

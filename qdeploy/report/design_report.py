@@ -195,10 +195,15 @@ def _layers(
                 bottleneck=layer.name == slowest,
                 used={key: found[key] for key in FIGURES if key in found},
                 estimate=guess.get("qdeploy") or {},
-                finn=guess.get("finn") or {},
+                finn=_of_finn(guess.get("finn") or {}),
             )
         )
     return rows
+
+
+def _of_finn(figures: Mapping[str, float]) -> dict[str, float]:
+    """FINN's figures; it has none of the LUTs of its RTL units, for which it says 0."""
+    return {key: value for key, value in figures.items() if key != "lut" or value}
 
 
 def _lanes(layer: Layer) -> int:

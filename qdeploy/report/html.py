@@ -1,30 +1,64 @@
-"""The HTML report of a build: one file that needs no other, plots as SVG."""
+"""The HTML report of a build: one file that needs no other, plots as SVG and as lists of bars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qdeploy.artifacts import write_text
-from qdeploy.bounded import MAX_YAML_BYTES
-from qdeploy.build_folder import RECIPE_FILE, REPORT_FILE, has_design
+from qdeploy.build_folder import (
+    GRAPH_FILE,
+    RECIPE_FILE,
+    REPORT_FILE,
+    has_design,
+    read_design,
+    read_metrics,
+    read_weights,
+)
+from qdeploy.build_records import EpochRecord
+from qdeploy.devices.boards import load_board
+from qdeploy.errors import BoardError
+from qdeploy.ir.file import read_graph
 from qdeploy.report.classes import sentence
-from qdeploy.report.design_report import DesignReport, LayerRow, read_report
-from qdeploy.report.summary import at_risk, coverage_kinds, covered_share, placed, verdict
-from qdeploy.resources import resource
+from qdeploy.report.curves import plots_of
+from qdeploy.report.design_report import DesignReport, read_report
+from qdeploy.report.differences import find_difference
+from qdeploy.report.first_screen import cards_of, meters_of, verdict_of
+from qdeploy.report.histograms import histograms_of, weights_of_graph
+from qdeploy.report.html_tables import (
+    ESTIMATE_HEAD,
+    LAYER_HEAD,
+    accuracy_table,
+    board_rows,
+    estimate_rows,
+    layer_rows,
+    made_rows,
+    risk_rows,
+    rung_notes,
+    rung_table,
+)
+from qdeploy.report.network_picture import network_picture
+from qdeploy.report.page import Bar, bars, fold, recipe_text, render_page, share
+from qdeploy.report.roofline import roofline, roofline_svg, told
+from qdeploy.report.summary import at_risk, placed
 
-TEMPLATE = "export/report/report.html.j2"
+TEMPLATE = "report.html.j2"
+LEVELS_TEXT = "How many weights of each layer have each level; above, its share."
+HISTOGRAM_TEXT = (
+    "Bars are the weights as trained, before quantization, in steps of the layer's scale; lines "
+    "are the levels they are rounded to. Weights further out are in the outermost bars. Above, the "
+    "share of the weights that each level has."
+)
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar of a plot: `share` of the longest in [0, 1], `text` beside it."""
+class Epochs:
+    """The figures of each epoch as a table."""
 
-    name: str
-    share: float
-    text: str
-    marked: bool = False
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def write_build_report(folder: Path) -> None:
@@ -41,43 +75,130 @@ def write_report(folder: Path, report: DesignReport) -> Path:
 
 
 def render(folder: Path, report: DesignReport) -> str:
-    """The report as HTML, every text from a file escaped."""
-    import jinja2
+    """The report as HTML, every text from a file escaped.
 
-    # What a file of the build does not say is left out: an undefined value is false, not an error.
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8"))
-    recipe = folder / RECIPE_FILE
-    return template.render(
-        report=report,
-        verdict=verdict,
-        placed=placed,
-        at_risk=at_risk,
-        coverage_kinds=coverage_kinds,
-        covered_share=covered_share,
-        class_sentence=sentence,
-        cycles=_bars([(r.name, r.cycles, r.bottleneck) for r in report.layers if r.cycles]),
-        luts=_bars([(r.name, r.used.get("lut", 0), False) for r in _by_luts(report)]),
-        parts=_bars([(name, luts, False) for name, luts in report.parts.items()]),
-        fifos=[
-            Bar(f.name, f.fill, f"{f.high_water:,} of {f.depth:,} words", f.fill >= 1)
-            for f in report.fifos
-            if f.fill is not None
-        ],
-        recipe=_shown(recipe) if recipe.is_file() else "",
+    Raises:
+        UserError: a file of the build is damaged.
+    """
+    difference = find_difference(report.verify)
+    meters = meters_of(report)
+    main = [row for row in report.layers if row.lanes or row.bottleneck]
+    rung_head, rung_rows = rung_table(report.verify)
+    accuracy_head, accuracy_rows = accuracy_table(report)
+    log = read_metrics(folder) or []
+    fifos = [
+        Bar(one.name, one.fill, f"{one.high_water:,} of {one.depth:,} words", full(one.fill))
+        for one in report.fifos
+        if one.fill is not None
+    ]
+    slowest = report.bottleneck.name
+    graph = read_graph(folder / GRAPH_FILE) if (folder / GRAPH_FILE).is_file() else None
+    weights = read_weights(folder)
+    known = weights or (weights_of_graph(graph) if graph else None)
+    values: dict[str, Any] = {
+        "report": report,
+        "version": (report.build.get("versions") or {}).get("qdeploy"),
+        "verdict": verdict_of(report, difference),
+        "cards": cards_of(report),
+        "meters": meters,
+        "resource_rows": [(m.title, m.used, m.has, share(m.share, 1)) for m in meters],
+        "difference": difference,
+        "picture": graph
+        and network_picture(graph, read_design(folder), difference.boundary if difference else ""),
+        "roof": _roof(folder, report),
+        "placed": placed,
+        "at_risk": at_risk(report.static_timing) if report.static_timing else None,
+        "risk_head": ("longest path of", "from", "to", "routed nets", "MHz, estimated"),
+        "risk_rows": risk_rows(report.static_timing),
+        "class_sentence": sentence,
+        "cycles": bars(
+            [
+                (r.name, r.cycles, "bottleneck" if r.name == slowest else "")
+                for r in report.layers
+                if r.cycles
+            ]
+        ),
+        "luts": bars([(r.name, r.used["lut"], "") for r in report.layers if r.used.get("lut")]),
+        "parts": bars([(name, luts, "") for name, luts in report.parts.items()]),
+        "fifos": fold(fifos),
+        "layer_head": LAYER_HEAD,
+        "main_rows": layer_rows(main),
+        "slow": [at for at, row in enumerate(main) if row.bottleneck],
+        "layer_rows": layer_rows(report.layers),
+        "estimate_head": ESTIMATE_HEAD,
+        "estimate_rows": estimate_rows(report.layers),
+        "rung_head": rung_head,
+        "rung_rows": rung_rows,
+        "rung_notes": rung_notes(report.verify),
+        "accuracy_head": accuracy_head,
+        "accuracy_rows": accuracy_rows,
+        "histograms": histograms_of(known) if known else [],
+        "histogram_text": HISTOGRAM_TEXT if weights else LEVELS_TEXT,
+        "plots": plots_of(log),
+        "epochs": epoch_table(log),
+        "board_rows": board_rows(report.boards),
+        "made_rows": made_rows(report.build),
+        "recipe": recipe_text(folder / RECIPE_FILE),
+    }
+    return render_page(TEMPLATE, values)
+
+
+def full(fill: float) -> str:
+    """The mark of a FIFO that was full."""
+    return "full" if fill >= 1 else ""
+
+
+def epoch_table(log: Sequence[EpochRecord]) -> Epochs:
+    """The rows of `metrics.jsonl`: the columns that some row has."""
+    columns = {
+        "phase": "phase",
+        "epoch": "epoch",
+        "loss": "loss",
+        "train_accuracy": "training",
+        "validation_accuracy": "validation",
+        "accuracy": "test",
+        "train_miou": "mIoU, training",
+        "validation_miou": "mIoU, validation",
+        "miou": "mIoU, test",
+        "train_r2": "R², training",
+        "validation_r2": "R², validation",
+        "r2": "R², test",
+        "lr": "learning rate",
+        "lipschitz": "L_Lip",
+    }
+    kept = [key for key in columns if any(dict(row).get(key) is not None for row in log)]
+    rows = [[_cell(key, dict(row).get(key)) for key in kept] for row in log]
+    return Epochs([columns[key] for key in kept], rows)
+
+
+def _cell(key: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return f"{value:.2%}" if key.endswith(("accuracy", "miou")) else f"{value:.5g}"
+
+
+@dataclass(frozen=True)
+class _Roof:
+    svg: str
+    told: str
+
+
+def _roof(folder: Path, report: DesignReport) -> _Roof | None:
+    """The design against its board, None where the board or synthesis is missing."""
+    design = read_design(folder)
+    try:
+        dma = load_board(design.board).dma_bits
+    except BoardError:  # a board of one's own, whose file need not be here any more
+        dma = None
+    found = roofline(
+        sum(row.macs for row in report.layers),
+        sum(row.lanes for row in report.layers),
+        report.lane_limit,
+        report.cycles,
+        report.clock_mhz,
+        (design.input, design.output),
+        dma,
     )
-
-
-def _shown(recipe: Path) -> str:
-    """The recipe's text; no more of it than a recipe has."""
-    with recipe.open("rb") as file:
-        return file.read(MAX_YAML_BYTES).decode("utf-8", errors="replace")
-
-
-def _by_luts(report: DesignReport) -> list[LayerRow]:
-    return [row for row in report.layers if row.used.get("lut")]
-
-
-def _bars(rows: Sequence[tuple[str, float, bool]]) -> list[Bar]:
-    longest = max((value for _, value, _ in rows), default=0) or 1
-    return [Bar(name, value / longest, f"{value:,g}", marked) for name, value, marked in rows]
+    return None if found is None else _Roof(roofline_svg(found), told(found))

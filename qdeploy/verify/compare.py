@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,29 @@ import numpy.typing as npt
 from qdeploy.errors import InternalError
 
 Codes = Mapping[str, npt.NDArray[np.integer]]
+
+
+# Codes on each side of the first that differs, along rows and columns.
+REACH = 3
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What lies around a code that differs.
+
+    Args:
+        before: the boundary before, which does not differ; empty where there is none.
+        differing, codes: of this boundary, in all frames.
+        corner: row and column of the first code in the two tables.
+        expected, actual: rows of codes of the same frame and channel; one row of a vector.
+    """
+
+    before: str
+    differing: int
+    codes: int
+    corner: tuple[int, int]
+    expected: list[list[int]]
+    actual: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,7 @@ class Mismatch:
         frame: index of the frame.
         index: position inside the frame: (channel, row, column), or (element,).
         expected, actual: the codes.
+        around: what lies around it, for the first of a comparison.
     """
 
     boundary: str
@@ -29,6 +54,7 @@ class Mismatch:
     index: tuple[int, ...]
     expected: int
     actual: int
+    around: Neighbours | None = None
 
     def sentence(self) -> str:
         """For people: frame, boundary, channel and pixel."""
@@ -72,6 +98,7 @@ def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
     """
     codes = mismatches = frames = 0
     found: list[Mismatch] = []
+    before = ""
     for name in names:
         if name not in expected or name not in actual:
             raise InternalError(f"boundary `{name}` was not computed on both sides")
@@ -84,5 +111,34 @@ def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
         mismatches += len(positions)
         for position in positions[: Comparison.LIMIT - len(found)]:
             where = tuple(int(value) for value in position)
-            found.append(Mismatch(name, where[0], where[1:], int(left[where]), int(right[where])))
+            around = None if found else _neighbours(left, right, where, before, len(positions))
+            pair = int(left[where]), int(right[where])
+            found.append(Mismatch(name, where[0], where[1:], *pair, around))
+        before = name
     return Comparison(frames, len(names), codes, mismatches, tuple(found))
+
+
+def first_difference(first: Mismatch | None) -> dict[str, Any]:
+    """The first code that differs, with what lies around it, for `details` in `verify.json`; {}
+    where there is none."""
+    if first is None or first.around is None:
+        return {}
+    return {"first_difference": asdict(first)}
+
+
+def _neighbours(
+    expected: npt.NDArray[np.integer],
+    actual: npt.NDArray[np.integer],
+    where: tuple[int, ...],
+    before: str,
+    differing: int,
+) -> Neighbours:
+    """The codes around `where`, an index of (frames, *shape)."""
+    # The last two axes are rows and columns; a vector is one row.
+    plane = where[:-2] if len(where) > 2 else where[:-1]
+    row, column = (where[-2], where[-1]) if len(where) > 2 else (0, where[-1])
+    tables = [np.atleast_2d(codes[plane]) for codes in (expected, actual)]
+    corner = max(0, row - REACH), max(0, column - REACH)
+    window = slice(corner[0], row + REACH + 1), slice(corner[1], column + REACH + 1)
+    left, right = (table[window].astype(np.int64).tolist() for table in tables)
+    return Neighbours(before, differing, expected.size, corner, left, right)

@@ -24,7 +24,7 @@ from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import execute
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.integers.lower import lower_model
-from qdeploy.verify.compare import Mismatch, compare
+from qdeploy.verify.compare import Mismatch, compare, first_difference
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.judge import Verdict, judge
 from qdeploy.verify.results import RungResult
@@ -141,7 +141,7 @@ def float_result(
         must_be_exact=all_scales_are_powers_of_two(graph),
         class_mismatches=flips,
         note=_sentence(verdict, total.first),
-        details=_details(verdict),
+        details={**_details(verdict), **first_difference(total.first)},
     )
 
 

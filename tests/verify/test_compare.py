@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdeploy.errors import InternalError
-from qdeploy.verify.compare import Comparison, compare
+from qdeploy.verify.compare import Comparison, compare, first_difference
 from qdeploy.verify.ladder import failure
 from qdeploy.verify.results import RungResult
 
@@ -79,3 +79,30 @@ def test_a_skipped_rung_neither_passes_silently_nor_fails() -> None:
     rung = RungResult("rtl", skipped="no Verilator")
     assert failure([rung]) is None
     assert rung.record()["skipped"] == "no Verilator"
+
+
+def test_the_first_difference_has_its_neighbours_and_the_boundary_before() -> None:
+    left = {"a": np.zeros((2, 3)), "b": np.arange(2 * 2 * 9 * 9).reshape(2, 2, 9, 9)}
+    right = {"a": np.zeros((2, 3)), "b": left["b"].copy()}
+    right["b"][1, 0, 1, 4] = -7
+    right["b"][1, 1, 8, 8] = -8
+    record = first_difference(compare(["a", "b"], left, right).first)["first_difference"]
+    assert record["boundary"] == "b" and record["index"] == (0, 1, 4)
+    around = record["around"]
+    assert (around["before"], around["differing"], around["codes"]) == ("a", 2, 2 * 2 * 81)
+    assert around["corner"] == (0, 1)
+    assert around["expected"] == left["b"][1, 0, 0:5, 1:8].tolist()
+    assert around["actual"] == right["b"][1, 0, 0:5, 1:8].tolist()
+    assert around["actual"][1][3] == -7
+
+
+def test_the_neighbours_in_a_vector_are_one_row() -> None:
+    wrong = codes()
+    wrong["b"][1, 6] = 0
+    around = first_difference(compare(["b"], codes(), wrong).first)["first_difference"]["around"]
+    assert (around["before"], around["corner"]) == ("", (0, 3))
+    assert (around["expected"], around["actual"]) == ([[10, 11, 12, 13]], [[10, 11, 12, 0]])
+
+
+def test_equal_levels_have_no_first_difference() -> None:
+    assert first_difference(compare(["a"], codes(), codes()).first) == {}

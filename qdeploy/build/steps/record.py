@@ -11,7 +11,7 @@ from qdeploy.build.digests import FILES, take_digests
 from qdeploy.build.options import ANALYTIC, SIMULATED
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
-from qdeploy.build_folder import BUILD_FILE, FIFOS_FILE, RECIPE_FILE
+from qdeploy.build_folder import BUILD_FILE, FIFOS_FILE, METRICS_FILE, RECIPE_FILE, WEIGHTS_FILE
 from qdeploy.self_digest import with_digest
 
 
@@ -25,6 +25,12 @@ class Record(Step):
         folder, graph = state.folder, made(state.graph, "lower")
         if state.source.recipe_text is not None:
             write_text(folder / RECIPE_FILE, state.source.recipe_text)
+        if state.source.metrics_text is not None:
+            write_text(folder / METRICS_FILE, state.source.metrics_text)
+        if state.source.network is not None:
+            from qdeploy.training.analysis.weight_levels import weight_levels
+
+            write_json(folder / WEIGHTS_FILE, weight_levels(state.source.network))
         depths = SIMULATED if (folder / FIFOS_FILE).exists() else ANALYTIC
         frames = None if state.frames is None else state.verification_frames
         record = {

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qdeploy.verify.compare import Comparison
+from qdeploy.verify.compare import Comparison, first_difference
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 
@@ -51,5 +51,5 @@ def exact_result(name: str, total: Comparison, details: dict[str, Any] | None = 
         codes=total.codes,
         mismatches=total.mismatches,
         note=total.first.sentence() if total.first else "",
-        details=details or {},
+        details={**(details or {}), **first_difference(total.first)},
     )

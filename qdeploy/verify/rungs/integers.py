@@ -12,7 +12,7 @@ from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.errors import VerificationError
 from qdeploy.ir.reference import run_reference
 from qdeploy.scratch import scratch_folder
-from qdeploy.verify.compare import Codes, compare
+from qdeploy.verify.compare import Codes, compare, first_difference
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.integer_codes import as_int64
 from qdeploy.verify.results import RungResult
@@ -56,6 +56,7 @@ class IntegersRung(Rung):
             details={
                 "optimization_levels": list(OPTIMIZATION_LEVELS),
                 "against": "int64 arithmetic in numpy",
+                **first_difference(first),
             },
         )
 

@@ -32,7 +32,7 @@ from qdeploy.sim.netlist_text import read_netlist
 from qdeploy.sim.simulator import Beats, Simulator
 from qdeploy.supervised import in_parallel
 from qdeploy.tools import find_tool
-from qdeploy.verify.compare import Comparison, compare
+from qdeploy.verify.compare import Comparison, compare, first_difference
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.netlist_origin import other_than_origin
 from qdeploy.verify.results import RungResult
@@ -237,6 +237,7 @@ def _result(
             "stall": inputs.stall,
             "seed": inputs.seed,
             **details,
+            **first_difference(differing[0] if differing else None),
         },
     )
 
