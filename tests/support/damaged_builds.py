@@ -25,14 +25,17 @@ from rich.console import Console
 from qdeploy.build.digests import check_files
 from qdeploy.build.options import read_options
 from qdeploy.build_folder import (
+    METRICS_FILE,
     read_boards,
     read_build,
     read_classes,
     read_estimates,
     read_fifos,
+    read_metrics,
     read_performance,
     read_resources,
     read_verify,
+    read_weights,
 )
 from qdeploy.dataflow.compile import hardware_layers
 from qdeploy.dataflow.cost.blocks import load_costs
@@ -43,7 +46,9 @@ from qdeploy.ir.file import read_graph, write_graph
 from qdeploy.lowering.integers.lower import lower
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.report.classes import sentence
+from qdeploy.report.curves import plots_of
 from qdeploy.report.design_report import read_report
+from qdeploy.report.histograms import histograms_of
 from qdeploy.report.html import write_report
 from qdeploy.report.layers import print_full
 from qdeploy.report.summary import print_summary
@@ -155,6 +160,12 @@ BOARD = {
     **{"board": "c", "clock_mhz": 100.0, "cycles_per_frame": 4, "fps": 1.0, "lut": 5, "ff": 6},
     **{"bram36": 0.5, "dsp": 0, "dma_bound": False},
 }
+AROUND = {
+    **{"before": "x", "differing": 1, "codes": 7, "corner": [0, 0]},
+    **{"expected": [[1, 2]], "actual": [[1, 3]]},
+}
+PLACE = {"boundary": "y", "frame": 0, "index": [1], "expected": 2, "actual": 3}
+DIFFERENCE = {**PLACE, "around": AROUND}
 RECORDS: dict[str, Any] = {
     "build": {
         "name": "n",
@@ -166,7 +177,25 @@ RECORDS: dict[str, Any] = {
         "files": {"empty": hashlib.sha256().hexdigest()},
         "notes": [],
     },
-    "verify": {"frames": 3, "passed": True, "rungs": [{"name": "rtl", "codes": 7, "details": {}}]},
+    "verify": {
+        "frames": 3,
+        "passed": True,
+        "rungs": [
+            {
+                "name": "rtl",
+                "codes": 7,
+                "mismatches": 1,
+                "passed": False,
+                "details": {"first_difference": DIFFERENCE},
+            }
+        ],
+    },
+    "weights": {
+        "layers": [
+            {"layer": "a", "bits": 2, "lo": -1, "counts": [3, 1, 2], "per_step": 2}
+            | {"histogram": [1, 2, 1, 0, 1, 1]}
+        ]
+    },
     "resources": {
         "board": "b",
         "lut": 10,
@@ -209,6 +238,24 @@ def told_classes(folder: Path) -> None:
         sentence(found)
 
 
+def drawn_weights(folder: Path) -> None:
+    """What the report draws of the weights."""
+    found = read_weights(folder)
+    if found is not None:
+        histograms_of(found)
+
+
+def metrics_file(folder: Path) -> Path:
+    """What a training measured after each epoch."""
+    rows = [
+        {"phase": "p", "epoch": at, "lr": 0.1 / at, "loss": 2.0 / at, "accuracy": at / 4}
+        for at in (1, 2, 3)
+    ]
+    path = folder / METRICS_FILE
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
 def read_records(path: Path) -> None:
     """Whatever of the file is still JSON goes to the readers, the rest to one of them."""
     folder = path.parent
@@ -221,6 +268,7 @@ def read_records(path: Path) -> None:
         "estimates": read_estimates,
         "boards": read_boards,
         "classes": told_classes,
+        "weights": drawn_weights,
     }
     _spread(path, folder)
     (folder / "empty").touch()
@@ -302,6 +350,7 @@ KINDS = (
     Kind("records", records, read_records, 120),
     Kind("design", design_file, read_design, 100),
     Kind("report", build, show, 60),
+    Kind("curves", metrics_file, lambda path: plots_of(read_metrics(path.parent) or []), 100),
     Kind("frames", frames_file, lambda path: load_frames(path.parent), 100),
     Kind("frames array", frames_array, lambda path: load_frames(path.parent), 60, packed_again),
     Kind("graph", graph_file, read_graph, 60),
