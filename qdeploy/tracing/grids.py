@@ -72,7 +72,7 @@ class _Plan:
     def __post_init__(self) -> None:
         self.known = {one.name: one for one in self.graph.operations}
         self.readers = self.graph.readers()
-        self.real = all(one.kind in _BEFORE_CODES for one in self._beyond(INPUT))
+        self.real = self._is_real()
         self.signed: dict[str, bool] = {}
         for one in self.graph.operations:
             self.signed[one.name] = self._is_signed(one)
@@ -86,6 +86,16 @@ class _Plan:
             if one.kind in _JOINS:
                 self._join(one)
         return self._named()
+
+    def _is_real(self) -> bool:
+        """Whether all readers of the input compute with constants, up to where codes are needed."""
+        readers = self._beyond(INPUT)
+        while readers:
+            if not all(one.kind in _BEFORE_CODES for one in readers):
+                return False
+            further = [each for one in readers for each in self._beyond(one.name)]
+            readers = [one for one in further if one.kind in (*_BEFORE_CODES, Kind.CURVE)]
+        return True
 
     def _beyond(self, name: str) -> list[Operation]:
         """The operations that read a result, through views."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from qdeploy.errors import InternalError, RecipeError, UnsupportedLayerError, UserError
+from qdeploy.errors import RecipeError, UnsupportedLayerError, UserError
 from qdeploy.quant.layers import LayerFactory
 from qdeploy.quant.quantizers import fix_weight_steps
 from qdeploy.quant.short_scales import shorten_scales
@@ -174,9 +174,9 @@ def _check_same(module: nn.Module, floating: nn.Module, frames: torch.Tensor) ->
     found = floating.eval()(frames)
     error = float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf")
     if not error <= TOLERANCE * max(1e-6, float(wanted.abs().max())):
-        raise InternalError(
+        raise UnsupportedLayerError(
             f"the traced `{type(module).__name__}` does not compute what the module computes: its "
             f"results differ by {error:g}",
             why="it may change an activation in place that it reads again",
-            do="write `inplace=False` there, or report the module",
+            do="write `inplace=False` there, and use what a function returns",
         )

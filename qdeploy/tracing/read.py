@@ -74,6 +74,7 @@ class _Reader:
 
     def read(self) -> FloatGraph:
         output: Any = None
+        live = _live(self._graph.graph)
         for node in self._graph.graph.nodes:
             if node.op == "placeholder" and not self._operations:
                 self._results[node] = INPUT
@@ -82,7 +83,7 @@ class _Reader:
                 )
             elif node.op == "output":
                 output = node.args[0]
-            elif any(one in self._results for one in node.all_input_nodes):
+            elif node in live and any(one in self._results for one in node.all_input_nodes):
                 self._read(node)
         if not isinstance(output, fx.Node) or output not in self._results:
             raise UnsupportedLayerError(
@@ -162,6 +163,18 @@ class _Reader:
                 what = type(one.module).__name__
                 refused = RefusedError("it is not the last step", nearest(what))
                 self._problems.append(_Problem(one.name, what, refused, one.place))
+
+
+def _live(graph: fx.Graph) -> set[fx.Node]:
+    """Nodes that the output is computed from: whatever else the person computes does not count."""
+    found: set[fx.Node] = set()
+    todo = [node for node in graph.nodes if node.op == "output"]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.all_input_nodes
+    return found
 
 
 def _activations(node: fx.Node, known: dict[fx.Node, str]) -> list[fx.Node]:
