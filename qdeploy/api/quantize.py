@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdeploy.errors import UserError
 from qdeploy.tracing.widths import Widths, quantization_of
 
 if TYPE_CHECKING:
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def quantize(
-    module: nn.Module,
+    module: nn.Module | Path | str,
     bits: Widths,
-    example: torch.Tensor,
+    example: torch.Tensor | None = None,
     *,
     input_range: tuple[float, float] | None = None,
 ) -> nn.Module:
@@ -26,12 +28,14 @@ def quantize(
     holds the float network's entries beside the scales.
 
     Args:
-        module: float, trained or not; it is left alone.
+        module: float, trained or not; it is left alone. Or the folder of a run, for the float
+            network that its training began with.
         bits: of inner weights and activations, 1 to 8, where the first and the last layer have 8;
             two such numbers; a dictionary with keys of a recipe's section `quantization`; or a
             recipe, or the path of one, whose section counts.
         example: float32 frames as the module takes them, (N, C, H, W), (N, C, L) or (N, F). Scales
-            of activations start from them: a few dozen real frames are better than one.
+            of activations start from them: a few dozen real frames are better than one. Of a run,
+            training images when None.
         input_range: smallest and largest value of the input, whose codes are spread between them:
             (0, 1) for bytes / 255, (-2.2, 2.7) for normalized images. By default, the input is
             bytes / 256, as in recipes.
@@ -40,6 +44,7 @@ def quantize(
         The quantized module, in training mode. `qdeploy.export` makes hardware of it.
 
     Raises:
+        CheckpointError: the folder holds no run with a finished float training.
         UserError: the module does not take the example, or the example lies outside the range.
         RecipeError: bits out of range, or a pattern of names that matches no layer.
         UnsupportedLayerError: the module cannot be traced, with the line that prevents it; or
@@ -58,4 +63,15 @@ def quantize(
     """
     from qdeploy.tracing.quantize import quantize_module
 
+    if isinstance(module, str | Path):
+        from qdeploy.training.float_network import float_of_run
+
+        module, images = float_of_run(Path(module), with_images=example is None)
+        example = example if images is None else images
+    if example is None:
+        raise UserError(
+            "there is no example",
+            why="the shapes of activations, and their scales, come from frames",
+            do="give a few dozen frames as the module takes them: example=",
+        )
     return quantize_module(module, quantization_of(bits), example, input_range=input_range).network

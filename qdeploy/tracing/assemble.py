@@ -11,12 +11,11 @@ from torch import nn
 
 from qdeploy.quant.layers import LayerFactory, Position
 from qdeploy.quant.quantizers import range_quantizer
-from qdeploy.tracing.grids import Grid, Grids
+from qdeploy.tracing.grids import INPUT_QUANT, Grid, Grids
 from qdeploy.tracing.modules import AsSeries
 from qdeploy.tracing.network import Step, TracedNetwork
-from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
+from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation, unique
 
-INPUT_QUANT = "input_quant"
 Range = tuple[float, float]
 
 
@@ -74,9 +73,10 @@ class Assembly:
         """The input's codes."""
         if self.grids.input_is_real:
             return result
-        self._modules[INPUT_QUANT] = self._input_quantizer()
-        self._steps.append(Step(INPUT_QUANT, INPUT_QUANT, (result,)))
-        return INPUT_QUANT
+        name = unique(INPUT_QUANT, self.graph.names)
+        self._modules[name] = self._input_quantizer()
+        self._steps.append(Step(name, name, (result,)))
+        return name
 
     def _input_quantizer(self) -> nn.Module:
         if self.input_range is None or not self.make.quantized:

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
+from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation, unique
 from qdeploy.tracing.pools import is_global
 
+# Name of the input's quantizer.
+INPUT_QUANT = "input_quant"
 _READ_CODES = frozenset({Kind.LAYER, Kind.POOL, Kind.AVERAGE, Kind.ADD, Kind.CONCAT})
 _JOINS = frozenset({Kind.ADD, Kind.CONCAT})
 _PASS = frozenset({Kind.VIEW, Kind.POOL})
@@ -158,6 +160,7 @@ class _Plan:
 
     def _named(self) -> Grids:
         grids: dict[_Key, Grid] = {}
+        taken = self.graph.names | {INPUT_QUANT}
 
         def grid(key: _Key, signed: bool) -> Grid:
             top = self._top(key)
@@ -165,7 +168,7 @@ class _Plan:
                 members = [self.known[name] for kind, name in self._class(top) if kind != "relu"]
                 joins = [one for one in members if one.kind in _JOINS] or members
                 first = min(joins, key=self.graph.operations.index)
-                grids[top] = Grid(f"{first.name}_quant", signed)
+                grids[top] = Grid(unique(f"{first.name}_quant", taken), signed)
             return grids[top]
 
         after = {name: grid(("after", name), self.signed[name]) for name in sorted(self.needed)}

@@ -16,6 +16,16 @@ from qdeploy.tracing.places import Place
 INPUT = "input"
 
 
+def unique(name: str, taken: set[str]) -> str:
+    """The name, or with the first free number behind it; it is taken then."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found)
+    return found
+
+
 class Kind(Enum):
     """What an operation needs and gives.
 
@@ -77,6 +87,11 @@ class FloatGraph:
     def input_shape(self) -> tuple[int, ...]:
         """Of a frame."""
         return self.operations[0].shape
+
+    @property
+    def names(self) -> set[str]:
+        """Of operations and modules."""
+        return {name for one in self.operations for name in (one.name, one.uses)}
 
     def readers(self) -> dict[str, list[Operation]]:
         """Operation -> the operations that read it."""

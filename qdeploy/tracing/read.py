@@ -12,7 +12,7 @@ from qdeploy.errors import UnsupportedLayerError
 from qdeploy.tracing.functions import chain_of_function, name_of, shape_of
 from qdeploy.tracing.leaves import Chain, RefusedError, chain_of, is_leaf
 from qdeploy.tracing.nearest import nearest
-from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
+from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation, unique
 from qdeploy.tracing.places import Place
 from qdeploy.tracing.tracer import PLACE, SCOPE, VALUE, traced
 
@@ -31,16 +31,6 @@ def read_float(module: nn.Module, example: torch.Tensor) -> FloatGraph:
         UnsupportedLayerError: it cannot be traced, or does what cannot be quantized.
     """
     return _Reader(traced(module, example, is_leaf), type(module).__name__).read()
-
-
-def unique(name: str, taken: set[str]) -> str:
-    """The name, or with the first free number behind it; it is taken then."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    taken.add(found)
-    return found
 
 
 @dataclass(frozen=True)

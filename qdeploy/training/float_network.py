@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from qdeploy.errors import CheckpointError
+from qdeploy.data.load import load_dataset
+from qdeploy.errors import CheckpointError, UserError
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.own_data import TorchData
 from qdeploy.training.checkpoints import CheckpointFolder
+from qdeploy.training.kept_frames import kept_dataset
+from qdeploy.training.quantize import calibration_images
 from qdeploy.training.restored import restored_float
 from qdeploy.training.run import CHECKPOINTS, RECIPE, recipe_digest, recipe_of
 
@@ -35,3 +40,30 @@ def load_float(folder: Path) -> tuple[Recipe, nn.Module]:
             do=resume,
         ) from error
     return recipe, restored_float(recipe, end.tensors).eval()
+
+
+def float_of_run(folder: Path, *, with_images: bool) -> tuple[nn.Module, torch.Tensor | None]:
+    """The float network of a run, and training images as it takes them, (N, C, H, W).
+
+    Raises:
+        UserError: it is a file.
+        CheckpointError: as `load_float`.
+        DataError: the run's data set is not where it was.
+    """
+    if folder.is_file():
+        raise UserError(
+            f"`{folder}` is a file, not the folder of a run",
+            why="a QONNX or QCDQ file holds a network that is quantized",
+            do="give it to `qdeploy.export`",
+        )
+    recipe, network = load_float(folder)
+    if not with_images:
+        return network, None
+    data = recipe.data
+    dataset = (
+        kept_dataset(folder, data)
+        if isinstance(data, TorchData) and data.name == "torch"
+        else load_dataset(data)
+    )
+    images, _ = calibration_images(dataset, recipe.seed, recipe.quantization.input_bits)
+    return network, images

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, TensorDataset
 import qdeploy
 from qdeploy.data.given_frames import GivenFrames
 from qdeploy.errors import CheckpointError, DataError, RecipeError, UnsupportedLayerError, UserError
+from qdeploy.training.float_network import load_float
 from qdeploy.training.run import load_run, read_summary
 
 RECIPE = "quickstart/digits_fcdnn_w2a2"
@@ -116,3 +117,18 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe `nowhere"):
         qdeploy.train(Resnet(), images(), "nowhere", out=tmp_path / "run")
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_the_float_network_of_a_run_is_quantized_again_with_its_own_images(run: Path) -> None:
+    module = qdeploy.quantize(run, 8)
+    frames, _ = images(60).tensors
+    _, floating = load_float(run)
+    with torch.no_grad():
+        found, expected = (one.eval()(frames.float() / 256) for one in (module, floating))
+    assert float((found - expected).abs().max()) < 0.1 * float(expected.abs().max())
+    with pytest.raises(UserError, match="is a file"):
+        qdeploy.quantize(run / "recipe.yaml", 8)
+    with pytest.raises(CheckpointError, match="is not a run folder"):
+        qdeploy.quantize(run / "nowhere", 8)
+    with pytest.raises(UserError, match="there is no example"):
+        qdeploy.quantize(Resnet(), 8)
