@@ -75,6 +75,7 @@ DATASETS = Registry[DataSpec](
         "image-folder": "qdeploy.data.own.specs:IMAGE_FOLDER",
         "arrays": "qdeploy.data.own.specs:ARRAYS",
         "csv": "qdeploy.data.own.specs:CSV",
+        "series": "qdeploy.data.own.specs:SERIES",
         "torch": "qdeploy.data.own.specs:TORCH",
     },
     plugin="qdeploy.data.own.specs:PYTHON",

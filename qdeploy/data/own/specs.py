@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qdeploy.recipe.data import DataSpec
 from qdeploy.recipe.own_data import Arrays, ImageFolder, PythonData, Table, TorchData
+from qdeploy.recipe.series import Series
 
 IMAGE_FOLDER = DataSpec(
     None,
@@ -15,5 +16,6 @@ IMAGE_FOLDER = DataSpec(
 )
 ARRAYS = DataSpec(None, None, "qdeploy.data.own.arrays:load", section=Arrays)
 CSV = DataSpec(None, None, "qdeploy.data.own.table:load", augments=(), section=Table)
+SERIES = DataSpec(None, None, "qdeploy.data.own.series:load", augments=("shift",), section=Series)
 TORCH = DataSpec(None, None, "qdeploy.data.own.plugin:given", section=TorchData)
 PYTHON = DataSpec(None, None, "qdeploy.data.own.plugin:load", section=PythonData)
