@@ -79,6 +79,8 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "qdeploy.cli.report:report", "Show a build layer by layer, and write its HTML report."
     ),
+    "compare": Entry("qdeploy.cli.compare:compare", "Show runs and builds side by side."),
+    "check": Entry("qdeploy.cli.check:check", "Hold a build to limits and to a baseline, for CI."),
     "deploy": Entry(
         "qdeploy.cli.deploy:deploy", "Copy a package to its board and run the self-test there."
     ),
