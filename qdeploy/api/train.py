@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qdeploy.errors import RecipeError
 from qdeploy.observer import SILENT, Observer
@@ -23,6 +23,7 @@ def train(
     *,
     out: Path | str,
     overrides: Sequence[str] = (),
+    task: Literal["classification", "regression"] = "classification",
     resume: bool = False,
     force: bool = False,
     observer: Observer = SILENT,
@@ -41,6 +42,8 @@ def train(
             one is drawn.
         recipe: a recipe, the path of one, or the name of one that comes with qdeploy.
         out: the run folder.
+        task: what labels are: classes, integers or names; or numbers to predict, one or several
+            for each input, with as many outputs of the module.
         overrides: such as `training.epochs=3`, for a recipe from a file.
         resume: go on with an unfinished run.
         force: replace an earlier run.
@@ -81,5 +84,12 @@ def train(
     else:
         chosen = load_recipe(recipe_file(Path(recipe)), overrides)
     return train_module(
-        module, dataset, chosen, Path(out), resume=resume, force=force, observer=observer
+        module,
+        dataset,
+        chosen,
+        Path(out),
+        task=task,
+        resume=resume,
+        force=force,
+        observer=observer,
     )

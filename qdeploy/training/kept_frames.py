@@ -14,6 +14,7 @@ import torch
 from qdeploy.artifacts import atomic_path
 from qdeploy.data.dataset import Dataset, MemorySplit
 from qdeploy.data.scaling import Scaling
+from qdeploy.data.targets import TargetScaling
 from qdeploy.errors import DataError
 from qdeploy.npz import read_npz
 from qdeploy.recipe.own_data import TorchData
@@ -43,11 +44,12 @@ def kept_dataset(folder: Path, data: TorchData) -> Dataset:
     """
     path = folder / FILE
     try:
-        names = ("test", "test_labels", "train", "train_labels")
-        arrays = read_npz(path, names)
+        arrays = read_npz(path, ("test", "test_labels", "train", "train_labels"))
         for images, labels in (arrays[:2], arrays[2:]):
             if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
                 raise ValueError("its frames are no images in bytes with labels")
+            if labels.dtype not in (np.int64, np.float32):
+                raise ValueError("its labels are neither classes nor numbers to predict")
     except (OSError, ValueError) as error:
         raise DataError(
             f"the run in `{folder}` has no readable frames of its data set",
@@ -56,9 +58,15 @@ def kept_dataset(folder: Path, data: TorchData) -> Dataset:
             do="train again",
         ) from error
     test, train = (
-        MemorySplit(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+        MemorySplit(torch.from_numpy(images), torch.from_numpy(labels))
         for images, labels in (arrays[:2], arrays[2:])
     )
+    targets = None
+    if data.target_mean is not None and data.target_scale is not None:
+        targets = TargetScaling(data.target_mean, data.target_scale)
+    names = (data.class_names if targets is None else data.targets) or ()
     real = data.low is not None and data.high is not None
     scaling = Scaling(data.low or (), data.high or ()) if real else None
-    return Dataset("torch", train, test, tuple(data.class_names or ()), scaling=scaling)
+    return Dataset(
+        "torch", train, test, tuple(names), data.learned_task, scaling=scaling, targets=targets
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -41,6 +41,7 @@ def train_module(
     recipe: Recipe,
     out: Path,
     *,
+    task: Literal["classification", "regression"] = "classification",
     resume: bool = False,
     force: bool = False,
     launch: Launch = SINGLE,
@@ -52,6 +53,7 @@ def train_module(
         module: float; training starts from its weights, and leaves it alone.
         dataset: as `from_torch` takes it.
         recipe: its phases, bit widths and settings count.
+        task: what labels are: classes, or numbers to predict.
         out, resume, force, launch, observer: as in `train`.
 
     Returns:
@@ -63,7 +65,7 @@ def train_module(
         UnsupportedLayerError: it cannot be traced or quantized.
         DataError: the data set is none.
     """
-    given = _settings(recipe)
+    given = _settings(recipe, task)
     found = from_torch(dataset, given, _OWNER, observer)
     graph = _graph(module, found, _rank(dataset))
     floating = Assembly(
@@ -89,7 +91,7 @@ def train_module(
     return out
 
 
-def _settings(recipe: Recipe) -> TorchData:
+def _settings(recipe: Recipe, task: str) -> TorchData:
     """The recipe's section `data` for an object; what is about files of others does not count."""
     own = recipe.data
     common = set(Data.model_fields) - {"name", "image_size", "classes", "partial"}
@@ -97,7 +99,7 @@ def _settings(recipe: Recipe) -> TorchData:
     if isinstance(own, TorchData):
         given = own.model_dump() | {"name": "torch"}
         given = {key: value for key, value in given.items() if key in TorchData.model_fields}
-    return TorchData.model_validate({"name": "torch", **given})
+    return TorchData.model_validate({"name": "torch", **given, "task": task})
 
 
 def _rank(dataset: Any) -> int | None:

@@ -96,6 +96,27 @@ def test_vectors_and_series_of_real_numbers(
     assert qdeploy.simulate(build).metrics["accuracy"] == summary["accuracy"]
 
 
+def test_numbers_to_predict(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    frames = torch.rand(300, 6)
+    targets = torch.stack([100 + 30 * frames[:, 0], frames[:, 1] - frames[:, 2]], dim=1)
+    net = nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 2))
+    run = trained(
+        net,
+        TensorDataset(frames, targets),
+        tmp_path / "run",
+        "training.epochs=8",
+        task="regression",
+    )
+    summary = read_summary(run)
+    assert summary is not None and summary["r2"] > 0.5
+    build = qdeploy.export(
+        run, out=tmp_path / "built", synthesis=False, fifo_depths="analytic", skip=NOTHING
+    )
+    found = qdeploy.load(build).run(frames)
+    assert np.abs(found[:, 0] - targets[:, 0].numpy()).mean() < 10
+
+
 class Broken(Dataset[Any]):
     def __len__(self) -> int:
         return 8
