@@ -9,7 +9,7 @@ from torch import nn
 
 from qdeploy.errors import RecipeError, UnsupportedLayerError, UserError
 from qdeploy.quant.layers import LayerFactory
-from qdeploy.quant.quantizers import fix_weight_steps
+from qdeploy.quant.quantizers import fix_weight_steps, has_quantizers
 from qdeploy.quant.short_scales import shorten_scales
 from qdeploy.quant.starting_scales import SAMPLES, start_from_float
 from qdeploy.recipe.quantization import Quantization
@@ -20,6 +20,7 @@ from qdeploy.tracing.operations import FloatGraph, Kind
 from qdeploy.tracing.places import Place
 from qdeploy.tracing.read import read_float
 from qdeploy.tracing.reorder import relu_before_pool
+from qdeploy.tracing.tracer import own_copy
 
 # How far the traced float network may be from the person's, of its largest value.
 TOLERANCE = 1e-4
@@ -75,9 +76,21 @@ def quantize_module(
         RecipeError: widths are `float`, or a pattern matches no layer.
         UnsupportedLayerError: all that cannot be traced or quantized, with files and lines.
     """
+    if has_quantizers(module):
+        raise UserError(
+            f"`{type(module).__name__}` is quantized already",
+            do="export it with `qdeploy.export`, or quantize the float module that it was made of",
+        )
     _check_widths(quantization)
+    if quantization.input_bits == 1 and input_range is not None and input_range[0] < 0:
+        raise RecipeError(
+            "an input with values below 0 needs 2 bits or more",
+            where="quantization.input_bits: 1",
+            do="give more bits, or a range from 0 on",
+        )
     _check_example(example, input_range)
-    graph = relu_before_pool(read_float(module, example))
+    own = own_copy(module)
+    graph = relu_before_pool(read_float(own, example))
     _check_layers(graph)
     signed = input_range is not None and input_range[0] < 0
     grids = plan_grids(graph, signed_input=signed)
@@ -89,7 +102,7 @@ def quantize_module(
     made[1].make.check_patterns()
     frames = example.detach().cpu()
     with torch.no_grad():
-        _check_same(module, floating, frames[:2])
+        _check_same(own, floating, frames[:2])
         start_from_float(network, floating, frames, quantization, samples, WEIGHT_SAMPLES)
         shorten_scales(network)
     if quantization.weight_step == "fixed":
@@ -164,13 +177,7 @@ def _check_layers(graph: FloatGraph) -> None:
 
 def _check_same(module: nn.Module, floating: nn.Module, frames: torch.Tensor) -> None:
     """Whether the traced float network computes what the person's computes."""
-    modes = {one: one.training for one in module.modules()}
-    device = next((one.device for one in module.parameters()), torch.device("cpu"))
-    try:
-        wanted = module.eval()(frames.to(device)).cpu()
-    finally:
-        for one, training in modes.items():
-            one.training = training
+    wanted = module(frames)
     found = floating.eval()(frames)
     error = float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf")
     if not error <= TOLERANCE * max(1e-6, float(wanted.abs().max())):

@@ -23,7 +23,7 @@ def read_float(module: nn.Module, example: torch.Tensor) -> FloatGraph:
     """The operations of a float network.
 
     Args:
-        module: is left alone.
+        module: an `own_copy`.
         example: frames, (N, ...).
 
     Raises:

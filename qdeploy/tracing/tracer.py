@@ -53,13 +53,18 @@ class Tracer(fx.Tracer):
         return node
 
 
+def own_copy(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode on the CPU: the person's module is left alone."""
+    return copy.deepcopy(module).cpu().eval()
+
+
 def traced(
     module: nn.Module, example: torch.Tensor, is_leaf: Callable[[nn.Module], bool]
 ) -> fx.GraphModule:
     """The graph of `module` in evaluation mode, each node with its value's shape.
 
     Args:
-        module: is left alone.
+        module: an `own_copy`; parameters of lazy layers are made.
         example: frames, (N, ...).
         is_leaf: whether a module is one node of the graph.
 
@@ -71,9 +76,7 @@ def traced(
         UserError: the module does not take the example.
         UnsupportedLayerError: the module cannot be traced.
     """
-    own = copy.deepcopy(module).cpu().eval()
-    if is_leaf(own):
-        own = nn.Sequential(own)
+    own = nn.Sequential(module) if is_leaf(module) else module
     # Two frames show what depends on how many there are.
     frames = example.detach().cpu()[:2]
     kind = type(module).__name__

@@ -27,6 +27,7 @@ from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation
 from qdeploy.tracing.read import read_float
 from qdeploy.tracing.record import record_of
 from qdeploy.tracing.reorder import relu_before_pool, without_last
+from qdeploy.tracing.tracer import own_copy
 from qdeploy.training.kept_frames import keep_frames
 from qdeploy.training.launch import SINGLE, Launch
 from qdeploy.training.train import train
@@ -129,7 +130,7 @@ def _graph(module: nn.Module, dataset: Dataset, rank: int | None) -> FloatGraph:
 
 def _read(module: nn.Module, example: torch.Tensor) -> FloatGraph:
     """The operations in the order in which they are quantized, up to the logits."""
-    return without_last(relu_before_pool(read_float(module, example)))
+    return without_last(relu_before_pool(read_float(own_copy(module), example)))
 
 
 def _after(view: nn.Module, shape: tuple[int, ...], graph: FloatGraph) -> FloatGraph:

@@ -17,6 +17,7 @@ from qdeploy.tracing.grids import plan_grids
 from qdeploy.tracing.operations import Kind
 from qdeploy.tracing.quantize import quantize_module
 from qdeploy.tracing.read import read_float
+from qdeploy.tracing.tracer import own_copy
 from qdeploy.verify.rungs.torch import torch_level
 
 WHY = "runs where it is installed; `float_networks.py` has blocks like its own"
@@ -42,7 +43,7 @@ def model(package: str, name: str, **settings: Any) -> torch.nn.Module:
 def test_a_model_is_traced_whole(package: str, name: str) -> None:
     settings = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     size = 224 if name.startswith("vgg") else 64  # its adaptive average keeps maps of 7x7
-    graph = read_float(model(package, name, **settings), torch.rand(2, 3, size, size))
+    graph = read_float(own_copy(model(package, name, **settings)), torch.rand(2, 3, size, size))
     plan_grids(graph, signed_input=False)
     layers = [one for one in graph.operations if one.kind is Kind.LAYER]
     assert len(layers) > 8 and graph.operations[-1].shape == (10,)

@@ -167,3 +167,19 @@ def test_settings_without_integers_are_refused(layer: nn.Module, part: str) -> N
     with pytest.raises(UserError) as caught:
         quantize(nn.Sequential(layer), 4, example)
     assert part in str(caught.value)
+
+
+def test_a_quantized_module_is_not_quantized_again() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
+    with pytest.raises(UserError, match="is quantized already"):
+        quantize(quantize(net, 4, EXAMPLE), 4, EXAMPLE)
+    with pytest.raises(RecipeError, match="needs 2 bits"):
+        quantize(net, {"input_bits": 1}, EXAMPLE, input_range=(-1.0, 1.0))
+
+
+def test_the_module_is_left_alone() -> None:
+    net = nn.Sequential(nn.LazyConv2d(4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+    net[1].eval()
+    quantize(net, 4, EXAMPLE)
+    assert isinstance(net[0].weight, nn.UninitializedParameter)
+    assert net.training and not net[1].training
