@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.build.class_figures import MOST_CLASSES, class_figures
 from qdeploy.build_records import ClassesRecord
 from qdeploy.figures import FIGURES, shown
 from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
+from qdeploy.training.class_figures import MOST_CLASSES, class_figures
 from qdeploy.verify.frames import Frames
 
 

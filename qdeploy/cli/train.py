@@ -162,7 +162,9 @@ def _check_supported(recipe: Recipe) -> None:
 
 def _again(recipe: Path, folder: Path, data: Path | None, overrides: tuple[str, ...]) -> list[str]:
     """The words of the command line that resumes this run."""
-    words = ["qdeploy", "train", str(recipe), "--out", str(folder)]
+    allowed = os.environ.get("QDEPLOY_PLUGINS", "").split(",")
+    plugins = [word for module in allowed if module for word in ("--plugin", module)]
+    words = ["qdeploy", *plugins, "train", str(recipe), "--out", str(folder)]
     if data is not None:
         words += ["--data", str(data)]
     for override in overrides:
@@ -204,5 +206,24 @@ def _print_table(summary: dict[str, Any], folder: Path) -> None:
         )
     console = Console()
     console.print(table)
+    for text in _test_set(summary):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if PROTOCOL in summary:  # earlier versions kept none
         console.print(protocol_sentence(summary[PROTOCOL]), highlight=False, soft_wrap=True)
+
+
+def _test_set(summary: dict[str, Any]) -> list[str]:
+    """The test set by class, or by target."""
+    from qdeploy.figures import shown
+    from qdeploy.report.classes import sentence
+    from qdeploy.training.details import BY_CLASS, BY_TARGET
+
+    by_target = summary.get(BY_TARGET, {})
+    lines = [
+        f"{name}: R² {shown('r2', one['r2'])}, MAE {shown('mae', one['mae'])}"
+        for name, one in by_target.items()
+        if len(by_target) > 1
+    ]
+    if BY_CLASS in summary:
+        lines.append(sentence(summary[BY_CLASS]))
+    return lines

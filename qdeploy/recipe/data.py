@@ -103,6 +103,11 @@ class Data(Section):
         le=65536,
         description="images per training step, over all processes",
     )
+    sampling: Literal["all", "balanced"] = Field(
+        default="all",
+        description="images of an epoch: all of them once; balanced: as many of each class, those "
+        "of small classes several times; against imbalance, as `loss.class_weights`",
+    )
     validation: float = Field(
         default=0.0,
         ge=0,

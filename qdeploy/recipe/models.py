@@ -317,6 +317,15 @@ class Recipe(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _balanced_of_classes(self) -> Recipe:
+        if self.data.sampling == "balanced" and self.data.learned_task != "classification":
+            raise ValueError(
+                "`data.sampling: balanced` is for images of one class each, and "
+                f"`{self.data.name}` is for {self.data.learned_task}: remove it"
+            )
+        return self
+
     def _check_bits(self) -> None:
         quantizing = [i for i, phase in enumerate(self.phases) if phase.kind in QUANTIZING]
         for one, other in pairwise(quantizing):

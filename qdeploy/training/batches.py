@@ -54,6 +54,7 @@ class Batching:
         mixup: α of mixtures of two images; 0 is none.
         input_bits: upper bits of each byte that the network reads, 1 to 8.
         seed: of order and augmentation.
+        balanced: whether an epoch has as many images of each class, some of them several times.
         decoders: processes per training process that decode files; None is one per core, shared
             among the training processes of a machine.
     """
@@ -67,6 +68,7 @@ class Batching:
     input_bits: int = 8
     seed: int = 0
     decoders: int | None = None
+    balanced: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe) -> Batching:
@@ -79,6 +81,7 @@ class Batching:
             input_bits=recipe.quantization.input_bits,
             seed=recipe.seed,
             decoders=recipe.data.workers,
+            balanced=recipe.data.sampling == "balanced",
         )
 
     def during(self, phase: Phase) -> Batching:
@@ -111,10 +114,11 @@ def training_batches(
     """Shuffled, augmented batches of one epoch, or one rank's part of them.
 
     `batch_size` is the global batch: each of `steps_per_epoch` steps takes the next `batch_size`
-    images of one permutation, drawn from seed, phase and epoch. Of each of its A = `parts` parts,
-    rank r gets images [r · n, (r + 1) · n), n = batch_size / (A · world), one part after the other.
-    So shards are disjoint, equally long, and together the batches of a single process. The same
-    arguments give the same bits, whatever the number of processes that decode.
+    images of one permutation, drawn from seed, phase and epoch, or of `balanced_order`. Of each of
+    its A = `parts` parts, rank r gets images [r · n, (r + 1) · n), n = batch_size / (A · world),
+    one part after the other. So shards are disjoint, equally long, and together the batches of a
+    single process. The same arguments give the same bits, whatever the number of processes that
+    decode.
 
     Args:
         phase, epoch: from 0.
@@ -135,7 +139,7 @@ def training_batches(
     count = min(size, len(split))
     places = _places(count, batching.parts, shard)
     generator = epoch_generator(batching.seed, phase, epoch)
-    order = torch.randperm(len(split), generator=generator)
+    order = _order(split, batching, generator)
     steps = steps_per_epoch(len(split), size)
     key = f"{batching.seed}/{phase}/{epoch}"
     if isinstance(split, MemorySplit):
@@ -157,6 +161,32 @@ def training_batches(
             draws = tuple(values[places] for values in change.draw(count, own))
             images, labels = change.apply(images, labels, draws)
         yield prepared(images, batching.input_bits), _wide(labels)
+
+
+def _order(split: Split, batching: Batching, generator: torch.Generator) -> torch.Tensor:
+    """The images of an epoch, int64 (N,): all of them once, or as many of each class."""
+    labels = split.image_labels() if batching.balanced else None
+    if labels is None:
+        return torch.randperm(len(split), generator=generator)
+    return balanced_order(labels.cpu(), generator)
+
+
+def balanced_order(labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Images with `labels`, (N,), in an order of the same length in which K in a row are of the K
+    classes that occur. Images of a small class come again and again, each as often as the others,
+    or once more."""
+    names = labels.unique()
+    rounds = -(-len(labels) // len(names))
+    columns = []
+    for name in names:
+        members = (labels == name).nonzero().flatten()
+        turns = [
+            members[torch.randperm(len(members), generator=generator)]
+            for _ in range(-(-rounds // len(members)))
+        ]
+        columns.append(torch.cat(turns)[:rounds])
+    mixed = torch.rand(rounds, len(names), generator=generator).argsort(1)
+    return torch.stack(columns, 1).gather(1, mixed).flatten()[: len(labels)]
 
 
 def evaluation_batches(

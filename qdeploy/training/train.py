@@ -18,11 +18,12 @@ from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import data_spec, load_dataset
 from qdeploy.data.own.facts import with_facts
 from qdeploy.errors import CheckpointError, RecipeError
+from qdeploy.figures import FIGURES, shown
 from qdeploy.networks.fewer_channels import layer_channels
 from qdeploy.observer import SILENT, Observer
 from qdeploy.quant import native
 from qdeploy.quant.quantizers import fix_weight_steps
-from qdeploy.quant.short_scales import shorten_scales
+from qdeploy.quant.short_scales import SIGNIFICANT_BITS, shorten_scales
 from qdeploy.recipe.data import Data
 from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.networks import NETWORKS
@@ -35,6 +36,7 @@ from qdeploy.training.checkpoints import (
     write_tensors,
     writing,
 )
+from qdeploy.training.details import detailed
 from qdeploy.training.evaluate import measure
 from qdeploy.training.journal import Journal
 from qdeploy.training.launch import SINGLE, Launch
@@ -254,11 +256,31 @@ def _train(
             floating = floating if quantized else network
     shorten_scales(network)
     score = measure(network, dataset, batching, workers)
+    details = detailed(network, dataset, batching, workers)
     if workers.is_first:
-        said = {PROTOCOL: protocol(dataset, recipe.training.keep)}
+        _note_other_figures(journal, score, observer)
+        said = {PROTOCOL: protocol(dataset, recipe.training.keep), **details}
         if recipe.prunes:
             said[CHANNELS] = layer_channels(network)
         _finish(recipe.name, network, journal, score, said)
+
+
+def _note_other_figures(journal: Journal, score: Score, observer: Observer) -> None:
+    """Say why the summary has other figures than the last line of the training."""
+    last = journal.rows[-1].figures() if journal.rows else {}
+    now = score.to_json()
+    other = [
+        name for name in now if name in last and shown(name, now[name]) != shown(name, last[name])
+    ]
+    if other:
+        told = ", ".join(
+            f"{FIGURES[name]} {shown(name, now[name])}, before {shown(name, last[name])}"
+            for name in other
+        )
+        observer.note(
+            f"the summary has the network as it is written, its activation scales rounded to "
+            f"{SIGNIFICANT_BITS} bits, which integers need: {told}"
+        )
 
 
 def _note_slow_steps(workers: Workers, observer: Observer) -> None:
