@@ -5,7 +5,8 @@
 An import inside a function keeps a heavy package from loading before it is needed. One of our own
 modules may therefore be imported there when that module, or one it imports, loads such a package at
 its top. Any other import belongs at the top of the file, where a reader sees it. The command line
-(`qdeploy/cli`) may import late what only one command needs.
+(`qdeploy/cli`) may import late what only one command needs, and the plugin that every run of pytest
+loads (`qdeploy/pytest_plugin.py`) what only its fixtures need.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ HEAVY = {
     "sklearn",
     "torch",
 }
+# Rooms of which each run needs a part.
+ON_REQUEST = (["cli"], ["pytest_plugin"])
 
 
 class Import(NamedTuple):
@@ -94,10 +97,10 @@ def heavy_modules(found: dict[str, list[Import]]) -> set[str]:
 
 
 def without_reason(found: dict[str, list[Import]]) -> Iterator[tuple[str, Import]]:
-    """Imports inside functions outside `cli`, of modules that load nothing heavy."""
+    """Imports inside functions outside `ON_REQUEST`, of modules that load nothing heavy."""
     heavy = heavy_modules(found)
     for name, lines in found.items():
-        if name.split(".")[1:2] != ["cli"]:
+        if name.split(".")[1:2] not in ON_REQUEST:
             for line in lines:
                 if line.late and line.module in found and line.module not in heavy:
                     yield name, line

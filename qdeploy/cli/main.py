@@ -81,6 +81,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "compare": Entry("qdeploy.cli.compare:compare", "Show runs and builds side by side."),
     "check": Entry("qdeploy.cli.check:check", "Hold a build to limits and to a baseline, for CI."),
+    "ci": Entry("qdeploy.cli.ci:ci", "Write a workflow for a CI server."),
     "deploy": Entry(
         "qdeploy.cli.deploy:deploy", "Copy a package to its board and run the self-test there."
     ),
