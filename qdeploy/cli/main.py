@@ -44,6 +44,7 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
+    "init": Entry("qdeploy.cli.init:init", "Write a commented recipe for data of one's own."),
     "train": Entry("qdeploy.cli.train:train", "Train the network of a recipe, phase by phase."),
     "quantize": Entry(
         "qdeploy.cli.quantize:quantize", "Quantize a float network without training it."
