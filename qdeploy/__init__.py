@@ -34,14 +34,18 @@ _FUNCTIONS = {
     "train": "qdeploy.api.train",
     "verify": "qdeploy.api.export",
 }
+# Modules that need no import of their own.
+_MODULES = ("errors", "plugins")
 __all__ = ["__version__", *_FUNCTIONS]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"qdeploy.{name}")
     if name not in _FUNCTIONS:
         raise AttributeError(f"module `qdeploy` has no attribute `{name}`")
     return getattr(importlib.import_module(_FUNCTIONS[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FUNCTIONS})
+    return sorted({*globals(), *_FUNCTIONS, *_MODULES})

@@ -19,6 +19,12 @@ def test_import_loads_no_package_and_names_the_functions() -> None:
         assert callable(getattr(qdeploy, name)) and getattr(qdeploy, name).__doc__
 
 
+def test_errors_and_plugins_need_no_import_of_their_own() -> None:
+    code = "import qdeploy; print(qdeploy.errors.UserError.exit_code, qdeploy.plugins.PREFIX)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "python:"]
+
+
 def test_another_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="has no attribute `quantise`"):
         _ = qdeploy.quantise
