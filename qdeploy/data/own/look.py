@@ -21,8 +21,9 @@ from qdeploy.npz import npz_names, read_npy, read_npz
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.data import AnyData
 
-# Side of the square that images of several sizes are brought to, at most and at least.
-LARGEST, SMALLEST = 64, 16
+# Sides of the square that images of several sizes are brought to: the largest that the smallest
+# image has.
+SIDES = (64, 48, 32, 24, 16)
 # Names that columns and files of labels usually have.
 LABELS = ("label", "labels", "class", "target", "y")
 DELIMITERS = ",;\t|"
@@ -90,9 +91,7 @@ def _images(place: Path) -> tuple[dict[str, Any], list[str]]:
     section: dict[str, Any] = {"name": "image-folder"}
     if len(sizes) > 1:
         least = min(min(size) for size in sizes)
-        side = next(
-            s for s in (64, 48, 32, 24, SMALLEST) if s <= max(SMALLEST, min(least, LARGEST))
-        )
+        side = next(side for side in SIDES if side <= max(SIDES[-1], least))
         section |= {"image_size": side, "resize": "crop"}
         return section, [f"images of {len(sizes)} sizes, from {least} pixels on"]
     return section, [f"all images are {w}x{h} (width x height)" for w, h in sizes]
