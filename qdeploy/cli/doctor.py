@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import platform
 import shutil
@@ -27,6 +28,10 @@ from qdeploy.tools import TOOLS, have_tool, tool_version
 from qdeploy.version import __version__
 
 OK, MISSING, WRONG, BROKEN = "ok", "missing", "wrong version", "broken"
+# The extras of the whole job; `dev` is for those who change qdeploy.
+EXTRAS = ("train", "fpga")
+# Python versions with wheels of every pinned package: the first, and the first that is too new.
+PYTHON = ((3, 11), (3, 14))
 
 # What a person notices first when the package is not there.
 _USES = {
@@ -101,9 +106,16 @@ def requirements() -> list[Requirement]:
                 where=str(project),
                 do="reinstall qdeploy with pip",
             ) from None
-        declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+        table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        extras = (table["optional-dependencies"][extra] for extra in EXTRAS)
+        declared = [*table["dependencies"], *itertools.chain.from_iterable(extras)]
     parsed = [Requirement(text) for text in declared]
-    return [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [one for one in parsed if one.name != "qdeploy" and _wanted(one)]
+
+
+def _wanted(requirement: Requirement) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *EXTRAS))
 
 
 def check_package(requirement: Requirement) -> Finding:
@@ -130,15 +142,16 @@ def check_package(requirement: Requirement) -> Finding:
 
 
 def _python() -> Finding:
-    fits = sys.version_info[:2] == (3, 11)
+    lowest, too_new = (".".join(map(str, version)) for version in PYTHON)
+    fits = PYTHON[0] <= sys.version_info[:2] < PYTHON[1]
     return Finding(
         name="Python",
         required=True,
         state=OK if fits else WRONG,
         found=platform.python_version(),
-        wanted="==3.11.*",
+        wanted=f">={lowest},<{too_new}",
         remedy="apt-get install python3.11 python3.11-venv, then a new virtual environment",
-        affected="the pinned packages, which have wheels for 3.11",
+        affected="the pinned packages, which have no wheels for other versions",
     )
 
 

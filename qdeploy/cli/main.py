@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qdeploy.cli import signals
+from qdeploy.cli.extras import missing_extra
 from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
 from qdeploy.parts import remove_own
@@ -183,6 +184,12 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        missing.__cause__ = error
+        return _show(missing, settings.debug)
     except OSError as error:
         refusal = refusal_of(error)
         if refusal is None:

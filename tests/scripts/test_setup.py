@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import qdeploy
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
-BASICS = ("bash", "dirname", "id", "cat", "sha256sum", "cut", "env")
+BASICS = ("bash", "dirname", "id", "cat", "sha256sum", "cut", "env", "grep", "tr", "head")
 ARM = ("arm-linux-gnueabihf-gcc", "aarch64-linux-gnu-gcc")
 PROGRAMS = ("verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM)
 
@@ -102,3 +103,76 @@ def test_apt_that_fails_is_a_warning_with_its_consequence(checkout: Path) -> Non
     assert "no network" in done.stderr
     packages = "verilator yosys g++ make tcl iverilog gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu"
     assert f"apt could not install {packages}" in done.stderr
+
+
+LISTED = (
+    "torch (2.15.0)\nAvailable versions: 2.15.0, 2.13.0+cpu, 2.13.0, 2.12.1+cpu, 2.12.1, 2.12.0+cpu"
+)
+
+
+def _python_of_a_venv(checkout: Path, listed: str, installs: int = 0) -> None:
+    """An environment that is there but not filled yet; it says how pip is called."""
+    (checkout / ".venv/.qdeploy-setup").unlink()
+    (checkout / ".venv/.qdeploy-place").write_text(f"{checkout}\n")
+    (checkout / ".venv/bin").mkdir()
+    (checkout / "bin/python3.11").symlink_to("/bin/true")
+    python = checkout / ".venv/bin/python"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f"*index*) echo '{listed}';;\n"
+        f'*torch==*) echo "pip: $*"; exit {installs};;\n'
+        '*) echo "pip: $*";;\nesac\n'
+    )
+    python.chmod(0o755)
+
+
+def _installs(done: subprocess.CompletedProcess[str]) -> list[str]:
+    lines = [line for line in done.stdout.splitlines() if line.startswith("pip: -m pip install")]
+    return [line.split()[-1] for line in lines]
+
+
+def test_without_a_gpu_torch_comes_without_cuda_where_the_index_has_it(checkout: Path) -> None:
+    for name in PROGRAMS:
+        _program(checkout, name)
+    _python_of_a_venv(checkout, LISTED)
+    done = _setup(checkout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert _installs(done) == ["torch==2.12.1+cpu", ".[dev]"]
+
+
+@pytest.mark.parametrize("gpu", [False, True], ids=["not listed", "with a GPU"])
+def test_else_the_default_torch_is_taken(checkout: Path, gpu: bool) -> None:
+    for name in (*PROGRAMS, *["nvidia-smi"] * gpu):
+        _program(checkout, name)
+    _python_of_a_venv(checkout, LISTED if gpu else LISTED.replace("2.12.1+cpu, ", "")[:-12])
+    done = _setup(checkout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert _installs(done) == [".[dev]"]
+    assert "about 7 GB" in done.stdout
+
+
+def test_a_torch_that_cannot_be_installed_is_a_warning(checkout: Path) -> None:
+    for name in PROGRAMS:
+        _program(checkout, name)
+    _python_of_a_venv(checkout, LISTED, installs=1)
+    done = _setup(checkout)
+    assert done.returncode == 0
+    assert "could not be installed; taking the default build" in done.stderr
+    assert _installs(done)[-1] == ".[dev]"
+
+
+def test_the_series_of_torch_is_that_of_the_project() -> None:
+    (series,) = re.findall(r"^torch_series=([0-9.]+)", (ROOT / "scripts/setup").read_text(), re.M)
+    assert f'"torch>={series},<' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_python_without_wheels_is_refused_before_any_download(checkout: Path) -> None:
+    for name in PROGRAMS:
+        _program(checkout, name)
+    for name in ("python3.11", "python3.12", "python3.13", "python3"):
+        _program(checkout, name, "exit 1")
+    (checkout / ".venv/.qdeploy-setup").unlink()
+    done = _setup(checkout)
+    assert done.returncode == 1
+    assert "Python 3.11, 3.12 or 3.13 is missing" in done.stderr
+    assert "from PyPI" not in done.stdout
