@@ -2,7 +2,7 @@
 # work is recognized and skipped.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format
+.PHONY: help setup demo test check format docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
@@ -18,6 +18,9 @@ test: setup  ## lint, types, import rules, then the fast tests, then the slow on
 
 check: setup  ## the part of `make test` that takes seconds: lint, types, import rules
 	@scripts/check
+
+docs: setup  ## the documentation as a site in build/site, without network to read it
+	@scripts/docs
 
 format: setup  ## rewrite the Python sources in the project's format
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -44,6 +44,8 @@ def defined(file: Path) -> set[str]:
                 names |= {alias.asname or alias.name for alias in node.names}
             case ast.Assign() | ast.AnnAssign() | ast.If() | ast.Try():
                 names |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+                # Of functions that load when they are used, the package imports the names for types.
+                names |= {inner.name for inner in ast.walk(node) if isinstance(inner, ast.alias)}
             case _:
                 pass
     return names
