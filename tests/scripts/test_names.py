@@ -21,7 +21,7 @@ PAGES = sorted(
 CODE = sorted([*ROOT.glob("bench/*.py"), *ROOT.glob("scripts/*.py")])
 TOP_FOLDERS = ("bench", "docs", "export", "hw", "models", "qdeploy", "scripts", "tests")
 # Groups of entry points, where no module has the same name.
-GROUPS = {"qdeploy.datasets"}
+GROUPS = {"qdeploy.datasets", "qdeploy.losses"}
 _PATH = re.compile(rf"(?<![\w/.])(?:{'|'.join(TOP_FOLDERS)})/[\w./*{{}},-]*\w\*?")
 _MODULE = re.compile(r"(?<![\w/.])qdeploy(?:\.\w+)+")
 
@@ -44,7 +44,7 @@ def defined(file: Path) -> set[str]:
                 names |= {alias.asname or alias.name for alias in node.names}
             case ast.Assign() | ast.AnnAssign() | ast.If() | ast.Try():
                 names |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-                # Of functions that load when they are used, the package imports the names for types.
+                # The package imports functions for type checkers alone: they load when used.
                 names |= {inner.name for inner in ast.walk(node) if isinstance(inner, ast.alias)}
             case _:
                 pass
