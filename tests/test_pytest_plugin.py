@@ -47,7 +47,18 @@ def test_slow():
 
 def run_pytest(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "qdeploy.pytest_plugin", "-rs", "-q", *words],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:qdeploy",
+            "-p",
+            "qdeploy.pytest_plugin",
+            "-rs",
+            "-q",
+            *words,
+        ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

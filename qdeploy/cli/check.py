@@ -99,6 +99,8 @@ def check(
         slack=slack,
         damage=None if damage is None else damage.what,
     )
+    for path in filter(None, (junit, summary, write_baseline)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if junit is not None:
         write_junit(found, checks, junit)
     if summary is not None:
