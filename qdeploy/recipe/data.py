@@ -73,6 +73,7 @@ DATASETS = Registry[DataSpec](
         "imagenet": "qdeploy.data.specs:IMAGENET",
         "voc2012": "qdeploy.data.specs:VOC2012",
         "image-folder": "qdeploy.data.own.specs:IMAGE_FOLDER",
+        "mask-folder": "qdeploy.data.own.specs:MASK_FOLDER",
         "arrays": "qdeploy.data.own.specs:ARRAYS",
         "csv": "qdeploy.data.own.specs:CSV",
         "series": "qdeploy.data.own.specs:SERIES",

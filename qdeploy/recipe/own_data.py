@@ -86,6 +86,15 @@ class ImageFolder(OwnData):
     )
 
 
+class MaskFolder(ImageFolder):
+    """Images with a class for each pixel: `images` and `masks` with files of the same names, below
+    `path` or its `train`, `val` and `test`. A mask is a PNG whose pixels are numbers of classes."""
+
+    void: int = Field(
+        default=255, ge=1, le=255, description="number in masks that is no class and does not count"
+    )
+
+
 class RealData(OwnData):
     """Files whose values may be real numbers: each row gets a range, whose 256 steps are codes.
 

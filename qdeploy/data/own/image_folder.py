@@ -42,14 +42,14 @@ def load(folder: Path | None, settings: ImageFolder, observer: Observer) -> Data
     written = [np.array([path.parent.name for path in paths]) for paths in files.values()]
     indices, names = labelled(written, settings, root)
     every = [path for paths in files.values() for path in paths]
-    grey = settings.colours == "grey" or (settings.colours == "auto" and all(map(_is_grey, every)))
+    grey = settings.colours == "grey" or (settings.colours == "auto" and all(map(is_grey, every)))
     found = {}
     with observer.meter("reading images", len(every), "images") as bar:
         for (key, paths), labels in zip(files.items(), indices, strict=True):
             frames: list[Pixels] = []
             for path in paths:
-                frame = _picture(path, grey, settings)
-                _check_size(frame, frames, path, len(every))
+                frame = picture(path, grey, settings)
+                check_size(frame, frames, path, len(every))
                 frames.append(frame)
                 bar.advance(1)
             found[key] = Part(np.stack(frames), labels)
@@ -84,16 +84,25 @@ def _files(place: Path) -> list[Path]:
     return found
 
 
-def _is_grey(path: Path) -> bool:
+def is_grey(path: Path) -> bool:
+    """Whether an image has no colours.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with open_image(path) as image:
             return image.mode in _GREY
     except UNREADABLE as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _picture(path: Path, grey: bool, settings: ImageFolder) -> Pixels:
-    """An image, (C, H, W)."""
+def picture(path: Path, grey: bool, settings: ImageFolder) -> Pixels:
+    """An image, (C, H, W), brought to the size of the recipe.
+
+    Raises:
+        DataError: it cannot be read, or has more than 8 bits.
+    """
     try:
         with open_image(path) as image:
             if image.mode.startswith(("I", "F")):
@@ -101,15 +110,18 @@ def _picture(path: Path, grey: bool, settings: ImageFolder) -> Pixels:
             pixels: Image.Image = image.convert("L" if grey else "RGB")
             size = settings.image_size
             if size is not None and pixels.size != (size, size):
-                pixels = _resized(pixels, size, settings.resize)
+                pixels = resized(pixels, size, settings.resize)
             array = np.asarray(pixels, dtype=np.uint8)
     except UNREADABLE as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _resized(image: Image.Image, size: int, policy: str) -> Image.Image:
-    square, how = (size, size), Image.Resampling.BILINEAR
+def resized(
+    image: Image.Image, size: int, policy: str, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """An image of `size` squared, by a policy of `ImageFolder.resize`."""
+    square = size, size
     if policy == "crop":
         return ImageOps.fit(image, square, how)
     if policy == "pad":
@@ -117,7 +129,15 @@ def _resized(image: Image.Image, size: int, policy: str) -> Image.Image:
     return image.resize(square, how)
 
 
-def _check_size(frame: Pixels, before: list[Pixels], path: Path, count: int) -> None:
+def check_size(frame: Pixels, before: list[Pixels], path: Path, count: int) -> None:
+    """Refuse an image of another size than those before it, and more than fit into memory.
+
+    Args:
+        count: of images in all.
+
+    Raises:
+        DataError: naming the image.
+    """
     if before and frame.shape != before[0].shape:
         sizes = " and ".join(f"{one.shape[1]}x{one.shape[2]}" for one in (before[0], frame))
         raise DataError(
@@ -134,7 +154,8 @@ def _check_size(frame: Pixels, before: list[Pixels], path: Path, count: int) -> 
         )
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception) -> DataError:
+    """The error for an image that cannot be read."""
     return DataError(
         f"the image `{path.name}` cannot be read: {error}",
         where=str(path),

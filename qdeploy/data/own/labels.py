@@ -12,8 +12,8 @@ import numpy.typing as npt
 from qdeploy.errors import DataError
 from qdeploy.recipe.own_data import MAX_CLASSES, OwnData
 
-# (N,), indices into the names of the classes, or (N, targets) float64.
-Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+# (N,), indices into the names of the classes, or (N, targets) float64, or masks (N, H, W).
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64] | npt.NDArray[np.uint8]
 
 
 def labelled(

@@ -27,7 +27,8 @@ class Part:
 
     Args:
         frames: (N, C, H, W), uint8, or float32 for real values.
-        labels: (N,), index into the names of the classes, or (N, targets), numbers to predict.
+        labels: (N,), index into the names of the classes, or (N, targets), numbers to predict; or
+            (N, H, W), uint8, for masks.
     """
 
     frames: npt.NDArray[np.uint8] | FloatArray = field(repr=False)
@@ -62,18 +63,20 @@ def dataset_of(
     settings: OwnData,
     where: Path | str,
     observer: Observer,
+    void: int | None = None,
 ) -> Dataset:
     """The data set of its parts; a test set that is not among them is drawn from `train`.
 
     Args:
         parts: by `TRAIN`, `TEST` and `VALIDATION`; the first one is there.
         where: the files, for messages.
+        void: label of pixels that do not count.
 
     Raises:
         DataError: a part is empty, a class has no frames to train with, shapes differ, or the
             recipe has other ranges or another shape.
     """
-    _check(parts, names, settings, where)
+    _check(parts, names, settings, where, void)
     train = parts[TRAIN]
     if TEST not in parts:
         kept = held_out(
@@ -97,11 +100,16 @@ def dataset_of(
         validation=splits.get(VALIDATION),
         scaling=scaling,
         targets=targets,
+        void=void,
     )
 
 
 def _check(
-    parts: dict[str, Part], names: tuple[str, ...], settings: OwnData, where: Path | str
+    parts: dict[str, Part],
+    names: tuple[str, ...],
+    settings: OwnData,
+    where: Path | str,
+    void: int | None,
 ) -> None:
     shape = parts[TRAIN].frames.shape[1:]
     for key, part in parts.items():
@@ -115,7 +123,9 @@ def _check(
                 do="bring them to one size",
             )
     regression = settings.learned_task == "regression"
-    counts = () if regression else np.bincount(parts[TRAIN].labels, minlength=len(names))
+    labels = parts[TRAIN].labels.ravel()
+    kept = labels if void is None else labels[labels != void]
+    counts = () if regression else np.bincount(kept, minlength=len(names))
     if not np.all(counts):
         raise DataError(
             f"the class `{names[int(np.argmin(counts))]}` has nothing to train with",

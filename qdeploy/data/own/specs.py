@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdeploy.recipe.data import DataSpec
-from qdeploy.recipe.own_data import Arrays, ImageFolder, PythonData, Table, TorchData
+from qdeploy.recipe.own_data import Arrays, ImageFolder, MaskFolder, PythonData, Table, TorchData
 from qdeploy.recipe.series import Series
 
 IMAGE_FOLDER = DataSpec(
@@ -13,6 +13,16 @@ IMAGE_FOLDER = DataSpec(
     augments=("crop", "crop-flip"),
     options=("image_size",),
     section=ImageFolder,
+)
+MASK_FOLDER = DataSpec(
+    None,
+    None,
+    "qdeploy.data.own.mask_folder:load",
+    task="segmentation",
+    void=255,
+    augments=("scale-crop-flip",),
+    options=("image_size",),
+    section=MaskFolder,
 )
 ARRAYS = DataSpec(None, None, "qdeploy.data.own.arrays:load", section=Arrays)
 CSV = DataSpec(None, None, "qdeploy.data.own.table:load", augments=(), section=Table)
