@@ -57,6 +57,9 @@ class PhaseRecord(TypedDict, total=False):
 
     name: str
     kind: str
+    epochs: Count
+    kept_epoch: Count | None
+    seconds: Figure
     accuracy: Share | None
     miou: Share | None
     r2: float | None
@@ -68,6 +71,9 @@ class SummaryRecord(TypedDict, total=False):
 
     name: str
     phases: list[PhaseRecord]
+    seconds: Figure
+    protocol: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 class EpochRecord(TypedDict, total=False):

@@ -26,12 +26,16 @@ class BuildObserver(Observer):
     Args:
         stage: a stage's name, when it starts.
         done: a stage's name, its seconds, and its result in a few words.
+        rung_starts: the name of a rung of the ladder, when it begins to run.
         rung: a rung of the ladder, when it has run.
+        failed: the name of a stage or a rung that ends in an error.
     """
 
     stage: Callable[[str], None] = ignore
     done: Callable[[str, float, str], None] = _ignore_done
+    rung_starts: Callable[[str], None] = ignore
     rung: Callable[[RungResult], None] = _ignore_rung
+    failed: Callable[[str], None] = ignore
 
     @contextlib.contextmanager
     def during(self, name: str) -> Iterator[Callable[[str], None]]:
@@ -42,7 +46,11 @@ class BuildObserver(Observer):
         def say(text: str) -> None:
             result[0] = text
 
-        yield say
+        try:
+            yield say
+        except BaseException:
+            self.failed(name)
+            raise
         self.done(name, time.monotonic() - start, result[0])
 
 

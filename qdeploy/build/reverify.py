@@ -158,8 +158,9 @@ def _climbed(
         observer.rung(result)
 
     try:
-        climb(inputs, report=report, **choice)
+        climb(inputs, report=report, starting=observer.rung_starts, **choice)
     except QDeployError as error:
+        observer.failed("ladder")
         if not files.wrong:
             raise
         return results, error

@@ -64,7 +64,7 @@ def analyze(
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"brevitas\.")
     from qdeploy.training.analysis.plots import plotted
-    from qdeploy.training.analysis.report import Settings, compare_family
+    from qdeploy.training.analysis.report import Settings, compare_family, labels_apart
     from qdeploy.training.analysis.report import analyze as analyze_run
     from qdeploy.training.run import ANALYSIS, RECIPE, load_run, locked_run
 
@@ -83,6 +83,8 @@ def analyze(
             report = analyze_run(run, run.dataset(data, PRINTING), settings, PRINTING)
             reports.append({"run": str(folder), **report})
         compare_family(reports)
+        for report, label in zip(reports, labels_apart(reports), strict=True):
+            report["label"] = label
         result: dict[str, Any] = {"runs": reports}
         with plotted(reports, target) as pictures:
             write_json(target / ANALYSIS, result, durable=True)
@@ -116,7 +118,7 @@ def _print_run(report: dict[str, Any]) -> None:
     ]
     columns = ("layer", "kind", "weights", "W", "A", "MACs", "bit ops", "SQNR dB")
     _table(
-        f"{report['name']}: layers",
+        f"{report['label']}: layers",
         (*columns, "σ(W)", "σ(Q(W))", "σ with norm", "L_Lip"),
         layers,
         2,
@@ -142,7 +144,7 @@ def _print_run(report: dict[str, Any]) -> None:
         "noise gain dB",
         "at output dB",
     )
-    _table(f"{report['name']}: activations", headings, activations, 1)
+    _table(f"{report['label']}: activations", headings, activations, 1)
     totals = report["totals"]
     facts = {
         **{
@@ -159,7 +161,7 @@ def _print_run(report: dict[str, Any]) -> None:
         "noise of activations at the output": f"{_number(totals['output_noise_db'], '.1f')} dB",
         "rise of the loss around the weights": f"{report['flatness']['rise']:.4g}",
     }
-    _table(f"{report['name']}: totals", ("what", "value"), list(facts.items()), 1)
+    _table(f"{report['label']}: totals", ("what", "value"), list(facts.items()), 1)
 
 
 def _print_comparison(reports: list[dict[str, Any]]) -> None:
@@ -167,7 +169,7 @@ def _print_comparison(reports: list[dict[str, Any]]) -> None:
 
     rows = [
         (
-            report["name"],
+            report["label"],
             f"{measure_of(report['phases'][0]):.2%}",
             f"{measure_of(report['phases'][-1]):.2%}",
             f"{report['totals']['weights']:,}",
@@ -190,14 +192,11 @@ def _table(
 ) -> None:
     """Print a table whose first `words` columns are words and the others numbers."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < words else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    from qdeploy.report.tables import print_table
+
+    numbers = range(words, len(headings))
+    print_table(title, headings, rows, right=numbers, console=Console())
 
 
 def _bits(bits: int) -> str:

@@ -13,11 +13,8 @@ from qdeploy.cli.choices import BOARD, RUNG, TARGET
 from qdeploy.cli.limits import limit_options, limits_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from qdeploy.build.observer import BuildObserver
     from qdeploy.cli.amounts import Amount
-    from qdeploy.verify.results import RungResult
 
 
 @click.command()
@@ -206,54 +203,21 @@ def observer(quiet: bool) -> BuildObserver:
     from rich.console import Console
 
     from qdeploy.build.observer import BuildObserver
+    from qdeploy.cli.build_progress import BuildProgress
 
     if quiet:
         return BuildObserver(note=progress.say, meter=progress.meter, warning=progress.warn)
-    status = _Status(Console())
+    shown = BuildProgress(Console())
     return BuildObserver(
         note=progress.say,
         meter=progress.meter,
         warning=progress.warn,
-        stage=status.start,
-        done=status.done,
-        rung=status.rung,
+        stage=shown.start,
+        done=shown.done,
+        rung_starts=lambda name: shown.start(f"rung {name}"),
+        rung=shown.rung,
+        failed=shown.failed,
     )
-
-
-class _Status:
-    """A spinner for the running step on a terminal; one plain line per finished step everywhere."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.spinner = console.status("")
-
-    def start(self, name: str) -> None:
-        if self.console.is_terminal:
-            self.spinner.update(name)
-            self.spinner.start()
-
-    def done(self, name: str, seconds: float, result: str) -> None:
-        self.spinner.stop()
-        tail = f"  {result}" if result else ""
-        self._line(f"{name:<40} {seconds:6.1f} s{tail}")
-
-    def rung(self, rung: RungResult) -> None:
-        self.spinner.stop()
-        if rung.skipped is not None:
-            self._line(f"  rung {rung.name:<13} skipped: {rung.skipped}")
-            return
-        if rung.refused is not None:
-            self._line(f"  rung {rung.name:<13} FAILED  {rung.refused}")
-            return
-        word = "ok" if rung.passed else "FAILED"
-        count = f"{rung.mismatches} of {rung.codes:,} {rung.compared} differ"
-        where = f", {rung.frames:,} frames, {rung.boundaries} boundaries" if rung.frames else ""
-        self._line(f"  rung {rung.name:<13} {word:<7} {count}{where}")
-        if rung.note:
-            self._line(f"       {'' if rung.passed else 'first difference: '}{rung.note}")
-
-    def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def conclude(folder: Path, failure: Exception | None, as_json: bool, run: Path | None) -> None:

@@ -79,7 +79,7 @@ COMMANDS: dict[str, Entry] = {
         "qdeploy.cli.inspect:inspect", "Show what a file, run or build holds and what it becomes."
     ),
     "report": Entry(
-        "qdeploy.cli.report:report", "Show a build layer by layer, and write its HTML report."
+        "qdeploy.cli.report:report", "Show a build or a run, and write its HTML report."
     ),
     "compare": Entry("qdeploy.cli.compare:compare", "Show runs and builds side by side."),
     "check": Entry("qdeploy.cli.check:check", "Hold a build to limits and to a baseline, for CI."),

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qdeploy.build_records import PhaseRecord, RungRecord, VerifyRecord
+from qdeploy.figures import FIGURES, shown
 from qdeploy.report.design_report import DesignReport
 from qdeploy.report.differences import Difference
-from qdeploy.report.page import Card, grouped, number, percent
+from qdeploy.report.page import Card, grouped, number
 
+# Of the figures that a network has, the first of these.
+CHOSEN_BY = ("miou", "r2", "accuracy")
 # Key in resources.json -> what it is called.
 _METERS = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
@@ -87,23 +90,34 @@ def cards_of(report: DesignReport) -> list[Card]:
 
 def _accuracy(report: DesignReport) -> Card:
     """Of the integers, which is what the hardware computes; else of the training's last phase."""
-    pixels, right = report.build.get("miou_int"), report.build.get("accuracy_int")
-    phases = report.summary.get("phases", [])
-    trained = _of_phases(phases, "miou" if pixels is not None else "accuracy")
-    note = f"integers, test set{f'; trained {trained}' if trained else ''}"
-    if pixels is not None:
-        return Card("mIoU", percent(pixels), note)
-    if right is not None:
-        return Card("Accuracy", percent(right), note)
-    if trained:
-        return Card("Accuracy", trained, "training, test set")
+    trained = measured(report.summary.get("phases", []))
+    found = dict(report.build)
+    for key in CHOSEN_BY:
+        value = found.get(f"{key}_int")
+        if isinstance(value, int | float):
+            note = f"; trained {trained.value}" if trained and trained.title == titled(key) else ""
+            return Card(titled(key), shown(key, value), f"integers, test set{note}")
+    if trained is not None:
+        return trained
     frames = report.build.get("frames")
     return Card("Accuracy", "-", f"not measured: {frames}" if frames else "not measured")
 
 
-def _of_phases(phases: Sequence[PhaseRecord], key: str) -> str:
-    found = [phase.get(key) for phase in phases if phase.get(key) is not None]
-    return percent(found[-1]) if found else ""
+def measured(phases: Sequence[PhaseRecord]) -> Card | None:
+    """The figure of the last phase that has one, None where no phase has."""
+    for phase in reversed(phases):
+        for key in CHOSEN_BY:
+            value = dict(phase).get(key)
+            if isinstance(value, int | float):
+                note = f"test set, after phase {phase.get('name', '')}"
+                return Card(titled(key), shown(key, value), note)
+    return None
+
+
+def titled(key: str) -> str:
+    """What a figure is called at the head of a card."""
+    name = FIGURES[key]
+    return name[0].upper() + name[1:] if name.islower() else name
 
 
 def _speed(report: DesignReport) -> Card:

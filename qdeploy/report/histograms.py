@@ -19,6 +19,13 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 120, 8, 8, 20, 20
 MOST_BARS = 72
 # Of levels more than these, some have their number.
 MOST_LABELS = 9
+# What a page says above the plots.
+LEVELS_TEXT = "How many weights of each layer have each level; above, its share."
+HISTOGRAM_TEXT = (
+    "Bars are the weights as trained, before quantization, in steps of the layer's scale; lines "
+    "are the levels they are rounded to. Weights further out are in the outermost bars. Above, the "
+    "share of the weights that each level has."
+)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from qdeploy.build_folder import (
     read_metrics,
     read_weights,
 )
-from qdeploy.build_records import EpochRecord
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import BoardError
 from qdeploy.ir.file import read_graph
@@ -25,8 +23,14 @@ from qdeploy.report.classes import sentence
 from qdeploy.report.curves import plots_of
 from qdeploy.report.design_report import DesignReport, read_report
 from qdeploy.report.differences import find_difference
+from qdeploy.report.epochs import epoch_table
 from qdeploy.report.first_screen import cards_of, meters_of, verdict_of
-from qdeploy.report.histograms import histograms_of, weights_of_graph
+from qdeploy.report.histograms import (
+    HISTOGRAM_TEXT,
+    LEVELS_TEXT,
+    histograms_of,
+    weights_of_graph,
+)
 from qdeploy.report.html_tables import (
     ESTIMATE_HEAD,
     LAYER_HEAD,
@@ -35,6 +39,7 @@ from qdeploy.report.html_tables import (
     estimate_rows,
     layer_rows,
     made_rows,
+    phases_of,
     risk_rows,
     rung_notes,
     rung_table,
@@ -45,20 +50,6 @@ from qdeploy.report.roofline import roofline, roofline_svg, told
 from qdeploy.report.summary import at_risk, placed
 
 TEMPLATE = "report.html.j2"
-LEVELS_TEXT = "How many weights of each layer have each level; above, its share."
-HISTOGRAM_TEXT = (
-    "Bars are the weights as trained, before quantization, in steps of the layer's scale; lines "
-    "are the levels they are rounded to. Weights further out are in the outermost bars. Above, the "
-    "share of the weights that each level has."
-)
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """The figures of each epoch as a table."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def write_build_report(folder: Path) -> None:
@@ -84,8 +75,9 @@ def render(folder: Path, report: DesignReport) -> str:
     meters = meters_of(report)
     main = [row for row in report.layers if row.lanes or row.bottleneck]
     rung_head, rung_rows = rung_table(report.verify)
-    accuracy_head, accuracy_rows = accuracy_table(report)
     log = read_metrics(folder) or []
+    phases = report.summary.get("phases") or phases_of(log)
+    accuracy_head, accuracy_rows = accuracy_table(phases, report.build)
     fifos = [
         Bar(one.name, one.fill, f"{one.high_water:,} of {one.depth:,} words", full(one.fill))
         for one in report.fifos
@@ -146,37 +138,6 @@ def render(folder: Path, report: DesignReport) -> str:
 def full(fill: float) -> str:
     """The mark of a FIFO that was full."""
     return "full" if fill >= 1 else ""
-
-
-def epoch_table(log: Sequence[EpochRecord]) -> Epochs:
-    """The rows of `metrics.jsonl`: the columns that some row has."""
-    columns = {
-        "phase": "phase",
-        "epoch": "epoch",
-        "loss": "loss",
-        "train_accuracy": "training",
-        "validation_accuracy": "validation",
-        "accuracy": "test",
-        "train_miou": "mIoU, training",
-        "validation_miou": "mIoU, validation",
-        "miou": "mIoU, test",
-        "train_r2": "R², training",
-        "validation_r2": "R², validation",
-        "r2": "R², test",
-        "lr": "learning rate",
-        "lipschitz": "L_Lip",
-    }
-    kept = [key for key in columns if any(dict(row).get(key) is not None for row in log)]
-    rows = [[_cell(key, dict(row).get(key)) for key in kept] for row in log]
-    return Epochs([columns[key] for key in kept], rows)
-
-
-def _cell(key: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return ""
-    return f"{value:.2%}" if key.endswith(("accuracy", "miou")) else f"{value:.5g}"
 
 
 @dataclass(frozen=True)

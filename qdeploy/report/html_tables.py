@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from qdeploy.build_records import BoardsRecord, BuildRecord, StaticTimingRecord, VerifyRecord
+from qdeploy.build_records import (
+    BoardsRecord,
+    BuildRecord,
+    EpochRecord,
+    PhaseRecord,
+    StaticTimingRecord,
+    VerifyRecord,
+)
 from qdeploy.design.manifest import PIXELS
-from qdeploy.report.design_report import DesignReport, LayerRow
-from qdeploy.report.page import grouped, number, percent
+from qdeploy.figures import FIGURES, shown
+from qdeploy.report.design_report import LayerRow
+from qdeploy.report.page import grouped, number
 from qdeploy.report.summary import coverage_kinds, covered_share, verdict
 
 LAYER_HEAD = (
@@ -82,18 +91,42 @@ def rung_notes(verify: VerifyRecord) -> list[str]:
     return found
 
 
-def accuracy_table(report: DesignReport) -> tuple[list[str], list[list[str]]]:
-    """Accuracies by phase of the training, and of the integers."""
-    pixels = isinstance(report.build.get("miou_int"), float)
-    keys = ("accuracy", "miou") if pixels else ("accuracy",)
-    rows = [
-        [phase.get("name", ""), *(percent(dict(phase).get(key)) for key in keys)]
-        for phase in report.summary.get("phases", [])
+def accuracy_table(
+    phases: Sequence[PhaseRecord], build: BuildRecord | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Figures of the test set by phase of the training, and of the integers of a build."""
+    of_build = {key.removesuffix("_int"): value for key, value in dict(build or {}).items()}
+    all_of = [*(dict(phase) for phase in phases), of_build]
+    keys = [key for key in FIGURES if any(_is_figure(one.get(key)) for one in all_of)]
+    rows = [[phase.get("name", ""), *_figures(dict(phase), keys)] for phase in phases]
+    if any(_is_figure(of_build.get(key)) for key in keys):
+        rows.append(["integer network", *_figures(of_build, keys)])
+    return ["phase", *(FIGURES[key] for key in keys)], rows
+
+
+def phases_of(log: Sequence[EpochRecord]) -> list[PhaseRecord]:
+    """What the last row of each phase says, where there is no summary."""
+    last: dict[int, EpochRecord] = {row.get("phase_index", 0): row for row in log}
+    return [
+        PhaseRecord(
+            name=row.get("phase", ""),
+            kind=row.get("kind", ""),
+            epochs=row.get("epoch", 0),
+            accuracy=row.get("accuracy"),
+            miou=row.get("miou"),
+            r2=row.get("r2"),
+            mae=row.get("mae"),
+        )
+        for row in last.values()
     ]
-    if report.build.get("accuracy_int") is not None:
-        figures = dict(report.build)
-        rows.append(["integer network", *(percent(figures.get(f"{key}_int")) for key in keys)])
-    return ["phase", "accuracy", *(["mIoU"] if pixels else [])], rows
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _figures(record: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    return [shown(key, record[key]) if _is_figure(record.get(key)) else "-" for key in keys]
 
 
 def board_rows(boards: BoardsRecord) -> list[list[str]]:

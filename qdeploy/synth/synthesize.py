@@ -23,7 +23,7 @@ from qdeploy.devices.capacity import Counts
 from qdeploy.devices.families import find_family
 from qdeploy.devices.fit import available
 from qdeploy.errors import InternalError, OutOfMemoryError
-from qdeploy.observer import ignore
+from qdeploy.observer import OpenMeter, ignore, silent_meter
 from qdeploy.supervised import in_parallel
 from qdeploy.synth.cells import count
 from qdeploy.synth.figures import LayerResources, Resources
@@ -42,6 +42,7 @@ def synthesize(
     *,
     store: Path | None = None,
     on_module: Callable[[str], None] = ignore,
+    meter: OpenMeter = silent_meter,
     note: Callable[[str], None] = ignore,
 ) -> Resources:
     """Synthesize the design in `folder` for `board` and count what it uses.
@@ -51,6 +52,7 @@ def synthesize(
         work: gets `netlist.v` (all modules, primitives of the family) and `yosys.log`.
         store: results by content, `work/modules` when None; may be shared between builds.
         on_module: called with a module's name when its figures are there, from any thread.
+        meter: counts the modules, of which those that are alike are one.
         note: called with a sentence where memory is short, from any thread.
 
     Raises:
@@ -74,15 +76,19 @@ def synthesize(
     def run(module: str, by_rows: bool = False) -> Netlist:
         sources = closures[module].sources
         done = yosys.run(keys[module], module, folder, sources, by_rows=by_rows)
+        counter.advance(note=module)
         on_module(module)
         return done
 
     # Modules that are alike run once.
     first = {key: module for module, key in reversed(keys.items())}
-    made = dict(zip(first, _all(list(first.values()), run, note), strict=True))
-    netlists = {module: made[keys[module]] for module in modules}
-    counts = {module: count(family, one.cells, module) for module, one in netlists.items()}
-    top = _top(yosys, tree, folder, design, netlists)
+    # The last one is the top.
+    with meter("synthesis", len(first) + 1, "layers") as counter:
+        made = dict(zip(first, _all(list(first.values()), run, note), strict=True))
+        netlists = {module: made[keys[module]] for module in modules}
+        counts = {module: count(family, one.cells, module) for module, one in netlists.items()}
+        top = _top(yosys, tree, folder, design, netlists)
+        counter.advance(note=design.top)
     on_module(design.top)
     outside = count(family, top.cells, design.top, modules)
     total = outside

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from qdeploy.artifacts import sha256
+from qdeploy.build_folder import REPORT_FILE
 from qdeploy.errors import CheckpointError, RecipeError
 from qdeploy.folder_lock import LOCK_FILE
 from qdeploy.observer import ignore
@@ -35,10 +36,10 @@ from qdeploy.training.run import (
 )
 from qdeploy.training.warm_start import WarmStart, find_warm_start
 
-# What a run and its analysis leave beside recipe and checkpoints; the summary first.
+# What a run, its analysis and its report leave beside recipe and checkpoints; the summary first.
 OWN = (
     *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, TABLE, STARTED_FROM),
-    *(ANALYSIS, *PICTURES),
+    *(ANALYSIS, *PICTURES, REPORT_FILE),
 )
 
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from qdeploy.errors import ToolMissingError, UserError, VerificationError
+from qdeploy.observer import ignore
 from qdeploy.verify.coverage.counted import FrameCoverage
 from qdeploy.verify.inputs import LadderInputs
 from qdeploy.verify.integer_codes import integer_codes
@@ -92,10 +93,12 @@ def climb(
     skip: Sequence[str] = (),
     lost: Mapping[str, str] = MappingProxyType({}),
     report: Callable[[RungResult], None] = lambda result: None,
+    starting: Callable[[str], None] = ignore,
 ) -> list[RungResult]:
     """Run rungs in the order of the ladder; `report` is called after each.
 
     Args:
+        starting: called with the name of a rung before it runs.
         rungs: names of those that the target declares.
         require: rungs that must run; one that cannot is an error instead of a skip.
         skip: rungs to leave out; `netlist layer` goes with `netlist`.
@@ -121,6 +124,7 @@ def climb(
         if reason := rung.absent(inputs):
             return RungResult(name, skipped=reason)
         _check_files(rung, inputs)
+        starting(name)
         try:
             result = rung.run(inputs, reference, required=name in require)
             return _with_coverage(result, rung, counted)

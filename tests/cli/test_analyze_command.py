@@ -1,11 +1,13 @@
 """`qdeploy analyze`: tables, JSON, pictures, refusals."""
 
 import json
+import shutil
 
 import pytest
 from tiny_runs import train_tiny
 
 from qdeploy.cli.main import qdeploy, run
+from qdeploy.training.analysis.report import labels_apart
 
 PNG = b"\x89PNG\r\n\x1a\n"
 QUICK = ("--directions", "1", "--frames", "32", "--loss-frames", "64")
@@ -55,3 +57,22 @@ def test_several_runs_without_a_folder_and_no_run_are_refused(folder, tmp_path, 
     assert "give --out FOLDER" in capsys.readouterr().err
     assert run(qdeploy, ["analyze", str(tmp_path)]) == 2
     assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_piped_tables_cut_no_name_and_runs_of_one_recipe_are_told_apart(folder, tmp_path, capsys):
+    copy = tmp_path / ("a_folder_with_a_long_name_" * 3)
+    shutil.copytree(folder, copy)
+    words = ["analyze", str(folder), str(copy), "--out", str(tmp_path / "out"), *QUICK]
+    assert run(qdeploy, words) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown and "│" not in shown
+    name = json.loads((folder / "summary.json").read_text())["name"]
+    table = shown.split("all runs")[1].splitlines()
+    labels = [line.split("  ")[1] for line in table[2:4]]
+    assert labels == [f"{name} ({folder})", f"{name} ({copy})"]
+    assert f"{name} ({copy}): layers" in shown
+
+
+def test_runs_of_several_names_keep_them():
+    names = ("a+network.width=8", "a+network.width=16")
+    assert labels_apart([{"name": name, "run": "r"} for name in names]) == [*names]

@@ -1,10 +1,15 @@
 """Progress where there is no terminal: plain lines on the stream."""
 
 import io
+import re
+import threading
 
 import pytest
+from rich.console import Console
 
+from qdeploy.build.observer import BuildObserver
 from qdeploy.cli import progress
+from qdeploy.cli.build_progress import BuildProgress
 from qdeploy.observer import Observer
 
 
@@ -67,3 +72,82 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
     assert "training" in text
     assert "images/s" in text
     assert text.count("an epoch is done") == 5
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def screen(text):
+    """What a terminal shows, without the codes that move its cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A console of 120 columns on a terminal, and its stream."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    return Console(file=stream, width=120, color_system=None), stream
+
+
+def test_plain_lines_say_the_time_elapsed_and_left(often):
+    stream = io.StringIO()
+    with progress.meter("synthesis", 3, "layers", stream) as counter:
+        counter._start -= 120
+        counter.advance(note="conv1")
+        counter.advance(note="conv2")
+    first, second = stream.getvalue().splitlines()
+    assert first == "synthesis: 1 of 3 layers, 0.5 layers/min, 2:00 elapsed, 4:00 left conv1"
+    assert second == "synthesis: 2 of 3 layers, 1.0 layers/min, 2:00 elapsed, 1:00 left conv2"
+
+
+def test_a_step_shows_its_time_and_the_layers_below_it(terminal):
+    console, stream = terminal
+    shown = BuildProgress(console)
+    shown.start("synthesis [Yosys]")
+    with progress.meter("layers of it", 4, "layers", stream) as counter:
+        counter.advance(2, note="conv2")
+        progress._Running.bar.refresh()
+    shown.done("synthesis [Yosys]", 1.5, "12 LUT")
+    text = screen(stream.getvalue())
+    assert "synthesis [Yosys]" in text and "0:00:00 elapsed" in text
+    assert "layers of it" in text and "50%" in text and "conv2" in text and "left" in text
+    last = text.rstrip().splitlines()[-1]
+    assert " ".join(last.split()) == "synthesis [Yosys] 1.5 s 12 LUT"
+    assert progress._Running.bar is None
+
+
+def test_a_step_that_fails_leaves_no_bar(terminal):
+    console, _ = terminal
+    shown = BuildProgress(console)
+    observer = BuildObserver(stage=shown.start, done=shown.done, failed=shown.failed)
+    with pytest.raises(ValueError, match="broken"), observer.during("a step"):
+        assert progress._Running.bar is not None
+        raise ValueError("broken")
+    assert progress._Running.bar is None
+
+
+def test_a_pipe_gets_one_line_for_each_step_and_nothing_before(monkeypatch):
+    stream = io.StringIO()
+    shown = BuildProgress(Console(file=stream, width=40))
+    shown.start("read the network")
+    assert stream.getvalue() == ""
+    shown.done("read the network", 2.0, "x" * 60)
+    assert stream.getvalue() == f"{'read the network':<40}    2.0 s  {'x' * 60}\n"
+
+
+def test_layers_counted_from_several_threads_are_all_counted():
+    with progress.meter("synthesis", 4000, "layers", io.StringIO()) as counter:
+        threads = [
+            threading.Thread(target=lambda: [counter.advance() for _ in range(1000)])
+            for _ in range(4)
+        ]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert counter.done == 4000

@@ -15,7 +15,7 @@ import qdeploy
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 BASICS = ("bash", "dirname", "id", "cat", "sha256sum", "cut", "env", "grep", "tr", "head")
 ARM = ("arm-linux-gnueabihf-gcc", "aarch64-linux-gnu-gcc")
-PROGRAMS = ("verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM)
+PROGRAMS = ("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM)
 
 
 @pytest.fixture

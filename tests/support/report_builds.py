@@ -182,3 +182,34 @@ def write_rows(folder: Path) -> None:
     """`metrics.jsonl`."""
     text = "".join(json.dumps(row) + "\n" for row in rows())
     (folder / "metrics.jsonl").write_text(text, encoding="utf-8")
+
+
+def make_run(folder: Path, *, finished: bool = True) -> Path:
+    """The folder of a training run, without its weights."""
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(f"name: {TAG}\n", encoding="utf-8")
+    write_rows(folder)
+    if finished:
+        phases = [
+            {"name": name, "kind": "retrain", "epochs": 8, "accuracy": 0.87, "seconds": 75.0}
+            for name in PHASES
+        ]
+        summary = {
+            "name": f"run {TAG}",
+            "phases": phases,
+            "seconds": 7384.0,
+            "provenance": {"versions": {"qdeploy": "0.1.0"}, "git": "abc", "machine": {"cores": 2}},
+            "protocol": {"images": {"train": 1295, "test": 360}, "keep": TAG},
+        }
+        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    return folder
+
+
+def make_weights(folder: Path) -> Path:
+    """A folder with `weights.json`: three levels, and 255 of them."""
+    folder.mkdir(parents=True)
+    wide = {"layer": LONG, "bits": 8, "lo": -127, "counts": [1] * 255, "per_step": 1}
+    few = {"layer": TAG, "bits": 2, "lo": -1, "counts": [10, 30, 20], "per_step": 4}
+    layers = [wide | {"histogram": [1] * 255}, few | {"histogram": [5] * 12}]
+    (folder / "weights.json").write_text(json.dumps({"layers": layers}), encoding="utf-8")
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qdeploy.cli import progress
 from qdeploy.design.manifest import Design, Layer
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import InternalError, OutOfMemoryError, ToolFailedError
@@ -78,14 +80,27 @@ def test_an_unchanged_design_runs_nothing_and_a_changed_layer_only_itself(
 
 
 def test_modules_that_differ_in_their_name_only_are_synthesized_once(
-    small: Small, tmp_path: Path
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     folder, design = small
     text = (folder / "toy_one.v").read_text(encoding="utf-8").replace("toy_one", "toy_two")
     (folder / "toy_two.v").write_text(text, encoding="utf-8")
     ran: list[str] = []
-    found = synthesize(folder, design, tmp_path / "synth", BOARD, on_module=ran.append)
+    stream = io.StringIO()
+    found = synthesize(
+        folder,
+        design,
+        tmp_path / "synth",
+        BOARD,
+        on_module=ran.append,
+        meter=lambda what, total, unit: progress.meter(what, total, unit, stream),
+    )
     assert ran == ["toy_one", "toy"]
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+        "synthesis: 1 of 2 layers",
+        "synthesis: 2 of 2 layers",
+    ]
     assert found.layers[0].counts == found.layers[1].counts
     netlist = (tmp_path / "synth" / "netlist.v").read_text(encoding="utf-8")
     assert "module toy_one(" in netlist

@@ -28,11 +28,16 @@ class Ladder(Step):
             seed=options.seed,
             measuring=True,
         )
-        state.rungs = climb(
-            inputs,
-            rungs=state.target.rungs,
-            require=options.require,
-            skip=options.skip,
-            report=state.observer.rung,
-        )
+        try:
+            state.rungs = climb(
+                inputs,
+                rungs=state.target.rungs,
+                require=options.require,
+                skip=options.skip,
+                report=state.observer.rung,
+                starting=state.observer.rung_starts,
+            )
+        except BaseException:
+            state.observer.failed(self.name)
+            raise
         write_verify(state.folder, state.rungs)

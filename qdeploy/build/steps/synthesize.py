@@ -63,6 +63,7 @@ def _synthesized(state: BuildState) -> Resources | None:
                 state.folder / SYNTH_FOLDER,
                 made(state.board, "board"),
                 store=state.cache / "modules",
+                meter=state.observer.meter,
                 note=state.observer.note,
             )
         except ToolMissingError as error:

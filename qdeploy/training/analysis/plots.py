@@ -77,7 +77,7 @@ def _flatness(axes: Axes, reports: Sequence[Report]) -> None:
         flat = report["flatness"]
         columns = list(zip(*flat["losses"], strict=True))
         mean = [sum(column) / len(column) for column in columns]
-        (line,) = axes.plot(flat["alphas"], mean, "o-", label=report["name"])
+        (line,) = axes.plot(flat["alphas"], mean, "o-", label=report.get("label", report["name"]))
         low, high = [min(c) for c in columns], [max(c) for c in columns]
         axes.fill_between(flat["alphas"], low, high, color=line.get_color(), alpha=0.15)
     axes.set_xlabel("distance along filter-normalized directions")
@@ -89,7 +89,7 @@ def _lines(
 ) -> None:
     for report in reports:
         values = _numbers([row[key] for row in report[part]])
-        name = label if len(reports) == 1 else f"{report['name']}: {label}"
+        name = label if len(reports) == 1 else f"{report.get('label', report['name'])}: {label}"
         axes.plot(range(len(values)), values, style, label=name)
     names = [row["name"] for row in reports[0][part]]
     if all([row["name"] for row in report[part]] == names for report in reports):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -129,6 +130,15 @@ def compare_family(reports: list[dict[str, Any]]) -> None:
         report["totals"]["effective_compression"] = effective_compression(
             measure_of(report["phases"][-1]), report["totals"]["weight_bits"], family
         )
+
+
+def labels_apart(reports: Sequence[dict[str, Any]]) -> list[str]:
+    """A label for each report: its `name`, with its folder `run` where others have it too."""
+    names = [str(report["name"]) for report in reports]
+    return [
+        name if names.count(name) == 1 else f"{name} ({report['run']})"
+        for name, report in zip(names, reports, strict=True)
+    ]
 
 
 def measure_of(phase: dict[str, Any]) -> float:
