@@ -83,7 +83,11 @@ def read_build(folder: Path) -> BuildRecord | None:
 
 def read_summary(run: Path) -> SummaryRecord | None:
     """`summary.json` of a run folder; as `read_record`, None when there is none."""
-    return read_record(run / SUMMARY_FILE, SummaryRecord)
+    found = read_record(run / SUMMARY_FILE, SummaryRecord)
+    by_class = None if found is None else found.get("by_class")
+    if by_class is not None:
+        _check_lengths(run / SUMMARY_FILE, by_class)
+    return found
 
 
 def read_performance(folder: Path) -> PerformanceRecord | None:
@@ -115,11 +119,15 @@ def read_classes(folder: Path) -> ClassesRecord | None:
     """`classes.json`; as `read_record`, None without a test set of frames with one class each."""
     found = read_record(folder / CLASSES_FILE, ClassesRecord)
     if found is not None:
-        count = len(found["classes"])
-        lists = (found[key] for key in ("confusion", "precision", "recall", "f1"))
-        if not count or any(len(one) != count for one in (*lists, *found["confusion"])):
-            raise _unreadable(folder / CLASSES_FILE, "its lists are not as long as its classes")
+        _check_lengths(folder / CLASSES_FILE, found)
     return found
+
+
+def _check_lengths(path: Path, found: ClassesRecord) -> None:
+    count = len(found["classes"])
+    lists = (found[key] for key in ("confusion", "precision", "recall", "f1"))
+    if not count or any(len(one) != count for one in (*lists, *found["confusion"])):
+        raise _unreadable(path, "its lists are not as long as its classes")
 
 
 def read_fifos(folder: Path) -> FifosRecord | None:

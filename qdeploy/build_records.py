@@ -67,13 +67,18 @@ class PhaseRecord(TypedDict, total=False):
 
 
 class SummaryRecord(TypedDict, total=False):
-    """`summary.json` of the training run that a build came from."""
+    """`summary.json` of the training run that a build came from.
+
+    Keys:
+        by_class: as `classes.json`, of the trained network on the test set.
+    """
 
     name: str
     phases: list[PhaseRecord]
     seconds: Figure
     protocol: dict[str, Any]
     provenance: dict[str, Any]
+    by_class: ClassesRecord | None
 
 
 class EpochRecord(TypedDict, total=False):

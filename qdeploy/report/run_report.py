@@ -17,7 +17,6 @@ from qdeploy.build_folder import (
     METRICS_FILE,
     RECIPE_FILE,
     REPORT_FILE,
-    read_classes,
     read_metrics,
     read_summary,
 )
@@ -90,7 +89,7 @@ def read_run_report(folder: Path) -> RunReport:
     summary, log = read_summary(folder), read_metrics(folder)
     phases = (summary or {}).get("phases") or phases_of(log or [])
     name = (summary or {}).get("name") or folder.resolve().name
-    classes = read_classes(folder)
+    classes = (summary or {}).get("by_class")
     return RunReport(name, summary, phases, log, classes, recipe_text(folder / RECIPE_FILE))
 
 

@@ -19,6 +19,16 @@ TAG = "<script>document.title='run'</script>"
 CLASSES = ("cat", TAG, "a class whose name is long enough to be a sentence of its own")
 PHASES = ("pretrain", TAG, "finetune")
 
+BY_CLASS = {
+    "classes": list(CLASSES),
+    "confusion": [[800, 20, 0], [10, 400, 0], [0, 0, 500]],
+    "accuracy": 0.98,
+    "balanced_accuracy": 0.98,
+    "precision": [0.98, 0.95, 1.0],
+    "recall": [0.97, 0.97, 1.0],
+    "f1": [0.98, 0.96, 1.0],
+}
+
 
 def design() -> Design:
     """Four hardware layers of the graph `block`, and many that only carry codes on."""
@@ -155,15 +165,7 @@ def make_build(folder: Path, *, fails: bool = False) -> Path:
                 }
             }
         },
-        "classes": {
-            "classes": list(CLASSES),
-            "confusion": [[800, 20, 0], [10, 400, 0], [0, 0, 500]],
-            "accuracy": 0.98,
-            "balanced_accuracy": 0.98,
-            "precision": [0.98, 0.95, 1.0],
-            "recall": [0.97, 0.97, 1.0],
-            "f1": [0.98, 0.96, 1.0],
-        },
+        "classes": BY_CLASS,
         "build": {
             "versions": {"qdeploy": "0.1.0"},
             "options": {"seed": 7, "source": "nowhere", "target": "pynq"},
@@ -198,6 +200,7 @@ def make_run(folder: Path, *, finished: bool = True) -> Path:
             "name": f"run {TAG}",
             "phases": phases,
             "seconds": 7384.0,
+            "by_class": BY_CLASS,
             "provenance": {"versions": {"qdeploy": "0.1.0"}, "git": "abc", "machine": {"cores": 2}},
             "protocol": {"images": {"train": 1295, "test": 360}, "keep": TAG},
         }
