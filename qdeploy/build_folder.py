@@ -48,6 +48,9 @@ INT_FILE = "model.int.onnx"
 HARDWARE_FILE = "model.dataflow.onnx"
 FOLDING_FILE = "folding.yaml"
 RTL_FOLDER = "rtl"
+# The network in C, and the choices it was made with.
+C_FOLDER = "c"
+C_PLAN_PATH = Path(C_FOLDER) / "plan.json"
 SYNTH_FOLDER = "synth"
 DESIGN_PATH = Path(RTL_FOLDER) / DESIGN_FILE
 NETLIST_PATH = Path(SYNTH_FOLDER) / "netlist.v"

@@ -67,10 +67,29 @@ TOOLS: dict[str, Tool] = {
         ),
     )
 }
+_REST = "the other targets and the rungs on this machine still work without it"
+# For builds of C, which `qdeploy doctor` does not ask for.
+C_TOOLS: dict[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool("gcc", "gcc", "compiling networks in C", _RTL),
+        Tool("arm-none-eabi-gcc", "gcc-arm-none-eabi", "compiling for Cortex-M", _REST),
+        Tool("arm-none-eabi-size", "binutils-arm-none-eabi", "measuring flash and RAM", _REST),
+        Tool("qemu-system-arm", "qemu-system-arm", "running Cortex-M programs", _REST),
+        Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "compiling for RISC-V", _REST),
+        Tool(
+            "riscv64-unknown-elf-size",
+            "binutils-riscv64-unknown-elf",
+            "measuring flash and RAM",
+            _REST,
+        ),
+        Tool("qemu-system-riscv32", "qemu-system-misc", "running RISC-V programs", _REST),
+    )
+}
 
 
 def find_tool(name: str) -> Path:
-    """Absolute path of the program `name`, one of `TOOLS`.
+    """Absolute path of the program `name`, one of `TOOLS` or `C_TOOLS`.
 
     Raises:
         ToolMissingError: when it is not on the PATH; names the package and the apt command.
@@ -237,6 +256,7 @@ def _tail(log_path: Path) -> str:
 
 
 def _tool(name: str) -> Tool:
-    if name not in TOOLS:
-        raise InternalError(f"`{name}` is not a tool qdeploy knows", do=f"one of {sorted(TOOLS)}")
-    return TOOLS[name]
+    known = TOOLS | C_TOOLS
+    if name not in known:
+        raise InternalError(f"`{name}` is not a tool qdeploy knows", do=f"one of {sorted(known)}")
+    return known[name]

@@ -19,6 +19,7 @@ from qdeploy.artifacts import sha256
 from qdeploy.build.options import read_build_file, reading
 from qdeploy.build_folder import (
     BUILD_FILE,
+    C_FOLDER,
     DESIGN_PATH,
     FRAMES_FILE,
     PACKAGE_FOLDER,
@@ -73,6 +74,7 @@ class FilesCheck:
         """
         return not all(
             (name.startswith(f"{RTL_FOLDER}/") and name != str(DESIGN_PATH) and fate != MISSING)
+            or (name.startswith(f"{C_FOLDER}/") and fate != MISSING)
             or name.startswith((f"{SYNTH_FOLDER}/", f"{PACKAGE_FOLDER}/"))
             for name, fate in self.wrong.items()
         )

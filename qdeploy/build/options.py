@@ -34,6 +34,10 @@ STEP_OPTIONS = {
     "fifo_depths": ("size_fifos", "--fifo-depths"),
     "synthesis": ("synthesize", "--no-synthesis"),
     "place_and_route": ("place", "--place-and-route"),
+    "mcu": ("generate_c", "--mcu"),
+    "prefix": ("generate_c", "--prefix"),
+    "max_flash": ("generate_c", "--flash"),
+    "max_ram": ("generate_c", "--ram"),
 }
 
 
@@ -67,6 +71,9 @@ class Options:
             `.cache` beside the build.
         runtime_weights: weights and thresholds are written at run time, so that the design takes
             other networks of the same shape.
+        mcu: core that C is compiled and verified for, `host` for this machine alone.
+        prefix: what the names of a network in C begin with.
+        max_flash, max_ram: bytes that its constants and its arena may take, None without a limit.
     """
 
     source: Path
@@ -96,6 +103,10 @@ class Options:
     output: str | None = None
     cache: Path | None = None
     runtime_weights: bool = False
+    mcu: str = "host"
+    prefix: str = "network"
+    max_flash: int | None = None
+    max_ram: int | None = None
 
     @property
     def most(self) -> dict[str, int | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from qdeploy.artifacts import sha256
 from qdeploy.bounded import read_json
-from qdeploy.build_folder import INT_FILE, PACKAGE_FOLDER, RTL_FOLDER, read_design
+from qdeploy.build_folder import C_FOLDER, INT_FILE, PACKAGE_FOLDER, RTL_FOLDER, read_design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.npz import npz_names, read_npz
@@ -56,7 +56,7 @@ def package_problems(
     if not package.is_dir():
         return [f"`{PACKAGE_FOLDER}/` is missing"]
     with scratch_folder("package") as again:
-        for item in (RTL_FOLDER, INT_FILE):
+        for item in (RTL_FOLDER, C_FOLDER, INT_FILE):
             if (folder / item).exists():
                 (again / item).symlink_to((folder / item).resolve())
         target.package(

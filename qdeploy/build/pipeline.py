@@ -26,6 +26,7 @@ _STEPS = {
     "time_paths": ("qdeploy.build.steps.time_paths", "TimePaths"),
     "place": ("qdeploy.build.steps.place", "Place"),
     "estimate": ("qdeploy.build.steps.estimate", "Estimate"),
+    "generate_c": ("qdeploy.build.steps.generate_c", "GenerateC"),
     "ladder": ("qdeploy.build.steps.ladder", "Ladder"),
     "package": ("qdeploy.build.steps.package", "Package"),
     "record": ("qdeploy.build.steps.record", "Record"),

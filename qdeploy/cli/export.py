@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Load weights and thresholds at run time: one bitstream for retrained networks.",
 )
+@click.option(
+    "--mcu", default="host", show_default=True, help="Target c: core, such as cortex-m0plus."
+)
+@click.option(
+    "--prefix", default="network", show_default=True, help="Target c: what names in C begin with."
+)
+@click.option("--flash", type=click.IntRange(1), help="Target c: bytes that constants may take.")
+@click.option("--ram", type=click.IntRange(1), help="Target c: bytes that the arena may take.")
 @click.option("--argmax", is_flag=True, help="Put out the class instead of the logits.")
 @click.option(
     "--frames", default=1000, show_default=True, type=click.IntRange(1), help="Frames to verify."
@@ -125,6 +133,10 @@ def export(
     max_bram: Amount | None,
     max_dsp: Amount | None,
     runtime_weights: bool,
+    mcu: str,
+    prefix: str,
+    flash: int | None,
+    ram: int | None,
     argmax: bool,
     frames: int,
     rtl_frames: int,
@@ -179,6 +191,10 @@ def export(
         class_names=class_names,
         cache=cache,
         runtime_weights=runtime_weights,
+        mcu=mcu,
+        prefix=prefix,
+        max_flash=flash,
+        max_ram=ram,
     )
     result = build(options, out, observer(as_json), force=force, finish=write_build_report)
     conclude(result.folder, result.failure, as_json, source if source.is_dir() else None)

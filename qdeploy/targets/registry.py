@@ -13,5 +13,9 @@ TARGETS: Registry[Target] = Registry(
     "target",
     "qdeploy.targets",
     Target,
-    {"pynq": "qdeploy.targets.pynq.target:TARGET", "ip": "qdeploy.targets.ip.target:TARGET"},
+    {
+        "pynq": "qdeploy.targets.pynq.target:TARGET",
+        "ip": "qdeploy.targets.ip.target:TARGET",
+        "c": "qdeploy.targets.c.target:TARGET",
+    },
 )

@@ -8,6 +8,7 @@
     layer      each hardware layer of it alone in Verilator            against int, exact
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
     netlist layer, netlist    the same two of the synthesized netlist  against int, exact
+    c          the C sources, compiled for this machine                against int, exact
 
 Which of them a build has, its target declares. A rung that cannot run (no Verilator, no netlist, no
 trained network beside the file) is skipped with the reason, unless it is required.
@@ -42,6 +43,7 @@ _RUNGS = {
     "rtl": ("qdeploy.verify.rungs.rtl", "RtlRung"),
     "netlist layer": ("qdeploy.verify.rungs.netlist_layer", "NetlistLayerRung"),
     "netlist": ("qdeploy.verify.rungs.netlist", "NetlistRung"),
+    "c": ("qdeploy.verify.rungs.c", "CRung"),
 }
 # Every rung there is, in the order of the ladder.
 RUNGS = tuple(_RUNGS)

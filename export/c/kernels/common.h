@@ -1,0 +1,71 @@
+/* Elements of tensors: loads and stores without undefined behaviour.
+ *
+ * Every buffer is an array of bytes aligned to 4. Elements of more than a byte go through memcpy of
+ * a known size from a known alignment, which compilers turn into one load or store.
+ */
+#ifndef QD_COMMON_H
+#define QD_COMMON_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define QD_ALIGNED(p, n) __builtin_assume_aligned((p), (n))
+#define QD_INLINE static inline __attribute__((always_inline, unused))
+#define QD_NOINLINE static __attribute__((noinline))
+#else
+#define QD_ALIGNED(p, n) (p)
+#define QD_INLINE static inline
+#define QD_NOINLINE static
+#endif
+
+/* Types of elements. */
+enum { QD_U8 = 0, QD_I8 = 1, QD_U16 = 2, QD_I16 = 3, QD_I32 = 4 };
+
+QD_INLINE int32_t qd_load_u8(const uint8_t *p, int32_t i) { return (int32_t)p[i]; }
+
+QD_INLINE int32_t qd_load_i8(const uint8_t *p, int32_t i) {
+    return (int32_t)((const int8_t *)p)[i];
+}
+
+QD_INLINE int32_t qd_load_u16(const uint8_t *p, int32_t i) {
+    uint16_t v;
+    memcpy(&v, QD_ALIGNED(p + 2 * i, 2), 2);
+    return (int32_t)v;
+}
+
+QD_INLINE int32_t qd_load_i16(const uint8_t *p, int32_t i) {
+    int16_t v;
+    memcpy(&v, QD_ALIGNED(p + 2 * i, 2), 2);
+    return (int32_t)v;
+}
+
+QD_INLINE int32_t qd_load_i32(const uint8_t *p, int32_t i) {
+    int32_t v;
+    memcpy(&v, QD_ALIGNED(p + 4 * i, 4), 4);
+    return v;
+}
+
+QD_INLINE int32_t qd_load(const uint8_t *p, int32_t type, int32_t i) {
+    switch (type) {
+    case QD_U8: return qd_load_u8(p, i);
+    case QD_I8: return qd_load_i8(p, i);
+    case QD_U16: return qd_load_u16(p, i);
+    case QD_I16: return qd_load_i16(p, i);
+    default: return qd_load_i32(p, i);
+    }
+}
+
+/* The value is one that the type holds: its low bytes are it. */
+QD_INLINE void qd_store(uint8_t *p, int32_t type, int32_t i, int32_t value) {
+    if (type <= QD_I8) {
+        p[i] = (uint8_t)(uint32_t)value;
+    } else if (type <= QD_I16) {
+        const uint16_t v = (uint16_t)(uint32_t)value;
+        memcpy(QD_ALIGNED(p + 2 * i, 2), &v, 2);
+    } else {
+        memcpy(QD_ALIGNED(p + 4 * i, 4), &value, 4);
+    }
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* Descriptions of layers. Maps are (height, width, channels), channels innermost. */
+#ifndef QD_LAYERS_H
+#define QD_LAYERS_H
+
+#include "finish.h"
+
+/* A convolution; a fully connected layer is one whose window is its map of one pixel. */
+typedef struct {
+    qd_finish_t finish;
+    const uint8_t *weights; /* a row for each output channel, (window row, column, channel) */
+    int32_t row_bytes;
+    int32_t in_height, in_width, in_channels;
+    int32_t out_height, out_width, out_channels;
+    int16_t window_height, window_width;
+    int16_t stride_down, stride_right;
+    int16_t dilation_down, dilation_right;
+    int16_t top, left; /* padding with code 0 */
+    int32_t groups;
+    int32_t least; /* weight of the field 0 */
+    uint8_t bits;  /* of a weight */
+    uint8_t out_type;
+    uint8_t run; /* SWAR: products between two shifts, and the offset of a field */
+    uint8_t offset;
+} qd_conv_t;
+
+/* Element by element, or a sum over the pixels of a channel. */
+typedef struct {
+    qd_finish_t finish;
+    int32_t pixels, channels;
+    uint8_t out_type;
+} qd_pixels_t;
+
+/* What only moves elements, or takes the largest. */
+typedef struct {
+    int32_t in_height, in_width, in_channels;
+    int32_t out_height, out_width, out_channels;
+    int16_t down, right; /* stride, factor, step or block */
+    int16_t window_height, window_width;
+    int16_t top, left;
+    int32_t first; /* channel of the result that the first one becomes */
+    uint8_t in_type, out_type;
+} qd_move_t;
+
+#endif

@@ -1,0 +1,102 @@
+"""Which kernel a step is for, the files it is in, and what they are told by macros."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdeploy.codegen.c.elements import Element
+from qdeploy.codegen.c.finishing import Finish
+from qdeploy.codegen.c.steps import Step
+from qdeploy.errors import InternalError
+from qdeploy.ir.integer_graph import (
+    Add,
+    ArgMax,
+    Bias,
+    Concat,
+    Conv,
+    Dense,
+    DepthToSpace,
+    Dilate,
+    Flatten,
+    GlobalSum,
+    MaxPool,
+    Threshold,
+    Upsample,
+)
+
+# Included by all others.
+COMMON = ("common.h", "finish.h", "layers.h")
+# Order of the element types in `kernels/common.h`.
+TYPES = (Element.U8, Element.I8, Element.U16, Element.I16, Element.I32)
+_MOVES = {
+    MaxPool: ("qd_max_pool", "max_pool.h", None),
+    Concat: ("qd_copy", "copy.h", None),
+    Flatten: ("qd_flatten", "flatten.h", None),
+    ArgMax: ("qd_argmax", "argmax.h", None),
+    Upsample: ("qd_upsample", "enlarge.h", "QD_USE_UPSAMPLE"),
+    Dilate: ("qd_dilate", "enlarge.h", "QD_USE_DILATE"),
+    DepthToSpace: ("qd_depth_to_space", "enlarge.h", "QD_USE_DEPTH_TO_SPACE"),
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function.
+
+    Args:
+        name: of the function.
+        file: below `kernels/`.
+        uses: macros that must be defined for it, before any file is included.
+        template: macros of the instance; none for a file that is included once.
+    """
+
+    name: str
+    file: str
+    uses: tuple[str, ...] = ()
+    template: tuple[tuple[str, str], ...] = ()
+
+
+def kernel_of(step: Step) -> Kernel:
+    """The kernel of a step."""
+    types = [one.element.suffix for one in step.sources]
+    if isinstance(step.node, Conv | Dense):
+        assert step.weights is not None
+        weight = "i16" if step.weights.bits > 8 else "i8"
+        return _instance(
+            "conv",
+            "conv.h",
+            (f"QD_USE_WEIGHTS{weight[1:]}",),
+            [types[0], *(["w16"] if weight == "i16" else [])],
+            QD_LOAD=f"qd_load_{types[0]}",
+            QD_WEIGHT=f"qd_load_{weight}",
+            QD_UNPACK=f"qd_unpack_{weight}",
+        )
+    if isinstance(step.node, Add):
+        one, other = types
+        loads = {"QD_LOAD": f"qd_load_{one}", "QD_LOAD_OTHER": f"qd_load_{other}"}
+        return _instance("add", "add.h", (), types, **loads)
+    if isinstance(step.node, Bias | Threshold):
+        return _instance("each", "each.h", (), types, QD_LOAD=f"qd_load_{types[0]}")
+    if isinstance(step.node, GlobalSum):
+        return _instance("global_sum", "global_sum.h", (), types, QD_LOAD=f"qd_load_{types[0]}")
+    if type(step.node) in _MOVES:
+        name, file, use = _MOVES[type(step.node)]
+        return Kernel(name, file, (use,) if use else ())
+    raise InternalError(f"there is no kernel for {type(step.node).__name__} ({step.node.name})")
+
+
+def finish_kind(finish: Finish) -> tuple[str, str | None]:
+    """The kind of a finish in C, and the macro that it needs."""
+    if finish.line is not None:
+        return "QD_LINE", "QD_USE_LINE"
+    if finish.table is not None:
+        bits = 8 * finish.element.size
+        return f"QD_SEARCH{bits}", f"QD_USE_SEARCH{bits}"
+    return ("QD_NOTHING", None) if finish.bias is None else ("QD_BIAS", "QD_USE_BIAS")
+
+
+def _instance(
+    kind: str, file: str, uses: tuple[str, ...], suffixes: list[str], **macros: str
+) -> Kernel:
+    name = "_".join(["qd", kind, *suffixes])
+    return Kernel(name, file, uses, (("QD_NAME", name), *macros.items()))

@@ -1,0 +1,219 @@
+"""`network.c`: the descriptions of the layers and the function that runs them in order."""
+
+from __future__ import annotations
+
+from qdeploy.codegen.c.constants import Constants
+from qdeploy.codegen.c.elements import Stored
+from qdeploy.codegen.c.kernels import COMMON, TYPES, Kernel, finish_kind, kernel_of
+from qdeploy.codegen.c.program import INPUT, LOGITS, Program, scratch_name
+from qdeploy.codegen.c.steps import Step
+from qdeploy.codegen.c.text import comment_word, structure
+from qdeploy.ir.integer_graph import (
+    Add,
+    Bias,
+    Concat,
+    Conv,
+    Dense,
+    DepthToSpace,
+    Dilate,
+    GlobalSum,
+    IntegerGraph,
+    MaxPool,
+    Node,
+    Threshold,
+    Upsample,
+)
+
+Fields = list[tuple[str, object]]
+
+
+def network_source(program: Program, prefix: str, constants: Constants) -> str:
+    """The text of `network.c`; constants are added to `constants`."""
+    layers, calls = [], []
+    for number, step in enumerate(program.steps):
+        title = f"/* {number}: {comment_word(step.layer)} */\n"
+        found = _layer(number, step, program, constants)
+        layers.append(title + "".join(text for text, _ in found))
+        calls += [call for _, call in found]
+        calls.append(f"    QD_TAP({number}, {_at(program, step.result)});")
+    kernels = list(dict.fromkeys(kernel_of(step) for step in program.steps))
+    return "\n".join(
+        [
+            '#include "network.h"',
+            '#include "weights.h"',
+            "",
+            *_includes(program, kernels),
+            "",
+            "/* A debug build sees what each step has written. */",
+            "#ifndef QD_TAP",
+            "#define QD_TAP(step, data) ((void)0)",
+            "#endif",
+            "",
+            *layers,
+            f"int {prefix}_run(const {prefix}_input_t *input, int32_t *logits, uint8_t *arena) {{",
+            "    const uint8_t *const in = (const uint8_t *)input;",
+            "    uint8_t *const out = (uint8_t *)logits;",
+            "    const uintptr_t places = (uintptr_t)in | (uintptr_t)out | (uintptr_t)arena;",
+            "    if (in == NULL || out == NULL || arena == NULL || (places & 3u) != 0u) {",
+            "        return -1;",
+            "    }",
+            *calls,
+            "    return 0;",
+            "}",
+            "",
+        ]
+    )
+
+
+def kernel_files(program: Program) -> list[str]:
+    """The files of `kernels/` that a program needs."""
+    used = {kernel_of(step).file for step in program.steps}
+    more = {"unpack.h"} if any(step.weights is not None for step in program.steps) else set()
+    return sorted({*COMMON, *used, *more})
+
+
+def _includes(program: Program, kernels: list[Kernel]) -> list[str]:
+    uses = {use for kernel in kernels for use in kernel.uses}
+    finishes = [step.finish for step in program.steps if step.finish is not None]
+    uses |= {use for finish in finishes if (use := finish_kind(finish)[1]) is not None}
+    lines = [f"#define {use} 1" for use in sorted(uses)]
+    files = [name for name in kernel_files(program) if name not in COMMON]
+    templates = {kernel.file for kernel in kernels if kernel.template}
+    lines += ["#include <stddef.h>", '#include "kernels/layers.h"']
+    lines += [f'#include "kernels/{name}"' for name in files if name not in templates]
+    for kernel in kernels:
+        if kernel.template:
+            lines += ["", *(f"#define {name} {value}" for name, value in kernel.template)]
+            lines.append(f'#include "kernels/{kernel.file}"')
+            lines += [f"#undef {name}" for name, _ in kernel.template]
+    return lines
+
+
+def _at(program: Program, tensor: Stored) -> str:
+    buffer = program.storage[tensor.name]
+    if buffer == INPUT:
+        return "in"
+    return "out" if buffer == LOGITS else f"arena + {program.memory.offsets[buffer]}"
+
+
+def _layer(
+    number: int, step: Step, program: Program, constants: Constants
+) -> list[tuple[str, str]]:
+    """Definitions of structures, and the call with each."""
+    kernel, name = kernel_of(step), f"layer_{number}"
+    result, node = step.result, step.node
+    places = [*(_at(program, one) for one in step.sources), _at(program, result)]
+    if isinstance(node, Concat):
+        found, first = [], 0
+        for part, (source, place) in enumerate(zip(step.sources, places[:-1], strict=True)):
+            channels = source.count // result.pixels
+            fields = [*_move(source, result), ("in_channels", channels), ("first", first)]
+            text = structure("qd_move_t", f"{name}_{part}", fields)
+            found.append((text, _call(kernel, f"{name}_{part}", [place, places[-1]])))
+            first += channels
+        return found
+    if isinstance(node, Conv | Dense):
+        text = structure("qd_conv_t", name, _conv(number, step, node, constants))
+        places.append(f"arena + {program.memory.offsets[scratch_name(number)]}")
+    elif isinstance(node, Add | Bias | Threshold | GlobalSum):
+        assert step.finish is not None
+        source = step.sources[0]
+        pixels = source.pixels if isinstance(node, GlobalSum) else result.pixels
+        fields = [
+            ("finish", _braces(constants.finish(number, step.finish))),
+            ("pixels", pixels),
+            ("channels", result.channels),
+            ("out_type", TYPES.index(result.element)),
+        ]
+        text = structure("qd_pixels_t", name, fields)
+    else:
+        channels = ("in_channels", step.sources[0].channels)
+        fields = [*_move(step.sources[0], result), channels, *_window(node)]
+        text = structure("qd_move_t", name, fields)
+    return [(text, _call(kernel, name, places))]
+
+
+def _call(kernel: Kernel, name: str, places: list[str]) -> str:
+    return f"    {kernel.name}(&{name}, {', '.join(places)});"
+
+
+def _conv(number: int, step: Step, node: Conv | Dense, constants: Constants) -> Fields:
+    source, result, packed = step.sources[0], step.result, step.weights
+    assert packed is not None and step.finish is not None
+    fields: Fields = [
+        ("finish", _braces(constants.finish(number, step.finish))),
+        ("weights", constants.weights(number, step)),
+        ("row_bytes", packed.data.shape[1]),
+    ]
+    if isinstance(node, Dense):
+        # One pixel that holds the whole input.
+        sizes: Fields = [("in_height", 1), ("in_width", 1), ("in_channels", source.count)]
+        window: Fields = [("window_height", 1), ("window_width", 1), ("groups", 1)]
+        window += [("stride_down", 1), ("stride_right", 1)]
+    else:
+        sizes = _sizes("in", source)
+        window = [
+            ("window_height", node.weights.shape[2]),
+            ("window_width", node.weights.shape[3]),
+            ("stride_down", node.stride[0]),
+            ("stride_right", node.stride[1]),
+            ("dilation_down", node.dilation[0]),
+            ("dilation_right", node.dilation[1]),
+            ("top", node.pads[0]),
+            ("left", node.pads[1]),
+            ("groups", node.groups),
+        ]
+    return [
+        *fields,
+        *sizes,
+        *_sizes("out", result),
+        *window,
+        ("least", packed.least),
+        ("bits", packed.bits),
+        ("out_type", TYPES.index(result.element)),
+    ]
+
+
+def _window(node: Node) -> Fields:
+    if isinstance(node, MaxPool):
+        return [
+            ("down", node.stride[0]),
+            ("right", node.stride[1]),
+            ("window_height", node.kernel[0]),
+            ("window_width", node.kernel[1]),
+            ("top", node.pads[0]),
+            ("left", node.pads[1]),
+        ]
+    if isinstance(node, Upsample):
+        return [("down", node.factor[0]), ("right", node.factor[1])]
+    if isinstance(node, Dilate):
+        return [("down", node.step[0]), ("right", node.step[1])]
+    return [("down", node.block)] if isinstance(node, DepthToSpace) else []
+
+
+def _move(source: Stored, result: Stored) -> Fields:
+    return [
+        ("in_height", source.height),
+        ("in_width", source.width),
+        *_sizes("out", result),
+        ("in_type", TYPES.index(source.element)),
+        ("out_type", TYPES.index(result.element)),
+    ]
+
+
+def _sizes(side: str, tensor: Stored) -> Fields:
+    return [
+        (f"{side}_height", tensor.height),
+        (f"{side}_width", tensor.width),
+        (f"{side}_channels", tensor.channels),
+    ]
+
+
+def _braces(fields: Fields) -> str:
+    return "{" + ", ".join(f".{key} = {value}" for key, value in fields if value not in (0,)) + "}"
+
+
+def tapped_boundaries(program: Program, graph: IntegerGraph) -> list[tuple[int, str]]:
+    """Step and boundary of the integer graph, of every boundary."""
+    found = {step.result.name: number for number, step in enumerate(program.steps)}
+    return [(found[name], name) for name in graph.boundaries()]

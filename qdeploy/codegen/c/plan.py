@@ -1,0 +1,70 @@
+"""What a program in C takes, before it is compiled: `plan.json`, and budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdeploy.codegen.c.program import Program
+from qdeploy.codegen.c.steps import Step
+from qdeploy.errors import DoesNotFitError
+
+# Layers that a message names.
+_NAMED = 3
+
+
+def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
+    """As in `plan.json`: bytes, and for each step its layer and what lives while it runs."""
+    memory = program.memory
+    return {
+        "prefix": prefix,
+        "mcu": mcu,
+        "arena": memory.size,
+        "arena_bound": memory.bound,
+        "constants": sum(constants_of(step) for step in program.steps),
+        "steps": [
+            {
+                "layer": step.layer,
+                "kind": type(step.node).__name__,
+                "result": step.result.name,
+                "live_bytes": memory.live[number],
+                "constant_bytes": constants_of(step),
+            }
+            for number, step in enumerate(program.steps)
+        ],
+        "buffers": dict(sorted(memory.offsets.items(), key=lambda item: item[1])),
+    }
+
+
+def constants_of(step: Step) -> int:
+    """Bytes of a step's weights, thresholds and biases."""
+    weights = 0 if step.weights is None else int(step.weights.data.size)
+    return weights + (0 if step.finish is None else step.finish.flash)
+
+
+def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
+    """Whether constants and arena are within budgets.
+
+    Raises:
+        DoesNotFitError: names the layers that take most.
+    """
+    steps, live = program.steps, program.memory.live
+    constants = [constants_of(step) for step in steps]
+    if flash is not None and sum(constants) > flash:
+        raise DoesNotFitError(
+            f"weights, thresholds and biases take {sum(constants):,} bytes, --flash is {flash:,}",
+            where=_largest(steps, constants),
+            why="that is without the code, some 4,000 bytes more",
+            do="train with fewer weight bits or a narrower network",
+        )
+    if ram is not None and program.memory.size > ram:
+        raise DoesNotFitError(
+            f"the arena takes {program.memory.size:,} bytes, --ram is {ram:,}",
+            where=_largest(steps, list(live)),
+            why="what these layers read and write lives at the same time",
+            do="train a narrower network, or one with smaller maps in these layers",
+        )
+
+
+def _largest(steps: tuple[Step, ...], sizes: list[int]) -> str:
+    order = sorted(range(len(steps)), key=lambda number: -sizes[number])[:_NAMED]
+    return ", ".join(f"`{steps[number].layer}` {sizes[number]:,}" for number in order)

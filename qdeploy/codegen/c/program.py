@@ -1,0 +1,97 @@
+"""The steps of a network with a place in memory for everything they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qdeploy.codegen.c.elements import Element, Stored, sizes_of
+from qdeploy.codegen.c.memory import Lifetime, MemoryPlan, plan_memory
+from qdeploy.codegen.c.steps import Step, steps_of
+from qdeploy.ir.integer_graph import Add, IntegerGraph
+
+# What the caller holds.
+INPUT, LOGITS = "input", "logits"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network as C runs it.
+
+    Args:
+        graph: the integer graph.
+        steps: in execution order.
+        source: the input in memory.
+        storage: tensor -> the buffer it is in; `INPUT`, `LOGITS`, or one of the memory plan.
+        memory: offsets of buffers and of each step's scratch, `scratch_name` of its number.
+    """
+
+    graph: IntegerGraph
+    steps: tuple[Step, ...]
+    source: Stored
+    storage: Mapping[str, str]
+    memory: MemoryPlan
+
+    @property
+    def result(self) -> Stored:
+        """The output in memory."""
+        return next(one.result for one in self.steps if one.result.name == self.graph.output)
+
+
+def scratch_name(step: int) -> str:
+    """The buffer of a step's scratch memory."""
+    return f"scratch of step {step}"
+
+
+def program_of(graph: IntegerGraph) -> Program:
+    """Steps and memory of a network.
+
+    Raises:
+        UnsupportedLayerError: as `steps_of`.
+    """
+    found = steps_of(graph)
+    steps = [_commuted(step, number, found) for number, step in enumerate(found)]
+    storage = {graph.input: INPUT, graph.output: LOGITS}
+    first: dict[str, int] = {}
+    last = _last_reads(steps)
+    ends: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for number, step in enumerate(steps):
+        name = step.result.name
+        if name not in storage:
+            source = storage[step.sources[0].name]
+            free = source not in (INPUT, LOGITS) and ends[source] == number
+            storage[name] = source if step.in_place and free else name
+        buffer = storage[name]
+        if buffer not in (INPUT, LOGITS):
+            first.setdefault(buffer, number)
+            ends[buffer] = max(ends.get(buffer, 0), last.get(name, number))
+            sizes[buffer] = max(sizes.get(buffer, 0), step.result.bytes)
+    buffers = [Lifetime(name, sizes[name], first[name], ends[name]) for name in sizes]
+    buffers += [
+        Lifetime(scratch_name(number), step.scratch, number, number)
+        for number, step in enumerate(steps)
+        if step.scratch
+    ]
+    memory = plan_memory(buffers, len(steps))
+    tensor = graph.tensors[graph.input]
+    element = Element.holding(tensor.lo, tensor.hi)
+    assert element is not None, "`steps_of` refuses others"
+    source = Stored(graph.input, element, *sizes_of(tensor))
+    return Program(graph, tuple(steps), source, storage, memory)
+
+
+def _last_reads(steps: list[Step]) -> dict[str, int]:
+    return {one.name: number for number, step in enumerate(steps) for one in step.sources}
+
+
+def _commuted(step: Step, number: int, steps: list[Step]) -> Step:
+    """An Add reads first the tensor that nothing reads later, so that it can write over it."""
+    if not isinstance(step.node, Add):
+        return step
+    last = _last_reads(steps)
+    one, other = step.sources
+    if last[one.name] == number or last[other.name] != number:
+        return step
+    fits = step.result.element.size <= other.element.size
+    return Step(step.node, (other, one), step.result, step.finish, in_place=fits)

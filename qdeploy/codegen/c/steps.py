@@ -1,0 +1,209 @@
+"""The steps of a network on a microcontroller: one pass over a tensor each.
+
+A sum (Conv, Dense, Add, GlobalSum, Bias) goes on in registers through the Bias and Threshold nodes
+that alone read it, so what a step writes is a boundary of the integer graph, or the copy that a
+Flatten needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdeploy.codegen.c.elements import Element, Stored, sizes_of
+from qdeploy.codegen.c.finishing import Finish, quantized
+from qdeploy.codegen.c.packing import PackedWeights, pack_weights
+from qdeploy.errors import UnsupportedLayerError
+from qdeploy.ir.integer_graph import (
+    Add,
+    Bias,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalSum,
+    IntArray,
+    IntegerGraph,
+    MaxPool,
+    Node,
+    Tensor,
+    Threshold,
+)
+from qdeploy.ir.intervals import magnitude, node_intervals
+
+# A sum of no larger magnitude has all its thresholds in 32 bits too.
+MOST_SUM = (1 << 31) - 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Args:
+        node: what it computes; for a sum the first node of the chain.
+        sources: tensors that it reads.
+        result: the tensor that it writes.
+        finish: of a sum; None where elements only move.
+        weights: of a Conv or a Dense, columns in the order (row, column, channel).
+        scratch: bytes that it needs besides, while it runs.
+        in_place: whether it may write over its first source.
+    """
+
+    node: Node
+    sources: tuple[Stored, ...]
+    result: Stored
+    finish: Finish | None = None
+    weights: PackedWeights | None = None
+    scratch: int = 0
+    in_place: bool = False
+
+    @property
+    def layer(self) -> str:
+        """The recipe's name of the layer."""
+        return self.node.layer
+
+
+def steps_of(graph: IntegerGraph) -> list[Step]:
+    """The steps of a network, in execution order.
+
+    Raises:
+        UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
+            compute.
+    """
+    return _Fuser(graph).steps()
+
+
+class _Fuser:
+    def __init__(self, graph: IntegerGraph) -> None:
+        self.graph = graph
+        # Tensor -> where its elements are; a Flatten's may be those of its map.
+        self.stored: dict[str, Stored] = {graph.input: self._stored(graph.tensors[graph.input])}
+
+    def steps(self) -> list[Step]:
+        """All steps."""
+        found: list[Step] = []
+        done: set[str] = set()
+        for node in self.graph.nodes:
+            if node.name in done:
+                continue
+            if isinstance(node, Flatten) and self._is_view(node):
+                self.stored[node.output] = self._view(node)
+                continue
+            chain = self._chain(node)
+            done.update(one.name for one in chain)
+            step = self._step(node, chain)
+            self.stored[chain[-1].output] = step.result
+            found.append(step)
+        if not found:
+            raise UnsupportedLayerError(
+                "the network computes nothing: its output is its input",
+                where=f"`{self.graph.output}`",
+            )
+        return found
+
+    def _stored(self, tensor: Tensor) -> Stored:
+        output = tensor.name == self.graph.output
+        element = Element.I32 if output else Element.holding(tensor.lo, tensor.hi)
+        if element is None or max(abs(tensor.lo), abs(tensor.hi)) > MOST_SUM:
+            raise _too_wide(tensor.name, tensor.lo, tensor.hi)
+        return Stored(tensor.name, element, *sizes_of(tensor))
+
+    def _is_view(self, node: Flatten) -> bool:
+        """Whether the vector is read where the map is: in the map's order."""
+        if node.output == self.graph.output:
+            return False
+        source = self.stored[node.inputs[0]]
+        if source.pixels == 1 or source.channels == 1:
+            return True
+        return all(isinstance(user, Dense) for user in self.graph.consumers(node.output))
+
+    def _view(self, node: Flatten) -> Stored:
+        """The vector in the memory of its map; as a map where its order is that of one."""
+        source = self.stored[node.inputs[0]]
+        if source.pixels == 1 or source.channels == 1:
+            return Stored(source.name, source.element, 1, 1, source.count)
+        return source
+
+    def _chain(self, node: Node) -> list[Node]:
+        chain = [node]
+        while isinstance(chain[-1], Conv | Dense | Bias | Add | GlobalSum):
+            last = chain[-1]
+            users = self.graph.consumers(last.output)
+            if last.output == self.graph.output or len(users) != 1:
+                break
+            if not isinstance(users[0], Threshold | Bias):
+                break
+            chain.append(users[0])
+        return chain
+
+    def _step(self, node: Node, chain: list[Node]) -> Step:
+        sources = tuple(self.stored[name] for name in node.inputs)
+        result = self._stored(self.graph.tensors[chain[-1].output])
+        if isinstance(node, Conv | Dense):
+            weights, scratch = self._weights(node)
+            finish = self._finish(chain)
+            return Step(node, sources, result, finish, weights, scratch)
+        fits = result.element.size <= sources[0].element.size
+        if isinstance(node, Add | Bias | Threshold):
+            return Step(node, sources, result, self._finish(chain), in_place=fits)
+        if isinstance(node, GlobalSum):
+            return Step(node, sources, result, self._finish(chain))
+        if isinstance(node, MaxPool):
+            # Each pixel is written no later than all that is still to be read lies.
+            ascending = node.pads[:2] == (0, 0) and result.width <= sources[0].width
+            return Step(node, sources, result, in_place=fits and ascending)
+        return Step(node, sources, result)
+
+    def _weights(self, node: Conv | Dense) -> tuple[PackedWeights, int]:
+        source, tensor = self.stored[node.inputs[0]], self.graph.tensors[node.inputs[0]]
+        if isinstance(node, Conv):
+            rows = node.weights.transpose(0, 2, 3, 1).reshape(len(node.weights), -1)
+        else:
+            rows = node.weights
+            if source.pixels > 1 and source.channels > 1:  # the vector is a map, in its order
+                shape = (len(rows), source.channels, source.pixels)
+                rows = rows.reshape(shape).transpose(0, 2, 1).reshape(len(rows), -1)
+        packed = pack_weights(rows)
+        if packed is None:
+            raise UnsupportedLayerError(
+                f"layer `{node.layer}` has weights from {rows.min()} to {rows.max()}",
+                why="kernels in C take weights of at most 16 bits",
+                do="train it with fewer bits",
+            )
+        if (most := max(magnitude(rows, tensor.lo, tensor.hi))) > MOST_SUM:
+            raise _too_wide(node.layer, -most, most)
+        return packed, packed.columns * (2 if packed.bits > 8 else 1)
+
+    def _finish(self, chain: list[Node]) -> Finish:
+        """Of a chain that begins with a sum, or of a Threshold alone."""
+        first = chain[0]
+        lo, hi = self._interval(first)
+        biases = [node.bias for node in chain if isinstance(node, Bias)]
+        zero = np.zeros(len(lo), dtype=np.int64)
+        bias: IntArray = sum(biases, zero)
+        for node in chain:
+            tensor = self.graph.tensors[node.output]
+            if max(abs(tensor.lo), abs(tensor.hi)) > MOST_SUM:
+                raise _too_wide(node.layer, tensor.lo, tensor.hi)
+        last = chain[-1]
+        if isinstance(last, Threshold):
+            return quantized(last.thresholds, last.base, bias, lo, hi)
+        return Finish(bias=bias) if biases else Finish()
+
+    def _interval(self, node: Node) -> tuple[IntArray, IntArray]:
+        """Per channel, what is finished: the sum of `node`, or what it reads."""
+        if isinstance(node, Conv | Dense):
+            found = node_intervals(node, self.graph.tensors[node.inputs[0]])
+            return np.array(found.lo, dtype=np.int64), np.array(found.hi, dtype=np.int64)
+        name = node.inputs[0] if isinstance(node, Bias | Threshold) else node.output
+        tensor = self.graph.tensors[name]
+        channels = tensor.shape[0]
+        return np.full(channels, tensor.lo), np.full(channels, tensor.hi)
+
+
+def _too_wide(where: str, lo: int, hi: int) -> UnsupportedLayerError:
+    return UnsupportedLayerError(
+        f"`{where}` has integers from {lo} to {hi}",
+        why="programs in C sum up in 32 bits",
+        do="train it with fewer bits or fewer inputs to a sum",
+    )

@@ -1,0 +1,65 @@
+"""Running a program that shows what each step has written: its header, frames in, codes out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.codegen.c.elements import Element, Stored
+from qdeploy.codegen.c.program import Program
+from qdeploy.ir.integer_graph import IntArray
+from qdeploy.ir.layout import to_stream_order
+
+_KINDS = {
+    Element.U8: np.uint8,
+    Element.I8: np.int8,
+    Element.U16: "<u2",
+    Element.I16: "<i2",
+    Element.I32: "<i4",
+}
+
+
+def taps_header(program: Program, prefix: str) -> str:
+    """`taps.h`: sizes that a program with taps needs."""
+    sizes = ", ".join(str(step.result.bytes) for step in program.steps)
+    return f"""\
+#define TAP_RUN {prefix}_run
+#define TAP_INPUT_TYPE {program.source.element.c_type}
+#define TAP_INPUT_BYTES {program.source.bytes}u
+#define TAP_OUTPUT_BYTES {program.result.bytes}u
+#define TAP_ARENA_BYTES {max(program.memory.size, 4)}u
+static const uint32_t tap_bytes[] = {{{sizes}}};
+"""
+
+
+def input_bytes(program: Program, codes: IntArray) -> bytes:
+    """Frames (N, *input shape of the graph) as the network takes them, little end first."""
+    kind = _KINDS[program.source.element]
+    return np.ascontiguousarray(to_stream_order(codes, frames=True)).astype(kind).tobytes()
+
+
+def tapped(program: Program, output: bytes, frames: int) -> dict[str, IntArray]:
+    """Codes of every boundary, (frames, *shape), of what a program with taps has put out.
+
+    Raises:
+        ValueError: it is not of as many frames.
+    """
+    per_frame = sum(step.result.bytes for step in program.steps)
+    if len(output) != frames * per_frame:
+        raise ValueError(f"{len(output)} bytes of taps for {frames} frames of {per_frame}")
+    data = np.frombuffer(output, np.uint8).reshape(frames, per_frame)
+    found, at = {}, 0
+    for step in program.steps:
+        part = np.ascontiguousarray(data[:, at : at + step.result.bytes])
+        found[step.result.name] = _in_graph_order(program, step.result, part)
+        at += step.result.bytes
+    return {name: found[name] for name in program.graph.boundaries()}
+
+
+def _in_graph_order(program: Program, tensor: Stored, data: npt.NDArray[np.uint8]) -> IntArray:
+    codes = data.view(_KINDS[tensor.element]).astype(np.int64)
+    shape = program.graph.tensors[tensor.name].shape
+    if len(shape) == 1:
+        return codes
+    maps = codes.reshape(len(codes), tensor.height, tensor.width, tensor.channels)
+    return np.moveaxis(maps, -1, 1)

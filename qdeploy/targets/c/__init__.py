@@ -1,0 +1,1 @@
+"""The target `c`: a network as portable C99 for microcontrollers."""

@@ -1,0 +1,117 @@
+"""The package of target `c`: sources, golden frames with a self-test, and how to build them.
+
+network.c, network.h, weights.c, weights.h, kernels/   as the build verified them
+network_io.c, network_io.h    raw values to codes, logits to classes
+golden.c, golden.h, main.c    golden frames, the self-test, and a program that runs it
+Makefile, CMakeLists.txt, README.md, bundle.json
+"""
+
+from __future__ import annotations
+
+import shutil
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy import provenance
+from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
+from qdeploy.build_folder import C_FOLDER, PACKAGE_FOLDER
+from qdeploy.codegen.c.elements import Element
+from qdeploy.codegen.c.text import array
+from qdeploy.ir.layout import to_stream_order
+from qdeploy.self_digest import with_digest
+from qdeploy.targets.c.interface import interface_files, raw_element
+from qdeploy.targets.finished import FinishedBuild
+from qdeploy.targets.golden import class_names, golden_frames
+from qdeploy.targets.package_input import PackageInput
+from qdeploy.targets.records import head_record
+from qdeploy.targets.template import filled
+
+BUNDLE_FORMAT = 1
+BUNDLE_FILE = "bundle.json"
+# Golden frames: no more, and of no more bytes, but two at least.
+GOLDEN_FRAMES, GOLDEN_BYTES, LEAST_FRAMES = 16, 16_384, 2
+_TEXTS = ("golden.c", "golden.h", "main.c", "Makefile", "CMakeLists.txt", "README.md")
+
+
+def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]:
+    """Write `package` into a build folder, replacing an older one as a whole.
+
+    Args:
+        plan: `plan.json` of the C sources.
+
+    Returns:
+        The package folder, and how many golden frames it has.
+    """
+    graph, prefix = build.graph, str(plan["prefix"])
+    preparation = graph.prepared
+    shift = 0 if preparation.raw is not None else 8 - min(8, build.input_bits)
+    source = PackageInput(preparation, shift)
+    raw = raw_element(source)
+    count = _golden_count(prod(preparation.shape) * raw.size)
+    golden = golden_frames(build, count)
+    inputs = golden.raw[:count].reshape(len(golden.raw[:count]), -1)
+    outputs = to_stream_order(golden.outputs[:count], frames=True).reshape(len(inputs), -1)
+    classes = class_names(build)
+    interface = interface_files(graph, source, prefix, classes)
+    fields: dict[str, object] = {
+        "prefix": prefix,
+        "upper": prefix.upper(),
+        "title": graph.name,
+        "takes": source.takes,
+        "constants": f"{plan['constants']:,}",
+        "frames": len(inputs),
+        "golden_bytes": f"{inputs.size * raw.size + outputs.size * 4:,}",
+        "inputs": _table(raw.c_type, "golden_inputs", inputs),
+        "outputs": _table(Element.I32.c_type, "golden_outputs", outputs),
+        "classify_line": f"{prefix}_classify(logits, classes);"
+        if f"{prefix}_classify" in interface["network_io.h"]
+        else "/* compare gain * logit + offset of bundle.json yourself */",
+        "meaning": source.meaning.split(" `from_float")[0].split(" With `from_float")[0],
+    }
+    bundle: dict[str, Any] = {
+        "format": BUNDLE_FORMAT,
+        "target": "c",
+        "name": graph.name,
+        "prefix": prefix,
+        "mcu": plan["mcu"],
+        "arena_bytes": plan["arena"],
+        "constant_bytes": plan["constants"],
+        "input": {**source.record(), "order": "row-major (H, W, C)"},
+        "output": head_record(graph.head),
+        "classes": list(classes),
+        "golden_frames": len(inputs),
+        "provenance": provenance.record(),
+    }
+    with atomic_folder(build.folder / PACKAGE_FOLDER) as root:
+        _copy_sources(build.folder / C_FOLDER, root)
+        for name, text in interface.items():
+            write_text(root / name, text)
+        for name in _TEXTS:
+            own = {**fields, "arena": f"{plan['arena']:,}"} if name == "README.md" else fields
+            write_text(root / name, filled(f"export/c/{name}.in", own))
+        bundle["files"] = {
+            path.relative_to(root).as_posix(): sha256(path)
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+        write_json(root / BUNDLE_FILE, with_digest(bundle))
+    return build.folder / PACKAGE_FOLDER, len(inputs)
+
+
+def _golden_count(frame_bytes: int) -> int:
+    return max(LEAST_FRAMES, min(GOLDEN_FRAMES, GOLDEN_BYTES // frame_bytes))
+
+
+def _table(c_type: str, name: str, values: npt.NDArray[np.integer]) -> str:
+    return "static " + array(c_type, name, [str(value) for value in values.reshape(-1).tolist()])
+
+
+def _copy_sources(source: Path, target: Path) -> None:
+    (target / "kernels").mkdir()
+    for path in sorted(source.rglob("*")):
+        if path.suffix in (".c", ".h"):
+            shutil.copyfile(path, target / path.relative_to(source))
