@@ -127,8 +127,8 @@ def _layer(
         ]
         text = structure("qd_pixels_t", name, fields)
     else:
-        channels = ("in_channels", step.sources[0].channels)
-        fields = [*_move(step.sources[0], result), channels, *_window(node)]
+        depth: Fields = [("in_channels", step.sources[0].channels)]
+        fields = [*_move(step.sources[0], result), *depth, *_window(node)]
         text = structure("qd_move_t", name, fields)
     return [(text, _call(kernel, name, places))]
 

@@ -10,7 +10,7 @@ from qdeploy.codegen.c.memory import Lifetime, MemoryPlan, plan_memory
 from qdeploy.codegen.c.steps import Step, steps_of
 from qdeploy.ir.integer_graph import Add, IntegerGraph
 
-# What the caller holds.
+# What the caller holds; all other buffers are `buffer of …` or `scratch of …`.
 INPUT, LOGITS = "input", "logits"
 
 
@@ -61,7 +61,7 @@ def program_of(graph: IntegerGraph) -> Program:
         if name not in storage:
             source = storage[step.sources[0].name]
             free = source not in (INPUT, LOGITS) and ends[source] == number
-            storage[name] = source if step.in_place and free else name
+            storage[name] = source if step.in_place and free else f"buffer of {name}"
         buffer = storage[name]
         if buffer not in (INPUT, LOGITS):
             first.setdefault(buffer, number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,12 +12,12 @@ from qdeploy.codegen.c.program import Program
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.ir.layout import to_stream_order
 
-_KINDS = {
-    Element.U8: np.uint8,
-    Element.I8: np.int8,
-    Element.U16: "<u2",
-    Element.I16: "<i2",
-    Element.I32: "<i4",
+_KINDS: dict[Element, np.dtype[Any]] = {
+    Element.U8: np.dtype("u1"),
+    Element.I8: np.dtype("i1"),
+    Element.U16: np.dtype("<u2"),
+    Element.I16: np.dtype("<i2"),
+    Element.I32: np.dtype("<i4"),
 }
 
 

@@ -99,8 +99,12 @@ def merged(parts: Sequence[Comparison]) -> Comparison:
 def _compiled(sources: Path, folder: Path, name: str, flags: Sequence[str]) -> Path:
     binary = folder / name
     command: list[str | Path] = [
-        *("gcc", *STANDARD, *flags, "-I", folder, "-I", sources),
-        *(resource("export/c/checks/host.c"), sources / "weights.c", "-o", binary),
+        "gcc",
+        *STANDARD,
+        *flags,
+        *("-I", str(folder), "-I", str(sources)),
+        *(str(resource("export/c/checks/host.c")), str(sources / "weights.c")),
+        *("-o", str(binary)),
     ]
     try:
         run_tool(command, folder, folder / f"{name}.log", _SECONDS)
