@@ -77,8 +77,8 @@ def program_of(graph: IntegerGraph) -> Program:
     tensor = graph.tensors[graph.input]
     element = Element.holding(tensor.lo, tensor.hi)
     assert element is not None, "`steps_of` refuses others"
-    source = Stored(graph.input, element, *sizes_of(tensor))
-    return Program(graph, tuple(steps), source, storage, memory)
+    given = Stored(graph.input, element, *sizes_of(tensor))
+    return Program(graph, tuple(steps), given, storage, memory)
 
 
 def _last_reads(steps: list[Step]) -> dict[str, int]:
