@@ -1,4 +1,4 @@
-"""The documentation is held to the code: the recipe reference, its examples, and every link."""
+"""The documentation is held to the code: the recipe reference, and every link."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import qdeploy
-from qdeploy.recipe.loading import load_recipe
 
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")])
@@ -26,17 +25,6 @@ def test_recipe_reference_is_what_the_models_say() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("page", ["recipes.md", "training.md"])
-def test_examples_in_the_guide_are_valid_recipes_of_a_checkout(page: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    examples = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
-    assert examples
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    for example in examples:
-        (tmp_path / "recipe.yaml").write_text(example, encoding="utf-8")
-        load_recipe(tmp_path / "recipe.yaml")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
