@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import gzip
 import pickle
+import wave
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from damage import Kind, replaced
 from data_trees import stripes, write_image, write_imagenet, write_mask, write_voc, write_wav
+from PIL import Image
 
 from qdeploy.data import camvid, cifar10, fsdd, mnist
 from qdeploy.data.dataset import Dataset
@@ -192,9 +195,36 @@ def own_image(folder: Path) -> Path:
     return folder / "own" / "a" / "3.png"
 
 
+def own_sound(folder: Path) -> Path:
+    for name in ("a", "b"):
+        for index in range(4):
+            path = folder / "sounds" / name / f"{index}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with wave.open(str(path), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes(bytes(range(200)) * 2)
+    return folder / "sounds" / "a" / "3.wav"
+
+
+def own_series(folder: Path) -> Path:
+    rows = [f"{index % 9},{index * 0.37:.3g},{'ab'[index // 8 % 2]}" for index in range(64)]
+    (folder / "s.csv").write_text("\n".join(["x,y,label", *rows]) + "\n", encoding="utf-8")
+    return folder / "s.csv"
+
+
+def own_mask(folder: Path) -> Path:
+    for index in range(6):
+        write_image(folder / "masks" / "images" / f"{index}.png", 20, 16)
+        mask = np.tile(np.array([0, 1, 255, 1], np.uint8), (16, 5))
+        (folder / "masks" / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(folder / "masks" / "masks" / f"{index}.png")
+    return folder / "masks" / "masks" / "3.png"
+
+
 VOC = reader(3, "voc2012", partial=True, image_size=32, augment="scale-crop-flip")
 VOC_LIST = reader(4, "voc2012", partial=True, image_size=32, augment="scale-crop-flip")
 IMAGENET = reader(3, "imagenet", classes=2, image_size=32, augment="resized-crop-flip")
+NUMBERS: dict[str, Any] = {"task": "regression", "targets": ["y"], "features": ["x"]}
 OWN_IMAGES = reader(2, "image-folder", path="own", image_size=16)
 SETS: tuple[tuple[str, Callable[[Path], Path], Callable[[Path], object], int], ...] = (
     ("cifar10", cifar, reader(1, "cifar10"), 80),
@@ -207,6 +237,9 @@ SETS: tuple[tuple[str, Callable[[Path], Path], Callable[[Path], object], int], .
     ("voc image", voc_image, VOC, 20),
     ("imagenet jpeg", imagenet_jpeg, IMAGENET, 20),
     ("own csv", own_table, reader(0, "csv", path="own.csv"), 60),
+    ("own numbers", own_table, reader(0, "csv", path="own.csv", **NUMBERS), 40),
+    ("own wav", own_sound, reader(2, "series", path="sounds", length=64), 60),
+    ("own series", own_series, reader(0, "series", path="s.csv", length=4), 60),
     ("own npz", own_arrays, reader(0, "arrays", path="own.npz"), 60),
 )
 # Those whose checksums are made right again, and then what the checksums guard.
@@ -216,6 +249,7 @@ SEALED = (
     ("camvid mask", street_mask, reader(2, "camvid"), 30, with_checksums),
     ("voc mask", voc_mask, VOC, 30, with_checksums),
     ("imagenet png", imagenet_png, IMAGENET, 20, with_checksums),
+    ("own mask", own_mask, reader(2, "mask-folder", path="masks"), 30, with_checksums),
     (
         "own png",
         own_image,
