@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -88,3 +88,33 @@ class Loss(Section):
             and self.label_smoothing == 0
             and self.class_weights is None
         )
+
+
+def check_loss(loss: Loss, phase: str, others: Mapping[str, bool], *, numbers: bool) -> None:
+    """Reject what is about classes where numbers are to be predicted, and the other way round.
+
+    Args:
+        phase: its name.
+        others: further keys of the phase that are about classes, and whether they are given.
+
+    Raises:
+        ValueError: a sentence with key and phase.
+    """
+    if not numbers:
+        if loss.function in ("mse", "mae"):
+            raise ValueError(
+                f"the loss `{loss.function}` of the phase `{phase}` is for numbers to predict, "
+                "`data.task: regression`: choose cross-entropy, or remove it"
+            )
+        return
+    for key, given in {
+        "loss.label_smoothing": loss.label_smoothing > 0,
+        "loss.class_weights": loss.class_weights is not None,
+        "loss.function: cross-entropy": loss.function == "cross-entropy",
+        **others,
+    }.items():
+        if given:
+            raise ValueError(
+                f"`{key}` of the phase `{phase}` is about classes, and `data.task: regression` "
+                "predicts numbers: remove it"
+            )

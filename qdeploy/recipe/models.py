@@ -19,7 +19,7 @@ from qdeploy.recipe.bits import (
 )
 from qdeploy.recipe.data import DATASETS, AnyData, Data
 from qdeploy.recipe.distillation import Distillation
-from qdeploy.recipe.loss import Loss
+from qdeploy.recipe.loss import Loss, check_loss
 from qdeploy.recipe.method_rules import check_methods
 from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
@@ -367,7 +367,8 @@ def _check_for_data(phase: Phase, data: Data) -> None:
             f"the phase `{phase.name}` has {len(weights)} class weights, but `{data.name}` has "
             f"{classes} classes: give one for each"
         )
-    _check_loss(phase, data)
+    others = {"mixup": phase.mixup > 0, "distillation": phase.distillation is not None}
+    check_loss(phase.loss, phase.name, others, numbers=data.learned_task == "regression")
     if phase.mixup and spec.task == "segmentation":
         raise ValueError(
             f"`mixup` of the phase `{phase.name}` is for images with one label, not for the masks "
@@ -381,27 +382,3 @@ def _check_for_data(phase: Phase, data: Data) -> None:
             f"the `cutout` of the phase `{phase.name}`, {phase.cutout} pixels, covers whole images "
             f"of `{data.name}`, which have {height}x{width}: choose a smaller hole"
         )
-
-
-def _check_loss(phase: Phase, data: Data) -> None:
-    """Reject what is about classes where numbers are to be predicted, and the other way round."""
-    function, loss = phase.loss.function, phase.loss
-    if data.learned_task != "regression":
-        if function in ("mse", "mae"):
-            raise ValueError(
-                f"the loss `{function}` of the phase `{phase.name}` is for numbers to predict, "
-                "`data.task: regression`: choose cross-entropy, or remove it"
-            )
-        return
-    for key, given in {
-        "loss.label_smoothing": loss.label_smoothing > 0,
-        "loss.class_weights": loss.class_weights is not None,
-        "loss.function: cross-entropy": function == "cross-entropy",
-        "mixup": phase.mixup > 0,
-        "distillation": phase.distillation is not None,
-    }.items():
-        if given:
-            raise ValueError(
-                f"`{key}` of the phase `{phase.name}` is about classes, and `data.task: "
-                "regression` predicts numbers: remove it"
-            )
