@@ -9,6 +9,7 @@
     rtl        the stitched Verilog in Verilator, with random stalls   against int, exact
     netlist layer, netlist    the same two of the synthesized netlist  against int, exact
     c          the C sources, compiled for this machine                against int, exact
+    c-arm, c-riscv    the same for a bare core, under QEMU             against int, exact
 
 Which of them a build has, its target declares. A rung that cannot run (no Verilator, no netlist, no
 trained network beside the file) is skipped with the reason, unless it is required.
@@ -44,6 +45,8 @@ _RUNGS = {
     "netlist layer": ("qdeploy.verify.rungs.netlist_layer", "NetlistLayerRung"),
     "netlist": ("qdeploy.verify.rungs.netlist", "NetlistRung"),
     "c": ("qdeploy.verify.rungs.c", "CRung"),
+    "c-arm": ("qdeploy.verify.rungs.c_bare", "ArmRung"),
+    "c-riscv": ("qdeploy.verify.rungs.c_bare", "RiscvRung"),
 }
 # Every rung there is, in the order of the ladder.
 RUNGS = tuple(_RUNGS)

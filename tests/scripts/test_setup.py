@@ -15,7 +15,11 @@ import qdeploy
 ROOT = Path(qdeploy.__file__).resolve().parent.parent
 BASICS = ("bash", "dirname", "id", "cat", "sha256sum", "cut", "env", "grep", "tr", "head")
 ARM = ("arm-linux-gnueabihf-gcc", "aarch64-linux-gnu-gcc")
-PROGRAMS = ("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM)
+BARE = (
+    *("arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"),
+    "cppcheck",
+)
+PROGRAMS = ("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM, *BARE)
 
 
 @pytest.fixture

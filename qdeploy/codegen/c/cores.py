@@ -38,7 +38,7 @@ CORES = {
         Core(
             "rv32imc",
             "riscv64-unknown-elf-",
-            ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding", "-nostdlib"),
+            ("-march=rv32imc_zicsr", "-mabi=ilp32"),
             "qemu-system-riscv32",
             "virt",
         ),

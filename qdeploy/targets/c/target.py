@@ -16,7 +16,7 @@ class CTarget(Target):
 
     name = "c"
     steps = ("lower", "frames", "score", "generate_c", "ladder", "package", "record")
-    rungs = ("torch", "qonnx", "int", "c")
+    rungs = ("torch", "qonnx", "int", "c", "c-arm", "c-riscv")
     # What `make` and CMake leave.
     use_leaves = ("build/",)
 

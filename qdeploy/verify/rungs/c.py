@@ -43,7 +43,7 @@ class CRung(Rung):
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         find_tool("gcc")
         program, frames = program_of(inputs.graph), inputs.frames
-        prefix = prefix_of(inputs.folder)
+        prefix, _ = choices_of(inputs.folder)
         sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
         with scratch_folder("c") as folder:
             write_text(folder / "taps.h", taps_header(program, prefix))
@@ -59,14 +59,15 @@ class CRung(Rung):
         return replace(exact_result(self.name, total, details), frames=len(frames))
 
 
-def prefix_of(folder: Path) -> str:
-    """What the names of a build's C sources begin with.
+def choices_of(folder: Path) -> tuple[str, str]:
+    """What the names of a build's C sources begin with, and the core that they are for.
 
     Raises:
         UserError: its plan cannot be read.
     """
     try:
-        return str(read_json(folder / C_PLAN_PATH)["prefix"])
+        plan = read_json(folder / C_PLAN_PATH)
+        return str(plan["prefix"]), str(plan["mcu"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             "the plan of the C sources cannot be read",

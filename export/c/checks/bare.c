@@ -1,0 +1,149 @@
+/* A network with its taps on a bare core under QEMU, talking through semihosting.
+ *
+ * Reads frames.bin frame by frame, writes what each step has written to taps.bin, then runs the
+ * last frame once more without taps on a painted stack and writes figures.bin: instructions of that
+ * run in units of the counter, and bytes of stack that it took.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "taps.h"
+
+extern uint32_t stack_low[], stack_high[];
+
+static int tapping = 1;
+static int32_t taps_file;
+
+/* ---- the host ----------------------------------------------------------------------------- */
+
+#if defined(__arm__)
+static int32_t host(int32_t operation, const void *argument) {
+    register int32_t r0 __asm__("r0") = operation;
+    register const void *r1 __asm__("r1") = argument;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
+#else
+int32_t host(int32_t operation, const void *argument);
+__asm__(
+    ".option push\n.option norvc\n.balign 16\n.globl host\nhost:\n"
+    "slli x0, x0, 0x1f\nebreak\nsrai x0, x0, 7\nret\n.option pop\n");
+#endif
+
+static int32_t open_file(const char *name, int32_t length, uint32_t mode) {
+    const uintptr_t block[3] = {(uintptr_t)name, mode, (uintptr_t)length};
+    return host(1, block);
+}
+
+/* Whether all was moved. */
+static int move(int32_t operation, int32_t file, const void *data, uint32_t count) {
+    const uintptr_t block[3] = {(uintptr_t)file, (uintptr_t)data, count};
+    return host(operation, block) == 0;
+}
+
+static void end(int good) {
+    host(0x18, (const void *)(uintptr_t)(good ? 0x20026u : 0x20023u));
+    for (;;) {
+    }
+}
+
+static void tap(int step, const uint8_t *data) {
+    if (tapping != 0 && move(5, taps_file, data, tap_bytes[step]) == 0) {
+        end(0);
+    }
+}
+
+/* ---- the counter of instructions ---------------------------------------------------------- */
+
+#if defined(__arm__)
+#define COUNTED 0xFFFFFFu
+/* SysTick on the processor's clock counts down 24 bits; QEMU's clock follows the instructions. */
+static void start_counter(void) {
+    *(volatile uint32_t *)0xE000E014u = 0xFFFFFFu;
+    *(volatile uint32_t *)0xE000E018u = 0u;
+    *(volatile uint32_t *)0xE000E010u = 5u;
+}
+
+static uint32_t counter(void) { return 0xFFFFFFu - *(volatile uint32_t *)0xE000E018u; }
+#else
+#define COUNTED 0xFFFFFFFFu
+static void start_counter(void) {}
+
+static uint32_t counter(void) {
+    uint32_t value;
+    __asm__ volatile("csrr %0, minstret" : "=r"(value));
+    return value;
+}
+#endif
+
+/* ---- the network -------------------------------------------------------------------------- */
+
+#define QD_TAP(step, data) tap((step), (data))
+#include "network.c"
+
+static uint32_t input[(TAP_INPUT_BYTES + 3) / 4], arena[(TAP_ARENA_BYTES + 3) / 4];
+static int32_t logits[(TAP_OUTPUT_BYTES + 3) / 4];
+
+static int __attribute__((noinline)) run(void) { return TAP_RUN((const void *)input, logits, (uint8_t *)arena); }
+
+#define PAINT 0xA5C3F00Du
+
+static void check(void) {
+    uint32_t figures[2];
+    const int32_t frames = open_file("frames.bin", 10, 1u);
+    taps_file = open_file("taps.bin", 8, 5u);
+    if (frames < 0 || taps_file < 0) {
+        end(0);
+    }
+    while (move(6, frames, input, TAP_INPUT_BYTES) != 0) {
+        if (run() != 0) {
+            end(0);
+        }
+    }
+    tapping = 0;
+    {
+        /* What lies below the stack pointer is free, and nothing interrupts. */
+        uint32_t *here, *p;
+        uint32_t before;
+#if defined(__arm__)
+        __asm__ volatile("mov %0, sp" : "=r"(here));
+#else
+        __asm__ volatile("mv %0, sp" : "=r"(here));
+#endif
+        for (p = stack_low; p < here; p++) {
+            *p = PAINT;
+        }
+        start_counter();
+        before = counter();
+        if (run() != 0) {
+            end(0);
+        }
+        figures[0] = (counter() - before) & COUNTED;
+        for (p = stack_low; p < here && *p == PAINT; p++) {
+        }
+        figures[1] = (uint32_t)((uintptr_t)here - (uintptr_t)p);
+    }
+    {
+        const int32_t file = open_file("figures.bin", 11, 5u);
+        end(file >= 0 && move(5, file, figures, sizeof figures) != 0);
+    }
+}
+
+#if defined(__arm__)
+void start(void) __attribute__((noreturn));
+void start(void) {
+    check();
+    for (;;) {
+    }
+}
+static void fault(void) { end(0); }
+__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
+    stack_high, (const void *)start, (const void *)fault, (const void *)fault,
+    (const void *)fault, (const void *)fault, (const void *)fault};
+#else
+void start(void);
+void start(void) { check(); }
+__asm__(
+    ".section .vectors, \"ax\"\n.globl entry\nentry:\nla sp, stack_high\ncall start\n1: j 1b\n"
+    ".text\n");
+#endif

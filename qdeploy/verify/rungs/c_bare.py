@@ -1,0 +1,178 @@
+"""The c-arm and c-riscv rungs: the C sources on a bare core under QEMU, every boundary compared.
+
+Besides, what is measured there: instructions of a frame (not cycles), stack by painting it, flash
+as the linker counts the network with what it needs of the compiler's own library.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qdeploy.artifacts import write_text
+from qdeploy.build_folder import C_FOLDER
+from qdeploy.codegen.c.cores import CORES, Core, load_core
+from qdeploy.codegen.c.program import Program, program_of
+from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
+from qdeploy.errors import ToolFailedError, VerificationError
+from qdeploy.ir.integer_graph import IntArray
+from qdeploy.resources import resource
+from qdeploy.scratch import scratch_folder
+from qdeploy.tools import find_tool, run_tool
+from qdeploy.verify.compare import compare
+from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.results import RungResult
+from qdeploy.verify.rungs.base import Rung, exact_result
+from qdeploy.verify.rungs.c import STANDARD, choices_of, macs_of
+
+FRAMES = 20
+CHECKS = "export/c/checks"
+# Instructions of a tick of SysTick on the MPS2 machines: 1 ns each, 25 MHz.
+_PER_TICK = 40
+# Multiply-accumulates of a frame whose instructions surely fit 24 bits of them.
+_MOST_MACS = 30_000_000
+_SECONDS = 600.0
+# No libraries but the compiler's own, with its knowledge of memcpy.
+BARE = ("-ffreestanding", "-fbuiltin", "-nostdlib", "-ffunction-sections", "-fdata-sections")
+OPTIMIZED = ("-O3", "-fno-tree-loop-distribute-patterns")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a core takes for a frame.
+
+    Args:
+        instructions: as QEMU counts them; None where SysTick may have gone round.
+        stack: bytes.
+        flash: bytes of code and constants.
+    """
+
+    instructions: int | None
+    stack: int
+    flash: int
+
+
+def run_bare(
+    program: Program, sources: Path, prefix: str, core: Core, frames: IntArray
+) -> tuple[dict[str, IntArray], Measured]:
+    """Run frames on a core.
+
+    Returns:
+        Codes of every boundary, and what was measured with the last frame.
+
+    Raises:
+        ToolMissingError: compiler or QEMU are not installed.
+        VerificationError: the sources do not compile, or fail when they run.
+    """
+    compiler = find_tool(f"{core.compiler}gcc")
+    emulator, size = find_tool(core.emulator), find_tool(f"{core.compiler}size")
+    with scratch_folder("bare") as folder:
+        write_text(folder / "taps.h", taps_header(program, prefix))
+        (folder / "frames.bin").write_bytes(input_bytes(program, frames))
+        try:
+            elf = _linked(compiler, core, sources, folder)
+            flash = _flash(compiler, size, core, sources, folder, prefix)
+            run_tool([emulator, *_machine(core), "-kernel", elf], folder, folder / "log", _SECONDS)
+            taps = (folder / "taps.bin").read_bytes()
+            count, stack = struct.unpack("<2I", (folder / "figures.bin").read_bytes())
+            found = tapped(program, taps, len(frames))
+        except (ToolFailedError, OSError, ValueError, struct.error) as error:
+            raise VerificationError(
+                f"the C sources fail on {core.name}",
+                where=str(sources),
+                why=getattr(error, "why", None) or str(error),
+            ) from error
+    if core.emulator != "qemu-system-arm":
+        return found, Measured(count, stack, flash)
+    known = macs_of(program) < _MOST_MACS
+    return found, Measured(count * _PER_TICK if known else None, stack, flash)
+
+
+class _BareRung(Rung):
+    needs = (C_FOLDER,)
+    emulator = ""
+    family = ""
+
+    def absent(self, inputs: LadderInputs) -> str | None:
+        if choices_of(inputs.folder)[1] in self._cores():
+            return None
+        return f"--mcu names no {self.family} core: {', '.join(self._cores())}"
+
+    def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
+        prefix, mcu = choices_of(inputs.folder)
+        program, frames = program_of(inputs.graph), inputs.frames[:FRAMES]
+        core = load_core(mcu)
+        found, measured = run_bare(program, inputs.folder / C_FOLDER, prefix, core, frames)
+        expected = {name: codes[: len(frames)] for name, codes in reference.items()}
+        total = compare(inputs.graph.boundaries(), expected, found)
+        result, count = exact_result(self.name, total), measured.instructions
+        ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
+        return replace(
+            result,
+            details={
+                "core": core.name,
+                "instructions_per_frame": count,
+                "macs_per_instruction": count and round(macs_of(program) / count, 3),
+                "flash_bytes": measured.flash,
+                "arena_bytes": program.memory.size,
+                "stack_bytes": measured.stack,
+                "ram_bytes": ram,
+            },
+        )
+
+    def _cores(self) -> list[str]:
+        return [core.name for core in CORES.values() if core.emulator == self.emulator]
+
+
+class ArmRung(_BareRung):
+    """Cortex-M."""
+
+    name = "c-arm"
+    emulator = "qemu-system-arm"
+    family = "Cortex-M"
+
+
+class RiscvRung(_BareRung):
+    """RISC-V of 32 bits."""
+
+    name = "c-riscv"
+    emulator = "qemu-system-riscv32"
+    family = "RISC-V"
+
+
+def _machine(core: Core) -> Sequence[str]:
+    return (
+        *("-machine", core.machine, "-nographic", "-monitor", "none", "-serial", "none"),
+        *("-semihosting-config", "enable=on,target=native", "-icount", "shift=0"),
+        *(("-bios", "none") if core.emulator == "qemu-system-riscv32" else ()),
+    )
+
+
+def _linked(compiler: Path, core: Core, sources: Path, folder: Path) -> Path:
+    checks, elf = resource(CHECKS), folder / "check.elf"
+    script = checks / ("arm.ld" if core.emulator == "qemu-system-arm" else "riscv.ld")
+    command = [
+        *(str(compiler), *core.flags, "-std=gnu99", "-Wall", "-Werror", *OPTIMIZED, *BARE),
+        *("-I", str(folder), "-I", str(sources), "-I", str(checks / "include")),
+        *(str(checks / "bare.c"), str(checks / "memory.c"), str(sources / "weights.c")),
+        *("-T", str(script), "-Wl,--gc-sections", "-lgcc", "-o", str(elf)),
+    ]
+    run_tool(command, folder, folder / "link.log", _SECONDS)
+    return elf
+
+
+def _flash(compiler: Path, size: Path, core: Core, sources: Path, folder: Path, prefix: str) -> int:
+    """Bytes of the network alone, as it is linked into a program."""
+    checks, elf = resource(CHECKS), folder / "network.elf"
+    command = [
+        *(str(compiler), *core.flags, *STANDARD, *OPTIMIZED, *BARE),
+        *("-I", str(checks / "include"), str(sources / "network.c"), str(sources / "weights.c")),
+        *(str(checks / "memory.c"), "-Wl,--gc-sections", f"-Wl,-e,{prefix}_run", "-lgcc"),
+        *("-o", str(elf)),
+    ]
+    run_tool(command, folder, folder / "network.log", _SECONDS)
+    table = run_tool([size, elf], folder, folder / "size.log", _SECONDS)
+    text, data, *_ = table.splitlines()[1].split()
+    return int(text) + int(data)
