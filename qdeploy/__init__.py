@@ -1,6 +1,7 @@
 """qdeploy: from a recognition task to a proven low-bit accelerator on a small FPGA.
 
     quantize    a float `nn.Module` becomes a quantized one, for any training loop
+    post_training  the same without training, from a few hundred frames
     train       a module and a torch Dataset through qdeploy's trainer
     export      a quantized module, a run or a file becomes a verified package
     verify      the ladder once more, on a build
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qdeploy.api.export import export as export
     from qdeploy.api.export import verify as verify
     from qdeploy.api.load import load as load
+    from qdeploy.api.post_training import post_training as post_training
     from qdeploy.api.quantize import quantize as quantize
     from qdeploy.api.simulate import simulate as simulate
     from qdeploy.api.train import train as train
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = {
     "export": "qdeploy.api.export",
     "load": "qdeploy.api.load",
+    "post_training": "qdeploy.api.post_training",
     "quantize": "qdeploy.api.quantize",
     "simulate": "qdeploy.api.simulate",
     "train": "qdeploy.api.train",

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     metavar="FILE|FOLDER",
     help="Frames for a file: .npz, .npy, .csv, or a folder of images or of classes.",
 )
+@click.option(
+    "--compare-on",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Frames, with labels, to compare on [those of --calibrate that are left].",
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="Their labels, .npy or .csv.")
 @click.option(
     "--label-column", default="label", show_default=True, help="Labels' column of a .csv file."
@@ -90,6 +96,7 @@ if TYPE_CHECKING:
 def quantize(
     source: Path,
     frames: Path | None,
+    compare_on: Path | None,
     labels: Path | None,
     label_column: str,
     input_type: str | None,
@@ -127,7 +134,7 @@ def quantize(
         images=images,
         seed=seed,
     )
-    told = {"frames": frames, "labels": labels, "input": input_type}
+    told = {"frames": frames, "on": compare_on, "labels": labels, "input": input_type}
     if source.suffix == ".onnx":
         made = _of_file(source, out, options, label_column, told, force)
     else:
@@ -177,8 +184,8 @@ def _of_run(
 
     if any(value is not None for value in told.values()):
         raise click.UsageError(
-            "--calibrate, --labels and --input are for files: a run has the data set that it was "
-            "trained on"
+            "--calibrate, --compare-on, --labels and --input are for files: a run has the data set "
+            "that it was trained on"
         )
     folder = out or Path("runs") / recipe_of_twin(recipe_of(source), options).name
     found = quantize_run(source, folder, options, data, force=force, observer=PRINTING)
@@ -208,10 +215,13 @@ def _of_file(
         raw=None if told["input"] is None else parse_raw_type(told["input"]),
         labels=told["labels"],
         label_column=label_column,
+        compare_on=told["on"],
         force=force,
         observer=PRINTING,
     )
     which = "frames that no scale was chosen with" if made.unseen else "the calibration frames"
+    if told["on"] is not None:
+        which = f"frames of {told['on'].name}"
     again = f"qdeploy export {target} --target pynq"
     if told["frames"].suffix != ".csv":
         again += f" --frames-from {told['frames']}"

@@ -17,20 +17,18 @@ from qdeploy.ir.input_codes import RawType
 from qdeploy.lowering.canonical.input_type import declare_type
 from qdeploy.lowering.from_torch.export import export_qonnx_file
 from qdeploy.observer import SILENT, Observer
-from qdeploy.ptq.calibrate import calibrate, deterministic
+from qdeploy.ptq.calibrate import deterministic
 from qdeploy.ptq.calibration import LABEL_COLUMN, Calibration, read_calibration
+from qdeploy.ptq.channel_ranges import with_channel_factors
 from qdeploy.ptq.comparison import Comparison, compare
-from qdeploy.ptq.equalize import equalized
 from qdeploy.ptq.importing.to_torch import import_float
+from qdeploy.ptq.of_module import quantized_module
 from qdeploy.ptq.options import PostTraining
-from qdeploy.recipe.quantization import Quantization
-from qdeploy.tracing.quantize import quantize_module
 
 DEFAULT = PostTraining()
 BATCH = 32
 # Fewer frames that no scale was chosen with say little: then all frames are measured.
 FEWEST_OTHERS = 100
-_FIRST_SAMPLES = 1 << 10  # of scales that are chosen anew afterwards
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,7 @@ def quantize_file(
     raw: RawType | None = None,
     labels: Path | None = None,
     label_column: str = LABEL_COLUMN,
+    compare_on: Path | None = None,
     force: bool = False,
     observer: Observer = SILENT,
 ) -> QuantizedFile:
@@ -81,6 +80,8 @@ def quantize_file(
         raw: what integers in the frames mean; by default what the file says.
         labels: labels of the frames, where `data` has none.
         label_column: of a CSV file.
+        compare_on: other frames, with their labels inside, that float and quantized network are
+            compared on; by default those of `data` that no scale was chosen with.
         force: replace `out`.
         observer: gets notes and progress.
 
@@ -96,35 +97,20 @@ def quantize_file(
     raw = raw or network.raw
     given = read_calibration(data, network, raw, observer, labels=labels, label_column=label_column)
     chosen, others = _divided(given, options)
+    tested = given
+    if compare_on is not None:
+        tested = read_calibration(compare_on, network, raw, observer, label_column=label_column)
+        others = torch.arange(len(tested.frames))
     batches = list(given.frames[chosen].split(BATCH))
+    source = network.module
+    if raw is None:
+        source = with_channel_factors(source, given.frames[chosen])
+    made = quantized_module(source, batches, options, given.span, observer)
     with observer.warnings(), deterministic(options.seed):
-        source: nn.Module = network.module
-        if "equalize" in options.methods:
-            source = equalized(source, batches)
-        made = quantize_module(
-            source,
-            quantization_of(options),
-            batches[0],
-            input_range=given.span,
-            samples=_FIRST_SAMPLES,
-        ).network
-        calibrate(made, batches, options, observer)
-        found = compare(network.module, made, _labelled(given, others, observer))
+        found = compare(network.module, made, _labelled(tested, others, observer))
         _write(made, network.shape, out, raw)
-    return QuantizedFile(found, len(chosen), len(others) < len(given.frames), network.notes)
-
-
-def quantization_of(options: PostTraining) -> Quantization:
-    """The section `quantization` that gives these bits."""
-    return Quantization(
-        weight_bits=options.weight_bits,
-        activation_bits=options.activation_bits,
-        first_layer_bits=options.end_bits,
-        last_layer_bits=options.end_bits,
-        residual_bits=options.residual_bits,
-        scale="power_of_two" if options.power_of_two else "float",
-        weight_scaling="per_channel" if options.per_channel else "per_layer",
-    )
+    unseen = compare_on is not None or len(others) < len(given.frames)
+    return QuantizedFile(found, len(chosen), unseen, network.notes)
 
 
 def _divided(given: Calibration, options: PostTraining) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ float ones are one of kind `direct`; summary.json says under `post_training` how
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import nn
 from qdeploy import provenance
 from qdeploy.artifacts import write_json
 from qdeploy.data.dataset import Dataset
-from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import CheckpointError, UserError
 from qdeploy.networks.fewer_channels import weight_shapes
@@ -25,9 +25,12 @@ from qdeploy.ptq.comparison import Comparison, compare
 from qdeploy.ptq.equalize import equalized
 from qdeploy.ptq.options import PostTraining
 from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.own_data import TorchData
 from qdeploy.training.batches import Batching, epoch_generator, evaluation_batches, sample
 from qdeploy.training.checkpoints import write_tensors, writing
 from qdeploy.training.float_network import load_float
+from qdeploy.training.kept_frames import FILE as FRAMES
+from qdeploy.training.kept_frames import kept_dataset
 from qdeploy.training.objective import tally
 from qdeploy.training.prepare import Start, prepare
 from qdeploy.training.protocol import PROTOCOL, protocol
@@ -71,8 +74,11 @@ def quantize_run(
     recipe, floating = load_float(folder)
     wanted = recipe_of_twin(recipe, options)
     _note_lost_layers(recipe, observer)
-    dataset = load_dataset(recipe.data, data_dir, observer)
-    dataset = with_validation(dataset, recipe.data.validation, recipe.seed)
+    kept = recipe.data if isinstance(recipe.data, TorchData) else None
+    if kept is None:
+        dataset = load_dataset(recipe.data, data_dir, observer)
+    else:
+        dataset = kept_dataset(folder, kept)
     threads = torch.get_num_threads()
     with observer.warnings(), locked_run(out, "quantize", observer.note):
         if prepare_folder(out, wanted, force, observer) is Start.FINISHED:
@@ -82,6 +88,8 @@ def quantize_run(
             twin, found = _quantized(wanted, floating, dataset, options, observer)
         finally:
             torch.set_num_threads(threads)
+        if kept is not None:
+            shutil.copyfile(folder / FRAMES, out / FRAMES)
         _write(out, wanted, twin, found, options, dataset, folder)
     return found
 
@@ -174,8 +182,8 @@ def _write(
     assert found.before is not None and found.after is not None
     common = {"recipe_sha256": recipe_digest(recipe), "provenance": provenance.record()}
     write_tensors(out / MODEL, network.state_dict(), {"name": recipe.name, **common})
-    before = (read_summary(source) or {}).get("phases", [])
-    kept = [row for row in before if row.get("kind") == "pretrain"]
+    before = read_summary(source) or {}
+    kept = [row for row in before.get("phases", []) if row.get("kind") == "pretrain"]
     score = found.after.to_json()
     row: dict[str, Any] = {"name": PHASE, "kind": "direct", "epochs": 0, "seconds": 0.0, **score}
     with writing(out / SUMMARY):
@@ -185,7 +193,7 @@ def _write(
                 "name": recipe.name,
                 "phases": [*kept, row],
                 **score,
-                PROTOCOL: protocol(dataset, recipe.training.keep),
+                PROTOCOL: before.get(PROTOCOL) or protocol(dataset, recipe.training.keep),
                 POST_TRAINING: {
                     **options.to_json(),
                     "images": min(options.images, len(dataset.train)),

@@ -227,3 +227,15 @@ def test_a_file_that_was_quantized_is_not_quantized_again(digits: Path, tmp_path
     quantize_file(digits / "net.onnx", tmp_path / "out.onnx", digits / "digits.npz", raw=raw)
     with pytest.raises(UserError, match="is quantized already"):
         quantize_file(tmp_path / "out.onnx", tmp_path / "b.onnx", digits / "digits.npz", raw=raw)
+
+
+def test_another_set_of_frames_is_compared_on(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(digits / "digits.npz") as held:
+        np.savez(tmp_path / "few.npz", images=held["images"][:200], labels=held["labels"][:200])
+    words = ("--calibrate", digits / "digits.npz", "--input", "uint8:1/255", "--json")
+    few = ("--compare-on", tmp_path / "few.npz", "--out", tmp_path / "out.onnx")
+    assert call("quantize", digits / "net.onnx", *words, *few) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["frames"], found["compared_on"]) == (200, "frames of few.npz")

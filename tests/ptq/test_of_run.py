@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_runs import train_tiny
 
+import qdeploy as own
 from qdeploy.cli.main import qdeploy, run
 from qdeploy.data.load import load_dataset
 from qdeploy.training.batches import Batching
@@ -102,3 +103,17 @@ def test_another_run_in_the_folder_is_replaced_only_by_force(
     assert load_run(out).recipe.quantization.weight_bits == 4
     assert call("quantize", trained, "--weights", 4, "--out", out) == 0
     assert load_run(out).recipe.quantization.weight_bits == 4
+
+
+def test_a_run_of_ones_own_module_keeps_its_frames(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 6, generator=generator)
+    samples = torch.utils.data.TensorDataset(x, (x[:, 0] > x[:, 1]).long())
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    changes = ["training.epochs=2"]
+    recipe = "quickstart/digits_fcdnn_w2a2"
+    folder = own.train(module, samples, recipe, out=tmp_path / "run", overrides=changes)
+    assert call("quantize", folder, "--method", "gptq", "--out", tmp_path / "eight") == 0
+    made = load_run(tmp_path / "eight")
+    assert made.dataset().test_images.shape[0] == load_run(folder).dataset().test_images.shape[0]
+    assert call("inspect", tmp_path / "eight") == 0
