@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,12 @@ WAYS: dict[str, dict[str, object]] = {
     "equalize, GPTQ, bias correction": {"methods": ("equalize", "gptq", "bias-correction")},
 }
 FLOAT = "float"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "post-training.md"
+MARKS = ("<!-- measured -->", "<!-- end -->")
+TITLES = {
+    "digits-mlp": "Fully connected, 64-64-64",
+    "digits-depthwise": "Convolutional, with depthwise layers, 16x16",
+}
 FIGURE = "test accuracy"
 
 
@@ -155,7 +162,7 @@ def ways(seed: int) -> Iterator[tuple[str, int, PostTraining]]:
             yield way, bits, PostTraining(seed=seed, **widths, **settings)  # type: ignore[arg-type]
 
 
-def measured(network: str, seeds: list[int]) -> list[dict[str, object]]:
+def measured(network: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Rows of a network: the mean of its seeds, and each of them."""
     found: dict[tuple[str, int], list[float]] = {}
     for seed in seeds:
@@ -188,16 +195,60 @@ def measured(network: str, seeds: list[int]) -> list[dict[str, object]]:
     return rows
 
 
+def page(rows: list[dict[str, Any]]) -> str:
+    """The tables of docs/post-training.md: mean accuracies, and how far the seeds are apart."""
+    parts = []
+    for network, title in TITLES.items():
+        own = [one for one in rows if one["network"] == network]
+        if not own:
+            continue
+        (base,) = (one for one in own if one["way"] == FLOAT)
+        bits = sorted({one["bits"] for one in own if one is not base}, reverse=True)
+        seeds = len(base["seeds"])
+        lines = [
+            f"**{title}**: float {_cell(base)}, {seeds} seeds.",
+            "",
+            "| method | " + " | ".join(f"W{one}A{one}" for one in bits) + " |",
+            "|---|" + "--:|" * len(bits),
+        ]
+        for way in WAYS:
+            found = {one["bits"]: one for one in own if one["way"] == way}
+            cells = " | ".join(_cell(found[one]) if one in found else "" for one in bits)
+            lines.append(f"| {way} | {cells} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(one: dict[str, Any]) -> str:
+    """Mean of the seeds, the smallest and the largest, in percent."""
+    values = [100 * value for value in one["seeds"]]
+    return f"{statistics.fmean(values):.1f} ({min(values):.1f}–{max(values):.1f})"
+
+
+def write_page() -> None:
+    """Put the tables between the marks of the page."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    made = f"{MARKS[0]}\n{page(saved('post_training'))}{MARKS[1]}"
+    PAGE.write_text(before + made + after, encoding="utf-8")
+
+
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--page", action="store_true", help="only write the page")
     given = parser.parse_args()
+    if given.page:
+        write_page()
+        return
     warnings.simplefilter("ignore")
     for network in given.networks:
         rows = measured(network, given.seeds)
-        save("post_training", [r for r in saved("post_training") if r["network"] != network] + rows)
+        others = [one for one in saved("post_training") if one["network"] != network]
+        save("post_training", others + rows)
+        write_page()
 
 
 if __name__ == "__main__":

@@ -73,6 +73,9 @@ NOTES = {
     "packing": "The peer is the driver's numpy code, in the same run on one core of this machine; "
     "cycles are its processor time at the processor's nominal clock, not those of a board's core. "
     "Instructions are those of the C code compiled for a Cortex-A9, counted in QEMU.",
+    "post_training": "The peer is the float network that was quantized; accuracies on the test set "
+    "of scikit-learn's digits, means over the seeds, whose figures are in "
+    "`bench/results/post_training.json`. [The page](../docs/post-training.md) has them as tables.",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 
