@@ -84,7 +84,7 @@ def test_small_features_beside_large_ones_keep_their_codes(tmp_path: Path) -> No
     assert made.comparison.agreement > 0.9
     graph = lower(out)
     codes = graph.prepared.codes(frames.numpy()).astype(np.int64)
-    assert all(len(np.unique(codes[:, feature])) > 20 for feature in range(9))
+    assert all(len(np.unique(codes[:, feature])) > 8 for feature in range(9))
     verdict = judged(out, codes, qonnx_level(out, graph, codes))
     assert verdict.wrong == 0, verdict
     assert len(np.unique(run_reference(graph, codes)["logits"])) > 10

@@ -110,7 +110,7 @@ def test_a_run_of_ones_own_module_keeps_its_frames(tmp_path: Path) -> None:
     x = torch.rand(200, 6, generator=generator)
     samples = torch.utils.data.TensorDataset(x, (x[:, 0] > x[:, 1]).long())
     module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-    changes = ["training.epochs=2"]
+    changes = ["training.epochs=2", "quantization.input_bits=8"]
     recipe = "quickstart/digits_fcdnn_w2a2"
     folder = own.train(module, samples, recipe, out=tmp_path / "run", overrides=changes)
     assert call("quantize", folder, "--method", "gptq", "--out", tmp_path / "eight") == 0

@@ -19,18 +19,18 @@ PAGE = Path(qdeploy.__file__).resolve().parent.parent / "docs" / "post-training.
 
 
 def follow(*, slow: bool) -> None:
-    """Run the page's blocks in their order, those that take minutes only if `slow`."""
+    """Run the page's blocks in their order, those that take minutes (`shell`) only if `slow`."""
     namespace: dict[str, Any] = {"__name__": "post_training_page"}
-    found = re.findall(r"^```(\w+)( slow)?\n(.*?)^```", PAGE.read_text(), flags=re.M | re.S)
-    assert [kind for kind, *_ in found] == ["python", "sh", "sh", "sh", "python"]
-    for kind, long, block in found:
-        if long and not slow:
+    found = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), flags=re.M | re.S)
+    assert [kind for kind, _ in found] == ["python", "sh", "shell", "sh", "python"]
+    for kind, block in found:
+        if kind == "shell" and not slow:
             continue
         if kind == "python":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 exec(compile(block, PAGE.name, "exec"), namespace)
-        for line in block.splitlines() if kind == "sh" else ():
+        for line in block.splitlines() if kind != "python" else ():
             program, *words = shlex.split(line)
             assert (program, run(commands, words)) == ("qdeploy", 0), line
 
