@@ -72,6 +72,10 @@ class RecipeError(UserError):
     """A recipe that cannot be read or does not make sense."""
 
 
+class StudyError(UserError):
+    """A study file, or a store of studies, that cannot be used."""
+
+
 class DataError(UserError):
     """A data set that is missing, incomplete or damaged."""
 

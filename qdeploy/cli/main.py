@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
         "qdeploy.cli.estimate:estimate", "Estimate rate and resources of a network on a board."
     ),
     "sweep": Entry("qdeploy.cli.sweep:sweep", "Estimate variants of a recipe: table and figure."),
+    "study": Entry("qdeploy.cli.study:study", "Rerun the papers' tables and figures, or yours."),
     "analyze": Entry(
         "qdeploy.cli.analyze:analyze", "Show a trained network's noise, its growth and its size."
     ),

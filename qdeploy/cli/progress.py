@@ -122,7 +122,7 @@ class PrintingMeter:
         text = f"{self.description}: {part} {self.unit}, {self.pace}"
         text += f", {_duration(time.monotonic() - self._start)} elapsed"
         if self.total is not None and self.rate > 0 and self.done < self.total:
-            text += f", {_duration((self.total - self.done) / self.rate)} left"
+            text += f", {duration((self.total - self.done) / self.rate)} left"
         return f"{text} {self.note}".rstrip()
 
 
@@ -192,7 +192,8 @@ def _make_bar(console: Console) -> Progress:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -79,7 +79,8 @@ def sweep(
     if figure is not None and figure.suffix not in (".svg", ".png"):
         raise UserError(f"`{figure}` is no name of a picture", do="end it in .svg or .png")
     from qdeploy.recipe.shipped import recipe_file
-    from qdeploy.search.sweep import parse_axis, variants
+    from qdeploy.search.axis import parse_axis
+    from qdeploy.search.sweep import variants
 
     room = room_of(board, fps, clock_mhz, max_lut, max_bram, max_dsp)
     found = variants(recipe_file(recipe), overrides, [parse_axis(text) for text in axes])

@@ -23,6 +23,7 @@ from qdeploy.recipe.yaml_tree import construct, lines_by_key, read_nodes
 from qdeploy.resources import resource
 
 TABLES = "tables.yaml"
+STUDIES = "studies"  # the folder of study files, which are no recipes
 
 
 class Column(Section):
@@ -147,5 +148,9 @@ def cells(paper: str) -> Iterator[Cell]:
 
 
 def recipes() -> list[Path]:
-    """Every recipe in `models/`, sorted, without the tables and the shared bases."""
-    return sorted(path for path in resource("models").glob("*/*.yaml") if path.name != TABLES)
+    """Every recipe in `models/`, sorted, without the tables, the shared bases and the studies."""
+    return sorted(
+        path
+        for path in resource("models").glob("*/*.yaml")
+        if path.name != TABLES and path.parent.name != STUDIES
+    )

@@ -9,7 +9,8 @@ from qdeploy.errors import RecipeError, did_you_mean
 from qdeploy.resources import resource
 
 _FOLDER = "models"
-_PARTS = "common"  # folders of what recipes share
+# Folders of what recipes share, and of studies.
+_OTHERS = {"common", "studies"}
 _TABLES = "tables.yaml"
 
 
@@ -45,7 +46,7 @@ def shipped_recipes() -> list[Shipped]:
         (
             Shipped(one.relative_to(root).with_suffix("").as_posix(), one)
             for one in files
-            if _PARTS not in one.relative_to(root).parts
+            if _OTHERS.isdisjoint(one.relative_to(root).parts)
         ),
         key=lambda one: one.name,
     )

@@ -6,19 +6,16 @@ Nothing is trained or built. A variant that cannot be built there is a point too
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from qdeploy.bounded import load_yaml
 from qdeploy.errors import DoesNotFitError, FoldingError, UnsupportedLayerError, UserError
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray, IntegerGraph
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.loading import load_recipe
+from qdeploy.search.axis import Axis, value_text
 from qdeploy.search.estimate import Estimate, estimate, untrained
 from qdeploy.search.room import Room
 
@@ -26,14 +23,6 @@ if TYPE_CHECKING:
     from qdeploy.recipe.models import Recipe
 
 MOST_POINTS = 256
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A key of the recipe and the values that it takes, as `--set` would."""
-
-    key: str
-    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -50,13 +39,13 @@ class Variant:
     @property
     def label(self) -> str:
         """Its values, for people: the last part of each key and the value."""
-        parts = (f"{key.rpartition('.')[2]}={_text(v)}" for key, v in self.settings.items())
+        parts = (f"{key.rpartition('.')[2]}={value_text(v)}" for key, v in self.settings.items())
         return " ".join(parts)
 
     @property
     def words(self) -> list[str]:
         """Words of the command line that makes it of the recipe."""
-        return [w for key, v in self.settings.items() for w in ("--set", f"{key}={_text(v)}")]
+        return [w for key, v in self.settings.items() for w in ("--set", f"{key}={value_text(v)}")]
 
 
 @dataclass(frozen=True)
@@ -91,31 +80,6 @@ class Point:
         return kind, shares[kind]
 
 
-def parse_axis(text: str) -> Axis:
-    """`network.width=8,16,32` as an axis; values are YAML, and a list is put in brackets.
-
-    Raises:
-        UserError: it has no such form, or a value twice.
-    """
-    key, equals, listed = text.partition("=")
-    try:
-        values = load_yaml(f"[{listed}]", "--over") if equals and key.strip() else None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(
-            f"the values of `{key}` are not valid YAML", where=f"--over {text}", why=str(error)
-        ) from error
-    if not isinstance(values, list) or not values:
-        raise UserError(
-            f"`{text}` is not of the form section.key=value,value",
-            where="--over",
-            do="write it like --over network.width=8,16,32",
-        )
-    for number, value in enumerate(values):
-        if value in values[:number]:
-            raise UserError(f"the value {value} is there twice", where=f"--over {text}")
-    return Axis(key.strip(), tuple(values))
-
-
 def variants(path: Path, overrides: Sequence[str], axes: Sequence[Axis]) -> list[Variant]:
     """All combinations; the last axis changes fastest.
 
@@ -140,7 +104,7 @@ def variants(path: Path, overrides: Sequence[str], axes: Sequence[Axis]) -> list
     found = []
     for values in itertools.product(*(axis.values for axis in axes)):
         settings = dict(zip(keys, values, strict=True))
-        words = [f"{key}={_text(value)}" for key, value in settings.items()]
+        words = [f"{key}={value_text(value)}" for key, value in settings.items()]
         found.append(Variant(settings, load_recipe(path, [*overrides, *words])))
     return found
 
@@ -191,7 +155,3 @@ def _width(weights: IntArray) -> int:
     """Bits of the narrowest two's complement that holds all of them."""
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
     return 1 + max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

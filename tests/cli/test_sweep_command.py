@@ -17,7 +17,8 @@ from qdeploy.cli.estimate import estimate as estimate_command
 from qdeploy.cli.sweep import sweep as command
 from qdeploy.errors import RecipeError, UserError
 from qdeploy.recipe.loading import load_recipe
-from qdeploy.search.sweep import front, parse_axis
+from qdeploy.search.axis import parse_axis
+from qdeploy.search.sweep import front
 from qdeploy.training.train import train
 
 RECIPE = """\

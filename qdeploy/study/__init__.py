@@ -1,0 +1,1 @@
+"""Studies: grids of trainings, run once each, with tables and figures beside the papers'."""

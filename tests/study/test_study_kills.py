@@ -1,0 +1,84 @@
+"""A study that is killed at any moment ends with the same store."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import gone
+
+from qdeploy.study.store import FILE
+
+STUDY = """
+title: mine
+networks:
+  small: {recipe: quickstart/digits_fcdnn_w2a2}
+variants:
+  float: {phases: [float]}
+  plain: {phases: [float, retrain]}
+  last: {}
+scales:
+  smoke: {seeds: [0, 1], set: [training.epochs=12, network.width=8]}
+"""
+
+
+def start(folder: Path, store: str) -> subprocess.Popen[str]:
+    words = ["study", "run", str(folder / "mine.yaml"), "--scale", "smoke", "--jobs", "1"]
+    words += ["--store", str(folder / store)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "qdeploy", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def content(path: Path) -> list[tuple[object, ...]]:
+    """What the store says, without times, memory, and how often something was tried."""
+    sql = sqlite3.connect(path / FILE)
+    try:
+        trials = sql.execute(
+            "SELECT address, recipe, start_from, state, result, error FROM trials ORDER BY address"
+        ).fetchall()
+        return trials + sql.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
+    finally:
+        sql.close()
+
+
+def finished(folder: Path, store: str) -> list[tuple[object, ...]]:
+    process = start(folder, store)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return content(folder / store)
+
+
+def killed_often(folder: Path, times: int, seed: int) -> None:
+    """Run a study undisturbed, then one that is killed `times`: both stores say the same."""
+    (folder / "mine.yaml").write_text(STUDY, encoding="utf-8")
+    begun = time.monotonic()
+    expected = finished(folder, "whole")
+    whole = time.monotonic() - begun
+    moments = random.Random(seed)
+    for number in range(times):
+        process = start(folder, "killed")
+        time.sleep(moments.uniform(0.1, 0.9 * whole))
+        # The last thing that a process can do nothing about, and the one that people do.
+        process.send_signal(signal.SIGINT if number % 4 == 3 else signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert gone("qdeploy.study.worker"), "a worker outlived the study"
+    assert finished(folder, "killed") == expected
+
+
+def test_a_study_that_is_killed_twice_ends_with_the_same_store(tmp_path: Path) -> None:
+    killed_often(tmp_path, 2, seed=1)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_twenty_times_ends_with_the_same_store(tmp_path: Path) -> None:
+    killed_often(tmp_path, 20, seed=2)
