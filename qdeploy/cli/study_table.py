@@ -73,6 +73,7 @@ def _table(title: str, progress: Progress) -> Table:
 def print_results(results: Results, console: Console) -> None:
     """The cells as a table, what failed, and the claims."""
     from qdeploy.study.claims import decide
+    from qdeploy.study.page import number
 
     shown = [one for one in _SHOWN if one in results.measures]
     head = ["network", "variant", "seeds", *shown, *["paper"] * bool(results.facts.values)]
@@ -84,7 +85,7 @@ def print_results(results: Results, console: Console) -> None:
             row = [network, variant, str(count)]
             for one in spreads.values():
                 wide = "" if one is None or one.deviation is None else f" ± {one.deviation:.2f}"
-                row.append("-" if one is None else f"{_number(one.mean)}{wide}")
+                row.append("-" if one is None else f"{number(one.mean)}{wide}")
             if results.facts.values:
                 measure = next((m for m in ("accuracy", "miou") if m in shown), "accuracy")
                 paper = results.facts.get(network, variant, measure)
@@ -107,7 +108,3 @@ def print_results(results: Results, console: Console) -> None:
         lines.append(f"    found {one.found}; agrees: {one.agrees.strip('*')}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

@@ -67,7 +67,7 @@ def write_page(results: Results, folder: Path) -> Path:
     parts = [f"# {study.title}", _where_from(results)]
     if study.about:
         parts.append(study.about.strip())
-    parts += [_claims(decide(results)), *pictures]
+    parts += [_claims(decide(results), seeds=bool(results.rows)), *pictures]
     if results.rows:
         parts += ["## Figures in numbers", _table(results), _missing(results)]
     path = folder / f"{name}.md"
@@ -101,7 +101,7 @@ def _where_from(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _claims(decided: Sequence[Decided]) -> str:
+def _claims(decided: Sequence[Decided], *, seeds: bool) -> str:
     if not decided:
         return ""
     lines = [
@@ -113,6 +113,8 @@ def _claims(decided: Sequence[Decided]) -> str:
     for one in decided:
         cells = (one.claim.says, one.claim.source, one.found, one.agrees)
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    if not seeds:
+        return "\n".join(lines)
     lines += [
         "",
         "*agree*: the 95 % interval of the mean over seeds (Student's t) is on the paper's side of "
@@ -137,8 +139,8 @@ def _table(results: Results) -> str:
                 if one is None:
                     row.append("-")
                 else:
-                    text = f"{one.mean:,.0f}" if abs(one.mean) >= 1000 else f"{one.mean:.2f}"
-                    row.append(text + (f" ± {one.deviation:.2f}" if one.deviation else ""))
+                    wide = f" ± {one.deviation:.2f}" if one.deviation else ""
+                    row.append(number(one.mean) + wide)
             for measure in stated:
                 value = results.facts.get(network, variant, measure)
                 row.append("-" if value is None else f"{value:g}")
@@ -147,6 +149,12 @@ def _table(results: Results) -> str:
     if results.facts.source:
         lines[-1] += f" The paper's figures: {results.facts.source}."
     return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """A mean as people read it."""
+    whole = abs(value) >= 1000 or value == round(value)
+    return f"{value:,.0f}" if whole else f"{value:.2f}"
 
 
 def _missing(results: Results) -> str:

@@ -22,6 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy import provenance
+from qdeploy.build.build import build
+from qdeploy.build.observer import BuildObserver
+from qdeploy.build.options import Options
 from qdeploy.build_folder import (
     read_build,
     read_performance,
@@ -172,9 +175,6 @@ def _train(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _build(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:
-    from qdeploy.build.build import build
-    from qdeploy.build.observer import BuildObserver
-    from qdeploy.build.options import Options
     from qdeploy.report.html import write_build_report
 
     options: dict[str, Any] = {
