@@ -95,16 +95,16 @@ def print_results(results: Results, console: Console) -> None:
     if rows:
         print_table(title, head, rows, right=range(2, len(head)), console=console)
     lines = []
-    for row in results.rows:
-        if row.state in ("failed", "diverged"):
-            said = row.error.strip().splitlines()[0] if row.error.strip() else ""
-            lines.append(f"{row.network} {row.variant} seed {row.seed} {row.state}: {said}")
-    lines += sorted({f"note: {row.note}" for row in results.rows if row.note})
+    for cell in results.rows:
+        if cell.state in ("failed", "diverged"):
+            said = cell.error.strip().splitlines()[0] if cell.error.strip() else ""
+            lines.append(f"{cell.network} {cell.variant} seed {cell.seed} {cell.state}: {said}")
+    lines += sorted({f"note: {cell.note}" for cell in results.rows if cell.note})
     waiting = results.count("waiting")
     if waiting:
         lines.append(f"{waiting} of {len(results.rows)} cells are not there yet.")
-    for one in decide(results):
-        lines.append(f"{one.claim.source}: {one.claim.says}")
-        lines.append(f"    found {one.found}; agrees: {one.agrees.strip('*')}")
+    for decided in decide(results):
+        lines.append(f"{decided.claim.source}: {decided.claim.says}")
+        lines.append(f"    found {decided.found}; agrees: {decided.agrees.strip('*')}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -49,7 +49,8 @@ def parse(text: str, opened: Opened, networks: list[str], key: str) -> list[Term
     Raises:
         StudyError: it has another form, or a name is unknown.
     """
-    terms, at = [], 0
+    terms: list[Term] = []
+    at = 0
     while at < len(text):
         found = _TERM.match(text, at)
         if found is None or (terms and not found[1]):
@@ -126,8 +127,8 @@ def _difference(results: Results, claim: Claim, number: int) -> Decided:
     for side in ("more", "than"):
         terms = parse(getattr(claim, side), results.opened, networks, f"claims.{number}.{side}")
         values = [(t.sign, results.by_seed(t.network, t.variant, t.measure)) for t in terms]
-        seeds = set.intersection(*(set(one) for _, one in values))
-        sides.append({seed: sum(sign * one[seed] for sign, one in values) for seed in seeds})
+        there = set.intersection(*(set(one) for _, one in values))
+        sides.append({seed: sum(sign * one[seed] for sign, one in values) for seed in there})
     more, than = sides
     seeds = sorted(set(more) & set(than))
     total = spread([more[seed] - than[seed] for seed in seeds])

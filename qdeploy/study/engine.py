@@ -261,8 +261,8 @@ class Engine:
             return None
         total = 0.0
         for name in [*self._waiting, *self._began]:
-            trial = self.plan.trials.get(name)
-            group = known.get(_kind(trial)) if trial is not None else None
+            waiting = self.plan.trials.get(name)
+            group = known.get(_kind(waiting)) if waiting is not None else None
             cost = sum(group or everything) / len(group or everything)
             total += max(0.0, cost - (now - self._began.get(name, now)))
         return total / min(self.jobs, max(1, len(self._waiting) + len(self._began)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -89,7 +90,7 @@ def _line(
     """Ours with the standard deviation over seeds, and the paper's as open markers."""
     if variant == wanted.minus:
         return
-    style = {"color": _COLOURS[number % 7], "marker": _MARKERS[number % 7]}
+    style: dict[str, Any] = {"color": _COLOURS[number % 7], "marker": _MARKERS[number % 7]}
     ours, paper = [], []
     for name in members:
         x = results.along(name, wanted.x)
@@ -126,7 +127,8 @@ def _maps(results: Results, wanted: Maps) -> Figure | None:
             if plane is None:
                 axes.text(0.5, 0.5, "not there", ha="center", transform=axes.transAxes, fontsize=7)
                 continue
-            shown = np.ma.masked_array(plane.astype(float), outside if column == 0 else None)
+            hidden = outside if column == 0 else np.zeros_like(outside)
+            shown = np.ma.masked_array(plane.astype(float), hidden)
             axes.imshow(shown, cmap=_CLASSES, vmin=0, vmax=1, interpolation="nearest")
             found = errors(plane, results.labels)
             axes.set_xlabel(
@@ -147,7 +149,10 @@ def _front(results: Results, wanted: Front) -> Figure | None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     for number, variant in enumerate(variants):
-        style = {"color": _COLOURS[(number + 1) % 7], "marker": _MARKERS[number % 7]}
+        style: dict[str, Any] = {
+            "color": _COLOURS[(number + 1) % 7],
+            "marker": _MARKERS[number % 7],
+        }
         here = []
         for name in names:
             x, y = results.spread(name, variant, wanted.x), results.spread(name, variant, wanted.y)
@@ -158,14 +163,14 @@ def _front(results: Results, wanted: Front) -> Figure | None:
             axes.errorbar(
                 a, b, deviation, linestyle="", capsize=3, label=results.label(variant), **style
             )
-            points += [(x, y, name) for x, y, _, name in here]
+            points += [(left, up, name) for left, up, _, name in here]
     if not points:
         return None
     sign = -1 if wanted.more_x else 1
     best = [points[i] for i in front([(sign * x, y) for x, y, _ in points])]
     axes.plot([p[0] for p in best], [p[1] for p in best], "-", color="#009e73", label="front")
-    for x, y, name in points:
-        axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=6)
+    for left, up, name in points:
+        axes.annotate(name, (left, up), xytext=(4, 4), textcoords="offset points", fontsize=6)
     _anchors(axes, results, wanted)
     axes.set_xscale("log")
     axes.set_xlabel(MEASURES[wanted.x])

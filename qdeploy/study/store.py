@@ -167,7 +167,11 @@ class Store:
         )
         return [
             Row(
-                *row[:5],
+                network=row[0],
+                variant=row[1],
+                seed=row[2],
+                address=row[3],
+                phase=row[4],
                 floating=bool(row[5]),
                 note=row[6],
                 state=row[7] or "left out",
