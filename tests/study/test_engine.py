@@ -29,7 +29,7 @@ networks:
 variants:
   float: {phases: [float]}
   plain: {phases: [float, retrain]}
-  wild: {phases: [float, retrain], set: [phases.retrain.optimizer.lr=1e30]}
+  wild: {phases: [float, retrain], set: [phases.retrain.optimizer.lr=100, phases.retrain.lipschitz=1000]}
   taught: {phases: [float, retrain], set: ["phases.retrain.distillation={teacher: nowhere}"]}
   last: {}
 scales:
@@ -182,7 +182,8 @@ def test_a_study_that_only_draws_has_nothing_to_run(tmp_path: Path) -> None:
 def test_what_starts_from_a_failed_trial_fails_with_it_and_can_be_tried_again(
     tmp_path: Path,
 ) -> None:
-    text = STUDY.replace("network.width=8]", "network.width=8, phases.float.optimizer.lr=1e30]")
+    wild = "network.width=8, phases.float.optimizer.lr=100, phases.float.lipschitz=1000]"
+    text = STUDY.replace("network.width=8]", wild)
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     given = open_study(str(tmp_path / "mine.yaml"))
     request = Request("smoke", tmp_path / "store", jobs=1)
