@@ -224,8 +224,11 @@ def unpacked(text: str, side: int) -> npt.NDArray[np.bool_]:
 
 def _disk_full(error: BaseException | None, folder: Path) -> bool:
     """Whether an error, or one that caused it, is that a disk has no room."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, OSError) and error.errno in codes:
+            return True
+        if any(f"os error {code})" in str(error) for code in codes):  # as safetensors tells it
             return True
         error = error.__cause__
     return shutil.disk_usage(folder).free < 1 << 20
