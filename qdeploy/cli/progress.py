@@ -120,7 +120,7 @@ class PrintingMeter:
         if self.total is not None:
             part += f" of {self.total:,.0f}"
         text = f"{self.description}: {part} {self.unit}, {self.pace}"
-        text += f", {_duration(time.monotonic() - self._start)} elapsed"
+        text += f", {duration(time.monotonic() - self._start)} elapsed"
         if self.total is not None and self.rate > 0 and self.done < self.total:
             text += f", {duration((self.total - self.done) / self.rate)} left"
         return f"{text} {self.note}".rstrip()
