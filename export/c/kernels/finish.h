@@ -62,6 +62,7 @@ QD_NOINLINE int32_t qd_line(const qd_finish_t *f, int32_t channel, int32_t acc) 
 #endif
 
 QD_INLINE int32_t qd_finish(const qd_finish_t *f, int32_t channel, int32_t acc) {
+    (void)channel;
     switch (f->kind) {
 #if defined(QD_USE_BIAS)
     case QD_BIAS: return acc + ((const int32_t *)f->table)[channel];

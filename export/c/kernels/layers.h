@@ -19,7 +19,7 @@ typedef struct {
     int32_t least; /* weight of the field 0 */
     uint8_t bits;  /* of a weight */
     uint8_t out_type;
-    uint8_t run; /* SWAR: products between two shifts, and the offset of a field */
+    uint8_t run; /* of conv_swar.h: products between two shifts, and what a byte begins with */
     uint8_t offset;
 } qd_conv_t;
 

@@ -61,6 +61,8 @@ def kernel_of(step: Step) -> Kernel:
     types = [one.element.suffix for one in step.sources]
     if isinstance(step.node, Conv | Dense):
         assert step.weights is not None
+        if step.swar is not None:
+            return Kernel("qd_conv_swar", "conv_swar.h")
         weight = "i16" if step.weights.bits > 8 else "i8"
         return _instance(
             "conv",

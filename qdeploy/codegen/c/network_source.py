@@ -68,7 +68,7 @@ def network_source(program: Program, prefix: str, constants: Constants) -> str:
 def kernel_files(program: Program) -> list[str]:
     """The files of `kernels/` that a program needs."""
     used = {kernel_of(step).file for step in program.steps}
-    more = {"unpack.h"} if any(step.weights is not None for step in program.steps) else set()
+    more = {"unpack.h"} if "conv.h" in used else set()
     return sorted({*COMMON, *used, *more})
 
 
@@ -170,6 +170,7 @@ def _conv(number: int, step: Step, node: Conv | Dense, constants: Constants) -> 
         *window,
         ("least", packed.least),
         ("bits", packed.bits),
+        *([] if step.swar is None else [("run", step.swar.run), ("offset", step.swar.offset)]),
         ("out_type", TYPES.index(result.element)),
     ]
 

@@ -43,13 +43,16 @@ def scratch_name(step: int) -> str:
     return f"scratch of step {step}"
 
 
-def program_of(graph: IntegerGraph) -> Program:
+def program_of(graph: IntegerGraph, *, fast: bool = True) -> Program:
     """Steps and memory of a network.
+
+    Args:
+        fast: as of `steps_of`.
 
     Raises:
         UnsupportedLayerError: as `steps_of`.
     """
-    found = steps_of(graph)
+    found = steps_of(graph, fast=fast)
     steps = [_commuted(step, number, found) for number, step in enumerate(found)]
     storage = {graph.input: INPUT, graph.output: LOGITS}
     first: dict[str, int] = {}

@@ -14,6 +14,7 @@ import numpy as np
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.finishing import Finish, quantized
 from qdeploy.codegen.c.packing import PackedWeights, pack_weights
+from qdeploy.codegen.c.swar import WORD, Swar, fit_swar
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -45,6 +46,7 @@ class Step:
         result: the tensor that it writes.
         finish: of a sum; None where elements only move.
         weights: of a Conv or a Dense, columns in the order (row, column, channel).
+        swar: how four products go into one multiplication; None where they cannot.
         scratch: bytes that it needs besides, while it runs.
         in_place: whether it may write over its first source.
     """
@@ -54,6 +56,7 @@ class Step:
     result: Stored
     finish: Finish | None = None
     weights: PackedWeights | None = None
+    swar: Swar | None = None
     scratch: int = 0
     in_place: bool = False
 
@@ -63,19 +66,22 @@ class Step:
         return self.node.layer
 
 
-def steps_of(graph: IntegerGraph) -> list[Step]:
+def steps_of(graph: IntegerGraph, *, fast: bool = True) -> list[Step]:
     """The steps of a network, in execution order.
+
+    Args:
+        fast: take kernels with several products to a multiplication, where they give the same.
 
     Raises:
         UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
             compute.
     """
-    return _Fuser(graph).steps()
+    return _Fuser(graph, fast).steps()
 
 
 class _Fuser:
-    def __init__(self, graph: IntegerGraph) -> None:
-        self.graph = graph
+    def __init__(self, graph: IntegerGraph, fast: bool) -> None:
+        self.graph, self.fast = graph, fast
         # Tensor -> where its elements are; a Flatten's may be those of its map.
         self.stored: dict[str, Stored] = {graph.input: self._stored(graph.tensors[graph.input])}
 
@@ -142,7 +148,10 @@ class _Fuser:
         if isinstance(node, Conv | Dense):
             weights, scratch = self._weights(node)
             finish = self._finish(chain)
-            return Step(node, sources, result, finish, weights, scratch)
+            swar = self._swar(node, sources[0])
+            if swar is not None:
+                scratch = 2 * weights.columns
+            return Step(node, sources, result, finish, weights, swar, scratch)
         fits = result.element.size <= sources[0].element.size
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=fits)
@@ -173,6 +182,15 @@ class _Fuser:
         if (most := max(magnitude(rows, tensor.lo, tensor.hi))) > MOST_SUM:
             raise _too_wide(node.layer, -most, most)
         return packed, packed.columns * (2 if packed.bits > 8 else 1)
+
+    def _swar(self, node: Conv | Dense, source: Stored) -> Swar | None:
+        """Words of four codes that lie one after the other, and whose products fit."""
+        if not self.fast or source.element is not Element.U8:
+            return None
+        depth = source.channels if isinstance(node, Conv) else source.count
+        if depth % WORD or (isinstance(node, Conv) and (node.groups > 1 or node.dilation[1] > 1)):
+            return None
+        return fit_swar(self.graph.tensors[node.inputs[0]].hi, node.weights)
 
     def _finish(self, chain: list[Node]) -> Finish:
         """Of a chain that begins with a sum, or of a Threshold alone."""
