@@ -51,8 +51,13 @@ class Request:
     address: str = "auto"
 
 
-def run_study(opened: Opened, request: Request, observer: StudyObserver) -> None:
+def run_study(
+    opened: Opened, request: Request, observer: StudyObserver, pool: Pool | None = None
+) -> None:
     """Train what is missing.
+
+    Args:
+        pool: runs the trials, in place of the one that is asked for.
 
     Raises:
         StudyError: the study, the store or the pool cannot be used, or the disk is full.
@@ -83,8 +88,9 @@ def run_study(opened: Opened, request: Request, observer: StudyObserver) -> None
                 again = frozenset(k for k in planned.trials if found[k] in bad)
                 store.forget(sorted(again))
             jobs = request.jobs or most_jobs(study.threads)
-            pool: Pool
-            if request.where == "ray":
+            if pool is not None:
+                pass
+            elif request.where == "ray":
                 pool = RayPool(request.jobs, study.threads, request.modules, request.address)
             else:
                 pool = LocalPool(jobs, request.modules)

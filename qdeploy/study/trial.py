@@ -181,7 +181,8 @@ def _build(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:
         key: value if key in ("fps", "clock_mhz") else int(value)
         for key, value in job.options.items()
     }
-    out = Path(job.folder) / BUILDS / f"{job.address}-{job.board}"
+    board = Path(job.board or "").stem  # a board's file is taken too
+    out = Path(job.folder) / BUILDS / f"{job.address}-{board}"
     made = build(
         Options(
             source=job.run,

@@ -68,7 +68,7 @@ def test_json_has_every_cell_with_its_measures(smoke: Path) -> None:
     done = qdeploy("study", "show", "synthetic", "--json", "--store", str(smoke / "store"))
     data = json.loads(done.stdout)
     assert data["scale"] == "smoke"
-    assert len(data["cells"]) == 3 * 4 * 2
+    assert len(data["cells"]) == 4 * 2
     for cell in data["cells"]:
         assert cell["state"] == "done"
         assert {"accuracy", "distortion", "noise", "weights"} <= set(cell)

@@ -24,7 +24,7 @@ variants:
   plain: {phases: [float, retrain]}
   last: {}
 scales:
-  smoke: {seeds: [0, 1], set: [training.epochs=12, network.width=8]}
+  smoke: {seeds: [0], set: [training.epochs=8, network.width=8]}
 """
 
 
