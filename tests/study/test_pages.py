@@ -39,6 +39,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_page_has_claims_figures_and_what_the_scale_is(smoke: Path) -> None:
     words = ["--store", str(smoke / "store"), "--page", str(smoke / "pages")]
     done = qdeploy("study", "show", "synthetic", *words)
@@ -54,6 +55,7 @@ def test_a_page_has_claims_figures_and_what_the_scale_is(smoke: Path) -> None:
             assert min(picture.size) > 200
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(smoke: Path) -> None:
     for folder in ("one", "two"):
         words = ["--store", str(smoke / "store"), "--page", str(smoke / folder)]
@@ -64,6 +66,7 @@ def test_the_same_results_give_the_same_bytes(smoke: Path) -> None:
         assert (smoke / "one" / name).read_bytes() == (smoke / "two" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_json_has_every_cell_with_its_measures(smoke: Path) -> None:
     done = qdeploy("study", "show", "synthetic", "--json", "--store", str(smoke / "store"))
     data = json.loads(done.stdout)
@@ -75,6 +78,7 @@ def test_json_has_every_cell_with_its_measures(smoke: Path) -> None:
     assert data["made_by"][0]["versions"]["qdeploy"]
 
 
+@pytest.mark.slow
 def test_what_was_not_run_is_answered_with_the_command(smoke: Path) -> None:
     done = qdeploy("study", "show", "blocks", "--store", str(smoke / "store"))
     assert (done.returncode, done.stdout) == (2, "")
@@ -109,7 +113,7 @@ def test_a_schedule_that_is_not_the_papers_is_no_agreement(tmp_path: Path) -> No
     assert agrees == ["yes", "**no**"]
 
 
-def test_a_page_without_results_says_what_is_not_there(smoke: Path, tmp_path: Path) -> None:
+def test_a_page_without_results_says_what_is_not_there(tmp_path: Path) -> None:
     opened = open_study("blocks")
     facts = read_facts(opened.study.facts, opened.path)
     page = write_page(Results(opened, "short", {}, facts, [], {}, []), tmp_path)

@@ -75,6 +75,7 @@ def killed_often(folder: Path, times: int, seed: int) -> None:
     assert finished(folder, "killed") == expected
 
 
+@pytest.mark.slow
 def test_a_study_that_is_killed_twice_ends_with_the_same_store(tmp_path: Path) -> None:
     killed_often(tmp_path, 2, seed=1)
 

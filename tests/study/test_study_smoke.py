@@ -53,6 +53,7 @@ def results_of(name: str, folder: Path, data: Path | None) -> tuple[Results, lis
 TRAINING = [name for name in shipped_studies() if open_study(name).study.trains]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINING)
 def test_study_runs_at_smoke_without_any_data_set(name: str, tmp_path: Path) -> None:
     results, said = results_of(name, tmp_path, None)
@@ -67,6 +68,7 @@ def test_study_runs_at_smoke_without_any_data_set(name: str, tmp_path: Path) -> 
         assert said == []
 
 
+@pytest.mark.slow
 def test_the_shapes_of_imagenet_run_on_its_layout(tmp_path: Path) -> None:
     write_imagenet(tmp_path / "data")
     results, said = results_of("imagenet-shapes", tmp_path, tmp_path / "data")
