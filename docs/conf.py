@@ -17,7 +17,11 @@ sys.path.insert(0, str(ROOT))
 project = "qdeploy"
 copyright = "the qdeploy authors, Apache-2.0"
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "bench/RESULTS.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+STUDIES = "docs/studies"
+include_patterns = [
+    *("docs/*.md", "docs/studies/*.md"),
+    *("bench/RESULTS.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
 nitpicky = False
@@ -36,7 +40,11 @@ html_show_sourcelink = False
 
 
 def _add_navigation(app: Sphinx, name: str, text: list[str]) -> None:
-    """A hidden table of contents for each section of the index, with the pages that it links to."""
+    """Hidden tables of contents: of each section of the index, with the pages that it links to, and
+    of the pages of studies."""
+    if name == STUDIES:
+        pages = re.findall(r"\]\((studies/[^)#]+\.md)\)", text[0])
+        text[0] += "\n\n" + "\n".join(["```{toctree}", ":hidden:", *pages, "```"]) + "\n"
     if name != root_doc:
         return
     trees = []

@@ -50,6 +50,10 @@ class ExportOptions(TypedDict, total=False):
     output: str | None
     cache: Path | None
     runtime_weights: bool
+    mcu: str
+    prefix: str
+    max_flash: int | None
+    max_ram: int | None
 
 
 def export(

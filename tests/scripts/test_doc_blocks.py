@@ -20,6 +20,7 @@ PYTHON_RUNS = {
     "docs/own-code.md": "tests/scripts/test_own_code_page.py",
     "docs/own-loop.md": "tests/scripts/test_own_network_pages.py",
     "docs/own-network.md": "tests/scripts/test_own_network_pages.py",
+    "docs/post-training.md": "tests/scripts/test_post_training_page.py",
 }
 # Python that does not run here: page -> why.
 PYTHON_COMPILES = {
@@ -31,6 +32,10 @@ NO_CODE = {
     ("docs/api.md", ".. currentmodule"): "the reference of the site, which tests build",
     ("docs/boards.md", "error: "): "a message",
     ("docs/hardware.md", "error: "): "a message",
+    (
+        "docs/c.md",
+        '#include "network_io.h"',
+    ): "a part of a program; the package's own main.c is compiled and run",
     ("docs/data.md", "FashionMNIST/"): "a layout of files",
     ("docs/data.md", "cifar-10-batches-py/"): "a layout of files",
     ("docs/data.md", "fsdd/"): "a layout of files",
@@ -45,10 +50,16 @@ NO_CODE = {
     ("docs/own-network.md", "2 operations"): "a message; compared where the page runs",
     ("docs/pynq.md", '#include "qd_selftest.h"'): "for a board; the driver in C has its own tests",
     ("docs/pynq.md", "memory --"): "a picture",
+    ("docs/studies.md", "ray start"): "needs a cluster",
+    ("docs/studies.md", "cluster_name"): "Ray's own format; needs a cluster",
+    ("docs/studies.md", "#!/bin/bash"): "needs a cluster",
     ("docs/verification.md", '{"frames"'): "a shortened file",
 }
 # YAML that is loaded elsewhere, since it needs files beside it: page -> the file of tests.
-YAML_RUNS = {"docs/own-code.md": "tests/scripts/test_own_code_page.py"}
+YAML_RUNS = {
+    "docs/own-code.md": "tests/scripts/test_own_code_page.py",
+    "docs/studies.md": "tests/scripts/test_studies_page.py",
+}
 # What a section alone is put on top of.
 BASE = """
 network: {type: fcdnn}
@@ -57,7 +68,7 @@ phases:
   - {name: retrain, kind: retrain, epochs: 1}
 """
 SECTION = re.compile(r"\w+: ")
-COMMANDS = {"", "sh", "bash", "console"}
+COMMANDS = {"", "sh", "shell", "bash", "console"}
 
 
 def reason(block: Block) -> str | None:
