@@ -217,7 +217,7 @@ def test_a_bad_override_is_quoted(tmp_path):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        ("name: cifar10, augment: scale-crop-flip", "is for `camvid` and `voc2012`, not for"),
+        ("name: cifar10, augment: scale-crop-flip", "and `mask-folder`, not for"),
         ("name: camvid, augment: crop-flip", "choose scale-crop-flip or none"),
         ("name: imagenet, augment: shift", "choose resized-crop-flip or none"),
         ("name: synthetic2d, augment: crop-flip", "choose none"),
