@@ -6,6 +6,8 @@
 static void QD_NAME(const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch) {
     const int32_t depth = p->in_channels / p->groups;
     const int32_t per_group = p->out_channels / p->groups;
+    /* Columns of a window that lie one after the other in memory. */
+    const int32_t span = p->dilation_right == 1 && p->groups == 1 ? p->window_width : 1;
     const int32_t size = p->window_height * p->window_width * depth;
     for (int32_t channel = 0; channel < p->out_channels; channel++) {
         const int32_t first = channel / per_group * depth;
@@ -20,17 +22,16 @@ static void QD_NAME(const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t
                         w += p->window_width * depth;
                         continue;
                     }
-                    for (int32_t kx = 0; kx < p->window_width; kx++) {
+                    for (int32_t kx = 0; kx < p->window_width; kx += span) {
                         const int32_t x = ox * p->stride_right - p->left + kx * p->dilation_right;
-                        if (x < 0 || x >= p->in_width) {
-                            w += depth;
-                            continue;
+                        const int32_t begin = x < 0 ? -x : 0;
+                        const int32_t end = x + span > p->in_width ? p->in_width - x : span;
+                        const int32_t at = (y * p->in_width + x + begin) * p->in_channels + first;
+                        const int32_t from = w + begin * depth;
+                        for (int32_t i = 0; i < (end - begin) * depth; i++) {
+                            acc += QD_LOAD(in, at + i) * QD_WEIGHT(scratch, from + i);
                         }
-                        const int32_t at = (y * p->in_width + x) * p->in_channels + first;
-                        for (int32_t i = 0; i < depth; i++) {
-                            acc += QD_LOAD(in, at + i) * QD_WEIGHT(scratch, w + i);
-                        }
-                        w += depth;
+                        w += span * depth;
                     }
                 }
                 qd_store(out, p->out_type, place, qd_finish(&p->finish, channel, acc));

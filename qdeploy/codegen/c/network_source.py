@@ -149,7 +149,7 @@ def _conv(number: int, step: Step, node: Conv | Dense, constants: Constants) -> 
         # One pixel that holds the whole input.
         sizes: Fields = [("in_height", 1), ("in_width", 1), ("in_channels", source.count)]
         window: Fields = [("window_height", 1), ("window_width", 1), ("groups", 1)]
-        window += [("stride_down", 1), ("stride_right", 1)]
+        window += [("stride_down", 1), ("stride_right", 1), ("dilation_right", 1)]
     else:
         sizes = _sizes("in", source)
         window = [

@@ -1,0 +1,103 @@
+"""Networks in C on bare cores under QEMU: instructions per frame, flash, RAM.
+
+    python bench/microcontroller.py [--only PATTERN ...]
+
+Each network gets random weights that are calibrated so that its codes are spread. It is exported to
+C, compiled with -O3 and run on each core; every boundary of the frame is compared with the integer
+graph before a figure is kept. Writes bench/results/microcontroller.json. Instructions are QEMU's
+count, not cycles. RAM is arena, input, output and measured stack. Rows of networks left out with
+--only are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from record import figure, rounded, save, saved
+
+ROOT = Path(__file__).resolve().parent.parent
+# Name -> recipe, and the cores that it is run on.
+NETWORKS = {
+    "digits-fcdnn-w2a2": ("quickstart/digits_fcdnn_w2a2.yaml", ("cortex-m0plus", "rv32imc")),
+    "resnet8-mlperf-tiny-w2a2": (
+        "mlperf_tiny/resnet8_w2a2.yaml",
+        ("cortex-m0plus", "cortex-m4", "rv32imc"),
+    ),
+}
+
+
+def rows_of(name: str, recipe_name: str, cores: tuple[str, ...], folder: Path) -> list[Any]:
+    """Measure one network on its cores."""
+    from qdeploy.build.source import NetworkSource
+    from qdeploy.codegen.c.cores import load_core
+    from qdeploy.codegen.c.generate import generate
+    from qdeploy.codegen.c.plan import constants_of
+    from qdeploy.codegen.c.program import program_of
+    from qdeploy.ir.reference import run_reference
+    from qdeploy.lowering.integers.lower import lower_with_affine
+    from qdeploy.networks.calibrated import calibrated_random, pattern_frames
+    from qdeploy.recipe.loading import load_recipe
+    from qdeploy.verify.compare import compare
+    from qdeploy.verify.rungs.c import macs_of
+    from qdeploy.verify.rungs.c_bare import run_bare
+
+    recipe = load_recipe(ROOT / "models" / recipe_name, [])
+    network = calibrated_random(recipe)
+    images = pattern_frames(network.input_shape, 20, seed=1).numpy()
+    source = NetworkSource(name, network, images, recipe.quantization.input_bits)
+    source.write_qonnx(folder / f"{name}.onnx")
+    graph = lower_with_affine(folder / f"{name}.onnx").graph
+    program = program_of(graph)
+    (folder / name).mkdir()
+    generate(program, folder / name)
+    frames = source.frames(graph, 20, 0).codes[:1]
+    reference, macs = run_reference(graph, frames), macs_of(program)
+    constants = sum(constants_of(step) for step in program.steps)
+    rows = [
+        figure(name, "macs", macs, "MAC"),
+        figure(name, "constants", constants, "bytes"),
+        figure(name, "arena", program.memory.size, "bytes"),
+        figure(name, "arena_bound", program.memory.bound, "bytes"),
+    ]
+    for core in cores:
+        found, measured = run_bare(program, folder / name, "network", load_core(core), frames)
+        result = compare(graph.boundaries(), reference, found)
+        if result.first is not None:
+            sys.exit(f"{name} on {core}: {result.first.sentence()}")
+        ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
+        count = measured.instructions or 0
+        rows += [
+            figure(name, f"{core}_mismatches", result.mismatches, "codes"),
+            figure(name, f"{core}_instructions_per_frame", count, "instructions"),
+            figure(name, f"{core}_macs_per_instruction", rounded(macs / count), "MAC"),
+            figure(name, f"{core}_flash", measured.flash, "bytes"),
+            figure(name, f"{core}_stack", measured.stack, "bytes"),
+            figure(name, f"{core}_ram", ram, "bytes"),
+        ]
+    return rows
+
+
+def main() -> None:
+    """Measure every selected network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of network names")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (recipe, cores) in NETWORKS.items():
+            if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.only):
+                rows = rows_of(name, recipe, cores, Path(folder))
+                others = [row for row in saved("microcontroller") if row["network"] != name]
+                save("microcontroller", [*others, *rows])
+                for row in rows:
+                    print(f"{name} {row['metric']}: {row['value']:,} {row['unit']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
