@@ -123,6 +123,8 @@ def _decide(results: Results, number: int) -> Decided:
 
 def _difference(results: Results, claim: Claim, number: int) -> Decided:
     networks = list(results.networks)
+    if not networks:  # nothing was run at this scale
+        return _nothing(claim)
     sides = []
     for side in ("more", "than"):
         terms = parse(getattr(claim, side), results.opened, networks, f"claims.{number}.{side}")
