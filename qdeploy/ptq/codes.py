@@ -71,13 +71,15 @@ def _by_brevitas(network: nn.Module, batches: Batches, method: str, observer: Ob
 @contextmanager
 def _contiguous(network: nn.Module) -> Iterator[None]:
     """Weights laid out as Brevitas' in-place views need them."""
-    formats = {}
+    moved: list[torch.Tensor] = []
     for layer in network.modules():
         if is_quantized(layer):
             weight: torch.Tensor = layer.weight  # type: ignore[assignment]
             if not weight.is_contiguous():
-                formats[layer] = torch.channels_last
+                moved.append(weight)
                 weight.data = weight.data.contiguous()
-    yield
-    for layer, layout in formats.items():
-        layer.weight.data = layer.weight.data.contiguous(memory_format=layout)  # type: ignore
+    try:
+        yield
+    finally:
+        for weight in moved:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)

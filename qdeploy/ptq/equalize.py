@@ -21,6 +21,8 @@ from qdeploy.errors import InternalError, UserError
 
 # Rounding of a deep network in float32, relative to the largest logit.
 TOLERANCE = 1e-3
+# What Brevitas' tracer raises for control flow, unknown calls and missing parts.
+_NOT_TRACED = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
 
 
 def equalized(network: nn.Module, batches: Sequence[torch.Tensor]) -> nn.Module:
@@ -37,7 +39,7 @@ def equalized(network: nn.Module, batches: Sequence[torch.Tensor]) -> nn.Module:
         warnings.simplefilter("ignore", UserWarning)  # pairs of layers that are left as they are
         try:
             traced = symbolic_trace(changed)
-        except Exception as error:
+        except _NOT_TRACED as error:
             raise UserError(
                 "the network cannot be equalized",
                 why=f"tracing it failed: {error}",

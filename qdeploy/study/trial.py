@@ -12,7 +12,6 @@ import json
 import resource
 import shutil
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,7 +94,10 @@ class Reply:
 
 
 def run(job: Job, hear: Callable[[str], None]) -> Reply:
-    """Do a job; whatever goes wrong is in the reply.
+    """Do a job; a failure that has a message is in the reply.
+
+    A fault of ours ends the worker, and whoever started it has its last words and goes on with the
+    other trials, as for a worker that was killed.
 
     Args:
         hear: takes notes of the training, a sentence each.
@@ -114,8 +116,6 @@ def run(job: Job, hear: Callable[[str], None]) -> Reply:
         error = found.render() if isinstance(found, QDeployError) else str(found)
     except MemoryError:
         kind, error = FAILED, "there was not enough memory"
-    except Exception:  # noqa: BLE001  the study goes on, and shows it
-        kind, error = FAILED, traceback.format_exc()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     maker = json.dumps(provenance.record(), sort_keys=True)
     return Reply(kind, result, error, time.monotonic() - start, peak, maker)

@@ -6,15 +6,16 @@ every node's result has a known shape.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from qdeploy.errors import UnsupportedLayerError, UserError
+from qdeploy.errors import QDeployError, UnsupportedLayerError, UserError
 from qdeploy.tracing.places import Place, calling_place, failing_place
 
 # Keys of a node's `meta`.
@@ -39,13 +40,15 @@ class Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         self._scopes.append(self.path_of_module(m))
+        finished = False
         try:
-            return super().call_module(m, forward, args, kwargs)
-        except Exception:
-            self.failed_in = self.failed_in or self._scopes[-1]
-            raise
+            result = super().call_module(m, forward, args, kwargs)
+            finished = True
         finally:
-            self._scopes.pop()
+            scope = self._scopes.pop()
+            if not finished:  # the innermost one is the first to end
+                self.failed_in = self.failed_in or scope
+        return result
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
@@ -80,33 +83,47 @@ def traced(
     # Two frames show what depends on how many there are.
     frames = example.detach().cpu()[:2]
     kind = type(module).__name__
-    try:
-        with torch.no_grad():
-            own(frames)
-    except Exception as error:
-        raise UserError(
+
+    def untaken(error: Exception) -> QDeployError:
+        return UserError(
             f"`{kind}` does not take the example, whose shape is {tuple(example.shape)}",
             where=_text(failing_place(error)),
             why=f"{type(error).__name__}: {error}",
             do="give an example of a few frames as the module takes them, (N, channels, height, "
             "width), (N, channels, length) or (N, features)",
-        ) from error
-    tracer = Tracer(is_leaf)
-    try:
-        graph = tracer.trace(own, _defaults(own))
-    except Exception as error:
+        )
+
+    def untraced(error: Exception) -> QDeployError:
         inside = f"`{tracer.failed_in}` of `{kind}`" if tracer.failed_in else f"`{kind}`"
-        raise UnsupportedLayerError(
+        return UnsupportedLayerError(
             f"{inside} cannot be traced",
             where=_text(failing_place(error)),
             why=f"{type(error).__name__}: {error}",
             do="what runs may not depend on values of tensors: take branches and loops over them "
             "out of `forward`, or decide by settings that the module has from its constructor",
-        ) from error
+        )
+
+    with _refused(untaken), torch.no_grad():
+        own(frames)
+    tracer = Tracer(is_leaf)
+    with _refused(untraced):
+        graph = tracer.trace(own, _defaults(own))
     found = fx.GraphModule(own, graph)
     with torch.no_grad():
         _Recorder(found).run(frames)
     return found
+
+
+@contextlib.contextmanager
+def _refused(refusal: Callable[[Exception], QDeployError]) -> Iterator[None]:
+    """What the code of a person's module raises, which may be anything, as a refusal; refusals of
+    qdeploy go on as they are."""
+    try:
+        yield
+    except QDeployError:
+        raise
+    except Exception as error:
+        raise refusal(error) from error
 
 
 class _Recorder(fx.Interpreter):
