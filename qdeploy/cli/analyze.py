@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from qdeploy.artifacts import usable_folder, write_json
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
 from qdeploy.figures import FIGURES, shown
@@ -25,12 +26,7 @@ from qdeploy.figures import FIGURES, shown
     type=click.Path(path_type=Path),
     help="Folder for analysis.json and the pictures; default the run folder, needed for several.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option("--frames", default=128, type=click.IntRange(1), help="Test images for the noise.")
 @click.option(
     "--loss-frames", default=512, type=click.IntRange(1), help="Training images for the flatness."

@@ -13,6 +13,7 @@ import click
 
 from qdeploy.cli.amounts import Amount, AmountType, number_of
 from qdeploy.cli.choices import BOARD
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.limits import DEFAULT_BOARD
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
@@ -67,12 +68,7 @@ class _Widths(click.ParamType):
 @click.option("--images", default=512, type=click.IntRange(1), help="Training images for it.")
 @click.option("--probes", default=16, type=click.IntRange(1), help="Draws for the traces.")
 @click.option("--seed", default=0, help="Of images and draws.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Recipe [NAME-mixed.yaml]."
 )

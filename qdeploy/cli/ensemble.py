@@ -8,18 +8,14 @@ from typing import Any
 
 import click
 
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.progress import PRINTING
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder; default runs/NAME_xN.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option("--name", help="Name of the ensemble; default that of the folder.")
 @click.option("--bits", type=int, help="Bits of a vote, 3 to 8 [as few as decide like the sum].")
 @click.option("--force", is_flag=True, help="Replace an earlier ensemble in the folder.")

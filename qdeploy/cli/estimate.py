@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qdeploy.cli.amounts import Amount
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.limits import room_of, room_options
 from qdeploy.cli.progress import PRINTING
 
@@ -36,12 +37,7 @@ KINDS = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "dsp": "DSP"}
     help="Integers that a file's input is made of, such as uint8:1/255.",
 )
 @click.option("--argmax", is_flag=True, help="End in the class, as export --argmax does.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the estimate as JSON.")
 def estimate(
     source: Path,

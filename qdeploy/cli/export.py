@@ -10,6 +10,7 @@ import click
 
 from qdeploy.cli import progress
 from qdeploy.cli.choices import BOARD, RUNG, TARGET
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.limits import limit_options, limits_of
 
 if TYPE_CHECKING:
@@ -107,12 +108,7 @@ if TYPE_CHECKING:
 @click.option(
     "--class-names", type=click.Path(path_type=Path), help="Names of the classes, one a line."
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder of the data sets [$QDEPLOY_DATA].",
-)
+@data_option("Folder of the data sets [$QDEPLOY_DATA].")
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.progress import PRINTING
 from qdeploy.ptq.options import DEFAULT_METHODS, METHODS
 
@@ -85,12 +86,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="What is written [runs/NAME, NAME_wXaY.onnx].",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder of a run's data sets [$QDEPLOY_DATA].",
-)
+@data_option("Folder of a run's data sets [$QDEPLOY_DATA].")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def quantize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.progress import PRINTING
 
 if TYPE_CHECKING:
@@ -32,12 +33,7 @@ if TYPE_CHECKING:
     help="Frames: .npz, .npy, or a folder of PNG or .npy [the run's test set].",
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Their labels, .npy or .csv.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder of the data sets [as at the export; $QDEPLOY_DATA].",
-)
+@data_option("Folder of the data sets [as at the export; $QDEPLOY_DATA].")
 @click.option("--jobs", type=click.IntRange(1), help="Threads of the integer network [all cores].")
 @click.option(
     "--out",

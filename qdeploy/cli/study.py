@@ -13,6 +13,7 @@ import click
 
 from qdeploy.cli import signals
 from qdeploy.cli.choices import BOARD
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.progress import say
 from qdeploy.errors import StudyError
 
@@ -75,12 +76,7 @@ def _entry(name: str, found: object) -> dict[str, object]:
     "--export", "board", type=BOARD, help="Build the hardware of quantized networks, first seeds."
 )
 @click.option("--retry", is_flag=True, help="Train again what failed or diverged.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 def run(
     name: str,
     scale: ScaleName,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qdeploy.cli.amounts import Amount
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.limits import room_of, room_options
 from qdeploy.cli.progress import PRINTING
 from qdeploy.errors import UserError
@@ -46,12 +47,7 @@ if TYPE_CHECKING:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value in all of them."
 )
 @click.option("--argmax", is_flag=True, help="End in the class, as export --argmax does.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the sweep as JSON.")
 def sweep(
     recipe: Path,

@@ -15,6 +15,7 @@ import click
 from qdeploy.cli import signals
 from qdeploy.cli.amounts import Amount
 from qdeploy.cli.choices import BOARD
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.limits import limit_options
 from qdeploy.cli.progress import PRINTING
 from qdeploy.cli.verdict import Wanted, say_verdict
@@ -27,12 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder that holds the data sets; default the variable QDEPLOY_DATA.",
-)
+@data_option()
 @click.option(
     "--set",
     "overrides",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qdeploy.cli.data_option import data_option
 from qdeploy.cli.export import observer
 
 
@@ -32,12 +33,7 @@ from qdeploy.cli.export import observer
     help="Integers a file's input is made of, as of the build's export.",
 )
 @click.option("--output", metavar="NAME", help="The one of a file's several outputs.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="QDEPLOY_DATA",
-    help="Folder of the data sets [$QDEPLOY_DATA].",
-)
+@data_option("Folder of the data sets [$QDEPLOY_DATA].")
 @click.option("--json", "as_json", is_flag=True, help="Print what the file says as JSON.")
 def weights(
     build: Path,
