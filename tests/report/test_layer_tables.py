@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from report_builds import LARGER_BOARDS
 from rich.console import Console
 
 from qdeploy.cli.report import report as command
@@ -62,21 +63,7 @@ FILES: dict[str, dict[str, Any]] = {
             {"name": "netlist", "skipped": "`yosys` is not installed"},
         ]
     },
-    "boards": {
-        "source": "solved",
-        "boards": [
-            {
-                "board": "kv260",
-                "clock_mhz": 150.0,
-                "cycles_per_frame": 100,
-                "fps": 1_500_000.0,
-                "lut": 9_000,
-                "bram36": 4.5,
-                "dsp": 0,
-                "dma_bound": True,
-            }
-        ],
-    },
+    "boards": LARGER_BOARDS,
     "estimates": {
         "layers": {
             "conv_mvau": {

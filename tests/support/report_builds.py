@@ -30,6 +30,24 @@ BY_CLASS = {
 }
 
 
+# `boards.json` of a build with one larger board.
+LARGER_BOARDS: dict[str, Any] = {
+    "source": "solved",
+    "boards": [
+        {
+            "board": "kv260",
+            "clock_mhz": 150.0,
+            "cycles_per_frame": 100,
+            "fps": 1_500_000.0,
+            "lut": 9_000,
+            "bram36": 4.5,
+            "dsp": 0,
+            "dma_bound": True,
+        }
+    ],
+}
+
+
 def design() -> Design:
     """Four hardware layers of the graph `block`, and many that only carry codes on."""
     port = Stream("s_axis", "x", (1, 2, 2), 2, False, 2)
@@ -142,21 +160,7 @@ def make_build(folder: Path, *, fails: bool = False) -> Path:
         },
         "performance": {"cycles_per_frame": 500, "latency_cycles": 900, "clock_mhz": 100.0},
         "verify": {"passed": not fails, "rungs": rungs(fails=fails)},
-        "boards": {
-            "source": "solved",
-            "boards": [
-                {
-                    "board": "kv260",
-                    "clock_mhz": 150.0,
-                    "cycles_per_frame": 100,
-                    "fps": 1_500_000.0,
-                    "lut": 9_000,
-                    "bram36": 4.5,
-                    "dsp": 0,
-                    "dma_bound": True,
-                }
-            ],
-        },
+        "boards": LARGER_BOARDS,
         "estimates": {
             "layers": {
                 "conv_vvau": {
