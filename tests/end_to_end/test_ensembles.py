@@ -19,9 +19,9 @@ from qdeploy.build.source import NetworkSource
 from qdeploy.build_folder import read_design
 from qdeploy.ensemble.make import make_ensemble
 from qdeploy.networks.calibrated import pattern_frames
-from qdeploy.verify.ladder import RUNGS
+from qdeploy.targets.target import HARDWARE_RUNGS
 
-WITHOUT_NETLIST = tuple(name for name in RUNGS if not name.startswith("netlist"))
+WITHOUT_NETLIST = tuple(name for name in HARDWARE_RUNGS if not name.startswith("netlist"))
 
 
 def rungs_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -41,7 +41,7 @@ def built(families: tuple[str, ...], out: Path, rungs: tuple[str, ...], **option
         frames=ensembles.FRAMES,
         rtl_frames=8,
         synthesis=False,
-        skip=tuple(name for name in RUNGS if name not in rungs),
+        skip=tuple(name for name in HARDWARE_RUNGS if name not in rungs),
         **options,
     )
     return build(given, out, source=ensembles.source(network)).folder
@@ -99,13 +99,16 @@ def test_four_members_that_end_in_the_class_are_exact_in_rtl(tmp_path: Path) -> 
 def test_trained_members_are_exact_on_every_rung_and_part_of_the_proof(tmp_path: Path) -> None:
     seeds = [train_tiny(tmp_path / seed, "network.width=8", f"seed={seed}") for seed in "012"]
     made = make_ensemble(seeds, tmp_path / "three")
-    options = Options(made.folder, frames=64, rtl_frames=8, fps=20_000.0, require=tuple(RUNGS))
+    options = Options(made.folder, frames=64, rtl_frames=8, fps=20_000.0, require=HARDWARE_RUNGS)
     folder = build(options, tmp_path / "built").folder
-    check_exact(folder, tuple(RUNGS))
+    check_exact(folder, HARDWARE_RUNGS)
     record = json.loads((folder / "build.json").read_text())
     assert record["source"]["files"] == made.files
     assert record["accuracy_int"] == pytest.approx(made.summary["accuracy"])
-    only = {"rtl_frames": 2, "skip": tuple(name for name in RUNGS if name not in ("torch", "int"))}
+    only = {
+        "rtl_frames": 2,
+        "skip": tuple(name for name in HARDWARE_RUNGS if name not in ("torch", "int")),
+    }
     assert verify(folder, **only).failure is None
     members = made.folder / "members"
     shutil.copy(members / "1" / "recipe.yaml", members / "2" / "recipe.yaml")

@@ -17,8 +17,8 @@ from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.quant.thresholds import learned_segments
+from qdeploy.targets.target import HARDWARE_RUNGS
 from qdeploy.training.run import load_run
-from qdeploy.verify.ladder import RUNGS
 
 LEARNED = "quantization.activation_thresholds=learned"
 ENTROPY = "quantization.weight_normalization=entropy"
@@ -34,14 +34,14 @@ def tables(folder: Path) -> list[np.ndarray]:
 @pytest.mark.slow
 def test_a_trained_network_is_exact_on_every_rung(tmp_path: Path) -> None:
     run = train_tiny(tmp_path / "run", LEARNED, "network.width=8", "training.epochs=6")
-    options = Options(run, frames=64, rtl_frames=8, fps=20_000.0, require=tuple(RUNGS))
+    options = Options(run, frames=64, rtl_frames=8, fps=20_000.0, require=HARDWARE_RUNGS)
     folder = build(options, tmp_path / "built").folder
     segments = learned_segments(load_run(run).network)
     assert len(segments) == 2
     for table, own in zip(tables(folder), segments, strict=True):
         assert np.array_equal(table[0], own.thresholds().detach().numpy())
         assert np.ptp(np.diff(table[0])) > 1e-4, "nothing was learned"
-    assert_exact(folder, tuple(RUNGS))
+    assert_exact(folder, HARDWARE_RUNGS)
 
 
 @pytest.mark.slow
