@@ -29,6 +29,7 @@ from qdeploy.dataflow.loaded import weights_image
 from qdeploy.design.digests import design_id
 from qdeploy.design.loading import CRC_PORT, checksum
 from qdeploy.design.manifest import Design
+from qdeploy.design.weights_file import weights_file
 from qdeploy.errors import UserError, VerificationError
 from qdeploy.ir.file import read_graph
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
@@ -58,6 +59,7 @@ def make_weights(
     input_type: str | None = None,
     output: str | None = None,
     rtl_frames: int = 10,
+    binary: Path | None = None,
     observer: BuildObserver = SILENT_BUILD,
 ) -> dict[str, Any]:
     """Write the weights of another network of a build's shape.
@@ -69,6 +71,7 @@ def make_weights(
         data, input_type, output: as of an export.
         rtl_frames: frames of the build with each of the two networks that the RTL is simulated
             with, the build's own before and after the other one; 0 leaves it out.
+        binary: a second file with the same, for the driver in C (`design.weights_file`).
 
     Returns:
         What the file says of itself.
@@ -107,7 +110,11 @@ def make_weights(
                 "output": head_record(other.head),
             }
         )
-        _write(out, record, image, _golden(folder, other))
+        outputs = _golden(folder, other)
+        _write(out, record, image, outputs)
+        if binary is not None:
+            with atomic_path(binary) as temporary:
+                temporary.write_bytes(weights_file(record["design_id"], image, outputs))
     return record
 
 

@@ -20,6 +20,12 @@ from qdeploy.cli.export import observer
     help="The file [SOURCE's name with .weights].",
 )
 @click.option(
+    "--bin",
+    "binary",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A second file with the same, for the driver in C.",
+)
+@click.option(
     "--rtl-frames",
     default=10,
     show_default=True,
@@ -39,6 +45,7 @@ def weights(
     build: Path,
     source: Path,
     out: Path | None,
+    binary: Path | None,
     rtl_frames: int,
     input_type: str | None,
     output: str | None,
@@ -49,7 +56,7 @@ def weights(
     `qdeploy export --runtime-weights`.
 
     The networks have to be of one shape. On the board, `Accelerator.load_weights(FILE)` loads them
-    between batches.
+    between batches; with --bin a program in C does (`bare_metal/qd_weights.h` of the package).
     """
     import json
 
@@ -64,6 +71,7 @@ def weights(
         input_type=input_type,
         output=output,
         rtl_frames=rtl_frames,
+        binary=binary,
         observer=observer(as_json),
     )
     if as_json:

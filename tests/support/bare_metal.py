@@ -25,10 +25,13 @@ WARNINGS = (
 )
 # Everything but the port for the BSP and the example of its use.
 SOURCES = ("native.c", "qd_accelerator.c", "qd_design.c", "qd_dma.c", "qd_selftest.c")
+# And in packages of designs whose weights are loaded.
+LOADING = "qd_weights.c"
 STATUS = (
     *("OK", "BUSY", "ARGUMENT", "ALIGNMENT", "ADDRESS", "NO_SHELL", "SHELL_VERSION"),
     *("OTHER_DESIGN", "DESCRIPTORS", "DMA_RESET", "DMA_START", "CORE_RESET", "SEND", "RECEIVE"),
     *("SEND_TIMEOUT", "RECEIVE_TIMEOUT", "LENGTH", "MISMATCH"),
+    *("WEIGHTS_UNKNOWN", "WEIGHTS_FILE", "WEIGHTS_DESIGN", "WEIGHTS_REFUSED", "WEIGHTS_CRC"),
 )
 ADDRESS = 0x10000000
 
@@ -60,11 +63,24 @@ class Device(ctypes.Structure):
         ("shell", ctypes.c_size_t),
         ("timeout", ctypes.c_uint64),
         ("last", Details),
+        ("weights_crc", ctypes.c_uint32),
         ("out", ctypes.c_void_p),
         ("frames", ctypes.c_uint32),
         ("started", ctypes.c_uint64),
         ("allowed", ctypes.c_uint64),
         ("clean", ctypes.c_bool),
+        ("weights_known", ctypes.c_bool),
+        ("golden", ctypes.c_void_p),
+    ]
+
+
+class Weights(ctypes.Structure):
+    """`qd_weights`."""
+
+    _fields_ = [
+        ("crc", ctypes.c_uint32),
+        ("image", ctypes.c_void_p),
+        ("golden", ctypes.c_void_p),
     ]
 
 
@@ -95,7 +111,7 @@ def build_driver(folder: Path, model: Path, library: Path) -> Path:
         library: what is written.
     """
     command = ["cc", *WARNINGS, "-O1", "-fPIC", "-shared", "-I", folder]
-    command += [folder / name for name in SOURCES]
+    command += [folder / name for name in (*SOURCES, LOADING) if (folder / name).exists()]
     command += [_HERE / "bare_metal_port.c", model, "-Wno-missing-prototypes", "-o", library]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -120,6 +136,8 @@ class BareMetal:
         address: int = ADDRESS,
     ) -> None:
         self.board, self.device = board, Device()
+        # What the driver points into.
+        self.files: list[Any] = []
         self._dma, self._shell, self._address = dma, shell, address
         self.code = ctypes.CDLL(str(library))
         self.code.test_attach.restype = ctypes.c_void_p
@@ -172,6 +190,27 @@ class BareMetal:
             "qd_selftest", self.start, self.start + (1 << 19), ctypes.addressof(report)
         )
         return status, report
+
+    def read_weights(self, file: bytes, size: int | None = None) -> tuple[str, Weights]:
+        """`qd_weights_read` of a file at an address of no alignment.
+
+        Args:
+            size: bytes that may be read; the file's when None.
+        """
+        found = Weights()
+        kept = ctypes.create_string_buffer(b"\xee" + file + b"\xee")
+        at = ctypes.addressof(kept) + 1
+        self.files.append(kept)
+        code = self.code.qd_weights_read(
+            ctypes.c_void_p(at),
+            ctypes.c_size_t(len(file) if size is None else size),
+            ctypes.byref(found),
+        )
+        return STATUS[code], found
+
+    def load(self, weights: Weights) -> str:
+        """`qd_load_weights`."""
+        return self._call("qd_load_weights", ctypes.addressof(weights))
 
     def memory(self, offset: int, size: int) -> np.ndarray[Any, Any]:
         """The processor's view of the memory."""

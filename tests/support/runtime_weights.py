@@ -36,6 +36,12 @@ def loadable_mlp(seed: int) -> GraphMaker:
     return maker.argmax()
 
 
+def loadable_sums(seed: int) -> GraphMaker:
+    """As `loadable_mlp`, with signed sums at the end."""
+    maker = GraphMaker(seed, (2, 3, 2), bits=4).flatten().dense(12, weight_bits=4).threshold()
+    return maker.dense(8).threshold(bits=5, base=-16).dense(6).bias()
+
+
 def loadable_convnet(seed: int) -> GraphMaker:
     """A convolution, a depthwise one, thresholds after a sum, a pooled head."""
     maker = GraphMaker(seed, (1, 6, 5), bits=4).conv(4, weight_bits=4).threshold(bits=3)

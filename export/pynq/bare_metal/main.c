@@ -3,6 +3,19 @@
 
 #include "qd_dma.h"
 #include "qd_selftest.h"
+/* Weights in memory, put there by a debugger (`dow -data FILE ADDRESS` in XSCT) or a boot loader: define
+ * their address as QD_WEIGHTS_AT and their file's bytes as QD_WEIGHTS_SIZE. */
+#if QD_WEIGHTS_BYTES > 0 && defined(QD_WEIGHTS_AT)
+#include "qd_weights.h"
+
+static qd_status load(qd_device *device) {
+    qd_weights weights;
+    qd_status status = qd_weights_read((const void *)(uintptr_t)QD_WEIGHTS_AT, QD_WEIGHTS_SIZE, &weights);
+    if (status == QD_OK) status = qd_load_weights(device, &weights);
+    if (status == QD_OK) xil_printf("weights loaded, checksum %x\r\n", (unsigned)device->weights_crc);
+    return status;
+}
+#endif
 
 static uint8_t in[QD_IN_BYTES(QD_GOLDEN_FRAMES)] QD_ALIGNED;
 static uint8_t out[QD_OUT_BYTES(QD_GOLDEN_FRAMES)] QD_ALIGNED;
@@ -18,6 +31,9 @@ int main(void) {
     qd_device device;
     qd_report report;
     qd_status status = qd_open(&device, QD_DMA_BASE, QD_SHELL_BASE);
+#if QD_WEIGHTS_BYTES > 0 && defined(QD_WEIGHTS_AT)
+    if (status == QD_OK) status = load(&device);
+#endif
     if (status == QD_OK) status = qd_selftest(&device, in, out, &report);
     if (status == QD_OK) {
         xil_printf("self-test passed: %u golden frames\r\n", (unsigned)QD_GOLDEN_FRAMES);

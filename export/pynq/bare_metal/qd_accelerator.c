@@ -14,11 +14,16 @@
 #define CYCLES 0x14u
 #define DONE 0x18u
 #define STATUS 0x1Cu
+#define CONFIG_CRC 0x28u
+#define CONFIG_STATE 0x2Cu
 
 #define SHELL_ID 0x51444550u
 #define SHELL_VERSION 1u
 #define CORE_IN_RESET (1u << 0)
 #define BEAT_AFTER_END (1u << 2)
+/* Of CONFIG_STATE: the last image was complete; one was written since the bitstream was loaded. */
+#define COMPLETE (1u << 0)
+#define WRITTEN (1u << 2)
 
 /* Microseconds for a reset, of tens of clock cycles; for a batch; and a second in them. */
 #define RESET_TIME 1000000u
@@ -61,7 +66,16 @@ qd_status qd_open(qd_device *device, uintptr_t dma, uintptr_t base) {
     if (shell(device, VERSION) != SHELL_VERSION) return QD_ERROR_SHELL_VERSION;
     if (shell(device, DESIGN) != QD_DESIGN_ID) return QD_ERROR_OTHER_DESIGN;
     if (qd_dma_status(dma, QD_DMA_MM2S) & QD_DMASR_SGINCLD) return QD_ERROR_DESCRIPTORS;
-    return qd_recover(device);
+    const qd_status status = qd_recover(device);
+    device->weights_known = true;
+#if QD_WEIGHTS_BYTES > 0
+    /* What another program wrote, or left off writing, is still in the memories. */
+    const uint32_t state = shell(device, CONFIG_STATE);
+    device->weights_crc = state & WRITTEN ? shell(device, CONFIG_CRC) : QD_WEIGHTS_CRC;
+    device->weights_known =
+        !(state & WRITTEN) || (state & COMPLETE && device->weights_crc == QD_WEIGHTS_CRC);
+#endif
+    return status;
 }
 
 /* What is wrong about a buffer of the DMA, if anything. */
@@ -78,6 +92,7 @@ qd_status qd_begin(qd_device *device, const uint8_t *in, uint8_t *out, uint32_t 
     const uint32_t sent = frames * QD_IN_FRAME_BYTES, expected = frames * QD_OUT_FRAME_BYTES;
     qd_status status = checked(in, sent);
     if (status == QD_OK) status = checked(out, expected);
+    if (status == QD_OK && !device->weights_known) status = QD_ERROR_WEIGHTS_UNKNOWN;
     if (status == QD_OK && !device->clean) status = qd_recover(device);
     if (status != QD_OK) return status;
     /* Lines of `out` that are in the cache must not be written over results later. */
@@ -168,6 +183,12 @@ const char *qd_status_text(qd_status status) {
         case QD_ERROR_RECEIVE_TIMEOUT: return "the core gave too few results";
         case QD_ERROR_LENGTH: return "the results have another length than the batch's";
         case QD_ERROR_MISMATCH: return "an integer of the self-test is wrong";
+        case QD_ERROR_WEIGHTS_UNKNOWN:
+            return "the weights in the FPGA are not known; load weights, or the bitstream";
+        case QD_ERROR_WEIGHTS_FILE: return "this is no whole file of weights";
+        case QD_ERROR_WEIGHTS_DESIGN: return "the file of weights was made from another build";
+        case QD_ERROR_WEIGHTS_REFUSED: return "the core did not take the weights";
+        case QD_ERROR_WEIGHTS_CRC: return "the weights in the FPGA have another checksum";
     }
     return "no status of this driver";
 }

@@ -44,7 +44,13 @@ typedef enum {
     QD_ERROR_SEND_TIMEOUT,  /* the core did not take all of its input */
     QD_ERROR_RECEIVE_TIMEOUT, /* the core took its input and gave too few results */
     QD_ERROR_LENGTH,        /* the results have another length than the batch's */
-    QD_ERROR_MISMATCH       /* of qd_selftest: an integer is wrong */
+    QD_ERROR_MISMATCH,      /* of qd_selftest: an integer is wrong */
+    /* Of a bitstream that takes weights, see qd_weights.h. */
+    QD_ERROR_WEIGHTS_UNKNOWN, /* another program left other weights, or loading them went wrong */
+    QD_ERROR_WEIGHTS_FILE,    /* no whole file of weights */
+    QD_ERROR_WEIGHTS_DESIGN,  /* a file of weights for another build */
+    QD_ERROR_WEIGHTS_REFUSED, /* the core did not take the weights, or took other bytes */
+    QD_ERROR_WEIGHTS_CRC      /* the checksum read back is not that of the weights */
 } qd_status;
 
 /* What the hardware said at the end of the last batch, before it was reset. */
@@ -61,11 +67,14 @@ typedef struct {
     uintptr_t dma, shell;  /* base addresses of the registers */
     uint64_t timeout;      /* microseconds a batch may take; qd_open sets 10 s */
     qd_details last;
+    uint32_t weights_crc;  /* of the weights in use, 0 where they never change */
     /* The driver's own. */
     uint8_t *out;
     uint32_t frames;
     uint64_t started, allowed;
     bool clean;
+    bool weights_known;
+    const uint8_t *golden; /* results of the golden frames with loaded weights; NULL: the design's own */
 } qd_device;
 
 /* Check that this is the bitstream of this package, and put DMA and core in the state before a

@@ -2,6 +2,7 @@
 
 qd_design.h   widths, sizes, addresses and the design's id as constants
 qd_design.c   tables of the packing and golden frames as arrays
+qd_weights.*  loads other weights, where the design takes any
 the rest      the driver itself, the same in every package
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.artifacts import write_text
+from qdeploy.design.loading import checksum
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import Board
 from qdeploy.ir.input_tables import InputTables, input_tables
@@ -35,6 +37,8 @@ FILES = (
     "qd_selftest.c",
     "qd_selftest.h",
 )
+# Of a design whose weights are loaded.
+LOADING = ("qd_weights.c", "qd_weights.h")
 # One packing in C for PYNQ's driver and this one.
 PACKING = ("native.c", "native.h")
 # Bytes of all arrays of golden frames; two frames at least.
@@ -75,25 +79,27 @@ def write_bare_metal(
     source: PackageInput,
     golden: Golden,
     cycles_per_frame: int,
+    own_image: bytes = b"",
 ) -> None:
     """Write the folder, which must not exist.
 
     Args:
         identity: the design's id, eight hexadecimal digits.
         cycles_per_frame: clock cycles between frames.
+        own_image: of the weights that the design has by itself; empty where they never change.
     """
     folder.mkdir()
-    for name in FILES:
+    for name in (*FILES, *(LOADING if own_image else ())):
         shutil.copyfile(resource(f"export/pynq/bare_metal/{name}"), folder / name)
     for name in PACKING:
         shutil.copyfile(resource(f"export/pynq/driver/{name}"), folder / name)
     tables = _tables(design, source)
     size = golden.raw[0].size + golden.packed[0].size + 8 * golden.outputs[0].size
     count = min(len(golden.raw), max(2, GOLDEN_BYTES // size))
-    write_text(
-        folder / "qd_design.h",
-        _header(design, board, identity, source, tables is not None, count, cycles_per_frame),
+    header = _header(
+        design, board, identity, source, tables is not None, count, cycles_per_frame, own_image
     )
+    write_text(folder / "qd_design.h", header)
     write_text(folder / "qd_design.c", _arrays(design, tables, golden, count))
 
 
@@ -117,6 +123,7 @@ def _header(
     packs: bool,
     golden: int,
     cycles: int,
+    own_image: bytes,
 ) -> str:
     given, result = design.input, design.output
     in_beat, out_beat = dma_bytes(given), dma_bytes(result)
@@ -151,6 +158,8 @@ def _header(
         ("QD_RAW_HIGH", f"({high})", ""),
         ("QD_PACKS", f"{int(packs)}", "whether qd_pack can pack raw values of this network"),
         ("QD_GOLDEN_FRAMES", f"{golden}u", ""),
+        ("QD_WEIGHTS_BYTES", f"{len(own_image)}u", "of weights that can be loaded; 0: none can"),
+        ("QD_WEIGHTS_CRC", f"0x{checksum(own_image):08X}u", "of those that the bitstream has"),
     ]
     lines = [
         "/* What the driver has to know of this design. */",

@@ -52,6 +52,7 @@ from qdeploy.targets.records import (
     class_count,
     head_record,
     output_kind,
+    own_image,
     stream_record,
     weights_record,
 )
@@ -141,7 +142,16 @@ def make_package(
         )
         _write_golden(root / "golden", golden)
         cycles = cycles_per_frame or design.cycles_per_frame
-        write_bare_metal(root / bare_metal.FOLDER, design, board, identity, source, golden, cycles)
+        write_bare_metal(
+            root / bare_metal.FOLDER,
+            design,
+            board,
+            identity,
+            source,
+            golden,
+            cycles,
+            own_image(folder / RTL_FOLDER, design),
+        )
         source.write(root)
         bundle: dict[str, Any] = {
             "format": BUNDLE_FORMAT,

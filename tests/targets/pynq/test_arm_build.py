@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from bare_metal import SOURCES, WARNINGS
 
+from qdeploy.resources import resource
+from qdeploy.targets.pynq.bare_metal import LOADING
+
 BSP = Path(__file__).resolve().parents[2] / "support/bsp"
 # Of the BSP, and of the compiler's own library: division of 64 bits, copies.
 KNOWN = r"(Xil_DCache\w+|XTime_GetTime|xil_printf|__aeabi_\w+|__ldivmod|mem(cpy|set|move))"
@@ -59,12 +62,19 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def compiled(processor: Processor, folder: Path, name: str, target: Path) -> Path:
+def compiled(processor: Processor, folder: Path, name: str, target: Path, *defined: str) -> Path:
     """One file as an object."""
-    warnings = (*WARNINGS, "-Wcast-align")
+    warnings = (*WARNINGS, "-Wcast-align", *(f"-D{one}" for one in defined))
     run(processor.tool("gcc"), *processor.flags, *warnings, "-O2", "-fno-pic", "-isystem", BSP,
         "-c", folder / name, "-o", target)  # fmt: skip
     return target
+
+
+def strange_names(processor: Processor, objects: list[Path], target: Path) -> list[str]:
+    """What they need together that is neither of the BSP nor of the compiler."""
+    run(processor.tool("ld"), "-r", *objects, "-o", target)
+    needed = run(processor.tool("nm"), "--undefined-only", target).split()
+    return [name for name in needed if name != "U" and not re.fullmatch(KNOWN, name)]
 
 
 def test_the_driver_in_c_compiles_and_needs_only_the_bsp(
@@ -75,11 +85,28 @@ def test_the_driver_in_c_compiles_and_needs_only_the_bsp(
     assert {*SOURCES, "main.c", "qd_port_vitis.c"} == set(names)
     objects = [compiled(processor, folder, name, tmp_path / f"{name}.o") for name in names]
     assert processor.machine in run(processor.tool("readelf"), "-h", objects[0])
-    together = tmp_path / "driver.o"
-    run(processor.tool("ld"), "-r", *objects, "-o", together)
-    needed = run(processor.tool("nm"), "--undefined-only", together).split()
-    strange = [name for name in needed if name != "U" and not re.fullmatch(KNOWN, name)]
+    strange = strange_names(processor, objects, tmp_path / "driver.o")
     assert not strange, "no heap, and no more of a C library than copies"
+
+
+def test_the_loading_of_weights_in_c_compiles_and_needs_only_the_bsp(
+    processor: Processor, toy_package: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bare_metal"
+    shutil.copytree(toy_package / "bare_metal", folder)
+    for name in LOADING:
+        shutil.copyfile(resource(f"export/pynq/bare_metal/{name}"), folder / name)
+    header = folder / "qd_design.h"
+    text, never = header.read_text(), "#define QD_WEIGHTS_BYTES 0u"
+    assert text.count(never) == 1
+    header.write_text(text.replace(never, "#define QD_WEIGHTS_BYTES 7744u"))
+    place = ("QD_WEIGHTS_AT=0x10000000", "QD_WEIGHTS_SIZE=8192u")
+    objects = [
+        compiled(processor, folder, path.name, tmp_path / f"{path.name}.o", *place)
+        for path in sorted(folder.glob("*.c"))
+    ]
+    assert len(objects) == 8
+    assert not strange_names(processor, objects, tmp_path / "driver.o")
 
 
 def test_the_packing_of_pynqs_driver_compiles_as_it_does_on_the_board(

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import bare_metal
 import fake_board
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = build(options, work / "built").folder
     files = work / "a.weights", work / "b.weights"
     for source, file in zip(networks, files, strict=True):
-        make_weights(folder, source, file, rtl_frames=4)
+        make_weights(folder, source, file, rtl_frames=4, binary=file.with_suffix(".bin"))
     package = folder / "package"
     (package / "bitstream").mkdir()
     fake_board.bit_file(package / "bitstream/accelerator.bit")
@@ -103,6 +104,18 @@ def test_networks_take_turns_on_the_board(made: Made, driver: ModuleType) -> Non
             assert_array_equal(accelerator.infer_codes(frames.raw), expected[which or 0])
             scale = graphs[which or 0].head.gain[0]
             assert_array_equal(accelerator.infer(frames.raw), expected[which or 0] * float(scale))
+
+
+def test_the_driver_in_c_takes_the_second_file(
+    made: Made, board: fake_board.FakeBoard, tmp_path: Path
+) -> None:
+    folder = made.folder / "package/bare_metal"
+    library = bare_metal.build_driver(folder, made.model, tmp_path / "driver.so")
+    driver = bare_metal.BareMetal(library, board)
+    assert driver.open() == "OK"
+    for path in reversed(made.weights):
+        status, weights = driver.read_weights(path.with_suffix(".bin").read_bytes())
+        assert status == driver.load(weights) == driver.selftest()[0] == "OK"
 
 
 def test_a_second_program_has_to_load_them_again(made: Made, driver: ModuleType) -> None:
