@@ -49,6 +49,7 @@ NO_CODE = {
     ): "a file that tests/scripts/test_own_code_page.py writes",
     ("docs/own-network.md", "2 operations"): "a message; compared where the page runs",
     ("docs/pynq.md", '#include "qd_selftest.h"'): "for a board; the driver in C has its own tests",
+    ("docs/pynq.md", '#include "qd_weights.h"'): "for a board; the driver in C has its own tests",
     ("docs/pynq.md", "memory --"): "a picture",
     ("docs/studies.md", "ray start"): "needs a cluster",
     ("docs/studies.md", "cluster_name"): "Ray's own format; needs a cluster",
