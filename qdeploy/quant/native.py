@@ -13,22 +13,20 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-import os
 import platform
 import re
 import shutil
-import stat
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from platformdirs import user_cache_path
 
 from qdeploy.artifacts import atomic_path
 from qdeploy.errors import QDeployError
-from qdeploy.scratch import folder_of_process, scratch_folder
+from qdeploy.scratch import scratch_folder
 from qdeploy.tools import run_tool
+from qdeploy.user_cache import user_cache
 
 KERNELS = Path(__file__).with_name("kernels")
 COMPILERS = ("cc", "gcc", "clang")
@@ -169,7 +167,7 @@ def _compiled(compiler: str) -> Path:
     threads = ("-fopenmp",) if _openmp() is not None else ("-fopenmp-simd",)
     x86 = platform.machine() in ("x86_64", "AMD64", "i686")
     flags = (*_FLAGS, "-march=native" if x86 else "-mcpu=native", *threads)
-    path = _folder() / f"quantize-{_key(compiler, flags)}.so"
+    path = user_cache("kernels") / f"quantize-{_key(compiler, flags)}.so"
     if not path.exists():
         with scratch_folder("kernels") as work:
             # Linked in a second step, which names no OpenMP runtime.
@@ -244,17 +242,3 @@ def _processor() -> str:
         return platform.processor()
     kinds = {line for line in text.splitlines() if line.startswith(("flags", "Features"))}
     return "\n".join(sorted(kinds))
-
-
-def _folder() -> Path:
-    """A folder that keeps the library and that nobody else can write; a temporary one where the
-    user has none."""
-    folder = user_cache_path("qdeploy") / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.stat()
-        if found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return folder
-    except OSError:
-        pass
-    return folder_of_process("kernels")

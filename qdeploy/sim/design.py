@@ -21,6 +21,7 @@ from qdeploy.errors import InternalError, VerificationError
 from qdeploy.ir.layout import graph_shape, to_graph_order, to_stream_order
 from qdeploy.scratch import scratch_folder
 from qdeploy.sim.cut_top import CUT_CLOCK, cut_ports, cut_top
+from qdeploy.sim.level import level_of
 from qdeploy.sim.model import build_model
 from qdeploy.sim.simulator import Beats, Cycles, SimResult, Simulator
 from qdeploy.sim.spec import Port, SimSpec
@@ -236,7 +237,7 @@ def simulate_design(
     design: Design,
     build_dir: Path,
     taps: bool = True,
-    optimize: str = "-O3",
+    optimize: str | None = None,
 ) -> DesignSimulator:
     """Build the model of a design folder, or take it from `build_dir` when nothing changed.
 
@@ -244,9 +245,7 @@ def simulate_design(
         taps: compile with QD_TAPS: watch every boundary and every FIFO's fill. The layers of such
             a model can be cut loose too (`sim.cut_top`), unless its FIFOs have limits or the design
             was stitched before its streams were recorded.
-        optimize: of the C++ compiler. "-O3" makes ResNet-8's model 1.8 times as fast as "-O1" and
-            takes a quarter longer to compile; "-O0" pays where a model runs for less time than it
-            takes to compile.
+        optimize: of the C++ compiler, as `sim.level` says; None for that of a build.
 
     Raises:
         ToolMissingError: Verilator, g++ or make is not installed.
@@ -267,7 +266,7 @@ def simulate_design(
             *(STATUS if design.loading is not None else ()),
         ],
         controls=[(port, FILL_BITS) for port in limits],
-        optimize=optimize,
+        optimize=optimize or level_of(design),
     )
     if not taps or limits or not design.streams:
         return DesignSimulator(build_model(spec, build_dir), design)

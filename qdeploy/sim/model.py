@@ -6,7 +6,9 @@
     link             model + bind + driver + Verilator's runtime = sim.so
 
 Built libraries are kept under the digest of everything that shaped them, sealed with their own: one
-that was cut off would end the process that loads it, and is built again.
+that was cut off would end the process that loads it, and is built again. The driver and the runtime
+are kept in the user's cache: they are the same for every design, and take as long to compile as a
+small one.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +31,7 @@ from qdeploy.sim.only_hardware import check_sources
 from qdeploy.sim.simulator import Simulator
 from qdeploy.sim.spec import SimSpec
 from qdeploy.tools import ask_tool, find_tool, run_tool, tool_version
+from qdeploy.user_cache import user_cache
 
 LIBRARY = "sim.so"
 # Hidden and non-unique symbols: several models, each with its own runtime, live in one process.
@@ -113,7 +117,7 @@ def _build(spec: SimSpec, out: Path, model: Path, build_dir: Path, logs: Path) -
         log_path=logs / "make.log",
         timeout=COMPILE_TIMEOUT,
     )
-    runtime = _runtime(build_dir)
+    runtime = _runtime()
     run_tool(
         [
             find_tool("g++"),
@@ -161,12 +165,13 @@ def _plain_folder(out: Path) -> Iterator[Path]:
         yield folder / "model"
 
 
-def _runtime(build_dir: Path) -> Path:
+def _runtime() -> Path:
     """Folder with the objects all models share: the driver and Verilator's own runtime."""
-    folder = build_dir / f"runtime-{hashlib.sha256(_recipe().encode()).hexdigest()[:16]}"
+    store = user_cache("simulators")
+    folder = store / f"runtime-{hashlib.sha256(_recipe().encode()).hexdigest()[:16]}"
     with _alone(folder):
         if not sealed(folder):
-            _build_runtime(folder, build_dir / "logs" / "runtime.log")
+            _build_runtime(folder, store / "logs" / "runtime.log")
     return folder
 
 
@@ -199,7 +204,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _recipe() -> str:
     """Everything outside the spec that shapes a library and the runtime in it."""
-    texts = [tool_version("verilator"), tool_version("g++"), *CXX_FLAGS, *HOOKS, *VERILATOR_FLAGS]
+    tools = (platform.machine(), tool_version("verilator"), tool_version("g++"))
+    texts = [*tools, *CXX_FLAGS, *HOOKS, *VERILATOR_FLAGS]
     texts += [resource(f"hw/sim/{name}").read_text() for name in ("driver.cpp", "model.h")]
     texts.append(Path(bind.__file__).read_text(encoding="utf-8"))
     return "\0".join(texts)

@@ -34,9 +34,6 @@ from qdeploy.sim.simulator import Beats, Simulator
 from qdeploy.sim.spec import Port, SimSpec
 from qdeploy.sim.watched_top import watch_port, watched_name, watched_top
 
-# Below this many cycles -O0 is the fastest from sources to result: measured, 11,000 cells compile
-# in 13 s of processor time at -O0 and 25 s at -O1, and run 28,000 and 90,000 cycles a second.
-LONG_RUN = 500_000
 _REFUSED = "without_a_model"
 
 
@@ -77,11 +74,6 @@ class SynthesizedDesign:
     def cells_of(self, module: str) -> int:
         """Primitive cells of one module."""
         return sum(primitives(self.modules, [module]).values())
-
-
-def level_for(cycles: int) -> str:
-    """Level for the C++ compiler of a model that runs for `cycles`."""
-    return "-O1" if cycles > LONG_RUN else "-O0"
 
 
 def simulate_whole(netlist: SynthesizedDesign, optimize: str) -> DesignSimulator:

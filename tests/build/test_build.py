@@ -100,6 +100,12 @@ def test_fifos_are_sized_by_simulation_and_the_rate_stays(built: Path) -> None:
     assert read(built, "build")["fifo_depths"] == "simulated"
 
 
+def test_the_design_is_compiled_once_for_all_who_simulate_it(built: Path, cache: Path) -> None:
+    """With deep FIFOs for their depths, then as it is: for the confirmation and two rungs."""
+    top = Design.load(built / "rtl").top
+    assert len(list((cache / "sim").glob(f"{top}-*"))) == 2
+
+
 def test_depths_by_the_skews_alone_may_be_requested(run: Path, tmp_path: Path) -> None:
     said: dict[str, str] = {}
     watch = BuildObserver(done=lambda name, _, result: said.update({name: result}))

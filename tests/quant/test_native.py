@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from qdeploy.quant import native
 from qdeploy.quant.fused import Quantize
 from qdeploy.quant.native import Rule, Scale
+from qdeploy.user_cache import user_cache
 
 RANGES = ((0, 1), (0, 3), (0, 255), (-1, 1), (-7, 7), (-128, 127))
 
@@ -164,7 +165,7 @@ def test_the_library_is_kept_where_nobody_else_can_write(
     native._library.cache_clear()
     assert native.missing() is None and kept.stat().st_mtime_ns == made
     kept.parent.chmod(0o777)
-    assert not native._folder().is_relative_to(tmp_path)
+    assert not user_cache("kernels").is_relative_to(tmp_path)
 
 
 @pytest.mark.usefixtures("library")

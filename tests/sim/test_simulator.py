@@ -271,10 +271,13 @@ def test_a_stored_library_that_was_cut_off_is_built_again(
     assert library.stat().st_size == len(whole)
 
 
-def test_a_runtime_that_was_cut_off_is_built_again(spec: SimSpec, tmp_path: Path) -> None:
+def test_a_runtime_that_was_cut_off_is_built_again(
+    spec: SimSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     store = tmp_path / "store"
     build_model(spec, store)
-    driver = next(store.glob("runtime-*/driver.o"))
+    driver = next((tmp_path / "user").glob("qdeploy/simulators/runtime-*/driver.o"))
     size = driver.stat().st_size
     driver.write_bytes(driver.read_bytes()[:100])
     build_model(dataclasses.replace(spec, optimize="-O0"), store)

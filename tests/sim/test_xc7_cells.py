@@ -47,7 +47,7 @@ def test_model_has_no_warning(name: str, parameters: dict[str, int | str], tmp_p
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Verilator's runtime and the driver are compiled once for all models here."""
+    """Models of one cell are compiled once."""
     return tmp_path_factory.mktemp("models")
 
 

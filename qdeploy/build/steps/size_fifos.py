@@ -29,6 +29,7 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.sim.design import DesignResult, simulate_design
 from qdeploy.sim.errors import DeadlockError
 from qdeploy.sim.fifo_sizing import Bounds, FifoSizer, Sizing, average, interval
+from qdeploy.sim.level import level_of
 
 # How often the stitched design may be deepened and compiled again.
 TRIES = 3
@@ -57,6 +58,7 @@ class SizeFifos(Step):
                     state.cache,
                     stall=options.stall,
                     seed=options.seed,
+                    optimize=level_of(compiled.design, options.rtl_frames),
                 )
             except ToolMissingError as error:
                 say(f"{error.what}: depths by the skews of branches")
@@ -153,6 +155,7 @@ def size_fifos(
     *,
     stall: float,
     seed: int,
+    optimize: str | None = None,
 ) -> Sized:
     """Find depths by simulation and write the design with them to `folder`.
 
@@ -162,6 +165,7 @@ def size_fifos(
         codes: (frames, *shape) input codes.
         cache: folder of compiled models, stored by content.
         stall, seed: of the runs with stalls.
+        optimize: level of the models, as `simulate_design` takes it.
 
     Raises:
         ToolMissingError: Verilator, g++ or make is not installed.
@@ -171,10 +175,12 @@ def size_fifos(
     with scratch_folder("fifos") as scratch:
         deep = scratch / "rtl"
         design = compiled.for_sizing(deep)
-        simulator = simulate_design(deep, design, cache / SIM_FOLDER)
+        simulator = simulate_design(deep, design, cache / SIM_FOLDER, optimize=optimize)
         bounds = {site.stream: Bounds(site.least, site.deep) for site in sites}
         sizing = FifoSizer(simulator, codes, bounds, stall, seed).size()
-    return confirm(compiled, folder, codes, cache, sizing, stall=stall, seed=seed)
+    return confirm(
+        compiled, folder, codes, cache, sizing, stall=stall, seed=seed, optimize=optimize
+    )
 
 
 def confirm(
@@ -186,6 +192,7 @@ def confirm(
     *,
     stall: float,
     seed: int,
+    optimize: str | None = None,
 ) -> Sized:
     """Stitch the design with the depths found and simulate it; deepen FIFOs while it is slower.
 
@@ -197,7 +204,7 @@ def confirm(
     frames = np.resize(codes, (sizing.frames, *codes.shape[1:]))
     for _ in range(TRIES):
         design = compiled.stitched(folder, depths)
-        simulator = simulate_design(folder, design, cache / SIM_FOLDER)
+        simulator = simulate_design(folder, design, cache / SIM_FOLDER, optimize=optimize)
         try:
             free = simulator.run(frames)
             stalled = simulator.run(frames, stall, stall, seed)

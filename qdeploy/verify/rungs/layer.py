@@ -13,6 +13,7 @@ from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.sim.cut_top import cut_ports
 from qdeploy.sim.design import IDLE_CYCLES, simulate_design
+from qdeploy.sim.level import level_of
 from qdeploy.sim.parts import PartsResult, run_parts
 from qdeploy.sim.simulator import Simulator
 from qdeploy.verify.inputs import LadderInputs, Reference
@@ -60,7 +61,8 @@ def allowed_cycles(design: Design) -> int:
 def drive_rtl(inputs: LadderInputs, design: Design, trial: Trial) -> PartsResult:
     """Run the layers of the RTL."""
     folder = inputs.folder / RTL_FOLDER
-    model = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True)
+    level = level_of(design, inputs.rtl_frames)
+    model = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True, optimize=level)
     return drive(model.simulator, design, trial, cut_ports(design).names, inputs.seed)
 
 

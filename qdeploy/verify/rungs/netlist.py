@@ -18,12 +18,12 @@ from qdeploy.build_folder import NETLIST_PATH, RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.sim.design import DesignSimulator, decode
+from qdeploy.sim.level import level_for
 from qdeploy.sim.netlist import (
     SynthesizedDesign,
     UnmodelledError,
     compile_group,
     groups,
-    level_for,
     record,
     replay,
     simulate_whole,

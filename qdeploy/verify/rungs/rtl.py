@@ -5,6 +5,7 @@ from __future__ import annotations
 from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
 from qdeploy.sim.design import simulate_design
+from qdeploy.sim.level import level_of
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.performance import measure, write_performance
@@ -23,7 +24,10 @@ class RtlRung(Rung):
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         folder = inputs.folder / RTL_FOLDER
         design = Design.load(folder)
-        simulator = simulate_design(folder, design, inputs.cache / SIM_FOLDER, taps=True)
+        level = level_of(design, inputs.rtl_frames)
+        simulator = simulate_design(
+            folder, design, inputs.cache / SIM_FOLDER, taps=True, optimize=level
+        )
         count = min(inputs.rtl_frames, len(inputs.frames))
         expected = {name: codes[:count] for name, codes in reference.items()}
         frames, output = inputs.frames[:count], inputs.graph.output
