@@ -31,9 +31,10 @@ def simulate(
             says what these mean. When None, the test set of the run that the build is made from, or
             the frames in the build.
         y: their labels, (N,).
-        level: `int`, integers in onnxruntime, or `rtl`, the design in Verilator.
+        level: `int`, integers in onnxruntime; `rtl`, the design in Verilator; `c`, the C sources
+            of a build for target `c`, compiled for this machine.
         count: the first frames only; all when None.
-        threads: of onnxruntime; all cores when None.
+        threads: of onnxruntime, or programs in C at one time; all cores when None.
         observer: hears of the progress; nothing is printed.
 
     Returns:
@@ -41,7 +42,9 @@ def simulate(
         and `by_class`; `cycles_per_frame` at level rtl.
 
     Raises:
-        UserError: the folder holds no build, no design for `rtl`, or there is no such level.
+        UserError: the folder holds no build, no design for `rtl`, no C sources for `c`, or there
+            is no such level.
+        ToolMissingError: Verilator is not installed for `rtl`, or gcc for `c`.
         DataError: frames or labels are not those of the network.
 
     Example:

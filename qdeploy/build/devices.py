@@ -1,4 +1,4 @@
-"""What runs a build's network: integers in onnxruntime, its design in Verilator, a board.
+"""What runs a build's network: integers in onnxruntime, its design in Verilator, its C sources.
 
 Each takes codes of the integer graph's input and gives the integers of its output.
 """
@@ -12,15 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from qdeploy.build.options import Options
-from qdeploy.build_folder import INT_FILE, RTL_FOLDER, SIM_FOLDER, has_design
+from qdeploy.build_folder import C_FOLDER, INT_FILE, RTL_FOLDER, SIM_FOLDER, has_design
 from qdeploy.design.manifest import Design
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.observer import SILENT, Observer
+from qdeploy.scratch import scratch_folder
 from qdeploy.sim.design import simulate_design
+from qdeploy.supervised import in_parallel
+from qdeploy.tools import find_tool
 
 # Frames of a step: large enough for onnxruntime, small enough for a bar that moves.
 CHUNK = 128
+# The same of a program in C.
+C_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -85,3 +90,53 @@ class RtlDevice:
             found = self._simulator.run(codes)
             seconds = time.perf_counter() - began
         return DeviceRun(found.outputs, seconds, found.cycles_per_frame)
+
+
+class CDevice:
+    """The C sources of a build, compiled for this machine.
+
+    Args:
+        threads: programs that run at one time.
+
+    Raises:
+        UserError: the build has no C sources.
+        ToolMissingError: gcc is not installed.
+    """
+
+    def __init__(self, folder: Path, graph: IntegerGraph, threads: int = 1) -> None:
+        if not (folder / C_FOLDER / "network.c").is_file():
+            raise UserError(
+                f"the build `{folder}` has no C sources to run",
+                where=str(folder),
+                do="export with `--target c`, or simulate the integers, at level int",
+            )
+        find_tool("gcc")
+        self._sources, self._graph, self._threads = folder / C_FOLDER, graph, threads
+
+    def run(self, codes: IntArray, observer: Observer = SILENT) -> DeviceRun:
+        """Frames (N, *input shape).
+
+        Raises:
+            VerificationError: the sources do not compile, or fail when they run.
+        """
+        from qdeploy.codegen.c.program import program_of
+        from qdeploy.verify.native_c import compile_native, run_native
+
+        program, output = program_of(self._graph), (self._graph.output,)
+        with scratch_folder("c") as scratch:
+            binary = compile_native(program, self._sources, scratch, "network", taps=output)
+            began, parts = time.perf_counter(), []
+
+            def ran(first: int) -> IntArray:
+                part = codes[first : first + C_CHUNK]
+                return run_native(program, binary, part, output, number=first)[output[0]]
+
+            starts = range(0, len(codes), C_CHUNK)
+            with (
+                observer.meter("network in C", len(codes), "frames") as bar,
+                in_parallel(ran, starts, self._threads) as results,
+            ):
+                for part in results:
+                    parts.append(part)
+                    bar.advance(len(part))
+            return DeviceRun(np.concatenate(parts), time.perf_counter() - began)

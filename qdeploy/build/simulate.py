@@ -2,18 +2,19 @@
 
 int    the integer network in onnxruntime: thousands of frames in seconds
 rtl    the stitched design in Verilator: the same codes, cycle by cycle
+c      the C sources of a build for target `c`, compiled for this machine
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.build.devices import IntDevice, RtlDevice
+from qdeploy.build.devices import CDevice, IntDevice, RtlDevice
 from qdeploy.build.options import Options, read_options
 from qdeploy.build.scores import by_class, classes_of, finds_classes, scores
 from qdeploy.build.source import open_source
@@ -29,8 +30,8 @@ from qdeploy.verify.frames_of_files import frames_of_files
 if TYPE_CHECKING:
     from qdeploy.data.given_frames import GivenFrames
 
-Level = Literal["int", "rtl"]
-LEVELS: tuple[Level, ...] = ("int", "rtl")
+Level = Literal["int", "rtl", "c"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ def simulate(
         frames_from, labels: as for `export`, or frames in memory; without them the test set of the
             run, or the frames that are in the build.
         data: folder of the data sets; where the build had them when None.
-        threads: of onnxruntime.
+        threads: of onnxruntime, or programs in C at one time.
 
     Raises:
-        UserError: the folder holds no build, or no design for `rtl`.
+        UserError: the folder holds no build, no design for `rtl`, or no C sources for `c`.
         DataError: frames or labels are not those of the network, or the data set is not there.
         CheckpointError: the run of the build is not there, or another one.
-        ToolMissingError: Verilator, g++ or make is not installed, for `rtl`.
+        ToolMissingError: Verilator, g++ or make is not installed, for `rtl`, or gcc for `c`.
+        VerificationError: the C sources do not compile, or fail when they run.
     """
     if level not in LEVELS:
         raise UserError(f"there is no level `{level}`", do=f"choose one of {', '.join(LEVELS)}")
@@ -93,7 +95,7 @@ def simulate(
     frames = _frames(folder, options, graph, frames_from, labels, data, observer)
     if count is not None:
         frames = frames.first(count)
-    device = IntDevice(folder, graph, threads) if level == "int" else RtlDevice(folder, options)
+    device = _device(level, folder, graph, options, threads)
     ran = device.run(frames.codes, observer)
     output = ran.output
     is_map = len(graph.tensors[graph.output].shape) > 1
@@ -121,6 +123,14 @@ def simulate(
         ran.seconds,
         ran.cycles_per_frame,
     )
+
+
+def _device(
+    level: Level, folder: Path, graph: IntegerGraph, options: Options, threads: int
+) -> IntDevice | RtlDevice | CDevice:
+    if level == "rtl":
+        return RtlDevice(folder, options)
+    return (IntDevice if level == "int" else CDevice)(folder, graph, threads)
 
 
 def _frames(

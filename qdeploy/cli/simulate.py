@@ -1,4 +1,4 @@
-"""`qdeploy simulate`: frames through a build, as integers or in RTL."""
+"""`qdeploy simulate`: frames through a build, as integers, in RTL or in C."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from qdeploy.cli.progress import PRINTING
 if TYPE_CHECKING:
     from qdeploy.build.simulate import Simulation
 
+_WHERE = {
+    "int": "integers",
+    "rtl": "the design in RTL simulation",
+    "c": "the C sources on this machine",
+}
+
 
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option(
     "--level",
-    type=click.Choice(["int", "rtl"]),
+    type=click.Choice(["int", "rtl", "c"]),
     default="int",
     show_default=True,
-    help="Integers in onnxruntime, or the design in Verilator.",
+    help="Integers in onnxruntime, the design in Verilator, or the C sources on this machine.",
 )
 @click.option("--frames", "count", type=click.IntRange(1), help="The first frames only [all].")
 @click.option(
@@ -34,7 +40,11 @@ if TYPE_CHECKING:
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Their labels, .npy or .csv.")
 @data_option("Folder of the data sets [as at the export; $QDEPLOY_DATA].")
-@click.option("--jobs", type=click.IntRange(1), help="Threads of the integer network [all cores].")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Threads of the integer network, or programs in C [all cores].",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -136,7 +146,7 @@ def _print(found: Simulation) -> None:
             console=console,
         )
     frames = len(found.frames.codes)
-    where = "integers" if found.level == "int" else "the design in RTL simulation"
+    where = _WHERE[found.level]
     figures = ", ".join(shown_score(name, value) for name, value in found.metrics.items())
     lines = [
         f"{where}: {figures or 'no labels, no accuracy'}; {frames:,} frames ({found.frames.source})"

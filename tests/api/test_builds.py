@@ -129,9 +129,9 @@ def test_what_is_no_source_is_refused(made: Made, tmp_path: Path) -> None:
 
 
 def test_levels_devices_and_frames_that_are_not_there_are_named(made: Made) -> None:
-    with pytest.raises(UserError, match="there is no level `c`") as caught:
-        qdeploy.simulate(made.build, made.x, level="c")  # type: ignore[arg-type]
-    assert "int, rtl" in str(caught.value.do)
+    with pytest.raises(UserError, match="there is no level `gpu`") as caught:
+        qdeploy.simulate(made.build, made.x, level="gpu")  # type: ignore[arg-type]
+    assert "int, rtl, c" in str(caught.value.do)
     with pytest.raises(UserError, match="there is no device `gpu`"):
         qdeploy.load(made.build, device="gpu")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="is no build"):

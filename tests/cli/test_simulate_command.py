@@ -1,4 +1,4 @@
-"""`qdeploy simulate`: frames through a build, as integers and in RTL."""
+"""`qdeploy simulate`: frames through a build, as integers, in RTL and in C."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from random_qonnx import QonnxMaker, Weights
 
 from qdeploy.build.build import build
+from qdeploy.build.devices import C_CHUNK
 from qdeploy.build.options import Options
 from qdeploy.build.simulate import simulate as run
 from qdeploy.cli.simulate import simulate
@@ -55,6 +56,28 @@ def test_both_levels_give_the_integers(made: Path) -> None:
     assert design.cycles_per_frame
 
 
+def test_the_c_sources_give_the_integers_of_any_number_of_frames(
+    made: Path, tmp_path: Path
+) -> None:
+    options = Options(
+        made.parent / "net.onnx", target="c", frames=8, skip=("torch", "qonnx", "int", "c")
+    )
+    folder = build(options, tmp_path / "built").folder
+    graph = read_graph(folder / "model.graph.safetensors")
+    codes = np.random.default_rng(4).integers(0, 256, (2 * C_CHUNK + 3, 2, 5, 4))
+    np.save(tmp_path / "new.npy", graph.prepared.real(codes))
+    given = {"frames_from": tmp_path / "new.npy"}
+    found = run(folder, level="c", threads=2, **given)
+    integers = run(folder, **given)
+    assert len(np.unique(integers.output, axis=0)) > 9
+    assert np.array_equal(found.output, integers.output)
+    assert np.array_equal(found.classes, integers.classes)
+    words = (folder, "--level", "c", "--frames", 5)
+    assert told(*words)["frames"] == 5
+    text = CliRunner().invoke(simulate, [*map(str, words)], catch_exceptions=False).output
+    assert "the C sources on this machine" in text
+
+
 def test_given_frames_have_an_accuracy_and_classes_of_their_own(made: Path, tmp_path: Path) -> None:
     graph = read_graph(made / "model.graph.safetensors")
     codes = np.random.default_rng(4).integers(0, 256, (300, 2, 5, 4))
@@ -82,5 +105,8 @@ def test_what_does_not_go_together_is_refused(made: Path, tmp_path: Path) -> Non
         run(made, labels=tmp_path / "labels.npy")
     with pytest.raises(DataError, match=r"other\.npy"):
         run(made, frames_from=tmp_path / "other.npy")
+    with pytest.raises(UserError, match="no C sources") as caught:
+        run(made, level="c")
+    assert "--target c" in str(caught.value.do)
     with pytest.raises(UserError, match="holds no complete build"):
         run(tmp_path)

@@ -16,7 +16,7 @@ from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.ir.reference import run_reference
 from qdeploy.resources import resource
 from qdeploy.verify.compare import compare
-from qdeploy.verify.rungs.c import STANDARD
+from qdeploy.verify.native_c import STANDARD
 
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

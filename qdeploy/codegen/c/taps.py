@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,13 @@ _KINDS: dict[Element, np.dtype[Any]] = {
 }
 
 
-def taps_header(program: Program, prefix: str) -> str:
-    """`taps.h`: sizes that a program with taps needs."""
-    sizes = ", ".join(str(step.result.bytes) for step in program.steps)
+def taps_header(program: Program, prefix: str, names: Sequence[str] | None = None) -> str:
+    """`taps.h`: sizes that a program with taps needs.
+
+    Args:
+        names: boundaries that it writes; all when None.
+    """
+    sizes = ", ".join(str(size) for size in _sizes(program, names))
     return f"""\
 #define TAP_RUN {prefix}_run
 #define TAP_INPUT_TYPE {program.source.element.c_type}
@@ -40,22 +45,35 @@ def input_bytes(program: Program, codes: IntArray) -> bytes:
     return np.ascontiguousarray(to_stream_order(codes, frames=True)).astype(kind).tobytes()
 
 
-def tapped(program: Program, output: bytes, frames: int) -> dict[str, IntArray]:
-    """Codes of every boundary, (frames, *shape), of what a program with taps has put out.
+def _sizes(program: Program, names: Sequence[str] | None) -> list[int]:
+    """Bytes that each step writes for a frame."""
+    results = [step.result for step in program.steps]
+    return [one.bytes if names is None or one.name in names else 0 for one in results]
+
+
+def tapped(
+    program: Program, output: bytes, frames: int, names: Sequence[str] | None = None
+) -> dict[str, IntArray]:
+    """Codes of boundaries, (frames, *shape), of what a program with taps has put out.
+
+    Args:
+        names: the boundaries that it writes; all when None.
 
     Raises:
         ValueError: it is not of as many frames.
     """
-    per_frame = sum(step.result.bytes for step in program.steps)
+    sizes = _sizes(program, names)
+    per_frame = sum(sizes)
     if len(output) != frames * per_frame:
         raise ValueError(f"{len(output)} bytes of taps for {frames} frames of {per_frame}")
     data = np.frombuffer(output, np.uint8).reshape(frames, per_frame)
     found, at = {}, 0
-    for step in program.steps:
-        part = np.ascontiguousarray(data[:, at : at + step.result.bytes])
-        found[step.result.name] = _in_graph_order(program, step.result, part)
-        at += step.result.bytes
-    return {name: found[name] for name in program.graph.boundaries()}
+    for step, size in zip(program.steps, sizes, strict=True):
+        if size:
+            part = np.ascontiguousarray(data[:, at : at + size])
+            found[step.result.name] = _in_graph_order(program, step.result, part)
+        at += size
+    return {name: found[name] for name in program.graph.boundaries() if name in found}
 
 
 def _in_graph_order(program: Program, tensor: Stored, data: npt.NDArray[np.uint8]) -> IntArray:

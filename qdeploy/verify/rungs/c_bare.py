@@ -23,9 +23,10 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.native_c import STANDARD, choices_of
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
-from qdeploy.verify.rungs.c import STANDARD, choices_of, macs_of
+from qdeploy.verify.rungs.c import macs_of
 
 FRAMES = 20
 CHECKS = "export/c/checks"
