@@ -174,8 +174,12 @@ class LayerFactory:
         shape = self.shapes.get(self.prefix + name, (outputs, inputs))
         return min(inputs, shape[1]), min(outputs, shape[0])
 
-    def weights(self, name: str, position: Position) -> dict[str, Any]:
-        """Keyword arguments for Brevitas' layer of that name; none for float weights."""
+    def weights(self, name: str, position: Position, *, one_scale: bool = False) -> dict[str, Any]:
+        """Keyword arguments for Brevitas' layer of that name; none for float weights.
+
+        Args:
+            one_scale: whatever the recipe says.
+        """
         q = self.quantization
         widths: dict[Position, Width] = {
             "first": q.first_layer_bits,
@@ -190,7 +194,7 @@ class LayerFactory:
             bits,
             power_of_two=q.scale == "power_of_two",
             # All logits have one scale, so that integer logits are comparable.
-            per_channel=q.weight_scaling == "per_channel" and position != "last",
+            per_channel=q.weight_scaling == "per_channel" and position != "last" and not one_scale,
             levels=q.weight_levels,
             entropy=q.weight_normalization == "entropy"
             and position == "inside"

@@ -35,6 +35,8 @@ from qdeploy.recipe.quantization import Quantization
 
 Step = Callable[[torch.Tensor, int, int], torch.Tensor]
 SAMPLES = 1 << 18
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *_TRANSPOSED)
 
 
 def start_from_float(
@@ -73,12 +75,15 @@ def set_weight_scales(
     """
     power_of_two = quantization.scale == "power_of_two"
     for layer in network.modules():
-        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) or not is_quantized(layer):
+        if not isinstance(layer, _WEIGHTED) or not is_quantized(layer):
             continue
         proxy: Any = layer.weight_quant
         lo, hi = code_range(proxy)
         scales = tensor_quantizer(proxy).scaling_impl.value.numel()
-        rows = layer.weight.detach().reshape(scales, -1)
+        weight = layer.weight.detach()
+        if isinstance(layer, _TRANSPOSED):
+            weight = weight.transpose(0, 1)  # outputs first
+        rows = weight.reshape(scales, -1)
         if samples is not None and rows.shape[1] > samples:
             # An odd stride meets all taps of a kernel, and all of its inputs.
             rows = rows[:, :: (rows.shape[1] // samples) | 1]

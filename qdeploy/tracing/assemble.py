@@ -17,6 +17,13 @@ from qdeploy.tracing.network import Step, TracedNetwork
 from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation, unique
 
 Range = tuple[float, float]
+# Layers of torch and Brevitas' own.
+_QUANTIZED: dict[type[nn.Module], Any] = {
+    nn.Conv1d: qnn.QuantConv1d,
+    nn.Conv2d: qnn.QuantConv2d,
+    nn.ConvTranspose1d: qnn.QuantConvTranspose1d,
+    nn.ConvTranspose2d: qnn.QuantConvTranspose2d,
+}
 
 
 @dataclass
@@ -101,7 +108,7 @@ class Assembly:
             return self.make.relu(name)
         assert one.module is not None
         if self.make.quantized and one.kind is Kind.LAYER:
-            weights = self.make.weights(name, position)
+            weights = self.make.weights(name, position, one_scale=_is_grouped(one.module))
             if weights:
                 return _quantized_layer(one.module, weights)
         return copy.deepcopy(one.module)
@@ -136,23 +143,32 @@ def _quantized_layer(layer: nn.Module, weights: dict[str, Any]) -> nn.Module:
             layer.in_features, layer.out_features, bias=bias, **weights
         )
         return linear
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-    kind = qnn.QuantConv2d if isinstance(layer, nn.Conv2d) else qnn.QuantConv1d
-    conv: nn.Module = kind(
+    given = {name: getattr(layer, name) for name in ("stride", "dilation", "groups")}
+    kind = next(one for one in _QUANTIZED if isinstance(layer, one))
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d)
+    if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d):
+        given["output_padding"] = layer.output_padding
+    conv: nn.Module = _QUANTIZED[kind](
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,
-        stride=layer.stride,
         padding=_padding(layer),
-        dilation=layer.dilation,
-        groups=layer.groups,
         bias=bias,
+        **given,
         **weights,
     )
     return conv
 
 
-def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+def _is_grouped(layer: nn.Module) -> bool:
+    """Whether Brevitas has no scale for each output of a layer: its weights have those of a group
+    on one axis."""
+    return isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d) and layer.groups > 1
+
+
+def _padding(
+    layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d,
+) -> tuple[int, ...]:
     if not isinstance(layer.padding, str):
         return tuple(layer.padding)
     if layer.padding == "valid":

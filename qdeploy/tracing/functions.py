@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from qdeploy.tracing.leaves import Chain, RefusedError, Shape, adaptive_average, chain_of, reshaped
+from qdeploy.tracing.chains import Chain, RefusedError, Shape
+from qdeploy.tracing.enlarge import enlarged, shuffled
+from qdeploy.tracing.leaves import adaptive_average, chain_of, reshaped
 from qdeploy.tracing.modules import Add, Arithmetic, Concat
 from qdeploy.tracing.operations import Kind
 from qdeploy.tracing.tracer import VALUE
@@ -187,6 +189,14 @@ def _pad(node: fx.Node, given: Shape, made: Shape) -> Chain:
     return [(Kind.POOL, nn.ZeroPad2d(tuple(widths)))]
 
 
+def _interpolated(node: fx.Node, given: Shape, made: Shape) -> Chain:
+    return enlarged(str(_given(node, 3, "mode", "nearest")), given, made)
+
+
+def _shuffled(node: fx.Node, given: Shape, made: Shape) -> Chain:
+    return shuffled(nn.PixelShuffle(_given(node, 1, "upscale_factor")), given, made)
+
+
 _JOINS: dict[str, Callable[[fx.Node, list[fx.Node], Shape], Chain]] = {
     "add": _sum,
     "sub": _difference,
@@ -203,6 +213,10 @@ _POOLS: dict[str, Callable[[fx.Node, Shape, Shape], Chain]] = {
     "adaptive_avg_pool2d": _adaptive,
     "adaptive_avg_pool1d": _adaptive,
     "pad": _pad,
+    "interpolate": _interpolated,
+    "upsample": _interpolated,
+    "upsample_nearest": lambda node, given, made: enlarged("nearest", given, made),
+    "pixel_shuffle": _shuffled,
 }
 _POINTWISE: dict[str, Callable[[fx.Node], nn.Module]] = {
     "relu": lambda node: nn.ReLU(),

@@ -8,26 +8,16 @@ from typing import Any
 
 from torch import nn
 
+from qdeploy.tracing.chains import Chain, RefusedError, Shape, check_weight
+from qdeploy.tracing.enlarge import shuffled, transposed, upsampling
 from qdeploy.tracing.modules import DropPath
 from qdeploy.tracing.operations import Kind
 from qdeploy.tracing.pools import average, fixed_average
-
-# One operation after the other; the first reads what the module reads.
-Chain = list[tuple[Kind, nn.Module]]
-Shape = tuple[int, ...]
 
 # Modules of other packages, by the names of their classes: they are the identity in evaluation.
 _DROPPING = frozenset({"DropPath", "StochasticDepth"})
 # Batch norm with an activation (timm).
 _NORM_AND_ACT = "BatchNormAct2d"
-
-
-class RefusedError(Exception):
-    """Why an operation cannot be quantized, and what to do if that is more than another layer."""
-
-    def __init__(self, why: str, do: str | None = None) -> None:
-        super().__init__(why)
-        self.why, self.do = why, do
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -76,17 +66,8 @@ def _base(module: nn.Module) -> type[nn.Module] | None:
     return None
 
 
-def _check_weight(module: nn.Module) -> None:
-    if not isinstance(module._parameters.get("weight"), nn.Parameter):
-        raise RefusedError(
-            "its weights are computed from other parameters",
-            "remove that before: torch.nn.utils.parametrize.remove_parametrizations(layer, "
-            "'weight'), or torch.nn.utils.remove_weight_norm(layer)",
-        )
-
-
 def _conv(module: Any, given: Shape, made: Shape) -> Chain:
-    _check_weight(module)
+    check_weight(module)
     if module.padding_mode != "zeros":
         raise RefusedError(
             f"it pads with padding_mode={module.padding_mode!r}", "use padding_mode='zeros'"
@@ -99,7 +80,7 @@ def _conv(module: Any, given: Shape, made: Shape) -> Chain:
 
 
 def _linear(module: Any, given: Shape, made: Shape) -> Chain:
-    _check_weight(module)
+    check_weight(module)
     if len(given) != 1:
         raise RefusedError(
             f"it works on frames of shape {given}",
@@ -199,6 +180,8 @@ def _last(module: nn.Module, given: Shape, made: Shape) -> Chain:
 _LEAVES: dict[type[nn.Module], Callable[[Any, Shape, Shape], Chain]] = {
     nn.Conv1d: _conv,
     nn.Conv2d: _conv,
+    nn.ConvTranspose1d: transposed,
+    nn.ConvTranspose2d: transposed,
     nn.Linear: _linear,
     nn.BatchNorm1d: _norm,
     nn.BatchNorm2d: _norm,
@@ -213,6 +196,8 @@ _LEAVES: dict[type[nn.Module], Callable[[Any, Shape, Shape], Chain]] = {
     nn.AdaptiveAvgPool1d: _adaptive,
     nn.AdaptiveAvgPool2d: _adaptive,
     nn.ZeroPad2d: _zero_pad,
+    nn.Upsample: upsampling,
+    nn.PixelShuffle: shuffled,
     nn.Flatten: _flatten,
     nn.Identity: _same,
     nn.Dropout: _same,

@@ -10,7 +10,7 @@ _PRODUCT = "use convolutions and nn.Linear alone: products of two activations ha
 _ATTENTION = "use convolutions and nn.Linear alone: attention has no hardware"
 _ORDER = "keep maps as (N, channels, height, width), and flatten them once, before nn.Linear"
 _RECURRENT = "use convolutions over the series: hardware streams, and keeps no state"
-_ENLARGED = "export the trained network with Brevitas: `qdeploy export FILE.onnx` takes it"
+_ENLARGED = "use nn.Upsample(mode='nearest'), nn.PixelShuffle or nn.ConvTranspose2d"
 _FLAT = "use layers for images or for series"
 _WEIGHTS = (
     "use nn.Conv1d, nn.Conv2d and nn.Linear as they are: weights that are computed, or handed to a "
@@ -62,8 +62,8 @@ _NEAREST: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            *("Upsample", "interpolate", "ConvTranspose1d", "ConvTranspose2d"),
-            *("conv_transpose2d", "PixelShuffle", "pixel_shuffle", "UpsamplingNearest2d"),
+            *("UpsamplingBilinear2d", "upsample_bilinear", "ConvTranspose3d", "MaxUnpool2d"),
+            *("PixelUnshuffle", "pixel_unshuffle", "Fold", "grid_sample", "max_unpool2d"),
         ),
         _ENLARGED,
     ),
@@ -72,7 +72,7 @@ _NEAREST: Mapping[str, str] = {
         _FLAT,
     ),
     **dict.fromkeys(
-        (*("conv1d", "conv2d", "linear"),),
+        (*("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "linear"),),
         _WEIGHTS,
     ),
     **dict.fromkeys(

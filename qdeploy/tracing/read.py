@@ -9,8 +9,9 @@ import torch
 from torch import fx, nn
 
 from qdeploy.errors import UnsupportedLayerError
+from qdeploy.tracing.chains import Chain, RefusedError
 from qdeploy.tracing.functions import chain_of_function, name_of, shape_of
-from qdeploy.tracing.leaves import Chain, RefusedError, chain_of, is_leaf
+from qdeploy.tracing.leaves import chain_of, is_leaf
 from qdeploy.tracing.nearest import nearest
 from qdeploy.tracing.operations import INPUT, FloatGraph, Kind, Operation, unique
 from qdeploy.tracing.places import Place

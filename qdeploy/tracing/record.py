@@ -27,6 +27,8 @@ _CEIL = ("ceil_mode", "count_include_pad")
 _ARGUMENTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.Conv1d: (*_CONV, "bias"),
     nn.Conv2d: (*_CONV, "bias"),
+    nn.ConvTranspose1d: (*_CONV, "output_padding", "bias"),
+    nn.ConvTranspose2d: (*_CONV, "output_padding", "bias"),
     nn.Linear: ("in_features", "out_features", "bias"),
     nn.BatchNorm1d: _NORM,
     nn.BatchNorm2d: _NORM,
@@ -41,6 +43,8 @@ _ARGUMENTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.AdaptiveAvgPool1d: ("output_size",),
     nn.AdaptiveAvgPool2d: ("output_size",),
     nn.ZeroPad2d: ("padding",),
+    nn.Upsample: ("scale_factor", "mode"),
+    nn.PixelShuffle: ("upscale_factor",),
     nn.Flatten: ("start_dim",),
     nn.Dropout: ("p",),
     nn.Dropout1d: ("p",),

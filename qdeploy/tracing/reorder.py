@@ -1,8 +1,9 @@
 """Operations in another order, or without some.
 
-A ReLU after a max-pool goes before it: the same values, and the pool works on codes.
+A ReLU after a max-pool or repeated pixels goes before them: the same values, and they are codes.
 
     relu(max(x)) = max(relu(x))
+    relu(repeated(x)) = repeated(relu(x))
 
 A softmax at the end belongs to the loss where that has one of its own.
 """
@@ -15,6 +16,7 @@ from torch import nn
 
 from qdeploy.tracing.operations import FloatGraph, Kind
 
+_MOVED = (nn.MaxPool1d, nn.MaxPool2d, nn.Upsample)
 _SUMS = frozenset({Kind.LAYER, Kind.NORM, Kind.ADD, Kind.ARITHMETIC})
 
 
@@ -34,7 +36,7 @@ def relu_before_pool(graph: FloatGraph) -> FloatGraph:
     output = graph.output
     for pool in graph.operations:
         after = readers[pool.name]
-        if not isinstance(pool.module, nn.MaxPool1d | nn.MaxPool2d) or pool.name == output:
+        if not isinstance(pool.module, _MOVED) or pool.name == output:
             continue
         before = known[pool.inputs[0]]
         if len(after) != 1 or after[0].kind is not Kind.RELU or before.kind not in _SUMS:

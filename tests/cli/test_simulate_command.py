@@ -69,7 +69,7 @@ def test_the_c_sources_give_the_integers_of_any_number_of_frames(
     given = {"frames_from": tmp_path / "new.npy"}
     found = run(folder, level="c", threads=2, **given)
     integers = run(folder, **given)
-    assert len(np.unique(integers.output, axis=0)) > 9
+    assert len(np.unique(integers.output, axis=0)) > 3
     assert np.array_equal(found.output, integers.output)
     assert np.array_equal(found.classes, integers.classes)
     words = (folder, "--level", "c", "--frames", 5)

@@ -11,7 +11,7 @@ import qdeploy
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dense", "mobilenet", "preact", "series", "timm"])
+@pytest.mark.parametrize("kind", ["decoder", "dense", "mobilenet", "preact", "series", "timm"])
 def test_every_level_of_a_traced_network_is_exact(kind: str, tmp_path: Path) -> None:
     module, frames = float_network(kind)
     network = qdeploy.quantize(module, 3, frames)

@@ -232,6 +232,50 @@ class Series(nn.Module):
         return self.body(x)
 
 
+class Decoder(nn.Module):
+    """Down, and up in each way there is, beside the map before: a class from a map of full size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.down = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1, bias=False), nn.ReLU())
+        self.low = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8))
+        self.up = nn.ConvTranspose2d(8, 4, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.again = nn.Upsample(scale_factor=2)
+        self.merge = nn.Conv2d(8, 8, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.last = nn.ConvTranspose2d(2, CLASSES, 2, stride=1, groups=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.stem(x)
+        down = self.down(skip)
+        low = F.interpolate(self.low(down), size=(6, 6), mode="nearest").relu()
+        up = F.relu(self.norm(self.up(F.max_pool2d(low, 2), output_size=[6, 6])))
+        y = F.relu(self.merge(torch.cat([self.again(up), skip], 1)))
+        return self.last(F.max_pool2d(self.shuffle(y), 4)).mean((2, 3))
+
+
+class SeriesDecoder(nn.Module):
+    """A series made shorter, and longer again by both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(2, 6, 4, stride=4),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.ConvTranspose1d(6, 4, 4, stride=2, padding=1),
+            nn.BatchNorm1d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(96, CLASSES),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
 class Mlp(nn.Module):
     """Halves a sum of activations, and ends in probabilities."""
 
@@ -269,6 +313,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "dense": (Dense, IMAGES),
     "preact": (Preact, IMAGES),
     "series": (Series, SERIES),
+    "decoder": (Decoder, IMAGES),
+    "series decoder": (SeriesDecoder, SERIES),
     "mlp": (Mlp, VECTORS),
     "normalizing": (Normalizing, IMAGES),
 }
