@@ -36,7 +36,7 @@ def enlarged(mode: str, given: Shape, made: Shape) -> Chain:
     if any(large % small for small, large in sizes):
         raise RefusedError(f"it resizes {given[1:]} to {made[1:]}", _DO)
     factors = tuple(float(large // small) for small, large in sizes)
-    return [(Kind.POOL, nn.Upsample(scale_factor=factors, mode="nearest"))]  # type: ignore[arg-type]
+    return [(Kind.POOL, nn.Upsample(scale_factor=factors, mode="nearest"))]
 
 
 def upsampling(module: nn.Upsample, given: Shape, made: Shape) -> Chain:
