@@ -19,12 +19,19 @@ DEFAULT_BOARD = "pynq-z2"
 
 
 def limit_options(command: F) -> F:
-    """Add `--max-lut`, `--max-bram` and `--max-dsp`."""
+    """Add `--max-lut`, `--max-bram` and `--max-dsp`, and `--max-power`, which is refused."""
     return _with(
         command,
         click.option("--max-lut", type=AmountType(), help="LUTs: a number, or a share as 20%."),
         click.option("--max-bram", type=AmountType(), help="BRAM36 blocks, likewise."),
         click.option("--max-dsp", type=AmountType(), help="DSP blocks, likewise; 0 for none."),
+        click.option(
+            "--max-power",
+            metavar="WATT",
+            expose_value=False,
+            callback=_without_power,
+            help="Refused: no documented figure gives a design's power before it is placed.",
+        ),
     )
 
 
@@ -38,6 +45,25 @@ def room_options(command: F) -> F:
         click.option("--fps", type=float, help="Frames per second [as fast as fits]."),
         click.option("--clock", "clock_mhz", type=float, help="Clock in MHz [the board's]."),
     )
+
+
+def _without_power(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Refuse a limit that could only be guessed.
+
+    Raises:
+        UserError: it is given.
+    """
+    from qdeploy.errors import UserError
+
+    if value is not None:
+        raise UserError(
+            "there is no estimate of a design's power",
+            where=f"--max-power {value}",
+            why="it follows from how often each wire toggles and how long it is once placed; the "
+            "energy per toggle of a part is in Vivado alone, and in no data sheet",
+            do="limit what it grows with (--max-lut, --max-bram, --max-dsp, --clock), and ask "
+            "Vivado for the power of the placed design: docs/limits.md, section Power",
+        )
 
 
 def _with(command: F, *options: Callable[[F], F]) -> F:

@@ -19,7 +19,9 @@ from qdeploy.registry import Registry
 
 Task = Literal["classification", "segmentation", "regression"]
 Shape = tuple[int, int, int]
-Augment = Literal["none", "crop", "crop-flip", "shift", "resized-crop-flip", "scale-crop-flip"]
+Augment = Literal[
+    "none", "crop", "crop-flip", "shift", "standard", "resized-crop-flip", "scale-crop-flip"
+]
 # Keys that only some data sets take -> the message where another one is given them.
 OPTIONS = {
     "image_size": "the images of `{}` have a fixed size; remove data.image_size",
@@ -91,6 +93,7 @@ class Data(Section):
         default="none",
         description="crop: random crop after zero padding; crop-flip: the same, and random "
         "horizontal flip; shift: random shift in time (along the width) after zero padding; "
+        "standard (`image-folder`): move, flip, rotation, scale and colours, by `transforms`; "
         "resized-crop-flip (`imagenet`): crop of random area and aspect ratio, and flip; "
         "scale-crop-flip (segmentation): random scale from 0.5 to 2, crop and flip, together with "
         "the mask",

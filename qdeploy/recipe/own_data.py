@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
 from qdeploy.recipe.data import Data, Shape, Task
+from qdeploy.recipe.transforms import Transforms
 
 Size = Annotated[int, Field(ge=1, le=1 << 16)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -84,6 +85,15 @@ class ImageFolder(OwnData):
     colours: Literal["auto", "grey", "rgb"] = Field(
         default="auto", description="auto: grey where all images are"
     )
+    transforms: Transforms | None = Field(
+        default=None, description="how far `augment: standard` goes; default: as the section's keys"
+    )
+
+    @model_validator(mode="after")
+    def _transforms_are_of_standard(self) -> ImageFolder:
+        if self.transforms is not None and self.augment != "standard":
+            raise ValueError("`transforms` has no effect: set `augment: standard`, or remove it")
+        return self
 
 
 class MaskFolder(ImageFolder):

@@ -23,9 +23,11 @@ from qdeploy.data.augment import Augmentation, Crop, ScaleCropFlip
 from qdeploy.data.dataset import Dataset, MemorySplit, Split, network_input
 from qdeploy.data.mixing import Cutout, Mixup
 from qdeploy.data.stream import FileSplit, Wanted, stream
+from qdeploy.data.varied import Varied
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.data import Augment
 from qdeploy.recipe.models import Phase, Recipe
+from qdeploy.recipe.transforms import Transforms
 
 TEST_BATCH = 500
 
@@ -50,6 +52,7 @@ class Batching:
         parts: passes through the network per training step.
         augment: how training images are changed.
         crop_padding: zeros on each side before cropping or shifting, in pixels.
+        transforms: how far `standard` goes; None is as far as by default.
         cutout: side of a hole in every image, in pixels; 0 is none.
         mixup: α of mixtures of two images; 0 is none.
         input_bits: upper bits of each byte that the network reads, 1 to 8.
@@ -63,6 +66,7 @@ class Batching:
     parts: int = 1
     augment: Augment = "none"
     crop_padding: int = 0
+    transforms: Transforms | None = None
     cutout: int = 0
     mixup: float = 0.0
     input_bits: int = 8
@@ -78,6 +82,7 @@ class Batching:
             parts=recipe.training.accumulate,
             augment=recipe.data.augment,
             crop_padding=recipe.data.crop_padding,
+            transforms=getattr(recipe.data, "transforms", None),
             input_bits=recipe.quantization.input_bits,
             seed=recipe.seed,
             decoders=recipe.data.workers,
@@ -273,6 +278,8 @@ def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
     padding = batching.crop_padding
     if batching.augment in ("crop", "crop-flip"):
         return Crop(padding, padding, flips=batching.augment == "crop-flip")
+    if batching.augment == "standard":
+        return Varied(batching.transforms or Transforms(), padding)
     if batching.augment == "shift":
         return Crop(0, padding, flips=False)
     if batching.augment == "scale-crop-flip":

@@ -32,6 +32,14 @@ def test_the_commands_of_the_page_before_its_build_run_as_written(tmp_path: Path
     assert "estimate for pynq-z1: fits: " in said[4].err
 
 
+@pytest.mark.parametrize("command", ["estimate", "sweep", "train", "export"])
+def test_a_limit_of_power_is_refused_with_the_reason(command: str, tmp_path: Path) -> None:
+    done = call([command, "mine.yaml", "--max-power", "2.5"], tmp_path)
+    assert done.code == 2
+    assert "there is no estimate of a design's power" in done.err
+    assert "in no data sheet" in done.err and "Traceback" not in done.err
+
+
 @pytest.mark.slow
 def test_its_build_keeps_to_the_budget_as_synthesis_counts(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(blocks(PAGE, "yaml")[0])

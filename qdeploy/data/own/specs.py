@@ -10,7 +10,7 @@ IMAGE_FOLDER = DataSpec(
     None,
     None,
     "qdeploy.data.own.image_folder:load",
-    augments=("crop", "crop-flip"),
+    augments=("crop", "crop-flip", "standard"),
     options=("image_size",),
     section=ImageFolder,
 )

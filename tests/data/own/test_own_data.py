@@ -273,3 +273,12 @@ def test_a_folder_is_no_table_and_a_file_no_folder_of_images(tmp_path):
     for name, given in (("csv", "."), ("arrays", "x.npz"), ("image-folder", path.name)):
         with pytest.raises(DataError):
             read(name, tmp_path, path=given)
+
+
+def test_standard_augmentation_is_for_image_folders_and_its_keys_for_it():
+    with pytest.raises(ValueError, match="set `augment: standard`"):
+        section("image-folder", path="a", transforms={"rotation": 5})
+    with pytest.raises(ValueError, match="for `image-folder`, not for `csv`"):
+        section("csv", path="a.csv", augment="standard")
+    with pytest.raises(ValueError, match="less than or equal to 180"):
+        section("image-folder", path="a", augment="standard", transforms={"rotation": 200})
