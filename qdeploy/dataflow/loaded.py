@@ -2,7 +2,8 @@
 
 requires   the folded hardware layers of the design, and a graph of its shape with other numbers
            (`ir.same_shape`)
-transform  parameters of each layer become those that the other graph's layers have
+transform  parameters of each layer become those that the other graph's layers have, at the
+           pixels per beat of the design
 ensures    the wrappers are, text for text, those of the design: only memories differ
 """
 
@@ -16,8 +17,9 @@ from qdeploy.dataflow.finn.loadable import take_numbers
 from qdeploy.dataflow.finn.models import read_model
 from qdeploy.dataflow.finn.nodes import hw_nodes
 from qdeploy.dataflow.finn.specialize import specialize
+from qdeploy.dataflow.folding.pixels import with_multi_pixel
 from qdeploy.design.loading import image_of
-from qdeploy.design.manifest import Design
+from qdeploy.design.manifest import PIXELS, Design
 from qdeploy.errors import InternalError, UserError
 from qdeploy.ir.integer_graph import IntegerGraph
 
@@ -43,7 +45,10 @@ def weights_image(graph: IntegerGraph, hardware: Path, design: Design, rtl: Path
             why="its weights are part of its logic",
             do="export it with --runtime-weights",
         )
-    model = take_numbers(specialize(read_model(hardware)), hardware_layers(graph, loadable=True))
+    model = specialize(read_model(hardware))
+    pixels = {layer.name: layer.integer(PIXELS) for layer in hw_nodes(model)}
+    other = with_multi_pixel(hardware_layers(graph, loadable=True), pixels)
+    model = take_numbers(model, other)
     layers = {layer.name: layer for layer in hw_nodes(model)}
     words: dict[str, list[str]] = {}
     for module in design.loading.modules:

@@ -9,8 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_graphs import GraphMaker, small_densenet, small_mobilenet, small_resnet, small_unet
-from runtime_weights import Swap, loadable_bits, loadable_convnet, loadable_mlp, swap
+from runtime_weights import (
+    Swap,
+    loadable_bits,
+    loadable_convnet,
+    loadable_mlp,
+    loadable_rows,
+    swap,
+)
 
+from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
+from qdeploy.dataflow.loaded import weights_image
 from qdeploy.design.loading import COMPLETE, CRC_PORT, INCOMPLETE, STATE_PORT, checksum
 from qdeploy.errors import InternalError
 from qdeploy.ir.reference import run_reference
@@ -56,6 +65,21 @@ def test_two_networks_take_turns(mlp: tuple[Swap, DesignSimulator]) -> None:
 @pytest.mark.parametrize("fps", [30_000.0, 350_000.0])
 def test_two_convolutional_networks_take_turns(fps: float, tmp_path: Path) -> None:
     found = swap(loadable_convnet, fps, tmp_path, FRAMES)
+    model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
+    check_swapped(found, model)
+
+
+def test_networks_with_several_pixels_per_beat_take_turns(tmp_path: Path) -> None:
+    found = swap(loadable_rows, 2_500_000.0, tmp_path, FRAMES)
+    folding = (tmp_path / FOLDING_FILE).read_text()
+    assert folding.count("M: 2") == 2
+    # What `qdeploy weights` makes of the networks' numbers and the design's folding.
+    for graph, image in zip((found.first, found.second), found.images, strict=True):
+        made = weights_image(graph, tmp_path / HARDWARE_FILE, found.design, found.folder)
+        assert made == image
+    assert [
+        one.sentence() for one in check_design(found.folder, found.design, found.first).listed
+    ] == []
     model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
     check_swapped(found, model)
 

@@ -51,6 +51,15 @@ def loadable_convnet(seed: int) -> GraphMaker:
     return maker.max_pool().global_sum().dense(5)
 
 
+def loadable_rows(seed: int) -> GraphMaker:
+    """Convolutions over rows of eight pixels, which take several per beat at a high rate."""
+    maker = GraphMaker(seed, (1, 4, 8), bits=4).conv(4, weight_bits=3).threshold(bits=3)
+    start = maker.mark()
+    maker.conv(4).threshold(bits=3)
+    maker.add(start).threshold()
+    return maker.max_pool().global_sum().dense(5)
+
+
 def loadable_bits(seed: int) -> GraphMaker:
     """Bits times -1 and +1: XNOR units."""
     maker = GraphMaker(seed, (1, 4, 3), bits=1).flatten().dense(8).threshold(bits=1)

@@ -55,8 +55,3 @@ def take_numbers(model: ModelWrapper, other: ModelWrapper) -> ModelWrapper:
                 )
             layer.instance.set_nodeattr(ROW_SUMS, list(source.integers(ROW_SUMS)))
     return model
-
-
-def is_loadable(model: ModelWrapper) -> bool:
-    """Whether any layer has memories that are written at run time."""
-    return any(layer.integer(LOADABLE) for layer in hw_nodes(model))

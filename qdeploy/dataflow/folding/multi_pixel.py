@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qdeploy.dataflow.cost.blocks import BlockCosts
-from qdeploy.dataflow.finn.loadable import is_loadable
 from qdeploy.dataflow.folding.budget import Budget
 from qdeploy.dataflow.folding.file import FoldingConstraint
 from qdeploy.dataflow.folding.fold import Folding, fold
@@ -42,8 +41,7 @@ def fold_multi_pixel(
     Returns:
         The folded model, which may be a copy, and its folding, with M where it is above 1.
     """
-    # Zeros of the shifted copies of weights cost nothing as logic, and as much as others in memory.
-    choices = {} if is_loadable(model) else multi_pixel_choices(model)
+    choices = multi_pixel_choices(model)
     asked, others = _asked(choices, constraints)
     settings: dict[str, Any] = {
         "min_cycles": min_cycles,
