@@ -19,6 +19,9 @@ from qdeploy.observer import Observer
 from qdeploy.recipe.own_data import OwnData, RealData
 
 TRAIN, TEST, VALIDATION = "train", "test", "val"
+_NAMES = {TEST: "test", VALIDATION: "validation"}
+# Share of values beyond the ranges that is told.
+_BEYOND = 0.02
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def dataset_of(
     targets = _targets(parts[TRAIN].labels, names, settings, where)
     splits = {key: _split(part, scaling, targets) for key, part in parts.items()}
     _note_same(splits, where, observer)
+    if scaling is not None and isinstance(settings, RealData):
+        _note_beyond(parts, scaling, settings.clip, where, observer)
     return Dataset(
         settings.name,
         splits[TRAIN],
@@ -214,6 +219,29 @@ def _note_same(splits: dict[str, MemorySplit], where: Path | str, observer: Obse
         observer.note(
             f"note: {same:,} of the {len(test):,} test frames in {where} are in the training set "
             "too: the accuracy is not that of frames never seen"
+        )
+
+
+def _note_beyond(
+    parts: dict[str, Part], scaling: Scaling, clip: float, where: Path | str, observer: Observer
+) -> None:
+    """Values of validation or test beyond the ranges, which all become the nearest code."""
+    low, high = (
+        np.array(ends, dtype=np.float32)[:, None, None] for ends in (scaling.low, scaling.high)
+    )
+    shares = {}
+    for key, part in parts.items():
+        if key != TRAIN and part.frames.dtype != np.uint8:
+            outside = (part.frames < low) | (part.frames > high)
+            # Twice `clip` is beyond by the recipe's own wish.
+            if outside.mean() > _BEYOND + 2 * clip:
+                shares[_NAMES[key]] = float(outside.mean())
+    if shares:
+        told = " and ".join(f"{share:.1%} of the {name} values" for name, share in shares.items())
+        observer.note(
+            f"note: {told} in {where} lie beyond the ranges of the training set and become its "
+            "nearest codes: give the sensors' own ranges as data.low and data.high, or train with "
+            "more recordings"
         )
 
 

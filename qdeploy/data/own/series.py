@@ -24,6 +24,8 @@ from qdeploy.observer import Observer
 from qdeploy.recipe.series import Series
 
 MAX_BYTES = 1 << 32
+# Groups of a part that say little of the others.
+FEW_GROUPS = 2
 _LAYOUT = (
     "lay the files out as CLASS/*.wav or CLASS/*.csv, also below train, val and test; or set "
     "data.names; or give CSV files with a column of labels"
@@ -46,7 +48,9 @@ def load(folder: Path | None, settings: Series, observer: Observer) -> Dataset:
     }
     every = [one for part in parts.values() for one in part]
     rate = _rate(every, settings)
+    given = set(parts)
     parts = _divided(parts, settings, path)
+    _note_few({key: part for key, part in parts.items() if key not in given}, settings, observer)
     windows = {key: _windows(part, settings) for key, part in parts.items()}
     _note_short(every, settings, observer)
     for key, (frames, _) in windows.items():
@@ -222,6 +226,23 @@ def _padded(one: Recording, settings: Series) -> Recording:
     if missing <= 0 or one.rate is None:
         return one
     return replace(one, values=np.pad(one.values, ((0, 0), (0, missing))))
+
+
+def _note_few(drawn: Parts, settings: Series, observer: Observer) -> None:
+    """Groups differ (a sensor is mounted anew, another voice): one or two of them are a figure that
+    another draw changes."""
+    chosen = {TEST: settings.test_groups, VALIDATION: settings.validation_groups}
+    told = []
+    for key, part in drawn.items():
+        groups = _groups(part)
+        if key in chosen and chosen[key] is None and len(groups) <= FEW_GROUPS:
+            names = " and ".join(f"`{one}`" for one in groups)
+            told.append(f"the {'test' if key == TEST else 'validation'} set is {names} alone")
+    if told:
+        observer.note(
+            f"note: {'; '.join(told)}: its figures may change much with another draw "
+            "(data.split_seed), and test and validation differ by more than chance"
+        )
 
 
 def _note_short(every: Sequence[Recording], settings: Series, observer: Observer) -> None:

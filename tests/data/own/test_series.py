@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import wave
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,54 @@ def test_windows_of_a_table_keep_their_session_together(tmp_path: Path) -> None:
 def _real(data: Any, codes: Any) -> Any:
     low, high = np.array(data.scaling.low), np.array(data.scaling.high)
     return low[:, None] + codes[:, :, 0] * ((high - low) / 255)[:, None]
+
+
+class Told:
+    """An observer that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.meter = SILENT.meter
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_figures_of_one_session_are_told_to_be_so(tmp_path: Path) -> None:
+    sensors(tmp_path / "t.csv", sessions=6)
+    keys = {"path": "t.csv", "length": 16, "group": "session"}
+    told = Told()
+    data = read(tmp_path, told, **keys)  # type: ignore[arg-type]
+    assert len(data.test) and data.validation is not None
+    (note,) = (one for one in told.notes if "alone" in one)
+    assert re.search(r"the test set is `s\d` alone; the validation set is `s\d` alone", note)
+    told = Told()
+    read(tmp_path, told, test_groups=["s1"], validation=0.5, **keys)  # type: ignore[arg-type]
+    assert "the validation set is `s" in told.notes[0] and "the test set" not in told.notes[0]
+    told = Told()
+    read(tmp_path, told, test=0.4, validation=0, test_groups=["s1"], **keys)  # type: ignore[arg-type]
+    assert told.notes == []
+
+
+def test_values_beyond_the_ranges_of_the_training_are_told(tmp_path: Path) -> None:
+    table = sensors(tmp_path / "t.csv")
+    lines = table.read_text().splitlines()
+    moved = []
+    for line in lines[1:]:
+        session, first, *rest = line.split(",")
+        moved.append(",".join([session, str(float(first) + 3 * (session == "s2")), *rest]))
+    table.write_text("\n".join([lines[0], *moved]) + "\n")
+    keys = {"path": "t.csv", "length": 16, "group": "session", "validation": 0}
+    told = Told()
+    read(tmp_path, told, test_groups=["s2"], **keys)  # type: ignore[arg-type]
+    (note,) = told.notes
+    share = float(re.search(r"note: ([\d.]+)% of the test values", note)[1])  # type: ignore[index]
+    # A third of the values is moved by three deviations, and the range ends at about three.
+    assert 10 < share < 25
+    told = Told()
+    ranges = {"low": [-9.0] * 3, "high": [9.0] * 3}
+    read(tmp_path, told, test_groups=["s2"], **keys, **ranges)  # type: ignore[arg-type]
+    assert told.notes == []
 
 
 def test_named_sessions_are_the_test_set(tmp_path: Path) -> None:
