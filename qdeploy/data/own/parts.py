@@ -21,7 +21,7 @@ from qdeploy.recipe.own_data import OwnData, RealData
 TRAIN, TEST, VALIDATION = "train", "test", "val"
 _NAMES = {TEST: "test", VALIDATION: "validation"}
 # Share of values beyond the ranges that is told.
-_BEYOND = 0.02
+_BEYOND = 0.05
 
 
 @dataclass(frozen=True)
