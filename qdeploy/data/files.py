@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -156,8 +157,11 @@ def _first_time(title: str) -> bool:
     return first
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path | IO[bytes]) -> Image.Image:
     """An image that is not decoded yet, of a format that data sets have.
+
+    Args:
+        path: its file, or what it is read from.
 
     Pillow goes by what is in a file, not by its name, and for some formats (EPS) starts programs
     that run what is in it.

@@ -78,6 +78,7 @@ DATASETS = Registry[DataSpec](
         "mask-folder": "qdeploy.data.own.specs:MASK_FOLDER",
         "arrays": "qdeploy.data.own.specs:ARRAYS",
         "csv": "qdeploy.data.own.specs:CSV",
+        "parquet": "qdeploy.data.own.specs:PARQUET",
         "series": "qdeploy.data.own.specs:SERIES",
         "torch": "qdeploy.data.own.specs:TORCH",
     },

@@ -74,8 +74,8 @@ class OwnData(Data):
         return self.shape is not None and self.class_names is not None
 
 
-class ImageFolder(OwnData):
-    """Images in one folder per class, below `path` or its `train`, `val` and `test`."""
+class Pictures(OwnData):
+    """What data sets of images in files have in common."""
 
     resize: Literal["crop", "pad", "squash"] = Field(
         default="crop",
@@ -85,6 +85,11 @@ class ImageFolder(OwnData):
     colours: Literal["auto", "grey", "rgb"] = Field(
         default="auto", description="auto: grey where all images are"
     )
+
+
+class ImageFolder(Pictures):
+    """Images in one folder per class, below `path` or its `train`, `val` and `test`."""
+
     transforms: Transforms | None = Field(
         default=None, description="how far `augment: standard` goes; default: as the section's keys"
     )
@@ -230,6 +235,32 @@ class Table(RealData):
     def label_columns(self) -> tuple[str, ...]:
         """The columns that are no features: of the labels, or of the numbers to predict."""
         return self.targets or (self.label,)
+
+
+class Parquet(Pictures, RealData):
+    """Rows of parquet files, as Hugging Face's `datasets` writes them: images and labels, or
+    numbers and labels. Names of files or folders say `train`, `test` or `validation`."""
+
+    label: Text = Field(default="label", description="column of the labels")
+    image: Text | None = Field(
+        default=None,
+        description="column of the images; default: that which the files' metadata call one, else "
+        "`image`, `img` or `pixels`; where there is none, rows are numbers",
+    )
+    features: tuple[Text, ...] | None = Field(
+        default=None, min_length=1, description="columns of numbers; default: all others"
+    )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that are no features: of the labels, or of the numbers to predict."""
+        return self.targets or (self.label,)
+
+    @model_validator(mode="after")
+    def _one_kind_of_rows(self) -> Parquet:
+        if self.image is not None and self.features is not None:
+            raise ValueError("rows are images or numbers: give `image` or `features`, not both")
+        return self
 
 
 class TorchData(RealData):

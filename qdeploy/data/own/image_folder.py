@@ -14,12 +14,12 @@ from qdeploy.data.own.labels import labelled
 from qdeploy.data.own.parts import TEST, TRAIN, VALIDATION, Part, dataset_of, place_of
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
-from qdeploy.recipe.own_data import ImageFolder
+from qdeploy.recipe.own_data import ImageFolder, Pictures
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # In memory, as bytes; more than this is for the layout of `imagenet`, which is read as it trains.
 MAX_BYTES = 1 << 32
-_GREY = ("1", "L", "LA")
+GREY_MODES = ("1", "L", "LA")
 _LAYOUT = (
     "lay the images out as CLASS/*.png, or train/CLASS/*.png with test/CLASS/*.png and, if there "
     "is one, val/CLASS/*.png"
@@ -92,7 +92,7 @@ def is_grey(path: Path) -> bool:
     """
     try:
         with open_image(path) as image:
-            return image.mode in _GREY
+            return image.mode in GREY_MODES
     except UNREADABLE as error:
         raise damaged(path, error) from error
 
@@ -105,15 +105,24 @@ def picture(path: Path, grey: bool, settings: ImageFolder) -> Pixels:
     """
     try:
         with open_image(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError("its pixels have more than 8 bits")
-            pixels: Image.Image = image.convert("L" if grey else "RGB")
-            size = settings.image_size
-            if size is not None and pixels.size != (size, size):
-                pixels = resized(pixels, size, settings.resize)
-            array = np.asarray(pixels, dtype=np.uint8)
+            return pixels_of(image, grey, settings)
     except UNREADABLE as error:
         raise damaged(path, error) from error
+
+
+def pixels_of(image: Image.Image, grey: bool, settings: Pictures) -> Pixels:
+    """An opened image, (C, H, W), brought to the size of the recipe.
+
+    Raises:
+        ValueError: it has more than 8 bits; `UNREADABLE` has what else Pillow raises.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise ValueError("its pixels have more than 8 bits")
+    pixels: Image.Image = image.convert("L" if grey else "RGB")
+    size = settings.image_size
+    if size is not None and pixels.size != (size, size):
+        pixels = resized(pixels, size, settings.resize)
+    array = np.asarray(pixels, dtype=np.uint8)
     return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 

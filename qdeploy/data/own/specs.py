@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from qdeploy.recipe.data import DataSpec
-from qdeploy.recipe.own_data import Arrays, ImageFolder, MaskFolder, PythonData, Table, TorchData
+from qdeploy.recipe.own_data import (
+    Arrays,
+    ImageFolder,
+    MaskFolder,
+    Parquet,
+    PythonData,
+    Table,
+    TorchData,
+)
 from qdeploy.recipe.series import Series
 
 IMAGE_FOLDER = DataSpec(
@@ -26,6 +34,9 @@ MASK_FOLDER = DataSpec(
 )
 ARRAYS = DataSpec(None, None, "qdeploy.data.own.arrays:load", section=Arrays)
 CSV = DataSpec(None, None, "qdeploy.data.own.table:load", augments=(), section=Table)
+PARQUET = DataSpec(
+    None, None, "qdeploy.data.own.parquet:load", options=("image_size",), section=Parquet
+)
 SERIES = DataSpec(None, None, "qdeploy.data.own.series:load", augments=("shift",), section=Series)
 TORCH = DataSpec(None, None, "qdeploy.data.own.plugin:given", section=TorchData)
 PYTHON = DataSpec(None, None, "qdeploy.data.own.plugin:load", section=PythonData)
