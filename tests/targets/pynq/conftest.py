@@ -11,6 +11,7 @@ from types import ModuleType
 import fake_board
 import pytest
 import toy_core
+from loadable_package import LoadablePackage, make_loadable
 
 from qdeploy.devices.boards import load_board
 from qdeploy.targets.pynq.package import make_package
@@ -36,6 +37,12 @@ def toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_model(toy_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's RTL as a library."""
     return fake_board.build_model(toy_package, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def loadable_package(tmp_path_factory: pytest.TempPathFactory) -> LoadablePackage:
+    """A small network's package that takes weights."""
+    return make_loadable(tmp_path_factory.mktemp("loadable"))
 
 
 @pytest.fixture

@@ -8,80 +8,42 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import bare_metal
 import fake_board
 import numpy as np
 import pytest
+from loadable_package import LoadablePackage
 from numpy.testing import assert_array_equal
-from runtime_weights import Swap, loadable_sums, swap
 
 from qdeploy.design.loading import checksum
 from qdeploy.design.weights_file import weights_file
-from qdeploy.devices.boards import load_board
-from qdeploy.ir.reference import run_reference
-from qdeploy.targets.pynq.package import make_package
 
 OUT = 1 << 19
 
 
-@dataclass(frozen=True)
-class Made:
-    """A package that takes weights, and files of two networks for it.
-
-    Args:
-        outputs: of each network on the golden frames, (frames, elements).
-    """
-
-    package: Path
-    model: Path
-    library: Path
-    swapped: Swap
-    outputs: tuple[np.ndarray, np.ndarray]
-    files: tuple[bytes, bytes]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    work = tmp_path_factory.mktemp("weights-in-c")
-    swapped = swap(loadable_sums, 400_000.0, work, frames=4)
-    shutil.copytree(swapped.folder, work / "rtl")
-    outputs = [
-        run_reference(graph, swapped.frames)[graph.output].reshape(len(swapped.frames), -1)
-        for graph in (swapped.first, swapped.second)
-    ]
-    assert (outputs[0] != outputs[1]).any() and min(outputs[0].min(), outputs[1].min()) < 0
-    # The design takes the upper four bits of a byte.
-    raw = swapped.frames << 4
-    package = make_package(work, swapped.design, load_board("pynq-z2"), raw, outputs[0])
-    identity = json.loads((package / "bundle.json").read_text())["design_id"]
-    files = [
-        weights_file(identity, image, results)
-        for image, results in zip(swapped.images, outputs, strict=True)
-    ]
-    model = fake_board.build_model(package, work / "model")
-    library = bare_metal.build_driver(package / "bare_metal", model, work / "driver.so")
-    return Made(package, model, library, swapped, (outputs[0], outputs[1]), (files[0], files[1]))
+@pytest.fixture
+def made(loadable_package: LoadablePackage) -> LoadablePackage:
+    return loadable_package
 
 
 @pytest.fixture
-def board(made: Made) -> Iterator[fake_board.FakeBoard]:
+def board(made: LoadablePackage) -> Iterator[fake_board.FakeBoard]:
     found = fake_board.FakeBoard(made.model, made.package / "rtl")
     yield found
     found.close()
 
 
 @pytest.fixture
-def driver(made: Made, board: fake_board.FakeBoard) -> bare_metal.BareMetal:
+def driver(made: LoadablePackage, board: fake_board.FakeBoard) -> bare_metal.BareMetal:
     """Not yet opened."""
     return bare_metal.BareMetal(made.library, board)
 
 
 @pytest.fixture
 def changed(
-    made: Made, board: fake_board.FakeBoard, tmp_path: Path
+    made: LoadablePackage, board: fake_board.FakeBoard, tmp_path: Path
 ) -> Callable[[str, str], bare_metal.BareMetal]:
     """The driver with another text in qd_weights.c."""
 
@@ -97,7 +59,7 @@ def changed(
     return make
 
 
-def results(made: Made, driver: bare_metal.BareMetal) -> np.ndarray:
+def results(made: LoadablePackage, driver: bare_metal.BareMetal) -> np.ndarray:
     """All golden frames as one batch: the integers that come out."""
     packed = np.load(made.package / "golden/golden.npz")["packed"]
     count, beat = len(packed), made.swapped.design.output
@@ -125,7 +87,7 @@ def load(driver: bare_metal.BareMetal, file: bytes) -> str:
 
 
 def test_two_networks_take_turns_and_each_passes_its_own_selftest(
-    made: Made, driver: bare_metal.BareMetal
+    made: LoadablePackage, driver: bare_metal.BareMetal
 ) -> None:
     assert driver.open() == "OK"
     for which in (None, 1, 0, 1):
@@ -139,7 +101,7 @@ def test_two_networks_take_turns_and_each_passes_its_own_selftest(
 
 
 def test_the_selftest_compares_with_the_loaded_networks_results(
-    made: Made, driver: bare_metal.BareMetal
+    made: LoadablePackage, driver: bare_metal.BareMetal
 ) -> None:
     assert driver.open() == "OK"
     identity = f"{struct.unpack_from('<I', made.files[1], 8)[0]:08x}"
@@ -153,7 +115,7 @@ def test_the_selftest_compares_with_the_loaded_networks_results(
 
 
 def test_weights_that_another_program_left_have_to_be_loaded_again(
-    made: Made, driver: bare_metal.BareMetal
+    made: LoadablePackage, driver: bare_metal.BareMetal
 ) -> None:
     assert driver.open() == "OK"
     assert load(driver, made.files[1]) == "OK"
@@ -166,7 +128,7 @@ def test_weights_that_another_program_left_have_to_be_loaded_again(
 
 
 def test_a_batch_that_is_under_way_is_finished_first(
-    made: Made, driver: bare_metal.BareMetal
+    made: LoadablePackage, driver: bare_metal.BareMetal
 ) -> None:
     assert driver.open() == "OK"
     status, weights = driver.read_weights(made.files[1])
@@ -203,7 +165,7 @@ def with_words(file: bytes, *, seal: bool, **words: int) -> bytes:
     ],
 )
 def test_other_files_are_refused_and_nothing_changes(
-    made: Made, driver: bare_metal.BareMetal, kind: str, status: str
+    made: LoadablePackage, driver: bare_metal.BareMetal, kind: str, status: str
 ) -> None:
     good = made.files[1]
     image, outputs = made.swapped.images[1], made.outputs[1]
@@ -228,7 +190,9 @@ def test_other_files_are_refused_and_nothing_changes(
     assert driver.selftest()[0] == "OK"
 
 
-def test_a_file_in_a_larger_memory_is_found(made: Made, driver: bare_metal.BareMetal) -> None:
+def test_a_file_in_a_larger_memory_is_found(
+    made: LoadablePackage, driver: bare_metal.BareMetal
+) -> None:
     assert driver.read_weights(made.files[1] + b"\xff" * 50)[0] == "OK"
     assert driver.read_weights(made.files[1], len(made.files[1]) - 1)[0] == "WEIGHTS_FILE"
 
@@ -242,7 +206,7 @@ def test_the_checksum_is_zlibs(driver: bare_metal.BareMetal) -> None:
 
 
 def test_an_image_that_changes_on_its_way_is_told_by_the_checksum_read_back(
-    made: Made, driver: bare_metal.BareMetal
+    made: LoadablePackage, driver: bare_metal.BareMetal
 ) -> None:
     assert driver.open() == "OK"
     _, weights = driver.read_weights(made.files[1])
@@ -266,7 +230,7 @@ def test_an_image_that_changes_on_its_way_is_told_by_the_checksum_read_back(
     ids=["no end", "ends early", "a word is left out"],
 )
 def test_a_core_that_does_not_take_the_image_is_told_and_recovers(
-    made: Made, old: str, new: str, changed: Callable[[str, str], bare_metal.BareMetal]
+    made: LoadablePackage, old: str, new: str, changed: Callable[[str, str], bare_metal.BareMetal]
 ) -> None:
     driver = changed(old, new)
     assert driver.open() == "OK"
