@@ -4,7 +4,7 @@
 
 #include "layers.h"
 
-QD_NOINLINE void qd_argmax(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_argmax(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     int32_t at = 0;
     for (int32_t pixel = 0; pixel < p->out_height * p->out_width; pixel++) {
         int32_t best = INT32_MIN, index = 0;

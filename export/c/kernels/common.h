@@ -12,11 +12,27 @@
 #if defined(__GNUC__)
 #define QD_ALIGNED(p, n) __builtin_assume_aligned((p), (n))
 #define QD_INLINE static inline __attribute__((always_inline, unused))
-#define QD_NOINLINE static __attribute__((noinline))
+#if defined(__clang__)
+#define QD_NOINLINE static __attribute__((noinline, unused))
 #else
+/* One copy of each kernel for all layers. */
+#define QD_NOINLINE static __attribute__((noinline, noclone, unused))
+#endif
+/* For size rather than speed. Only for functions that call no others: these would be cold too. */
+#define QD_COLD QD_NOINLINE __attribute__((cold))
+/* Keeps a sum in one register, as it is written: compilers that add up several products first have
+ * too few registers. */
+#if defined(__thumb__) && !defined(__thumb2__)
+#define QD_KEEP(v) __asm__("" : "+l"(v))
+#else
+#define QD_KEEP(v) __asm__("" : "+r"(v))
+#endif
+#else
+#define QD_KEEP(v) ((void)0)
 #define QD_ALIGNED(p, n) (p)
 #define QD_INLINE static inline
 #define QD_NOINLINE static
+#define QD_COLD static
 #endif
 
 /* Types of elements. */
@@ -45,6 +61,14 @@ QD_INLINE int32_t qd_load_i32(const uint8_t *p, int32_t i) {
     memcpy(&v, QD_ALIGNED(p + 4 * i, 4), 4);
     return v;
 }
+
+QD_INLINE uint32_t qd_word(const uint8_t *p, int32_t i) {
+    uint32_t v;
+    memcpy(&v, QD_ALIGNED(p + 4 * i, 4), 4);
+    return v;
+}
+
+QD_INLINE void qd_put_word(uint8_t *p, uint32_t v) { memcpy(QD_ALIGNED(p, 4), &v, 4); }
 
 QD_INLINE int32_t qd_load(const uint8_t *p, int32_t type, int32_t i) {
     switch (type) {

@@ -3,7 +3,7 @@
  * A template: QD_NAME is the function, QD_LOAD loads an input, QD_WEIGHT and QD_UNPACK a weight.
  * `scratch` holds one filter. No sum leaves 32 bits: qdeploy has checked the largest there can be.
  */
-static void QD_NAME(const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch) {
+QD_NOINLINE void QD_NAME(const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch) {
     const int32_t depth = p->in_channels / p->groups;
     const int32_t per_group = p->out_channels / p->groups;
     /* Columns of a window that lie one after the other in memory. */

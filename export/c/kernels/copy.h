@@ -4,7 +4,7 @@
 
 #include "layers.h"
 
-QD_NOINLINE void qd_copy(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_copy(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     int32_t at = 0;
     for (int32_t pixel = 0; pixel < p->out_height * p->out_width; pixel++) {
         for (int32_t channel = 0; channel < p->in_channels; channel++) {

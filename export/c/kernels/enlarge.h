@@ -5,7 +5,7 @@
 #include "layers.h"
 
 #if defined(QD_USE_UPSAMPLE)
-QD_NOINLINE void qd_upsample(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_upsample(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     int32_t place = 0;
     for (int32_t oy = 0; oy < p->out_height; oy++) {
         for (int32_t ox = 0; ox < p->out_width; ox++) {
@@ -19,7 +19,7 @@ QD_NOINLINE void qd_upsample(const qd_move_t *p, const uint8_t *in, uint8_t *out
 #endif
 
 #if defined(QD_USE_DILATE)
-QD_NOINLINE void qd_dilate(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_dilate(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     int32_t place = 0, at = 0;
     for (int32_t oy = 0; oy < p->out_height; oy++) {
         for (int32_t ox = 0; ox < p->out_width; ox++) {
@@ -34,7 +34,7 @@ QD_NOINLINE void qd_dilate(const qd_move_t *p, const uint8_t *in, uint8_t *out) 
 
 #if defined(QD_USE_DEPTH_TO_SPACE)
 /* Channel (by * block + bx) * C + c of a pixel becomes channel c of row by, column bx of its square. */
-QD_NOINLINE void qd_depth_to_space(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_depth_to_space(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     int32_t place = 0;
     for (int32_t oy = 0; oy < p->out_height; oy++) {
         for (int32_t ox = 0; ox < p->out_width; ox++) {

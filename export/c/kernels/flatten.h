@@ -4,7 +4,7 @@
 
 #include "layers.h"
 
-QD_NOINLINE void qd_flatten(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
+QD_COLD void qd_flatten(const qd_move_t *p, const uint8_t *in, uint8_t *out) {
     const int32_t pixels = p->in_height * p->in_width;
     int32_t at = 0;
     for (int32_t pixel = 0; pixel < pixels; pixel++) {

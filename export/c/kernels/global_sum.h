@@ -1,5 +1,5 @@
 /* Sum over the pixels of each channel. A template: QD_NAME and QD_LOAD. */
-static void QD_NAME(const qd_pixels_t *p, const uint8_t *in, uint8_t *out) {
+QD_NOINLINE void QD_NAME(const qd_pixels_t *p, const uint8_t *in, uint8_t *out) {
     for (int32_t channel = 0; channel < p->channels; channel++) {
         int32_t acc = 0, at = channel;
         for (int32_t pixel = 0; pixel < p->pixels; pixel++) {

@@ -4,7 +4,14 @@
 
 #include "finish.h"
 
-/* A convolution; a fully connected layer is one whose window is its map of one pixel. */
+/* Of conv_staged.h, for four filters: products that are added up before they are read, all offsets
+ * in a sum, and what a byte of a product begins with. */
+typedef struct {
+    uint16_t run, minus;
+    uint8_t offset;
+} qd_run_t;
+
+/* A convolution. */
 typedef struct {
     qd_finish_t finish;
     const uint8_t *weights; /* a row for each output channel, (window row, column, channel) */
@@ -19,9 +26,23 @@ typedef struct {
     int32_t least; /* weight of the field 0 */
     uint8_t bits;  /* of a weight */
     uint8_t out_type;
-    uint8_t run; /* of conv_swar.h: products between two shifts, and what a byte begins with */
-    uint8_t offset;
+    /* Of conv_staged.h: */
+    uint8_t unit;
+    uint16_t units;  /* of a window's row */
+    int16_t columns; /* of windows, QD_PAIRS: of pairs */
+    int16_t band;    /* rows of the result at a time */
+    const qd_run_t *runs;
 } qd_conv_t;
+
+/* A fully connected layer. */
+typedef struct {
+    qd_finish_t finish;
+    const uint8_t *weights; /* a row for each output */
+    int32_t inputs, outputs;
+    int32_t least; /* weight of the field 0 */
+    uint8_t bits;  /* of a weight */
+    uint8_t out_type;
+} qd_dense_t;
 
 /* Element by element, or a sum over the pixels of a channel. */
 typedef struct {

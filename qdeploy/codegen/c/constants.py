@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from qdeploy.codegen.c.finishing import Finish
 from qdeploy.codegen.c.kernels import finish_kind
+from qdeploy.codegen.c.staging import Staging
 from qdeploy.codegen.c.steps import Step
 from qdeploy.codegen.c.text import array, comment_word, wide
+from qdeploy.ir.integer_graph import IntArray
 
 
 @dataclass
@@ -16,11 +18,14 @@ class Constants:
 
     Args:
         prefix: of names.
+        definitions, declarations: of `weights.c` and `weights.h`.
+        local: definitions of `network.c`.
     """
 
     prefix: str
     definitions: list[str] = field(default_factory=list)
     declarations: list[str] = field(default_factory=list)
+    local: list[str] = field(default_factory=list)
 
     def add(self, c_type: str, name: str, values: list[str]) -> str:
         """Define an array; gives its name."""
@@ -40,10 +45,41 @@ class Constants:
         values = [str(byte) for byte in packed.data.reshape(-1).tolist()]
         return self.add("uint8_t", f"weights_{number}", values)
 
+    def runs(self, number: int, staging: Staging) -> str | int:
+        """How products are added up, of every four filters."""
+        if not staging.runs:
+            return 0
+        values = [f"{{{run.units}, {run.minus}, {run.offset}}}" for run in staging.runs]
+        name = f"layer_{number}_runs"
+        self.local.append("static " + array("qd_run_t", name, values))
+        return name
+
     def finish(self, number: int, finish: Finish) -> list[tuple[str, object]]:
         """The fields of a finish; its arrays are defined."""
         kind, _ = finish_kind(finish)
         fields: list[tuple[str, object]] = [("kind", kind)]
+        if finish.codes is not None:
+            values = [str(value) for value in finish.codes.tolist()]
+            return [
+                *fields,
+                ("table", self.add("uint8_t", f"codes_{number}", values)),
+                ("base", finish.base),
+            ]
+        if finish.line32 is not None:
+            short = finish.line32
+            return [
+                *fields,
+                (
+                    "table",
+                    self.add("uint32_t", f"multipliers_{number}", _unsigned(short.multiplier)),
+                ),
+                ("addends", self.add("uint32_t", f"addends_{number}", _unsigned(short.addend))),
+                ("base", finish.base),
+                ("levels", short.levels),
+                ("least", short.least),
+                ("shift", short.shift),
+                ("flags", "QD_SHARED" if len(short.addend) == 1 else 0),
+            ]
         line = finish.line
         if line is not None:
             count = 1 if line.shared else len(line.multiplier)
@@ -63,7 +99,14 @@ class Constants:
             values = [str(value) for value in finish.table.reshape(-1).tolist()]
             table = self.add(finish.element.c_type, f"thresholds_{number}", values)
             levels = finish.table.shape[1]
-            return [*fields, ("table", table), ("base", finish.base), ("levels", levels)]
+            flag = "QD_SHARED" if len(finish.table) == 1 else 0
+            return [
+                *fields,
+                ("table", table),
+                ("base", finish.base),
+                ("levels", levels),
+                ("flags", flag),
+            ]
         if finish.bias is not None:
             values = [str(value) for value in finish.bias.tolist()]
             return [*fields, ("table", self.add("int32_t", f"bias_{number}", values))]
@@ -78,3 +121,7 @@ class Constants:
         guard = f"{self.prefix.upper()}_WEIGHTS_H"
         body = "".join(self.declarations)
         return f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n{body}\n#endif\n"
+
+
+def _unsigned(values: IntArray) -> list[str]:
+    return [f"{value}u" for value in values.tolist()]

@@ -59,10 +59,13 @@ class Kernel:
 def kernel_of(step: Step) -> Kernel:
     """The kernel of a step."""
     types = [one.element.suffix for one in step.sources]
-    if isinstance(step.node, Conv | Dense):
+    if step.staging is not None:
+        unit = f"QD_USE_{step.staging.unit.name}"
+        return Kernel("qd_conv_staged", "conv_staged.h", ("QD_USE_STAGED", unit))
+    if isinstance(step.node, Dense):
+        return _instance("dense", "dense.h", (), types, QD_LOAD=f"qd_load_{types[0]}")
+    if isinstance(step.node, Conv):
         assert step.weights is not None
-        if step.swar is not None:
-            return Kernel("qd_conv_swar", "conv_swar.h")
         weight = "i16" if step.weights.bits > 8 else "i8"
         return _instance(
             "conv",
@@ -89,6 +92,10 @@ def kernel_of(step: Step) -> Kernel:
 
 def finish_kind(finish: Finish) -> tuple[str, str | None]:
     """The kind of a finish in C, and the macro that it needs."""
+    if finish.codes is not None:
+        return "QD_LOOKUP", "QD_USE_LOOKUP"
+    if finish.line32 is not None:
+        return "QD_LINE32", "QD_USE_LINE32"
     if finish.line is not None:
         return "QD_LINE", "QD_USE_LINE"
     if finish.table is not None:

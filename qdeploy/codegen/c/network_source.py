@@ -6,6 +6,7 @@ from qdeploy.codegen.c.constants import Constants
 from qdeploy.codegen.c.elements import Stored
 from qdeploy.codegen.c.kernels import COMMON, TYPES, Kernel, finish_kind, kernel_of
 from qdeploy.codegen.c.program import INPUT, LOGITS, Program, scratch_name
+from qdeploy.codegen.c.staging import Staging
 from qdeploy.codegen.c.steps import Step
 from qdeploy.codegen.c.text import comment_word, structure
 from qdeploy.ir.integer_graph import (
@@ -49,6 +50,7 @@ def network_source(program: Program, prefix: str, constants: Constants) -> str:
             "#define QD_TAP(step, data) ((void)0)",
             "#endif",
             "",
+            *constants.local,
             *layers,
             f"int {prefix}_run(const {prefix}_input_t *input, int32_t *logits, uint8_t *arena) {{",
             "    const uint8_t *const in = (const uint8_t *)input;",
@@ -112,7 +114,9 @@ def _layer(
             found.append((text, _call(kernel, f"{name}_{part}", [place, places[-1]])))
             first += channels
         return found
-    if isinstance(node, Conv | Dense):
+    if isinstance(node, Dense):
+        text = structure("qd_dense_t", name, _dense(number, step, constants))
+    elif isinstance(node, Conv):
         text = structure("qd_conv_t", name, _conv(number, step, node, constants))
         places.append(f"arena + {program.memory.offsets[scratch_name(number)]}")
     elif isinstance(node, Add | Bias | Threshold | GlobalSum):
@@ -137,7 +141,21 @@ def _call(kernel: Kernel, name: str, places: list[str]) -> str:
     return f"    {kernel.name}(&{name}, {', '.join(places)});"
 
 
-def _conv(number: int, step: Step, node: Conv | Dense, constants: Constants) -> Fields:
+def _dense(number: int, step: Step, constants: Constants) -> Fields:
+    packed = step.weights
+    assert packed is not None and step.finish is not None
+    return [
+        ("finish", _braces(constants.finish(number, step.finish))),
+        ("weights", constants.weights(number, step)),
+        ("inputs", packed.columns),
+        ("outputs", step.result.count),
+        ("least", packed.least),
+        ("bits", packed.bits),
+        ("out_type", TYPES.index(step.result.element)),
+    ]
+
+
+def _conv(number: int, step: Step, node: Conv, constants: Constants) -> Fields:
     source, result, packed = step.sources[0], step.result, step.weights
     assert packed is not None and step.finish is not None
     fields: Fields = [
@@ -145,33 +163,33 @@ def _conv(number: int, step: Step, node: Conv | Dense, constants: Constants) -> 
         ("weights", constants.weights(number, step)),
         ("row_bytes", packed.data.shape[1]),
     ]
-    if isinstance(node, Dense):
-        # One pixel that holds the whole input.
-        sizes: Fields = [("in_height", 1), ("in_width", 1), ("in_channels", source.count)]
-        window: Fields = [("window_height", 1), ("window_width", 1), ("groups", 1)]
-        window += [("stride_down", 1), ("stride_right", 1), ("dilation_right", 1)]
-    else:
-        sizes = _sizes("in", source)
-        window = [
-            ("window_height", node.weights.shape[2]),
-            ("window_width", node.weights.shape[3]),
-            ("stride_down", node.stride[0]),
-            ("stride_right", node.stride[1]),
-            ("dilation_down", node.dilation[0]),
-            ("dilation_right", node.dilation[1]),
-            ("top", node.pads[0]),
-            ("left", node.pads[1]),
-            ("groups", node.groups),
-        ]
     return [
         *fields,
-        *sizes,
+        *_sizes("in", source),
         *_sizes("out", result),
-        *window,
+        ("window_height", node.weights.shape[2]),
+        ("window_width", node.weights.shape[3]),
+        ("stride_down", node.stride[0]),
+        ("stride_right", node.stride[1]),
+        ("dilation_down", node.dilation[0]),
+        ("dilation_right", node.dilation[1]),
+        ("top", node.pads[0]),
+        ("left", node.pads[1]),
+        ("groups", node.groups),
         ("least", packed.least),
         ("bits", packed.bits),
-        *([] if step.swar is None else [("run", step.swar.run), ("offset", step.swar.offset)]),
+        *([] if step.staging is None else _staged(number, step.staging, constants)),
         ("out_type", TYPES.index(result.element)),
+    ]
+
+
+def _staged(number: int, staging: Staging, constants: Constants) -> Fields:
+    return [
+        ("unit", staging.unit.value),
+        ("units", staging.units),
+        ("columns", staging.columns),
+        ("band", staging.band),
+        ("runs", constants.runs(number, staging)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qdeploy.codegen.c.program import Program
+from qdeploy.codegen.c.staging import RUN_BYTES
 from qdeploy.codegen.c.steps import Step
 from qdeploy.errors import DoesNotFitError
 
@@ -38,7 +39,8 @@ def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
 def constants_of(step: Step) -> int:
     """Bytes of a step's weights, thresholds and biases."""
     weights = 0 if step.weights is None else int(step.weights.data.size)
-    return weights + (0 if step.finish is None else step.finish.flash)
+    runs = 0 if step.staging is None else RUN_BYTES * len(step.staging.runs)
+    return weights + runs + (0 if step.finish is None else step.finish.flash)
 
 
 def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:

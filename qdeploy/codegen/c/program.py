@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.memory import Lifetime, MemoryPlan, plan_memory
@@ -12,6 +12,8 @@ from qdeploy.ir.integer_graph import Add, IntegerGraph
 
 # What the caller holds; all other buffers are `buffer of …` or `scratch of …`.
 INPUT, LOGITS = "input", "logits"
+# Rows of a staged convolution at a time, at least.
+LEAST_BAND = 4
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,49 @@ def program_of(graph: IntegerGraph, *, fast: bool = True) -> Program:
             ends[buffer] = max(ends.get(buffer, 0), last.get(name, number))
             sizes[buffer] = max(sizes.get(buffer, 0), step.result.bytes)
     buffers = [Lifetime(name, sizes[name], first[name], ends[name]) for name in sizes]
-    buffers += [
-        Lifetime(scratch_name(number), step.scratch, number, number)
-        for number, step in enumerate(steps)
-        if step.scratch
-    ]
-    memory = plan_memory(buffers, len(steps))
+    steps, memory = _with_scratch(steps, buffers)
     tensor = graph.tensors[graph.input]
     element = Element.holding(tensor.lo, tensor.hi)
     assert element is not None, "`steps_of` refuses others"
     given = Stored(graph.input, element, *sizes_of(tensor))
     return Program(graph, tuple(steps), given, storage, memory)
+
+
+def _with_scratch(steps: list[Step], buffers: list[Lifetime]) -> tuple[list[Step], MemoryPlan]:
+    """Bands as high as the arena has room for that it needs anyway, and the plan with them."""
+    least = [_banded(step, LEAST_BAND) for step in steps]
+    size = plan_memory(_lives(least, buffers), len(steps)).bound
+    live = plan_memory(buffers, len(steps)).live
+    high = [_highest(step, size - live[number]) for number, step in enumerate(least)]
+    return high, plan_memory(_lives(high, buffers), len(steps))
+
+
+def _lives(steps: list[Step], buffers: list[Lifetime]) -> list[Lifetime]:
+    scratch = [
+        Lifetime(scratch_name(number), step.scratch, number, number)
+        for number, step in enumerate(steps)
+        if step.scratch
+    ]
+    return buffers + scratch
+
+
+def _banded(step: Step, band: int) -> Step:
+    if step.staging is None:
+        return step
+    staging = step.staging.of_band(min(band, step.result.height))
+    return replace(step, staging=staging, scratch=staging.scratch)
+
+
+def _highest(step: Step, room: int) -> Step:
+    """Rows in as few bands of one height as there is room for."""
+    if step.staging is None:
+        return step
+    height = step.result.height
+    for bands in range(1, height):
+        found = _banded(step, -(-height // bands))
+        if found.scratch <= room:
+            return found
+    return step
 
 
 def _last_reads(steps: list[Step]) -> dict[str, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.finishing import Finish, quantized
 from qdeploy.codegen.c.packing import PackedWeights, pack_weights
-from qdeploy.codegen.c.swar import WORD, Swar, fit_swar
+from qdeploy.codegen.c.staging import Staging, stage
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -45,8 +45,9 @@ class Step:
         sources: tensors that it reads.
         result: the tensor that it writes.
         finish: of a sum; None where elements only move.
-        weights: of a Conv or a Dense, columns in the order (row, column, channel).
-        swar: how four products go into one multiplication; None where they cannot.
+        weights: of a Conv or a Dense, columns in the order (row, column, channel); of a staged Conv
+            in that of its units.
+        staging: of a Conv; None where it goes from window to window.
         scratch: bytes that it needs besides, while it runs.
         in_place: whether it may write over its first source.
     """
@@ -56,7 +57,7 @@ class Step:
     result: Stored
     finish: Finish | None = None
     weights: PackedWeights | None = None
-    swar: Swar | None = None
+    staging: Staging | None = None
     scratch: int = 0
     in_place: bool = False
 
@@ -70,7 +71,7 @@ def steps_of(graph: IntegerGraph, *, fast: bool = True) -> list[Step]:
     """The steps of a network, in execution order.
 
     Args:
-        fast: take kernels with several products to a multiplication, where they give the same.
+        fast: stage convolutions, where it gives the same.
 
     Raises:
         UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
@@ -146,12 +147,12 @@ class _Fuser:
         sources = tuple(self.stored[name] for name in node.inputs)
         result = self._stored(self.graph.tensors[chain[-1].output])
         if isinstance(node, Conv | Dense):
-            weights, scratch = self._weights(node)
             finish = self._finish(chain)
-            swar = self._swar(node, sources[0])
-            if swar is not None:
-                scratch = 2 * weights.columns
-            return Step(node, sources, result, finish, weights, swar, scratch)
+            staging, weights = self._weights(node, result)
+            scratch = 0
+            if isinstance(node, Conv) and staging is None:
+                scratch = weights.columns * (2 if weights.bits > 8 else 1)
+            return Step(node, sources, result, finish, weights, staging, scratch)
         fits = result.element.size <= sources[0].element.size
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=fits)
@@ -163,10 +164,14 @@ class _Fuser:
             return Step(node, sources, result, in_place=fits and ascending)
         return Step(node, sources, result)
 
-    def _weights(self, node: Conv | Dense) -> tuple[PackedWeights, int]:
+    def _weights(self, node: Conv | Dense, result: Stored) -> tuple[Staging | None, PackedWeights]:
         source, tensor = self.stored[node.inputs[0]], self.graph.tensors[node.inputs[0]]
+        staging = None
         if isinstance(node, Conv):
             rows = node.weights.transpose(0, 2, 3, 1).reshape(len(node.weights), -1)
+            bounds = node_intervals(node, tensor).bounds
+            if self.fast and (found := stage(node, source, result, tensor.hi, bounds)):
+                staging, rows = found
         else:
             rows = node.weights
             if source.pixels > 1 and source.channels > 1:  # the vector is a map, in its order
@@ -181,16 +186,7 @@ class _Fuser:
             )
         if (most := max(magnitude(rows, tensor.lo, tensor.hi))) > MOST_SUM:
             raise _too_wide(node.layer, -most, most)
-        return packed, packed.columns * (2 if packed.bits > 8 else 1)
-
-    def _swar(self, node: Conv | Dense, source: Stored) -> Swar | None:
-        """Words of four codes that lie one after the other, and whose products fit."""
-        if not self.fast or source.element is not Element.U8:
-            return None
-        depth = source.channels if isinstance(node, Conv) else source.count
-        if depth % WORD or (isinstance(node, Conv) and (node.groups > 1 or node.dilation[1] > 1)):
-            return None
-        return fit_swar(self.graph.tensors[node.inputs[0]].hi, node.weights)
+        return staging, packed
 
     def _finish(self, chain: list[Node]) -> Finish:
         """Of a chain that begins with a sum, or of a Threshold alone."""
@@ -205,7 +201,8 @@ class _Fuser:
                 raise _too_wide(node.layer, tensor.lo, tensor.hi)
         last = chain[-1]
         if isinstance(last, Threshold):
-            return quantized(last.thresholds, last.base, bias, lo, hi)
+            byte = self._stored(self.graph.tensors[last.output]).element.size == 1
+            return quantized(last.thresholds, last.base, bias, lo, hi, byte=byte)
         return Finish(bias=bias) if biases else Finish()
 
     def _interval(self, node: Node) -> tuple[IntArray, IntArray]:

@@ -1,7 +1,8 @@
 """The c rung: the C sources of a build, compiled for this machine, every boundary compared.
 
 Twice: optimized, on all frames; and with gcc's address and undefined-behaviour sanitizers, on as
-many of them as take seconds.
+many of them as take seconds. The first takes the kernels for cores with 64-bit sums, the second
+those for others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from qdeploy.verify.native_c import OPTIMIZED, compile_native, run_native
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 
-_SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_SANITIZED = (
+    "-DQD_WIDE=0",
+    "-O1",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+)
 # Multiply-accumulates of the sanitized build.
 _MOST_MACS = 400_000_000
 # Bytes of taps that are compared at a time.
