@@ -110,6 +110,7 @@ def verify(
             rtl_frames=rtl_frames or options.rtl_frames,
             stall=options.stall,
             seed=seed,
+            observer=observer,
         )
         results, ended = _climbed(
             inputs, files, observer, rungs=rungs, require=require, skip=skip, lost=lost

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
+from qdeploy.observer import SILENT, Observer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +31,7 @@ class LadderInputs:
         stall: chance per cycle that a side of the RTL or the netlist stalls.
         seed: of the stalls.
         measuring: the build is being made: the cycles of its frames are its performance.
+        observer: sees how far a rung is that can tell it.
     """
 
     folder: Path
@@ -43,3 +45,4 @@ class LadderInputs:
     stall: float = 0.2
     seed: int = 0
     measuring: bool = False
+    observer: Observer = SILENT

@@ -27,6 +27,7 @@ class Ladder(Step):
             stall=options.stall,
             seed=options.seed,
             measuring=True,
+            observer=state.observer,
         )
         try:
             state.rungs = climb(

@@ -14,6 +14,7 @@ from pathlib import Path
 from qdeploy.build_folder import C_FOLDER
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
+from qdeploy.observer import Meter
 from qdeploy.scratch import scratch_folder
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
@@ -50,7 +51,8 @@ class CRung(Rung):
                 ("optimized", OPTIMIZED, len(frames)),
             ):
                 binary = compile_native(program, inputs.folder / C_FOLDER, folder, name, flags)
-                parts.append(_compared(program, binary, frames[:count], reference))
+                with inputs.observer.meter(f"{name} build", count, "frames") as bar:
+                    parts.append(_compared(program, binary, frames[:count], reference, bar))
         total = merged(parts)
         details = {"sanitized_frames": sanitized, "builds": ["-fsanitize", "-O2"]}
         return replace(exact_result(self.name, total, details), frames=len(frames))
@@ -76,7 +78,9 @@ def merged(parts: Sequence[Comparison]) -> Comparison:
     )
 
 
-def _compared(program: Program, binary: Path, frames: IntArray, reference: Reference) -> Comparison:
+def _compared(
+    program: Program, binary: Path, frames: IntArray, reference: Reference, bar: Meter
+) -> Comparison:
     """Run frames and compare them, a few at a time."""
     names = program.graph.boundaries()
     step = max(1, _CHUNK // sum(one.result.bytes for one in program.steps))
@@ -90,4 +94,5 @@ def _compared(program: Program, binary: Path, frames: IntArray, reference: Refer
         )
         moved = tuple(replace(one, frame=one.frame + first) for one in found.found)
         parts.append(replace(found, found=moved))
+        bar.advance(len(part))
     return merged(parts)

@@ -36,7 +36,11 @@ class IntegersRung(Rung):
         total = compare(names, exact, reference)
         codes, mismatches = total.codes, total.mismatches
         first = total.first
-        with scratch_folder("int") as folder:
+        passes = 2 * len(OPTIMIZATION_LEVELS)
+        with (
+            scratch_folder("int") as folder,
+            inputs.observer.meter("all frames, level by level", passes, "passes") as bar,
+        ):
             tapped = folder / "taps.onnx"
             emit_onnx(inputs.graph, tapped, taps=True)
             for level in OPTIMIZATION_LEVELS:
@@ -46,6 +50,7 @@ class IntegersRung(Rung):
                     part = compare(checked, exact, found)
                     codes, mismatches = codes + part.codes, mismatches + part.mismatches
                     first = first or part.first
+                    bar.advance(note=level)
         return RungResult(
             self.name,
             frames=total.frames,

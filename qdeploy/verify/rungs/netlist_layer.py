@@ -65,13 +65,15 @@ class NetlistLayerRung(Rung):
         trial = prepare(design, inputs.graph, cycles)
         rtl = drive_rtl(inputs, design, trial)
         found, ran, models = [], 0, 0
-        for modules, simulator, names in _models(netlist, frames, inputs.stall):
-            result = drive(simulator, design, trial, names, inputs.seed)
-            wrong = findings(design, trial, result, names, modules)
-            told = {one.module for one in wrong}
-            rest = [module for module in modules if module not in told]
-            found += [*wrong, *timing(design, trial, result, names, rtl, rest)]
-            ran, models = ran + result.cycles, models + 1
+        with inputs.observer.meter("netlist", len(netlist.layers), "layers") as bar:
+            for modules, simulator, names in _models(netlist, frames, inputs.stall):
+                result = drive(simulator, design, trial, names, inputs.seed)
+                wrong = findings(design, trial, result, names, modules)
+                told = {one.module for one in wrong}
+                rest = [module for module in modules if module not in told]
+                found += [*wrong, *timing(design, trial, result, names, rtl, rest)]
+                ran, models = ran + result.cycles, models + 1
+                bar.advance(len(modules))
         mode = "whole netlist" if runs_whole(netlist) else "block by block"
         details = {"mode": mode, "models": models, "cells": netlist.cells}
         return layer_result(self.name, trial, found, ran, details)
