@@ -44,6 +44,14 @@ enum { QD_PAIRS = 0, QD_FOURS = 1, QD_BYTES = 2 };
 #endif
 #endif
 
+/* Where two products of 16 bits take one instruction: QD_BYTES are then words of two. */
+#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) &&                      \
+    defined(__OPTIMIZE__) && !defined(__ARM_BIG_ENDIAN) && !defined(QD_PLAIN)
+#define QD_DUAL 1
+#else
+#define QD_DUAL 0
+#endif
+
 /* Bytes of a window, of a row of windows, and of a row of sums. */
 typedef struct {
     int32_t window, row, column, sums;
@@ -109,6 +117,15 @@ QD_NOINLINE void qd_stage_windows(
         const int32_t end = (x + p->window_width > width ? width - x : p->window_width) * depth;
         const int32_t from = x * depth;
         int32_t i = 0;
+#if defined(QD_USE_BYTES) && QD_DUAL
+        if (p->unit == QD_BYTES) {
+            for (; i < z->row / 2; i++) {
+                const int inside = i >= -from && i < end;
+                qd_store(to, QD_U16, i, inside ? (int32_t)row[from + i] : 0);
+            }
+            continue;
+        }
+#endif
         for (; i < -from; i++) {
             to[i] = 0;
         }
@@ -182,17 +199,21 @@ QD_INLINE void qd_add_word(uint8_t *s, int32_t i, uint32_t v) {
 #define QD_SUM "+h"
 #define QD_CLOBBERED "r3", "r4", "r5", "r6", "r7", "cc", "memory"
 #endif
-/* Four words at a time, then one at a time. */
-#define QD_LOOPS(unit)                                                            \
+/* One word at a time until four at a time are left. */
+#define QD_LOOPS(unit)                                                                             \
     __asm__ volatile(".syntax unified\n b 2f\n"                                                    \
-                     "1:\n" unit(0) unit(1) unit(2) unit(3)                                        \
-                     "2: subs r3, %6, %0\n cmp r3, #16\n bhs 1b\n b 4f\n"              \
-                     "3:\n" unit(0)                                                                \
-                     "4: cmp %0, %6\n bne 3b\n"                                                    \
+                     "1:\n" unit                                                                   \
+                     "2: subs r3, %6, %0\n lsls r3, r3, #28\n bne 1b\n cmp %0, %6\n beq 4f\n"      \
+                     "3:\n" unit unit unit unit "cmp %0, %6\n bne 3b\n"                            \
+                     "4:\n"                                                                        \
                      : "+l"(x), "+l"(w), QD_SUM(p[0]), QD_SUM(p[1]), QD_SUM(p[2]), QD_SUM(p[3])    \
                      : "l"(end)                                                                    \
                      : QD_CLOBBERED)
-#define QD_WORD_UNIT(i) "ldmia %0!, {r3}\n ldmia %1!, " QD_FOUR "\n" QD_BY_FOUR
+#define QD_WORD_UNIT "ldmia %0!, {r3}\n ldmia %1!, " QD_FOUR "\n" QD_BY_FOUR
+#define QD_DUAL_UNIT                                                                               \
+    "ldmia %0!, {r3}\n ldmia %1!, " QD_FOUR "\n"                                                   \
+    "smlad %2, r4, r3, %2\n smlad %3, r5, r3, %3\n"                                                \
+    "smlad %4, r6, r3, %4\n smlad %5, r8, r3, %5\n"
 #define QD_BYTE_UNIT(i) "ldrb r3, [%0, #" #i "]\n ldmia %1!, " QD_FOUR "\n" QD_BY_FOUR
 #else
 #define QD_ASSEMBLER 0
@@ -302,9 +323,10 @@ QD_INLINE void qd_dot_wide(const uint8_t *x, const uint8_t *end, const uint8_t *
 #if QD_ASSEMBLER
     int32_t a, v, u;
     __asm__ volatile("b 2f\n"
-                     "1:\n" QD_WIDE_UNIT QD_WIDE_UNIT QD_WIDE_UNIT QD_WIDE_UNIT
-                     "2: ldr %6, %9\n subs %6, %6, %0\n cmp %6, #16\n bhs 1b\n cbz %6, 4f\n"
-                     "3:\n" QD_WIDE_UNIT "ldr %6, %9\n cmp %6, %0\n bne 3b\n"
+                     "1:\n" QD_WIDE_UNIT
+                     "2: ldr %6, %9\n subs %6, %6, %0\n lsls %7, %6, #28\n bne 1b\n cbz %6, 4f\n"
+                     "3:\n" QD_WIDE_UNIT QD_WIDE_UNIT QD_WIDE_UNIT QD_WIDE_UNIT
+                     "ldr %6, %9\n cmp %6, %0\n bne 3b\n"
                      "4:\n"
                      : "+r"(x), "+r"(w), "+r"(p[0]), "+r"(p[1]), "+r"(p[2]), "+r"(p[3]), "=&l"(a),
                      "=&r"(v), "=&r"(u)
@@ -363,11 +385,13 @@ QD_NOINLINE void qd_sum_pairs(
 QD_NOINLINE void qd_sum_bytes(
     const qd_sizes_t *z, const uint8_t *column, const uint8_t *filters, uint8_t *s) {
     for (int32_t j = z->columns; j > 0; j--, column += z->column, s += 4) {
-        /* Up to three codes more than a window has, by weights of 0. */
+        /* Of single codes up to three more than a window has, by weights of 0. */
         const uint8_t *x = column, *w = filters, *const end = x + (z->window + 3) / 4 * 4;
         uint32_t p[4] = {0, 0, 0, 0};
         uint8_t *t = s;
-#if QD_ASSEMBLER
+#if QD_DUAL
+        QD_LOOPS(QD_DUAL_UNIT);
+#elif QD_ASSEMBLER
         __asm__ volatile(".syntax unified\n"
                          "1:\n" QD_BYTE_UNIT(0) QD_BYTE_UNIT(1) QD_BYTE_UNIT(2) QD_BYTE_UNIT(3)
                          "adds %0, #4\n cmp %0, %6\n bne 1b\n"
@@ -437,23 +461,38 @@ QD_NOINLINE void qd_unpack_words(
 #endif
 
 #if defined(QD_USE_BYTES)
-/* A filter's weights, to every fourth word of `out`. */
+/* A filter's weights, to every fourth word of `out`: rows of `units`, or all of them as one. */
 QD_NOINLINE void qd_unpack_bytes(
-    const uint8_t *row, uint32_t bits, int32_t least, int32_t all, uint8_t *out) {
+    const uint8_t *row, uint32_t bits, int32_t least, int32_t rows, int32_t units, uint8_t *out) {
     const uint32_t mask = ((uint32_t)1 << bits) - 1u;
     uint32_t held = 0, have = 0;
-    int32_t count = all;
-    for (; count > 0; count--, out += 16) {
-        if (have < bits) {
-            held |= (uint32_t)*row++ << have;
-            have += 8;
+    for (; rows > 0; rows--) {
+        int32_t i = 0;
+        for (; i < units; i++) {
+            uint32_t weight;
+            if (have < bits) {
+                held |= (uint32_t)*row++ << have;
+                have += 8;
+            }
+            weight = (held & mask) + (uint32_t)least;
+            held >>= bits;
+            have -= bits;
+#if QD_DUAL
+            qd_store(out, QD_I16, 8 * (i / 2) + i % 2, (int32_t)weight);
+#else
+            qd_put_word(out + 16 * i, weight);
+#endif
         }
-        qd_put_word(out, (held & mask) + (uint32_t)least);
-        held >>= bits;
-        have -= bits;
-    }
-    for (; all % 4 != 0; all++, out += 16) {
-        qd_put_word(out, 0);
+#if QD_DUAL
+        for (; i % 2 != 0; i++) {
+            qd_store(out, QD_I16, 8 * (i / 2) + i % 2, 0);
+        }
+        out += 8 * i;
+#else
+        for (; i % 4 != 0; i++) {
+            qd_put_word(out + 16 * i, 0);
+        }
+#endif
     }
 }
 #endif
@@ -466,7 +505,9 @@ static void qd_unpack_four(
         const uint8_t *const row = p->weights + filter * p->row_bytes;
 #if defined(QD_USE_BYTES)
         if (p->unit == QD_BYTES) {
-            qd_unpack_bytes(row, p->bits, p->least, z->window, filters + 4 * i);
+            const int32_t rows = QD_DUAL ? p->window_height : 1;
+            qd_unpack_bytes(row, p->bits, p->least, rows, p->window_height * p->units / rows,
+                filters + 4 * i);
             continue;
         }
 #endif
@@ -536,12 +577,12 @@ QD_NOINLINE void qd_conv_staged(
     uint8_t *filters, *begin, *sums, *staged;
     int32_t band;
     qd_sizes_t z;
-    z.row = p->unit == QD_BYTES ? p->units : 4 * p->units;
+    z.row = p->unit != QD_BYTES ? 4 * p->units : QD_DUAL ? (p->units + 1) / 2 * 4 : p->units;
     z.window = p->window_height * z.row;
     z.columns = wide ? (p->in_width + 3) / 4 : p->columns;
     z.sums = 4 * (p->unit != QD_PAIRS ? z.columns : wide ? 4 * z.columns + 2 : 2 * z.columns);
     filters = scratch;
-    begin = filters + (p->unit == QD_BYTES ? (z.window + 3) / 4 * 64 : 4 * z.window);
+    begin = filters + (p->unit == QD_BYTES && !QD_DUAL ? (z.window + 3) / 4 * 64 : 4 * z.window);
     sums = begin + z.sums;
     staged = sums + 4 * z.sums;
     for (int32_t first = 0; first < p->out_height; first += band) {
@@ -552,7 +593,12 @@ QD_NOINLINE void qd_conv_staged(
         qd_stage(p, in, first * p->stride_down - p->top, rows, &z, staged);
         for (int32_t channel = 0; channel < p->out_channels; channel += 4) {
             const qd_run_t *const runs = p->runs + channel / 4;
+            qd_few_t few[4];
             qd_unpack_four(p, &z, channel, filters);
+            for (int32_t i = 0; i < 4 && qd_is_few(&p->finish); i++) {
+                const int32_t filter = channel + i;
+                qd_few(&p->finish, filter < p->out_channels ? filter : channel, &few[i]);
+            }
 #if defined(QD_USE_PAIRS) && QD_WIDE
             if (wide) {
                 qd_begin_sums(runs, &z, begin);
@@ -565,7 +611,7 @@ QD_NOINLINE void qd_conv_staged(
                 for (int32_t i = 0; i < 4 && channel + i < p->out_channels; i++) {
                     /* The first word's f[2 - left] is of the first output. */
                     const uint8_t *const s = sums + i * z.sums + (wide ? 4 * (2 - p->left) : 0);
-                    qd_finish_row(&p->finish, channel + i, s, width, out + (place + i) * size,
+                    qd_finish_row(&p->finish, channel + i, &few[i], s, width, out + (place + i) * size,
                         p->out_channels, p->out_type);
                 }
             }

@@ -154,15 +154,14 @@ QD_NOINLINE int32_t qd_finish(const qd_finish_t *f, int32_t channel, int32_t acc
 }
 
 #if defined(QD_USE_STAGED)
-/* Sums of a channel, one word after the other, to codes that are `apart` elements from each other. */
-QD_NOINLINE void qd_finish_row(const qd_finish_t *f, int32_t channel, const uint8_t *sums,
-    int32_t count, uint8_t *out, int32_t apart, int32_t type) {
+/* Sums of a channel, one word after the other, to codes that are `apart` elements from each other. `few` are its
+ * thresholds where they are few. */
+QD_NOINLINE void qd_finish_row(const qd_finish_t *f, int32_t channel, const qd_few_t *few,
+    const uint8_t *sums, int32_t count, uint8_t *out, int32_t apart, int32_t type) {
     const uint8_t *const end = sums + 4 * count;
     if (type <= QD_I8 && qd_is_few(f)) {
-        qd_few_t few;
-        qd_few(f, channel, &few);
-        const int32_t t0 = few.t[0], t1 = few.t[1], t2 = few.t[2];
-        const uint32_t base = few.base;
+        const int32_t t0 = few->t[0], t1 = few->t[1], t2 = few->t[2];
+        const uint32_t base = few->base;
 #define QD_FEW(i)                                                                                  \
     *out = (uint8_t)(base + qd_few_count((int32_t)qd_word(sums, (i)), t0, t1, t2));                \
     out += apart;

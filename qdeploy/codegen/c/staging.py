@@ -90,11 +90,14 @@ class Staging:
         """Bytes of four filters and of the windows' rows of a band."""
         rows = (self.band - 1) * self.stride_down + self.window_height
         row_bytes = self.units * self.unit.bytes
-        # BYTES: weights of a window are rounded up to four, and so are the codes that are read.
+        # BYTES: a window's weights are rounded up to four, and so are the codes that are read; or
+        # both are words of two, row by row.
         window = -(-self.window_height * self.units // 4) * 4
         if self.unit is not Unit.BYTES:
             window = self.window_height * self.units
         filters = 4 * FILTERS * window + (3 if self.unit is Unit.BYTES else 0)
+        if self.unit is Unit.BYTES:
+            row_bytes = -(-self.units // 2) * 4
         return filters + (FILTERS + 1) * self.sums + rows * self.columns * row_bytes
 
     def of_band(self, band: int) -> Staging:

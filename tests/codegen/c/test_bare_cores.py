@@ -9,10 +9,12 @@ import pytest
 import random_graphs
 from bad_files import SmallNetwork
 from c_networks import sources
+from random_graphs import GraphMaker
 
 from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.codegen.c.cores import CORES
+from qdeploy.codegen.c.staging import Unit
 from qdeploy.ir.reference import run_reference
 from qdeploy.verify.compare import compare
 from qdeploy.verify.rungs.c_bare import run_bare
@@ -33,6 +35,22 @@ def test_a_network_is_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
     assert measured.instructions is not None and measured.instructions > 10_000
     assert 64 <= measured.stack <= 512
     assert 1_000 < measured.flash < 12_000
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_few_bits_are_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
+    maker = GraphMaker(5, (3, 9, 10), bits=8).conv(6, weight_bits=8).threshold(bits=2)
+    first = maker.mark()
+    maker.conv(6).threshold(bits=8, base=-127).add(first).threshold(bits=2)
+    maker.conv(7, stride=(2, 2)).threshold(bits=2).conv(5).threshold(bits=2).flatten().dense(4)
+    graph, frames = maker.graph(), maker.frames(3)
+    program = sources(graph, tmp_path)
+    units = {step.staging.unit for step in program.steps if step.staging is not None}
+    assert units == set(Unit)
+    found, _ = run_bare(program, tmp_path, "network", CORES[name], frames)
+    result = compare(graph.boundaries(), run_reference(graph, frames), found)
+    assert result.codes > 0
+    assert result.first is None, result.first.sentence()
 
 
 def test_a_build_for_a_core_runs_there_and_says_what_it_takes(tmp_path: Path) -> None:
