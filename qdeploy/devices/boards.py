@@ -85,6 +85,7 @@ class Board(_Model):
         dma_bits: width of the PS memory port the DMA uses.
         life_cycle: how well the board is still supported.
         pynq: which image the board runs.
+        vivado: the oldest release that has the part, the board files and what the project needs.
     """
 
     name: Name
@@ -100,6 +101,7 @@ class Board(_Model):
     dma_bits: Literal[32, 64, 128]
     life_cycle: LifeCycle
     pynq: Sentence
+    vivado: str = Field("2020.2", pattern=r"^20\d\d\.\d$")
 
     @field_validator("family")
     @classmethod

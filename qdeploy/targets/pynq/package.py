@@ -306,6 +306,7 @@ def _readme(bundle: dict[str, Any], given: PackageInput, board: Board) -> str:
         life_cycle=board.life_cycle.state,
         life_note=board.life_cycle.note,
         pynq=board.pynq,
+        vivado=board.vivado,
         board_files=board.board_files,
         input_text=given.takes,
         input_meaning=given.meaning,

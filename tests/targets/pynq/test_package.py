@@ -19,7 +19,7 @@ import toy_core
 
 from qdeploy.design.manifest import Stream
 from qdeploy.design.packing import pack
-from qdeploy.devices.boards import load_board
+from qdeploy.devices.boards import list_boards, load_board
 from qdeploy.errors import FoldingError, InternalError, UserError
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import dma_bytes, shell_verilog
@@ -129,6 +129,16 @@ def test_the_readme_has_no_gap(toy_package: Path) -> None:
     assert "TUL PYNQ-Z2" in text
     assert "make bitstream" in text
     assert "python3 -m driver selftest" in text
+
+
+@pytest.mark.parametrize("name", list_boards())
+def test_the_readme_names_the_boards_image_and_vivado(name: str, tmp_path: Path) -> None:
+    board, raw = load_board(name), toy_core.frames(2)
+    design = toy_core.write_core(tmp_path / "rtl", board.name, board.part)
+    package = make_package(tmp_path, design, board, raw, toy_core.expected(raw))
+    text = (package / "README.md").read_text(encoding="utf-8")
+    assert f"(a PC with Vivado {'2021.1' if name == 'kv260' else '2020.2'} or newer)" in text
+    assert f"Image: {board.pynq}." in text and board.board_files in text
 
 
 def test_fewer_input_bits_shift_the_raw_values(tmp_path: Path) -> None:
