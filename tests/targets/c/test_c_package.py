@@ -85,7 +85,7 @@ def test_two_networks_live_in_one_program(tmp_path: Path) -> None:
         (("--prefix", "2nd"), "names in C cannot begin with `2nd`"),
         (("--prefix", "static"), "names in C cannot begin with `static`"),
         (("--flash", "20"), "weights, thresholds and biases take"),
-        (("--ram", "20"), "the arena takes 64 bytes, --ram is 20"),
+        (("--ram", "20"), "the arena takes 724 bytes, --ram is 20"),
         (("--fps", "100"), "the target `c` has no use for --fps"),
         (("--board", "pynq-z2"), "the target `c` has no use for --board"),
         (("--require", "rtl"), "rung `rtl` is required, and the target does not have it"),
