@@ -94,7 +94,7 @@ def find_tool(name: str) -> Path:
     Raises:
         ToolMissingError: when it is not on the PATH; names the package and the apt command.
     """
-    tool = _tool(name)
+    tool = tool_of(name)
     found = shutil.which(name)
     if found is None:
         raise ToolMissingError(
@@ -107,7 +107,7 @@ def find_tool(name: str) -> Path:
 
 def have_tool(name: str) -> bool:
     """Whether the program `name` is on the PATH."""
-    return shutil.which(_tool(name).name) is not None
+    return shutil.which(tool_of(name).name) is not None
 
 
 def tool_version(name: str) -> str:
@@ -117,7 +117,7 @@ def tool_version(name: str) -> str:
         ToolMissingError: when it is not on the PATH.
         ToolFailedError: when it does not print one.
     """
-    return _version(find_tool(name), _tool(name).version_flag)
+    return _version(find_tool(name), tool_of(name).version_flag)
 
 
 @functools.cache
@@ -255,7 +255,8 @@ def _tail(log_path: Path) -> str:
     return "the log's last lines:\n" + "\n".join(f"    {line}" for line in lines)
 
 
-def _tool(name: str) -> Tool:
+def tool_of(name: str) -> Tool:
+    """The program `name`, one of `TOOLS` or `C_TOOLS`."""
     known = TOOLS | C_TOOLS
     if name not in known:
         raise InternalError(f"`{name}` is not a tool qdeploy knows", do=f"one of {sorted(known)}")

@@ -88,6 +88,9 @@ COMMANDS: dict[str, Entry] = {
     "deploy": Entry(
         "qdeploy.cli.deploy:deploy", "Copy a package to its board and run the self-test there."
     ),
+    "targets": Entry(
+        "qdeploy.cli.targets:targets", "List the targets of `export`, and what each needs."
+    ),
     "boards": Entry("qdeploy.cli.boards:boards", "List the boards, with what their parts have."),
     "recipes": Entry("qdeploy.cli.recipes:recipes", "List the recipes that come with qdeploy."),
     "doctor": Entry(

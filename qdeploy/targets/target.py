@@ -37,12 +37,19 @@ HARDWARE_RUNGS = (
     "netlist",
 )
 
+# What these builds need besides.
+HARDWARE_PACKAGES = ("finn-plus",)
+HARDWARE_TOOLS = ("verilator", "g++", "make", "yosys")
+
 
 class Target(ABC):
     """Makes a deployment package of a finished build, and rejects early what it cannot deploy.
 
     Attributes:
         name: what `--target` calls it.
+        summary: what it is for, in a few words.
+        tools: programs of `qdeploy.tools` that its builds use.
+        packages: Python packages that qdeploy does not always bring.
         steps: the steps of its builds by name, in order; `qdeploy.build.steps` has them. A step's
             options, such as `--fps`, are refused for a target that does not declare the step.
         rungs: the rungs of its ladder by name; `qdeploy.verify.ladder.RUNGS` has them.
@@ -59,6 +66,9 @@ class Target(ABC):
     name: ClassVar[str]
     steps: ClassVar[tuple[str, ...]]
     rungs: ClassVar[tuple[str, ...]] = ()
+    summary: ClassVar[str] = ""
+    tools: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[str, ...]] = ()
     widest_beat: ClassVar[int | None] = None
     default_board: ClassVar[str | None] = None
     folder_suffix: ClassVar[str] = ""

@@ -1,4 +1,4 @@
-"""`qdeploy boards` and `qdeploy recipes`, and recipes by name."""
+"""`qdeploy boards`, `qdeploy targets` and `qdeploy recipes`, and recipes by name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from click.testing import CliRunner
 from qdeploy.cli.boards import boards
 from qdeploy.cli.estimate import estimate
 from qdeploy.cli.recipes import recipes
+from qdeploy.cli.targets import targets
 from qdeploy.cli.train import train
 from qdeploy.devices.boards import list_boards
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.shipped import recipe_file, shipped_recipes
+from qdeploy.targets.registry import TARGETS
 
 
 def test_every_board_is_listed_with_its_part() -> None:
@@ -26,6 +28,22 @@ def test_every_board_is_listed_with_its_part() -> None:
     assert luts == sorted(luts)
     text = CliRunner().invoke(boards, catch_exceptions=False).output
     assert all(one["part"] in text for one in found)
+
+
+def test_every_target_is_listed_with_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads(CliRunner().invoke(targets, ["--json"], catch_exceptions=False).output)
+    by_name = {one["name"]: one for one in found}
+    assert by_name.keys() == set(TARGETS.names())
+    needs = {one["name"]: one for one in by_name["c"]["needs"]}
+    assert needs["gcc"]["installed"] is True
+    assert not by_name["c"]["boards"] and by_name["pynq"]["boards"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = CliRunner().invoke(targets, catch_exceptions=False, env={"COLUMNS": "200"}).output
+    assert "sudo apt-get install gcc-arm-none-eabi" in text
+    without = CliRunner().invoke(targets, ["--json"], catch_exceptions=False).output
+    assert not any(one["complete"] for one in json.loads(without))
 
 
 def test_every_recipe_is_listed_and_is_one() -> None:

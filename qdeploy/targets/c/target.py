@@ -9,12 +9,15 @@ from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.c.package import make_package
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.target import Target
+from qdeploy.tools import C_TOOLS
 
 
 class CTarget(Target):
     """No board: `--mcu` says which core the sources are also run for."""
 
     name = "c"
+    summary = "microcontrollers, in C99"
+    tools = tuple(C_TOOLS)
     steps = ("lower", "frames", "score", "generate_c", "ladder", "package", "record")
     rungs = ("torch", "qonnx", "int", "c", "c-arm", "c-riscv")
     # What `make` and CMake leave.

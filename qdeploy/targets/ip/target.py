@@ -7,7 +7,13 @@ from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.golden import class_names, golden_frames
 from qdeploy.targets.ip.package import make_package
 from qdeploy.targets.ip.texts import module_name
-from qdeploy.targets.target import HARDWARE_RUNGS, HARDWARE_STEPS, Target
+from qdeploy.targets.target import (
+    HARDWARE_PACKAGES,
+    HARDWARE_RUNGS,
+    HARDWARE_STEPS,
+    HARDWARE_TOOLS,
+    Target,
+)
 
 # The widest TDATA of AMD's AXI-Stream infrastructure.
 MAX_BYTES_PER_BEAT = 512
@@ -19,6 +25,9 @@ class IpTarget(Target):
     """Any design: the board only says how large the FPGA is, and its clock."""
 
     name = "ip"
+    summary = "a core for any design on an FPGA"
+    tools = HARDWARE_TOOLS
+    packages = HARDWARE_PACKAGES
     steps = HARDWARE_STEPS
     rungs = HARDWARE_RUNGS
     widest_beat = MAX_BYTES_PER_BEAT

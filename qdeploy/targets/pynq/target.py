@@ -8,7 +8,13 @@ from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.golden import class_names, golden_frames
 from qdeploy.targets.pynq.package import make_package
 from qdeploy.targets.pynq.shell import DMA_MAX_BYTES_PER_BEAT, dma_bytes
-from qdeploy.targets.target import HARDWARE_RUNGS, HARDWARE_STEPS, Target
+from qdeploy.targets.target import (
+    HARDWARE_PACKAGES,
+    HARDWARE_RUNGS,
+    HARDWARE_STEPS,
+    HARDWARE_TOOLS,
+    Target,
+)
 
 # Golden frames of a package at least, where the build has as many.
 GOLDEN_FRAMES = 64
@@ -18,6 +24,9 @@ class PynqTarget(Target):
     """Boards with Zynq or Zynq UltraScale+."""
 
     name = "pynq"
+    summary = "boards with Zynq or Zynq UltraScale+"
+    tools = HARDWARE_TOOLS
+    packages = HARDWARE_PACKAGES
     steps = HARDWARE_STEPS
     rungs = HARDWARE_RUNGS
     widest_beat = DMA_MAX_BYTES_PER_BEAT
