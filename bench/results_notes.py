@@ -61,9 +61,9 @@ NOTES = {
     "processor time of one core.",
     "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
     "levels. `memory` is what the weights take as they are stored.",
-    "microcontroller": "Without a peer. Instructions are QEMU's count, not cycles; Cortex-M0+ code "
-    "runs on its M3 machine. RAM is arena, input, output and measured stack; flash is code and "
-    "constants as the linker counts them, at -O3.",
+    "microcontroller": "Without a peer. Weights are random and calibrated. Instructions are QEMU's "
+    "count, not cycles; Cortex-M0+ code runs on its M3 machine. RAM is arena, input, output and "
+    "measured stack; flash is code and constants as the linker counts them, at -O3.",
     "methods": "The peer is plain retraining of the same network, with the same seeds and epochs. "
     "Sources, spreads and verdicts are in [methods](../docs/methods.md).",
     "training": "Milliseconds are wall time of a step with 128 images, the median of steps in "
