@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import bare_metal
 import fake_board
 import numpy as np
 import pytest
 import toy_core
+from loadable_package import LoadablePackage
 
 from qdeploy.devices.boards import load_board
 from qdeploy.sim.netlist_text import cell_sources
@@ -79,6 +81,33 @@ def test_the_netlist_has_no_shift_register_and_no_dsp_and_passes_the_selftest(
             assert accelerator.selftest()["passed"] is True
             raw = toy_core.frames(5, seed=9)
             np.testing.assert_array_equal(accelerator.infer_codes(raw), toy_core.expected(raw))
+    finally:
+        board.close()
+
+
+@pytest.mark.slow
+def test_the_netlist_of_a_network_takes_two_networks_weights(
+    loadable_package: LoadablePackage, tmp_path: Path
+) -> None:
+    made = loadable_package
+    package = tmp_path / "package"
+    shutil.copytree(made.package, package)
+    done = make(package)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = cells(package / "open/accelerator.json")
+    assert not [kind for kind in found if kind.startswith(("SRL", "DSP"))]
+    # Weights that are loaded are memories that are written, which shift registers could be.
+    assert [kind for kind in found if kind.startswith("RAM")]
+    netlist = [package / "open/accelerator_netlist.v", *cell_sources(found)]
+    model = fake_board.build_model(package, tmp_path / "model", netlist)
+    board = fake_board.FakeBoard(model, package / "rtl")
+    library = bare_metal.build_driver(package / "bare_metal", model, tmp_path / "driver.so")
+    driver = bare_metal.BareMetal(library, board)
+    try:
+        assert driver.open() == driver.selftest()[0] == "OK"
+        for file in reversed(made.files):
+            status, weights = driver.read_weights(file)
+            assert status == driver.load(weights) == driver.selftest()[0] == "OK"
     finally:
         board.close()
 
