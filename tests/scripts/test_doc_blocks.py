@@ -17,6 +17,7 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 PYTHON_RUNS = {
     "docs/ci.md": "tests/cli/test_ci_command.py",
     "README.md": "tests/scripts/test_own_network_pages.py",
+    "docs/journeys.md": "tests/scripts/test_journeys_page.py",
     "docs/own-code.md": "tests/scripts/test_own_code_page.py",
     "docs/own-loop.md": "tests/scripts/test_own_network_pages.py",
     "docs/own-network.md": "tests/scripts/test_own_network_pages.py",
