@@ -45,8 +45,8 @@ enum { QD_PAIRS = 0, QD_FOURS = 1, QD_BYTES = 2 };
 #endif
 
 /* Where two products of 16 bits take one instruction: QD_BYTES are then words of two. */
-#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) &&                      \
-    defined(__OPTIMIZE__) && !defined(__ARM_BIG_ENDIAN) && !defined(QD_PLAIN)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP) &&                      \
+    defined(__thumb2__) && defined(__OPTIMIZE__) && !defined(__ARM_BIG_ENDIAN) && !defined(QD_PLAIN)
 #define QD_DUAL 1
 #else
 #define QD_DUAL 0
@@ -182,8 +182,10 @@ QD_INLINE void qd_add_word(uint8_t *s, int32_t i, uint32_t v) {
     qd_put_word(s + 4 * i, qd_word(s, i) + v);
 }
 
-/* Compilers run out of registers here. */
-#if defined(__GNUC__) && defined(__thumb__) && defined(__OPTIMIZE__) && !defined(QD_PLAIN)
+/* Compilers run out of registers here. On Thumb-1 that is so with -Os even around these loops, and
+ * with -fno-omit-frame-pointer: then QD_PLAIN is to be defined. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__thumb__) && defined(__OPTIMIZE__) &&     \
+    (defined(__thumb2__) || !defined(__OPTIMIZE_SIZE__)) && !defined(QD_PLAIN)
 #define QD_ASSEMBLER 1
 #if defined(__thumb2__)
 #define QD_BY_FOUR                                                                                 \
