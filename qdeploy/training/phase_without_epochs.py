@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -41,7 +42,8 @@ def run_without_epochs(
     if phase.kind == "recalibrate":
         wanted = len(dataset.train) if phase.images is None else phase.images
         place = (index, 0)
-        recalibrate(network, recalibration_batches(dataset, batching, place, wanted, workers))
+        images = partial(recalibration_batches, dataset, batching, place, wanted, workers)
+        recalibrate(network, images, workers)
     calibration = calibration_images(dataset, batching.seed, batching.input_bits)
     inputs, labels = (x.to(workers.device) for x in calibration)
     was_training = network.training

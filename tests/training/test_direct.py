@@ -150,15 +150,67 @@ def test_every_pair_of_widths_retrains(recipe, tmp_path, quantization):
         assert direct == run.summary["phases"][0]["accuracy"]
 
 
-def test_recalibrated_statistics_are_the_averages_over_batches():
+def test_recalibrated_statistics_are_those_of_all_images():
     norm = nn.BatchNorm2d(3)
     batches = [torch.randn(8, 3, 5, 5) * scale + scale for scale in (1.0, 2.0, 5.0)]
-    assert recalibrate(norm.eval(), batches) == 24
-    mean = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
-    var = torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0)
-    torch.testing.assert_close(norm.running_mean, mean)
-    torch.testing.assert_close(norm.running_var, var)
+    assert recalibrate(norm.eval(), lambda: batches) == 24
+    every = torch.cat(batches)
+    torch.testing.assert_close(norm.running_mean, every.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, every.var((0, 2, 3), correction=0))
     assert norm.momentum == 0.1
     assert not norm.training
-    assert recalibrate(norm, []) == 0
-    torch.testing.assert_close(norm.running_mean, mean)
+    assert recalibrate(norm, list) == 0
+    torch.testing.assert_close(norm.running_mean, every.mean((0, 2, 3)))
+
+
+class Step(nn.Module):
+    def forward(self, x):
+        return (x > 0.5).float()
+
+
+def two_steps():
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm2d(2) for _ in range(3)]
+    return nn.Sequential(norms[0], Step(), nn.Conv2d(2, 2, 3), norms[1], Step(), norms[2]).eval()
+
+
+def test_each_norm_is_recalibrated_behind_those_that_are_deployed():
+    """Where a batch is normalized by its own statistics, a norm behind a threshold sees others."""
+    batches = [torch.randn(4, 2, 8, 8) * scale + scale for scale in (0.5, 1.0, 4.0)]
+    found = two_steps()
+    recalibrate(found.train(), lambda: batches)
+    assert found.training
+    found.eval()
+    with torch.no_grad():
+        x = torch.cat(batches)
+        for layer in found:
+            if isinstance(layer, nn.BatchNorm2d):
+                torch.testing.assert_close(layer.running_mean, x.mean((0, 2, 3)))
+                torch.testing.assert_close(layer.running_var, x.var((0, 2, 3), correction=0))
+            x = layer(x)
+
+
+def test_how_images_are_divided_into_batches_changes_no_statistics():
+    batches = [torch.randn(4, 2, 8, 8) * scale + scale for scale in (0.5, 1.0, 4.0)]
+    divided = ([torch.cat(batches)], [x for one in batches for x in one.split(1)])
+    found = [two_steps() for _ in divided]
+    for network, parts in zip(found, divided, strict=True):
+        recalibrate(network, lambda parts=parts: parts)
+    for one, other in zip(*(network.buffers() for network in found), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_norm_that_is_used_twice_has_the_statistics_of_both():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1)
+
+        def forward(self, x):
+            return self.norm(2 * self.norm(x) + 5)
+
+    network = Twice().eval()
+    x = torch.randn(16, 1, 3, 3)
+    recalibrate(network, lambda: [x])
+    seen = torch.cat([x, 2 * nn.BatchNorm2d(1).eval()(x) + 5])
+    torch.testing.assert_close(network.norm.running_mean, seen.mean((0, 2, 3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def test_statistics_are_recomputed_once_and_stay_while_weights_move(
     network = trainable(wanted, quantized=True)
     restore_network(network, tensors(folder, last - 1))
     data, epochs = load_dataset(wanted.data), wanted.phases[-1].epochs
-    batches = recalibration_batches(data, Batching.of(wanted), (last, epochs), 640, ALONE)
+    place = (last, epochs)
+    batches = partial(recalibration_batches, data, Batching.of(wanted), place, 640, ALONE)
     assert recalibrate(network, batches) == 640
     before, after = network.state_dict(), tensors(folder, last)
     moved = {

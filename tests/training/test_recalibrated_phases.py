@@ -1,5 +1,7 @@
 """Batch norm at the end of a phase: statistics of the network as it is, not of those before."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -39,10 +41,8 @@ def test_a_phase_ends_with_statistics_of_its_last_weights(recipe, tmp_path):
     network = trainable(recipe, quantized=True)
     restore_network(network, made[0])
     data = load_dataset(recipe.data)
-    assert (
-        recalibrate(network, recalibration_batches(data, Batching.of(recipe), (1, 3), 640, ALONE))
-        == 640
-    )
+    batches = partial(recalibration_batches, data, Batching.of(recipe), (1, 3), 640, ALONE)
+    assert recalibrate(network, batches) == 640
     for name, value in network.state_dict().items():
         assert torch.equal(value, made[640][f"network/{name}"]), name
 
@@ -85,7 +85,7 @@ def test_an_earlier_epoch_that_is_kept_gets_statistics_of_its_weights(recipe, tm
     network = trainable(wanted, quantized=True)
     restore_network(network, kept)
     data = with_validation(load_dataset(wanted.data), 0.2, wanted.seed)
-    batches = recalibration_batches(data, Batching.of(wanted), (1, 5), 640, ALONE)
+    batches = partial(recalibration_batches, data, Batching.of(wanted), (1, 5), 640, ALONE)
     assert recalibrate(network, batches) == 640
     for name, value in network.state_dict().items():
         assert torch.equal(value, kept[f"network/{name}"]), name

@@ -18,6 +18,7 @@ from torch import nn
 
 from qdeploy.training.methods.method import Method
 from qdeploy.training.methods.recalibrate import recalibrate
+from qdeploy.training.workers import Workers
 
 
 class FrozenNorms(Method):
@@ -25,19 +26,23 @@ class FrozenNorms(Method):
 
     Args:
         network: changed in place.
-        batches: gives the network's inputs; None where the statistics stay as they are.
+        batches: as `recalibrate` takes them; None where the statistics stay as they are.
+        workers: likewise.
     """
 
     def __init__(
-        self, network: nn.Module, batches: Callable[[], Iterable[torch.Tensor]] | None
+        self,
+        network: nn.Module,
+        batches: Callable[[], Iterable[torch.Tensor]] | None,
+        workers: Workers,
     ) -> None:
-        self._network, self._batches = network, batches
+        self._network, self._batches, self._workers = network, batches, workers
         self._norms = [
             one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)
         ]
 
     def begin_epoch(self, epoch: int) -> None:
         if epoch == 0 and self._batches is not None:
-            recalibrate(self._network, self._batches())
+            recalibrate(self._network, self._batches, self._workers)
         for norm in self._norms:
             norm.eval()

@@ -73,9 +73,9 @@ def phase_methods(
             recalibration_batches, dataset, Batching.of(recipe), place, phase.recalibrate, workers
         )
     if phase.frozen_norms:
-        found.append(FrozenNorms(network, images))
+        found.append(FrozenNorms(network, images, workers))
     elif images is not None:
-        found.append(Recalibration(network, images))
+        found.append(Recalibration(network, images, workers))
     return Methods(found)
 
 

@@ -1,22 +1,27 @@
 """Recalibration of batch norm's statistics, since quantization changes the input of a norm.
 
-Means and variances become the averages over batches, each batch with the same weight, of the
-network as it is; nothing else changes. Directly quantized networks gain most, and those whose
-weights still jump between codes, which moving averages lag behind.
+Means and variances become those of a norm's inputs in the network as it will be deployed, where all
+norms before it have their final statistics already; nothing else changes. In training each batch is
+normalized by its own statistics: with few bits a value that crosses a threshold changes its code,
+so averages over batches of such a pass are those of another network. Directly quantized ones gain
+most, and those whose weights still jump between codes, which moving averages lag behind.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from qdeploy.data.dataset import Dataset
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.methods.method import Method
-from qdeploy.training.workers import Workers
+from qdeploy.training.workers import ALONE, Workers
 
 
 class Recalibration(Method):
@@ -24,14 +29,17 @@ class Recalibration(Method):
 
     Args:
         network: changed in place.
-        batches: gives the network's inputs.
+        batches: as `recalibrate` takes them.
+        workers: likewise.
     """
 
-    def __init__(self, network: nn.Module, batches: Callable[[], Iterable[torch.Tensor]]) -> None:
-        self._network, self._batches = network, batches
+    def __init__(
+        self, network: nn.Module, batches: Callable[[], Iterable[torch.Tensor]], workers: Workers
+    ) -> None:
+        self._network, self._batches, self._workers = network, batches, workers
 
     def settle(self) -> None:
-        recalibrate(self._network, self._batches())
+        recalibrate(self._network, self._batches, self._workers)
 
 
 def recalibration_batches(
@@ -50,32 +58,90 @@ def recalibration_batches(
         yield from inputs.chunk(batching.parts)
 
 
-def recalibrate(network: nn.Module, batches: Iterable[torch.Tensor]) -> int:
-    """Replace the running statistics of every batch norm of `network`, in place.
+def recalibrate(
+    network: nn.Module, batches: Callable[[], Iterable[torch.Tensor]], workers: Workers = ALONE
+) -> int:
+    """Replace the running statistics of every batch norm of `network` by those of its inputs in the
+    network as it is deployed, in place: one norm after the other, in the order in which they are
+    computed, each behind norms that have their final statistics.
 
     Args:
         network: left in the mode it was in.
-        batches: network inputs (N, C, H, W); not read where there is no batch norm.
+        batches: gives the network's inputs, (N, C, H, W) each, the same at every call, once for
+            each norm; not called where there is none.
+        workers: the processes that have their own parts of the batches.
 
     Returns:
         The number of images; with 0 the statistics stay as they were.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    kept = [norm.momentum for norm in norms]
+    if not any(isinstance(module, _BatchNorm) for module in network.modules()):
+        return 0
     was_training = network.training
-    network.train()
-    images = 0
+    network.eval()
     try:
         with torch.no_grad():
-            for batch in batches if norms else ():
-                if images == 0:
-                    for norm in norms:
-                        norm.reset_running_stats()
-                        norm.momentum = None  # the average of all batches
-                network(batch)
-                images += len(batch)
+            first = next(iter(batches()), None)
+            if first is None:
+                return 0
+            calls = Counter(_norms_called(network, first))
+            for norm, times in calls.items():
+                _set_statistics(network, norm, times, batches(), workers)
+            return sum(len(batch) for batch in batches())
     finally:
-        for norm, momentum in zip(norms, kept, strict=True):
-            norm.momentum = momentum
         network.train(was_training)
-    return images
+
+
+class _EnoughError(Exception):
+    """The rest of the network is not needed."""
+
+
+def _norms_called(network: nn.Module, batch: torch.Tensor) -> list[_BatchNorm]:
+    """Batch norms in the order in which they are computed; those used again stand again."""
+    found: list[_BatchNorm] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda norm, _: found.append(norm))
+        for module in network.modules()
+        if isinstance(module, _BatchNorm)
+    ]
+    try:
+        network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _set_statistics(
+    network: nn.Module,
+    norm: _BatchNorm,
+    times: int,
+    batches: Iterable[torch.Tensor],
+    workers: Workers,
+) -> None:
+    """Means and variances over all inputs of `norm`, which a batch reaches so many `times`."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    sums = norm.running_mean.new_zeros((3, norm.num_features), dtype=torch.float64)
+    left = times
+
+    def count(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal left
+        values = inputs[0].double().transpose(0, 1).flatten(1)
+        sums[0] += values.shape[1]
+        sums[1] += values.sum(1)
+        sums[2] += values.square().sum(1)
+        left -= 1
+        if not left:
+            raise _EnoughError
+
+    hook = norm.register_forward_pre_hook(count)
+    try:
+        for batch in batches:
+            left = times
+            with contextlib.suppress(_EnoughError):
+                network(batch)
+    finally:
+        hook.remove()
+    number, total, squares = workers.add(sums)
+    mean = total / number
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_((squares / number - mean.square()).clamp_(min=0))
