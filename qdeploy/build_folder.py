@@ -21,6 +21,7 @@ from qdeploy.build_records import (
     BoardsRecord,
     BuildRecord,
     ClassesRecord,
+    CPlanRecord,
     EpochRecord,
     EstimatesRecord,
     FifosRecord,
@@ -111,6 +112,16 @@ def read_timing(folder: Path) -> TimingRecord | None:
 def read_static_timing(folder: Path) -> StaticTimingRecord | None:
     """`static_timing.json`; as `read_record`, None where it was not made."""
     return read_record(folder / STATIC_TIMING_FILE, StaticTimingRecord)
+
+
+def has_c(folder: Path) -> bool:
+    """Whether a build has C sources."""
+    return (folder / C_PLAN_PATH).is_file()
+
+
+def read_c_plan(folder: Path) -> CPlanRecord | None:
+    """`c/plan.json`; as `read_record`, None in a build without C sources."""
+    return read_record(folder / C_PLAN_PATH, CPlanRecord)
 
 
 def read_verify(folder: Path) -> VerifyRecord | None:

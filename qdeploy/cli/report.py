@@ -25,11 +25,14 @@ def report(folder: Path, as_json: bool, html: bool) -> None:
 
     Of a build: PE, SIMD, cycles, lanes, efficiency, resources with both estimates beside them, FIFO
     fill, where the LUTs are, and what larger boards would give. Of a run, finished or not: figures
-    of each phase; on the page also curves, weights with their levels, recipe and provenance.
+    of each phase; on the page also curves, weights with their levels, recipe and provenance. Of a
+    build in C: constants and memory of each step, and what the rungs measured on a core.
     """
-    from qdeploy.build_folder import BUILD_FILE, has_design
+    from qdeploy.build_folder import BUILD_FILE, has_c, has_design
 
-    if has_design(folder) or (folder / BUILD_FILE).exists():
+    if has_c(folder):
+        _c(folder, as_json, html)
+    elif has_design(folder) or (folder / BUILD_FILE).exists():
         _build(folder, as_json, html)
     else:
         _run(folder, as_json, html)
@@ -52,6 +55,24 @@ def _build(folder: Path, as_json: bool, html: bool) -> None:
         return
     console = Console()
     print_full(found, console)
+    _say(written, console)
+
+
+def _c(folder: Path, as_json: bool, html: bool) -> None:
+    import dataclasses
+    import json
+
+    from rich.console import Console
+
+    from qdeploy.report.c_report import print_c, read_c_report, write_c_report
+
+    found = read_c_report(folder)
+    written = write_c_report(folder, found) if html else None
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    console = Console()
+    print_c(found, console)
     _say(written, console)
 
 

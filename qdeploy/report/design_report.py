@@ -155,14 +155,14 @@ def read_report(folder: Path) -> DesignReport:
         verify=verify,
         boards=read_boards(folder) or BoardsRecord(),
         build=build,
-        summary=_summary(build),
+        summary=read_source_summary(build),
         timing=read_timing(folder) or TimingRecord(),
         static_timing=read_static_timing(folder),
         classes=read_classes(folder),
     )
 
 
-def _summary(build: BuildRecord) -> SummaryRecord:
+def read_source_summary(build: BuildRecord) -> SummaryRecord:
     """The training run's summary, where the build came from one that is still there."""
     source = (build.get("options") or {}).get("source")
     if not isinstance(source, str) or not source:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qdeploy.build_records import PhaseRecord, RungRecord, VerifyRecord
+from qdeploy.build_records import (
+    BuildRecord,
+    PhaseRecord,
+    ResourcesRecord,
+    RungRecord,
+    SummaryRecord,
+    VerifyRecord,
+)
 from qdeploy.figures import FIGURES, shown
 from qdeploy.report.design_report import DesignReport
 from qdeploy.report.differences import Difference
@@ -47,18 +54,20 @@ class Meter:
     share: float | None
 
 
-def verdict_of(report: DesignReport, difference: Difference | None) -> Verdict:
+def verdict_of(
+    verify: VerifyRecord, resources: ResourcesRecord | None, difference: Difference | None
+) -> Verdict:
     """The verdict of a build: the first thing that is wrong with it, or that nothing is."""
     if difference is not None:
         place = difference.note or "the first difference is not recorded"
         return Verdict("bad", f"NOT EXACT: rung `{difference.rung}` fails", place)
-    wrong = report.verify.get("files", {}).get("wrong", {})
+    wrong = verify.get("files", {}).get("wrong", {})
     if isinstance(wrong, Mapping) and wrong:
         named = ", ".join(f"`{name}`" for name in list(wrong)[:5])
         return Verdict("bad", "NOT VERIFIED: files are not as they were made", named)
-    if report.resources.get("fits") is False:
+    if resources is not None and resources.get("fits") is False:
         return Verdict("bad", "DOES NOT FIT the board", "The resources below say by how much.")
-    return _of_ladder(report.verify)
+    return _of_ladder(verify)
 
 
 def _of_ladder(verify: VerifyRecord) -> Verdict:
@@ -85,13 +94,18 @@ def _names(rungs: Sequence[RungRecord]) -> str:
 
 def cards_of(report: DesignReport) -> list[Card]:
     """Accuracy, frames per second, latency and the bottleneck."""
-    return [_accuracy(report), _speed(report), _latency(report), _bottleneck(report)]
+    return [
+        accuracy_card(report.summary, report.build),
+        _speed(report),
+        _latency(report),
+        _bottleneck(report),
+    ]
 
 
-def _accuracy(report: DesignReport) -> Card:
-    """Of the integers, which is what the hardware computes; else of the training's last phase."""
-    trained = measured(report.summary.get("phases", []))
-    found = dict(report.build)
+def accuracy_card(summary: SummaryRecord, build: BuildRecord) -> Card:
+    """Of the integers, which is what the target computes; else of the training's last phase."""
+    trained = measured(summary.get("phases", []))
+    found = dict(build)
     for key in CHOSEN_BY:
         value = found.get(f"{key}_int")
         if isinstance(value, int | float):
@@ -99,7 +113,7 @@ def _accuracy(report: DesignReport) -> Card:
             return Card(titled(key), shown(key, value), f"integers, test set{note}")
     if trained is not None:
         return trained
-    frames = report.build.get("frames")
+    frames = build.get("frames")
     return Card("Accuracy", "-", f"not measured: {frames}" if frames else "not measured")
 
 

@@ -11,6 +11,7 @@ from qdeploy.build_folder import (
     GRAPH_FILE,
     RECIPE_FILE,
     REPORT_FILE,
+    has_c,
     has_design,
     read_design,
     read_metrics,
@@ -19,6 +20,7 @@ from qdeploy.build_folder import (
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import BoardError
 from qdeploy.ir.file import read_graph
+from qdeploy.report.c_report import read_c_report, write_c_report
 from qdeploy.report.classes import sentence
 from qdeploy.report.curves import plots_of
 from qdeploy.report.design_report import DesignReport, read_report
@@ -53,9 +55,11 @@ TEMPLATE = "report.html.j2"
 
 
 def write_build_report(folder: Path) -> None:
-    """Write the report of a build into its folder, if it has a design."""
+    """Write the report of a build into its folder, if it has a design or C sources."""
     if has_design(folder):
         write_report(folder, read_report(folder))
+    elif has_c(folder):
+        write_c_report(folder, read_c_report(folder))
 
 
 def write_report(folder: Path, report: DesignReport) -> Path:
@@ -90,7 +94,7 @@ def render(folder: Path, report: DesignReport) -> str:
     values: dict[str, Any] = {
         "report": report,
         "version": (report.build.get("versions") or {}).get("qdeploy"),
-        "verdict": verdict_of(report, difference),
+        "verdict": verdict_of(report.verify, report.resources, difference),
         "cards": cards_of(report),
         "meters": meters,
         "resource_rows": [(m.title, m.used, m.has, share(m.share, 1)) for m in meters],

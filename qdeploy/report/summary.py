@@ -15,6 +15,7 @@ from rich.console import Console
 from qdeploy.build_folder import (
     has_design,
     read_build,
+    read_c_plan,
     read_classes,
     read_performance,
     read_resources,
@@ -34,6 +35,7 @@ from qdeploy.build_records import (
 )
 from qdeploy.figures import FIGURES, shown
 from qdeploy.report.classes import sentence
+from qdeploy.report.cores import print_cores
 from qdeploy.report.design_report import read_report
 from qdeploy.report.layers import print_short
 from qdeploy.report.tables import Cells, print_table
@@ -66,9 +68,13 @@ def print_summary(folder: Path, console: Console, run: Path | None = None) -> No
     if classes is not None:
         console.print(sentence(classes), markup=False, highlight=False, soft_wrap=True)
         console.print()
-    _speed(read_performance(folder), console)
-    _timing(read_static_timing(folder), read_timing(folder), console)
-    _resources(read_resources(folder), console)
+    plan = read_c_plan(folder)
+    if plan is None:
+        _speed(read_performance(folder), console)
+        _timing(read_static_timing(folder), read_timing(folder), console)
+        _resources(read_resources(folder), console)
+    else:
+        print_cores(read_verify(folder), plan, console)
     if has_design(folder):
         print_short(read_report(folder), console)
     _ladder(read_verify(folder), console)

@@ -245,15 +245,28 @@ def test_one_flipped_weight_in_the_hardware_is_found_and_named(built: Path, tmp_
     shutil.copytree(built, broken)
     memory = next((broken / "rtl").glob("hidden2*_w.hex"))
     lines = memory.read_text().split()
-    lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
-    memory.write_text("\n".join(lines) + "\n")
-    result = verify(broken, rtl_frames=20, skip=("netlist layer", "netlist"))
+    one = [f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}", *lines[1:]]
+    memory.write_text("\n".join(one) + "\n")
+    result = verify(broken, skip=("rtl", "netlist layer", "netlist"))
     assert result.failure is not None
     assert f"`rtl/{memory.name}` of the build" in result.failure.what
     (memories,) = (rung for rung in result.rungs if rung.name == "memories")
     assert memories.mismatches == 1 and memories.note.startswith("layer `hidden2")
     (layer,) = (rung for rung in result.rungs if rung.name == "layer")
     assert layer.mismatches > 0 and layer.note.startswith("layer `hidden2")
+
+
+def test_weights_that_frames_show_are_found_in_rtl_at_their_layer(
+    built: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(built, broken)
+    memory = next((broken / "rtl").glob("hidden2*_w.hex"))
+    lines = memory.read_text().split()
+    # The lower bit of every weight: no frame is without a difference.
+    every = [f"{int(line, 16) ^ int('5' * len(line), 16):0{len(line)}x}" for line in lines]
+    memory.write_text("\n".join(every) + "\n")
+    result = verify(broken, rtl_frames=20, skip=tuple(name for name in RUNGS if name != "rtl"))
     (rtl,) = (rung for rung in result.rungs if rung.name == "rtl")
     assert rtl.mismatches > 0
     assert "`hidden2.act.code`" in rtl.note

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from browser import Browser, Page, find_browser, running_browser
+from c_builds import make_c_build
 from report_builds import make_build, make_run, make_weights
 
 from qdeploy.build_folder import read_weights
+from qdeploy.report.c_report import read_c_report, write_c_report
 from qdeploy.report.design_report import read_report
 from qdeploy.report.html import write_report
 from qdeploy.report.run_report import read_run_report, write_run_report
@@ -88,12 +90,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         made[name] = write_report(build, read_report(build))
     run = make_run(folder / "run")
     weights = read_weights(make_weights(folder / "weights"))
+    in_c = make_c_build(folder / "c")
+    made["c"] = write_c_report(in_c, read_c_report(in_c))
     made["run"] = write_run_report(run, read_run_report(run), weights)
     return made
 
 
 BUILDS = ("exact", "differs")
-NAMES = (*BUILDS, "run")
+NAMES = (*BUILDS, "c", "run")
 
 
 def opened(page: Page) -> Page:

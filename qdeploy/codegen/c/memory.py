@@ -42,9 +42,11 @@ class MemoryPlan:
     """Offsets of buffers in the arena, its size, and the size that none can be below.
 
     Args:
+        buffers: what was placed.
         live: bytes that live at each step.
     """
 
+    buffers: tuple[Lifetime, ...]
     offsets: Mapping[str, int]
     size: int
     bound: int
@@ -81,7 +83,7 @@ def plan_memory(buffers: Sequence[Lifetime], steps: int) -> MemoryPlan:
             best, size = offsets, found
         if size == bound:
             break
-    return MemoryPlan(best or {}, size, bound, live)
+    return MemoryPlan(tuple(buffers), best or {}, size, bound, live)
 
 
 def _placed(order: Sequence[Lifetime]) -> dict[str, int]:

@@ -14,8 +14,10 @@ _NAMED = 3
 
 
 def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
-    """As in `plan.json`: bytes, and for each step its layer and what lives while it runs."""
+    """As in `plan.json`: bytes, for each step its layer and what lives while it runs, and for each
+    buffer where it lies, and from which step to which."""
     memory = program.memory
+    placed = sorted(memory.buffers, key=lambda one: (memory.offsets[one.name], one.first))
     return {
         "prefix": prefix,
         "mcu": mcu,
@@ -32,7 +34,16 @@ def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
             }
             for number, step in enumerate(program.steps)
         ],
-        "buffers": dict(sorted(memory.offsets.items(), key=lambda item: item[1])),
+        "buffers": [
+            {
+                "name": one.name,
+                "offset": memory.offsets[one.name],
+                "bytes": one.bytes,
+                "first": one.first,
+                "last": one.last,
+            }
+            for one in placed
+        ],
     }
 
 

@@ -4,7 +4,8 @@ The file is read as `qdeploy export` reads one (`lowering/canonical`): any opera
 any batch, constants in files beside it, Keras' channels-last maps. Then only these are left:
 
     Conv, MatMul, Mul, Add, Sub, Div, Relu, Clip, LeakyRelu, MaxPool, AveragePool,
-    GlobalAveragePool, GlobalMaxPool, ReduceMean, Concat, Flatten, Pad
+    GlobalAveragePool, GlobalMaxPool, ReduceMean, Concat, Flatten, Pad, ConvTranspose, Resize,
+    Upsample, DepthToSpace
 
 Batch norm is a factor and a term for each channel by then, Gemm a MatMul and an Add.
 """
@@ -37,6 +38,7 @@ from qdeploy.lowering.canonical.passes import Pass, run_passes
 from qdeploy.lowering.canonical.qonnx_functions import infer_shapes
 from qdeploy.lowering.canonical.reading import read_file
 from qdeploy.lowering.canonical.reshapes import ReshapeToFlatten
+from qdeploy.lowering.canonical.resizes import ResizeByFactors
 from qdeploy.lowering.canonical.window_rules import check_channels, check_windows
 from qdeploy.ptq.importing.row_means import MeanOfRow
 
@@ -47,6 +49,7 @@ PASSES: tuple[Pass, ...] = (
     PlainSums(),
     CutHead(),
     RemoveUnread(),
+    ResizeByFactors(),
     ChannelsFirst(),
     BatchNormToAffine(),
     GemmToMatMul(),
@@ -58,7 +61,7 @@ LAYERS = frozenset(
     {
         *("Conv", "MatMul", "Mul", "Add", "Sub", "Div", "Relu", "Clip", "LeakyRelu"),
         *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean"),
-        *("Concat", "Flatten", "Pad"),
+        *("Concat", "Flatten", "Pad", "ConvTranspose", "Resize", "Upsample", "DepthToSpace"),
     }
 )
 # What the passes take out of a file, where it does what exporters use it for.
@@ -167,7 +170,8 @@ def _refuse_operators(nodes: object, known: frozenset[str], path: Path) -> None:
             f"{count} node{'s' if count > 1 else ''} of `{path.name}` cannot be quantized\n  "
             + listed,
             where=str(path),
-            expected="Conv, Gemm, MatMul, BatchNormalization, Relu, Clip, LeakyRelu, pools, "
-            "averages, Add, Concat, Flatten, Reshape to vectors; Softmax and the like at the end",
+            expected="Conv, ConvTranspose, Gemm, MatMul, BatchNormalization, Relu, Clip, "
+            "LeakyRelu, pools, averages, nearest Resize, DepthToSpace, Add, Concat, Flatten, "
+            "Reshape to vectors; Softmax and the like at the end",
             do="exchange them, and train the network again",
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from onnx import NodeProto
 from torch import nn
 
 from qdeploy.lowering.canonical.edit import Edit, attribute, integers
 from qdeploy.lowering.canonical.refusal import refuse
+from qdeploy.ptq.importing.enlarging import repeated, shuffled, transposed_of
+from qdeploy.ptq.importing.weights import Array, filled, scaled, weight_of
 
-Array = npt.NDArray[Any]
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 _MAX = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 _AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
@@ -34,7 +32,9 @@ def layer_of(
     """
     if node.op_type == "MatMul":
         return [_linear(edit, node, scale, bias)]
-    weight, own = _weight(edit, node), None
+    if node.op_type == "ConvTranspose":
+        return [transposed_of(edit, node, scale, bias)]
+    weight, own = weight_of(edit, node), None
     if len(node.input) > 2 and node.input[2]:
         own = edit.constant(node.input[2])
     rank = weight.ndim - 2
@@ -46,7 +46,7 @@ def layer_of(
         before.append(_zeros(begin, end, node))
         begin = [0] * rank
     groups = int(attribute(node, "group", 1))
-    whole = _scaled(weight, own, scale, bias)
+    whole = scaled(weight, own, scale, bias)
     conv = _CONV[rank](
         weight.shape[1] * groups,
         weight.shape[0],
@@ -57,7 +57,7 @@ def layer_of(
         groups=groups,
         bias=whole[1] is not None,
     )
-    return [*before, _filled(conv, *whole)]
+    return [*before, filled(conv, *whole)]
 
 
 def plain_module(edit: Edit, node: NodeProto) -> nn.Module | None:
@@ -84,6 +84,10 @@ def plain_module(edit: Edit, node: NodeProto) -> nn.Module | None:
         return _ADAPTIVE[rank](1)
     if kind == "ReduceMean":
         return _mean(edit, node, rank)
+    if kind in ("Resize", "Upsample"):
+        return repeated(edit, node)
+    if kind == "DepthToSpace":
+        return shuffled(node)
     return None
 
 
@@ -117,49 +121,17 @@ def _by_channel(value: Array, rank: int, channels: int) -> Array | None:
     return np.broadcast_to(value.astype(np.float64).reshape(-1), (channels,)).copy()
 
 
-def _weight(edit: Edit, node: NodeProto) -> Array:
-    weight = edit.constant(node.input[1])
-    if weight is None:
-        raise refuse(node, "its weights are computed", do="store the weights in the file")
-    return weight
-
-
 def _linear(edit: Edit, node: NodeProto, scale: Array | None, bias: Array | None) -> nn.Module:
-    weight = _weight(edit, node)
+    weight = weight_of(edit, node)
     if weight.ndim != 2 or len(edit.shape(node.input[0])) != 2:
         raise refuse(
             node,
             f"it multiplies {edit.shape(node.input[0])} with {weight.shape}",
             do="flatten frames to vectors before it",
         )
-    whole = _scaled(np.ascontiguousarray(weight.T), None, scale, bias)
+    whole = scaled(np.ascontiguousarray(weight.T), None, scale, bias)
     linear = nn.Linear(weight.shape[0], weight.shape[1], bias=whole[1] is not None)
-    return _filled(linear, *whole)
-
-
-def _scaled(
-    weight: Array, own: Array | None, scale: Array | None, bias: Array | None
-) -> tuple[Array, Array | None]:
-    """Weights and bias with a factor and a term, each rounded to float32 once."""
-    wide = weight.astype(np.float64)
-    if scale is not None:
-        wide = wide * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    total = np.zeros(len(weight)) if own is None else own.astype(np.float64)
-    if scale is not None:
-        total = total * scale
-    if bias is not None:
-        total = total + bias
-    needed = own is not None or bias is not None
-    return wide.astype(np.float32), total.astype(np.float32) if needed else None
-
-
-def _filled(layer: Any, weight: Array, bias: Array | None) -> nn.Module:
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight.copy()))
-        if bias is not None:
-            layer.bias.copy_(torch.from_numpy(bias.copy()))
-    module: nn.Module = layer
-    return module
+    return filled(linear, *whole)
 
 
 def _pads(node: NodeProto, rank: int) -> tuple[list[int], list[int]]:

@@ -103,7 +103,7 @@ class _Writer:
         return fx.GraphModule(self._root, self._graph, _identifier(name))
 
     def _write(self, node: NodeProto) -> None:
-        if node.op_type in ("Conv", "MatMul") and node.input[0] in self._values:
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul") and node.input[0] in self._values:
             last, scale, bias = self._behind(node)
             modules = layer_of(self._edit, node, scale, bias)
             *before, layer = modules
