@@ -26,6 +26,9 @@ from qdeploy.ir.integer_graph import (
 
 # Included by all others.
 COMMON = ("common.h", "finish.h", "layers.h")
+# A fully connected layer of more products gets a copy of the kernel for its width: 250 bytes, and
+# half the instructions.
+COPIED = 1 << 13
 # Order of the element types in `kernels/common.h`.
 TYPES = (Element.U8, Element.I8, Element.U16, Element.I16, Element.I32)
 _MOVES = {
@@ -63,7 +66,17 @@ def kernel_of(step: Step) -> Kernel:
         unit = f"QD_USE_{step.staging.unit.name}"
         return Kernel("qd_conv_staged", "conv_staged.h", ("QD_USE_STAGED", unit))
     if isinstance(step.node, Dense):
-        return _instance("dense", "dense.h", (), types, QD_LOAD=f"qd_load_{types[0]}")
+        assert step.weights is not None
+        bits, columns = step.weights.bits, step.weights.columns
+        rest = bits not in (1, 2, 4, 8) or bits * columns % 8 != 0
+        own = bits if not rest and columns * step.result.count > COPIED else 0
+        suffixes = [*types, *(["rest"] if rest else []), *([f"w{own}"] if own else [])]
+        macros = {
+            "QD_LOAD": f"qd_load_{types[0]}",
+            "QD_REST": str(int(rest)),
+            "QD_BITS": str(own),
+        }
+        return _instance("dense", "dense.h", (), suffixes, **macros)
     if isinstance(step.node, Conv):
         assert step.weights is not None
         weight = "i16" if step.weights.bits > 8 else "i8"

@@ -11,6 +11,7 @@ from c_networks import assert_exact
 from draw_networks import RandomDraw, draw_network
 from random_graphs import GraphMaker
 
+from qdeploy.codegen.c.kernels import kernel_of
 from qdeploy.codegen.c.program import program_of
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.integers.lower import lower_with_affine
@@ -75,3 +76,19 @@ def test_buffers_that_live_at_one_time_do_not_overlap() -> None:
         program = program_of(getattr(random_graphs, f"small_{kind}")(0).graph())
         assert program.memory.bound <= program.memory.size
         assert max(program.memory.live) == program.memory.bound
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize(("inputs", "copied"), [(128, True), (131, True), (20, False)])
+def test_large_layers_have_a_kernel_for_their_width(
+    bits: int, inputs: int, copied: bool, tmp_path: Path
+) -> None:
+    """Unless their rows end within a byte."""
+    maker = GraphMaker(bits, (inputs, 1, 1), bits=3).flatten().dense(80, weight_bits=bits)
+    maker.threshold(bits=2).dense(5, weight_bits=bits)
+    program = assert_exact(maker.graph(), maker.frames(5), tmp_path)
+    names = [kernel_of(step).name for step in program.steps]
+    packed = program.steps[-2].weights
+    assert packed is not None
+    own = copied and 8 % packed.bits == 0 and packed.bits * inputs % 8 == 0
+    assert (f"qd_dense_u8_w{packed.bits}" in names) == own
