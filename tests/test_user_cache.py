@@ -21,8 +21,8 @@ def test_a_folder_others_can_write_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    user_cache("kernels").chmod(0o777)
-    assert not user_cache("kernels").is_relative_to(tmp_path)
+    user_cache("shared").chmod(0o777)
+    assert not user_cache("shared").is_relative_to(tmp_path)
 
 
 def test_without_a_place_for_it_a_folder_of_the_process_serves(
@@ -30,5 +30,5 @@ def test_without_a_place_for_it_a_folder_of_the_process_serves(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    folder = user_cache("kernels")
+    folder = user_cache("nowhere")
     assert folder.is_dir() and not folder.is_relative_to(tmp_path)
