@@ -31,6 +31,7 @@ from qdeploy.recipe.own_data import Parquet
 
 MAX_BYTES = 1 << 32
 SUFFIX = ".parquet"
+_NUMBER_BYTES = 4
 # Names of images' columns, where the files' metadata do not say which it is.
 _IMAGES = ("image", "img", "pixels")
 _PARTS = {"train": TRAIN, "test": TEST, "validation": VALIDATION, "valid": VALIDATION}
@@ -46,7 +47,8 @@ def load(folder: Path | None, settings: Parquet, observer: Observer) -> Dataset:
 
     Raises:
         DataError: pyarrow is not installed, there are no such files, one cannot be read, a column
-            is missing or of a type that is no feature, a cell is empty, or it is too much.
+            is missing or of a type that is no feature, a cell is empty, or it is too much, which is
+            seen before a file is decompressed.
     """
     path = place_of(settings, folder)
     reader = _pyarrow()
@@ -56,9 +58,10 @@ def load(folder: Path | None, settings: Parquet, observer: Observer) -> Dataset:
     settings = _with_names(settings, schema)
     column = _image_column(settings, schema)
     _check_columns(settings, schema, column, every[0])
+    _check_declared(reader, every, path)
     tables = {key: [_table(reader, file) for file in part] for key, part in files.items()}
     if sum(table.nbytes for part in tables.values() for table in part) > MAX_BYTES:
-        raise _wrong(path, f"it has more than {MAX_BYTES >> 30} GiB, which are held in memory")
+        raise _too_much(path)
     labels, names = labelled(
         [
             np.concatenate(
@@ -117,6 +120,24 @@ def _schema(reader: Any, file: Path) -> Any:
         return reader.read_schema(file)
     except (OSError, ValueError) as error:  # what pyarrow raises are kinds of these
         raise _wrong(file, str(error)) from error
+
+
+def _check_declared(reader: Any, files: Sequence[Path], path: Path) -> None:
+    """Whether what the files say of themselves fits memory, before anything is decompressed."""
+    declared = 0
+    for file in files:
+        try:
+            told = reader.read_metadata(file)
+        except (OSError, ValueError) as error:
+            raise _wrong(file, str(error)) from error
+        groups = [told.row_group(at) for at in range(told.num_row_groups)]
+        # A column of one value is a few bytes in the file, and a number for each row in memory.
+        declared += max(
+            sum(group.total_byte_size for group in groups),
+            told.num_rows * told.num_columns * _NUMBER_BYTES,
+        )
+    if declared > MAX_BYTES:
+        raise _too_much(path)
 
 
 def _table(reader: Any, file: Path) -> Any:
@@ -277,6 +298,15 @@ def _unreadable(where: Path, why: str) -> DataError:
         where=str(where.parent),
         why=why,
         do="write the rows with their images inside: `Dataset.to_parquet` of `datasets` does",
+    )
+
+
+def _too_much(path: Path) -> DataError:
+    return DataError(
+        f"`{path.name}` is too large",
+        where=str(path),
+        why=f"its rows have more than {MAX_BYTES >> 30} GiB, which are held in memory",
+        do="give fewer rows, or images in folders (`image-folder`)",
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,6 @@ from PIL import Image
 from qdeploy.data.load import load_dataset
 from qdeploy.errors import DataError
 from qdeploy.recipe.own_data import Parquet
-
-THERE = importlib.util.find_spec("pyarrow") is not None
-needs_pyarrow = pytest.mark.skipif(not THERE, reason="pyarrow is not installed")
 
 
 def read(folder: Path, **keys: Any) -> Any:
@@ -52,15 +49,16 @@ def images(count: int, seed: int, size: tuple[int, int] = (20, 18), colour: bool
 NAMES = {"img": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
 
 
-@pytest.mark.skipif(THERE, reason="pyarrow is installed")
-def test_without_pyarrow_the_message_says_what_to_install(tmp_path: Path) -> None:
+def test_without_pyarrow_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="`pyarrow` is not installed") as caught:
         read(tmp_path)
     assert "pip install pyarrow" in str(caught.value.do)
 
 
-@needs_pyarrow
 def test_images_of_a_hugging_face_data_set_keep_their_names(tmp_path: Path) -> None:
     pixels, cells = images(12, 0)
     labels = [0, 1] * 6
@@ -81,7 +79,6 @@ def test_images_of_a_hugging_face_data_set_keep_their_names(tmp_path: Path) -> N
     assert small.shape == (3, 16, 16)
 
 
-@needs_pyarrow
 def test_rows_of_numbers_are_vectors_with_ranges(tmp_path: Path) -> None:
     values = np.random.default_rng(3).normal(size=(40, 2))
     columns = {"a": values[:, 0], "kind": ["up", "down"] * 20, "b": values[:, 1].astype(np.float32)}
@@ -94,7 +91,6 @@ def test_rows_of_numbers_are_vectors_with_ranges(tmp_path: Path) -> None:
     assert numbers.targets is not None and numbers.shape == (1, 1, 1)
 
 
-@needs_pyarrow
 @pytest.mark.parametrize(
     ("harm", "part"),
     [
@@ -137,3 +133,25 @@ def test_files_that_are_no_data_set_are_refused(tmp_path: Path, harm: str, part:
     with pytest.raises(DataError) as caught:
         read(tmp_path)
     assert part in str(caught.value)
+
+
+def test_what_would_not_fit_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """400 million equal rows are few bytes in the file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema(
+        [("a", pyarrow.int8()), ("b", pyarrow.int8()), ("label", pyarrow.int8())]
+    )
+    part = np.zeros(10_000_000, dtype=np.int8)
+    table = pyarrow.table([part, part, part], schema=schema)
+    with pyarrow.parquet.ParquetWriter(tmp_path / "train.parquet", schema) as writer:
+        for _ in range(40):
+            writer.write_table(table)
+    assert (tmp_path / "train.parquet").stat().st_size < 10_000_000
+    monkeypatch.setattr("pyarrow.parquet.read_table", None)  # is not called
+    with pytest.raises(DataError, match="is too large") as caught:
+        read(tmp_path)
+    assert "more than 4 GiB" in str(caught.value.why)
