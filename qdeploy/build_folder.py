@@ -21,7 +21,6 @@ from qdeploy.build_records import (
     BoardsRecord,
     BuildRecord,
     ClassesRecord,
-    CPlanRecord,
     EpochRecord,
     EstimatesRecord,
     FifosRecord,
@@ -33,6 +32,7 @@ from qdeploy.build_records import (
     VerifyRecord,
     WeightsRecord,
 )
+from qdeploy.c_plan_record import CPlanRecord
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
 

@@ -15,27 +15,22 @@ from rich.console import Console
 from qdeploy.artifacts import write_text
 from qdeploy.build_folder import (
     C_PLAN_PATH,
-    GRAPH_FILE,
-    RECIPE_FILE,
     REPORT_FILE,
     read_build,
     read_c_plan,
     read_classes,
-    read_metrics,
     read_verify,
-    read_weights,
 )
 from qdeploy.build_records import (
     BuildRecord,
     ClassesRecord,
-    CPlanRecord,
     RungRecord,
     SummaryRecord,
     VerifyRecord,
 )
+from qdeploy.c_plan_record import CPlanRecord
 from qdeploy.errors import UserError
-from qdeploy.ir.file import read_graph
-from qdeploy.report.classes import sentence
+from qdeploy.report.build_values import build_values
 from qdeploy.report.cores import (
     CORE_HEAD,
     NOT_MEASURED,
@@ -44,26 +39,11 @@ from qdeploy.report.cores import (
     measured_cores,
     print_cores,
 )
-from qdeploy.report.curves import plots_of
 from qdeploy.report.design_report import read_source_summary
 from qdeploy.report.differences import find_difference
-from qdeploy.report.epochs import epoch_table
 from qdeploy.report.first_screen import accuracy_card, verdict_of
-from qdeploy.report.histograms import (
-    HISTOGRAM_TEXT,
-    LEVELS_TEXT,
-    histograms_of,
-    weights_of_graph,
-)
-from qdeploy.report.html_tables import (
-    accuracy_table,
-    made_rows,
-    phases_of,
-    rung_notes,
-    rung_table,
-)
 from qdeploy.report.memory_picture import memory_svg
-from qdeploy.report.page import Card, bars, number, recipe_text, render_page
+from qdeploy.report.page import Card, bars, number, render_page
 from qdeploy.report.tables import Cells, print_table
 
 TEMPLATE = "c.html.j2"
@@ -140,17 +120,9 @@ def render_c(folder: Path, report: CReport) -> str:
     """
     plan, cores = report.plan, report.cores
     difference = find_difference(report.verify)
-    rung_head, rung_rows = rung_table(report.verify)
-    log = read_metrics(folder) or []
-    accuracy_head, accuracy_rows = accuracy_table(
-        report.summary.get("phases") or phases_of(log), report.build
-    )
-    graph = read_graph(folder / GRAPH_FILE) if (folder / GRAPH_FILE).is_file() else None
-    weights = read_weights(folder)
-    known = weights or (weights_of_graph(graph) if graph else None)
     values: dict[str, Any] = {
+        **build_values(folder, report.verify, report.summary, report.build),
         "report": report,
-        "version": (report.build.get("versions") or {}).get("qdeploy"),
         "verdict": verdict_of(report.verify, None, difference),
         "cards": [accuracy_card(report.summary, report.build), *_cards(report)],
         "core_head": CORE_HEAD,
@@ -162,18 +134,6 @@ def render_c(folder: Path, report: CReport) -> str:
         ),
         "step_head": STEP_HEAD,
         "step_rows": step_rows(plan),
-        "rung_head": rung_head,
-        "rung_rows": rung_rows,
-        "rung_notes": rung_notes(report.verify),
-        "class_sentence": sentence,
-        "accuracy_head": accuracy_head,
-        "accuracy_rows": accuracy_rows,
-        "histograms": histograms_of(known) if known else [],
-        "histogram_text": HISTOGRAM_TEXT if weights else LEVELS_TEXT,
-        "plots": plots_of(log),
-        "epochs": epoch_table(log),
-        "made_rows": made_rows(report.build),
-        "recipe": recipe_text(folder / RECIPE_FILE),
     }
     return render_page(TEMPLATE, values)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from qdeploy.build_records import CPlanRecord, RungRecord, VerifyRecord
+from qdeploy.build_records import RungRecord, VerifyRecord
+from qdeploy.c_plan_record import CPlanRecord
 from qdeploy.report.page import number
 from qdeploy.report.tables import Cells, print_table
 

@@ -9,45 +9,29 @@ from typing import Any
 from qdeploy.artifacts import write_text
 from qdeploy.build_folder import (
     GRAPH_FILE,
-    RECIPE_FILE,
     REPORT_FILE,
     has_c,
     has_design,
     read_design,
-    read_metrics,
-    read_weights,
 )
 from qdeploy.devices.boards import load_board
 from qdeploy.errors import BoardError
 from qdeploy.ir.file import read_graph
+from qdeploy.report.build_values import build_values
 from qdeploy.report.c_report import read_c_report, write_c_report
-from qdeploy.report.classes import sentence
-from qdeploy.report.curves import plots_of
 from qdeploy.report.design_report import DesignReport, read_report
 from qdeploy.report.differences import find_difference
-from qdeploy.report.epochs import epoch_table
 from qdeploy.report.first_screen import cards_of, meters_of, verdict_of
-from qdeploy.report.histograms import (
-    HISTOGRAM_TEXT,
-    LEVELS_TEXT,
-    histograms_of,
-    weights_of_graph,
-)
 from qdeploy.report.html_tables import (
     ESTIMATE_HEAD,
     LAYER_HEAD,
-    accuracy_table,
     board_rows,
     estimate_rows,
     layer_rows,
-    made_rows,
-    phases_of,
     risk_rows,
-    rung_notes,
-    rung_table,
 )
 from qdeploy.report.network_picture import network_picture
-from qdeploy.report.page import Bar, bars, fold, recipe_text, render_page, share
+from qdeploy.report.page import Bar, bars, fold, render_page, share
 from qdeploy.report.roofline import roofline, roofline_svg, told
 from qdeploy.report.summary import at_risk, placed
 
@@ -78,10 +62,6 @@ def render(folder: Path, report: DesignReport) -> str:
     difference = find_difference(report.verify)
     meters = meters_of(report)
     main = [row for row in report.layers if row.lanes or row.bottleneck]
-    rung_head, rung_rows = rung_table(report.verify)
-    log = read_metrics(folder) or []
-    phases = report.summary.get("phases") or phases_of(log)
-    accuracy_head, accuracy_rows = accuracy_table(phases, report.build)
     fifos = [
         Bar(one.name, one.fill, f"{one.high_water:,} of {one.depth:,} words", full(one.fill))
         for one in report.fifos
@@ -89,11 +69,9 @@ def render(folder: Path, report: DesignReport) -> str:
     ]
     slowest = report.bottleneck.name
     graph = read_graph(folder / GRAPH_FILE) if (folder / GRAPH_FILE).is_file() else None
-    weights = read_weights(folder)
-    known = weights or (weights_of_graph(graph) if graph else None)
     values: dict[str, Any] = {
+        **build_values(folder, report.verify, report.summary, report.build),
         "report": report,
-        "version": (report.build.get("versions") or {}).get("qdeploy"),
         "verdict": verdict_of(report.verify, report.resources, difference),
         "cards": cards_of(report),
         "meters": meters,
@@ -106,7 +84,6 @@ def render(folder: Path, report: DesignReport) -> str:
         "at_risk": at_risk(report.static_timing) if report.static_timing else None,
         "risk_head": ("longest path of", "from", "to", "routed nets", "MHz, estimated"),
         "risk_rows": risk_rows(report.static_timing),
-        "class_sentence": sentence,
         "cycles": bars(
             [
                 (r.name, r.cycles, "bottleneck" if r.name == slowest else "")
@@ -123,18 +100,7 @@ def render(folder: Path, report: DesignReport) -> str:
         "layer_rows": layer_rows(report.layers),
         "estimate_head": ESTIMATE_HEAD,
         "estimate_rows": estimate_rows(report.layers),
-        "rung_head": rung_head,
-        "rung_rows": rung_rows,
-        "rung_notes": rung_notes(report.verify),
-        "accuracy_head": accuracy_head,
-        "accuracy_rows": accuracy_rows,
-        "histograms": histograms_of(known) if known else [],
-        "histogram_text": HISTOGRAM_TEXT if weights else LEVELS_TEXT,
-        "plots": plots_of(log),
-        "epochs": epoch_table(log),
         "board_rows": board_rows(report.boards),
-        "made_rows": made_rows(report.build),
-        "recipe": recipe_text(folder / RECIPE_FILE),
     }
     return render_page(TEMPLATE, values)
 

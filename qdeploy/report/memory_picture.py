@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from qdeploy.build_records import CPlanRecord
+from qdeploy.c_plan_record import CPlanRecord
 
 # The plot, in units of the picture; on a telephone one unit is a CSS pixel.
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 230, 52, 8, 14, 38

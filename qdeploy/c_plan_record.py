@@ -1,0 +1,40 @@
+"""What `c/plan.json` of a build in C holds; see `build_records`."""
+
+from __future__ import annotations
+
+# pydantic needs this before Python 3.12.
+from typing_extensions import TypedDict
+
+from qdeploy.build_records import Count
+
+
+class CStepRecord(TypedDict):
+    """A step of `c/plan.json`; bytes."""
+
+    layer: str
+    kind: str
+    result: str
+    live_bytes: Count
+    constant_bytes: Count
+
+
+class CBufferRecord(TypedDict):
+    """A buffer of `c/plan.json`: where it lies in the arena, from the first step to the last."""
+
+    name: str
+    offset: Count
+    bytes: Count
+    first: Count
+    last: Count
+
+
+class CPlanRecord(TypedDict):
+    """`c/plan.json`; see `codegen.c.plan`."""
+
+    prefix: str
+    mcu: str
+    arena: Count
+    arena_bound: Count
+    constants: Count
+    steps: list[CStepRecord]
+    buffers: list[CBufferRecord]
