@@ -36,6 +36,7 @@ from qdeploy.synth.timing_harness import TOP, Port, harness, stream_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 CLOCK_MHZ = 100.0
+TIMEOUT_S = 3 * 3600.0  # whole networks on one busy core
 CORE = "core"
 SHELL = "export/pynq/rtl/qd_shell_regs.v"
 # Networks of ladder_networks.py at other rates; FIFO depths by the skew of branches.
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--paths", action="store_true", help="print each longest path")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    tool = NextPnr(arguments.store)
+    tool = NextPnr(arguments.store, timeout_s=TIMEOUT_S)
     chosen = list(measurements(tool))
     slow = []
     for name, measure in chosen:
