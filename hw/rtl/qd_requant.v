@@ -28,6 +28,10 @@ module qd_requant #(
   parameter MFILE   = "multipliers.hex",
   parameter BFILE   = "biases.hex"
 ) (
+`ifdef QD_LOADABLE
+  input  wire [9:0]        config_in,
+  output wire [9:0]        config_out,
+`endif
   input  wire              clk,
   input  wire              rst_n,
   input  wire [PE*ACC-1:0] s_tdata,
@@ -67,10 +71,31 @@ module qd_requant #(
     else busy <= {busy[LATENCY+1:0], take};
 
   // Multipliers are read when a beat comes, biases when its product is about to be ready.
+`ifdef QD_LOADABLE
+  (* no_rw_check *)
+`endif
   reg  [PE*MB-1:0] multipliers [0:NF-1];
+`ifdef QD_LOADABLE
+  (* no_rw_check *)
+`endif
   reg  [PE*BB-1:0] biases [0:NF-1];
   initial $readmemh(MFILE, multipliers);
   initial $readmemh(BFILE, biases);
+`ifdef QD_LOADABLE
+  wire            m_write, b_write;
+  wire [FA-1:0]   m_at, b_at;
+  wire [PE*MB-1:0] m_word;
+  wire [PE*BB-1:0] b_word;
+  wire [9:0]      config_link;
+  qd_load #(.WIDTH(PE*MB), .WORDS(NF)) m_load (.clk(clk), .rst_n(rst_n), .config_in(config_in),
+    .config_out(config_link), .write(m_write), .at(m_at), .word(m_word));
+  qd_load #(.WIDTH(PE*BB), .WORDS(NF)) b_load (.clk(clk), .rst_n(rst_n), .config_in(config_link),
+    .config_out(config_out), .write(b_write), .at(b_at), .word(b_word));
+  always @(posedge clk) begin
+    if (m_write) multipliers[m_at] <= m_word;
+    if (b_write) biases[b_at] <= b_word;
+  end
+`endif
   reg  [FA-1:0]     m_fold, b_fold;
   reg  [PE*ACC-1:0] acc;
   reg  [PE*MB-1:0]  m;

@@ -104,7 +104,9 @@ def hardware_layers(graph: IntegerGraph, *, loadable: bool = False) -> ModelWrap
     """
     model = set_exact_types(specialize(to_hw_layers(to_finn(graph))), graph)
     model = mark_binary_units(model)
-    model = mark_loadable(model) if loadable else fit_requantization(model, graph)
+    if loadable:
+        model = mark_loadable(model)
+    model = fit_requantization(model, graph)
     return with_inferred_types(model)  # FINN's own operators know no exact sums
 
 

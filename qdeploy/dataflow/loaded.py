@@ -13,6 +13,7 @@ from pathlib import Path
 
 from qdeploy.bounded import read_bounded
 from qdeploy.dataflow.compile import hardware_layers
+from qdeploy.dataflow.finn.fit_requantization import refit_requantization
 from qdeploy.dataflow.finn.loadable import take_numbers
 from qdeploy.dataflow.finn.models import read_model
 from qdeploy.dataflow.finn.nodes import hw_nodes
@@ -35,8 +36,8 @@ def weights_image(graph: IntegerGraph, hardware: Path, design: Design, rtl: Path
         rtl: folder of the design.
 
     Raises:
-        UserError: the design takes no weights at run time, or a layer multiplies bits and the
-            weights are not all -1 and +1.
+        UserError: the design takes no weights at run time; a layer multiplies bits and the
+            weights are not all -1 and +1; a layer's multipliers are too narrow.
         InternalError: other numbers would be other hardware.
     """
     if design.loading is None:
@@ -48,7 +49,7 @@ def weights_image(graph: IntegerGraph, hardware: Path, design: Design, rtl: Path
     model = specialize(read_model(hardware))
     pixels = {layer.name: layer.integer(PIXELS) for layer in hw_nodes(model)}
     other = with_multi_pixel(hardware_layers(graph, loadable=True), pixels)
-    model = take_numbers(model, other)
+    model = refit_requantization(take_numbers(model, other), graph)
     layers = {layer.name: layer for layer in hw_nodes(model)}
     words: dict[str, list[str]] = {}
     for module in design.loading.modules:

@@ -19,6 +19,10 @@ there is none. Twice a solution is one for S + 1: the channels share the largest
 Rounding half to even moves ties, M·n + B = c·2^S without a rest, down for odd c. A table made of
 such ties alternates and has no line; with the low bit of c cleared there (the rule `even`), code
 c or more needs M·n + B >= c·2^S + (c odd), which is the same fit with other t_k. B holds the half.
+The rule serves tables without it too: 2·(M·n + B) + 1 is odd, no multiple of 2^(S + 1).
+
+Where M and B are loaded, S and the rule are those of the hardware: `Multiplier` is what it has,
+`fit_to` finds the numbers of one network.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ import numpy as np
 from qdeploy.ir.integer_graph import IntArray, IntType
 
 MAX_SHIFT = 48
+# Where numbers are loaded: bits that a multiplier gets beyond those of the network that the
+# hardware was made of. Slopes of others may be steeper by the first; the rest goes to the shift.
+STEEPER, ROOM = 2, 6
 # Keeps every product with a 32-bit accumulator within 63 bits.
 MULTIPLIER_LIMIT = 1 << 30
 _UNBOUNDED = 1 << 62
@@ -75,6 +82,45 @@ class FixedPoint:
         if self.even:
             codes -= codes & (codes << self.shift == value)
         return np.clip(codes, self.base, self.base + self.levels)
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """Hardware that takes multipliers and biases at run time, with the rule `even`.
+
+    Args:
+        bits: of an unsigned multiplier.
+        shift: right, of M·n + B.
+    """
+
+    bits: int
+    shift: int
+
+    @staticmethod
+    def with_room(found: FixedPoint, free: int) -> Multiplier:
+        """For the numbers of one network, and others' of the same shape.
+
+        Args:
+            free: bits of a multiplier that cost no more than fewer would.
+        """
+        plain = 0 if found.even else 1
+        own, shift = found.multiplier_bits + plain, found.shift + plain
+        most = MULTIPLIER_LIMIT.bit_length() - 1
+        bits = max(own, min(most, free if own + ROOM <= free else own + ROOM))
+        return Multiplier(bits, min(shift + max(0, bits - STEEPER - own), max(shift, MAX_SHIFT)))
+
+
+def fit_to(
+    hardware: Multiplier, table: IntArray, lo: IntArray, hi: IntArray, base: int
+) -> FixedPoint | None:
+    """As `fit_fixed_point`, for one shift, width and rule; None where the numbers are too wide."""
+    table = np.clip(table, lo[:, None], hi[:, None] + 1)
+    codes = base + np.arange(1, table.shape[1] + 1, dtype=np.int64)
+    targets = (codes << hardware.shift) + (codes & 1)
+    multiplier, bias, solved = _least(table, lo, hi, targets)
+    if not solved.all() or int(multiplier.max()) >> hardware.bits:
+        return None
+    return FixedPoint(multiplier, bias, hardware.shift, True, base, table.shape[1])
 
 
 def fit_fixed_point(table: IntArray, lo: IntArray, hi: IntArray, base: int) -> FixedPoint | None:

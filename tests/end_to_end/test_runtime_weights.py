@@ -15,13 +15,23 @@ from runtime_weights import (
     loadable_convnet,
     loadable_mlp,
     loadable_rows,
+    loadable_wide_codes,
     swap,
+    swap_image,
 )
 
 from qdeploy.build_folder import FOLDING_FILE, HARDWARE_FILE
 from qdeploy.dataflow.loaded import weights_image
-from qdeploy.design.loading import COMPLETE, CRC_PORT, INCOMPLETE, STATE_PORT, checksum
-from qdeploy.errors import InternalError
+from qdeploy.design.loading import (
+    COMPLETE,
+    CRC_PORT,
+    INCOMPLETE,
+    STATE_PORT,
+    checksum,
+    image_of,
+)
+from qdeploy.errors import InternalError, UserError
+from qdeploy.ir.integer_graph import Threshold
 from qdeploy.ir.reference import run_reference
 from qdeploy.sim.design import DesignSimulator, Image, simulate_design
 from qdeploy.sim.simulator import Simulator
@@ -82,6 +92,35 @@ def test_networks_with_several_pixels_per_beat_take_turns(tmp_path: Path) -> Non
     ] == []
     model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
     check_swapped(found, model)
+
+
+@pytest.mark.parametrize("fps", [50_000.0, 2_500_000.0], ids=["folded", "two pixels per beat"])
+def test_multipliers_of_wide_codes_are_loaded(fps: float, tmp_path: Path) -> None:
+    found = swap_image(loadable_wide_codes, fps, tmp_path, FRAMES)
+    text = "".join((found.folder / f"{one.module}.v").read_text() for one in found.design.layers)
+    assert text.count("qd_requant") >= 2
+    assert ("M: 2" in (tmp_path / FOLDING_FILE).read_text()) == (fps > 1e6)
+    own = {name: (found.folder / name).read_text().split() for name in found.design.memories}
+    assert found.design.loading is not None
+    assert image_of(found.design.loading.loads, own) == found.images[0]
+    ledger = check_design(found.folder, found.design, found.first)
+    assert [one.sentence() for one in ledger.listed] == []
+    model = simulate_design(found.folder, found.design, tmp_path / "sim", optimize="-O0")
+    check_swapped(found, model)
+
+
+def test_codes_that_the_multipliers_cannot_make_are_refused(tmp_path: Path) -> None:
+    found = swap_image(loadable_wide_codes, 50_000.0, tmp_path, FRAMES)
+    nodes = list(found.second.nodes)
+    at = next(k for k, node in enumerate(nodes) if isinstance(node, Threshold))
+    assert isinstance(nodes[at], Threshold)
+    table = nodes[at].thresholds.copy()
+    table[0] = np.sort(np.random.default_rng(0).choice(table[0], table.shape[1]))  # no line
+    nodes[at] = replace(nodes[at], thresholds=table)
+    other = replace(found.second, nodes=tuple(nodes))
+    with pytest.raises(UserError, match=r"requantize: 0.*a search takes any") as refused:
+        weights_image(other, tmp_path / HARDWARE_FILE, found.design, found.folder)
+    assert refused.value.where == "layer `conv0`"
 
 
 def test_two_networks_of_bits_take_turns(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ LOADABLE = [
     ("qd_threshold", {}),
     ("qd_threshold", {"NT": 31, "OB": 5, "C": 4, "PE": 4}),
     ("qd_bias", {}),
+    ("qd_requant", {}),
+    ("qd_requant", {"C": 4, "PE": 4, "MB": 30, "EVEN": 1}),
 ]
 
 

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdeploy.ir.fixed_point import FixedPoint, fit_fixed_point
-from qdeploy.ir.integer_graph import IntArray
+from qdeploy.ir.fixed_point import (
+    MULTIPLIER_LIMIT,
+    FixedPoint,
+    Multiplier,
+    fit_fixed_point,
+    fit_to,
+)
+from qdeploy.ir.integer_graph import IntArray, IntType
 from qdeploy.ir.intervals import Intervals
 from qdeploy.lowering.integers.quantizer import Quantizer
 from qdeploy.lowering.integers.thresholds import threshold_table
@@ -30,7 +36,21 @@ def fitted(rows: list[IntArray], lo: int, hi: int, base: int) -> FixedPoint | No
     found = fit_fixed_point(table, *ends, base)
     if found is not None:
         n = np.arange(lo, hi + 1)
-        assert (found.codes(np.tile(n, (len(table), 1))) == counted(table, n, base)).all()
+        expected = counted(table, n, base)
+        assert (found.codes(np.tile(n, (len(table), 1))) == expected).all()
+        for free in (17, 24):
+            hardware = Multiplier.with_room(found, free)
+            loaded = fit_to(hardware, table, *ends, base)
+            if loaded is None:
+                assert found.multiplier_bits >= MULTIPLIER_LIMIT.bit_length() - 2
+                continue
+            assert (loaded.codes(np.tile(n, (len(table), 1))) == expected).all()
+            assert loaded.multiplier_bits <= hardware.bits and loaded.shift == hardware.shift
+            # As wide as the hardware makes a bias.
+            sum_bits = IntType.holding(min(lo, -1), hi).bits
+            code_bits = IntType.holding(base, base + table.shape[1]).bits
+            most = max(code_bits + hardware.shift + 1, hardware.bits + sum_bits) + 2
+            assert loaded.bias_bits <= most
     return found
 
 
@@ -109,6 +129,16 @@ def test_channels_far_apart_share_a_shift() -> None:
         for gain in (Fraction(7), Fraction(1, 1000), Fraction(0), Fraction(1, 100000))
     ]
     assert fitted(rows, -(1 << 14), 1 << 14, -16) is not None
+
+
+def test_numbers_that_are_too_wide_for_the_hardware_are_refused() -> None:
+    quantizer = Quantizer(Fraction(1), 0, 255)
+    ends = np.array([0]), np.array([3000])
+    table = row(Fraction(85, 1024), Fraction(3, 128), quantizer, 0, 3000)
+    assert fit_to(Multiplier(8, 11), table, *ends, 0) is not None
+    # A steeper slope takes more bits at the same shift; a shorter shift has no line at all.
+    assert fit_to(Multiplier(7, 11), table, *ends, 0) is None
+    assert fit_to(Multiplier(8, 6), table, *ends, 0) is None
 
 
 def test_each_channel_has_its_own_interval() -> None:

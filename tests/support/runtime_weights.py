@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from random_graphs import GraphMaker
 
+from qdeploy.build_folder import HARDWARE_FILE
 from qdeploy.dataflow.compile import compile_graph
+from qdeploy.dataflow.loaded import weights_image
 from qdeploy.design.loading import image_of
 from qdeploy.design.manifest import Design
 from qdeploy.devices.boards import load_board
 from qdeploy.ir.any_weights import for_any_weights
-from qdeploy.ir.integer_graph import Bias, Conv, Dense, IntArray, IntegerGraph, Threshold
+from qdeploy.ir.integer_graph import (
+    Bias,
+    Conv,
+    Dense,
+    IntArray,
+    IntegerGraph,
+    IntType,
+    Threshold,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,38 @@ def loadable_rows(seed: int) -> GraphMaker:
     return maker.max_pool().global_sum().dense(5)
 
 
+def loadable_wide_codes(seed: int) -> GraphMaker:
+    """Codes of 6 and 8 bits, after convolutions and a sum of branches."""
+    maker = line(GraphMaker(seed, (1, 4, 8), bits=4).conv(4, weight_bits=3), bits=8)
+    start = maker.mark()
+    line(maker.conv(4), bits=8).add(start)
+    return line(maker, bits=6, base=-32).global_sum().dense(5)
+
+
+def line(maker: GraphMaker, bits: int, base: int = 0) -> GraphMaker:
+    """A quantizer: the code is a channel's scale times the sum plus its offset, half to even."""
+    source, name = maker.now, maker._name("act")
+    levels = (1 << bits) - 1
+    table = np.zeros((source.shape[0], levels), dtype=np.int64)
+    for channel in range(len(table)):
+        scale = Fraction(float(maker.random.uniform(1, 3))) * levels / (source.hi - source.lo)
+        # On a grid, so that there are ties.
+        scale = Fraction(round(scale * 1024), 1024)
+        offset = base + levels // 2 + Fraction(int(maker.random.integers(-12, 12)), 4)
+        for level in range(levels):
+            code = base + level + 1
+            point = (code - Fraction(1, 2) - offset) / scale
+            least = -(-point.numerator // point.denominator)
+            tie = point.denominator == 1 and code % 2 == 1
+            table[channel, level] = min(max(least + tie, source.lo), source.hi + 1)
+    out = maker._tensor(f"{name}.code", source.shape, IntType(bits, base < 0), base, base + levels)
+    maker.nodes.append(
+        Threshold(f"{name}.threshold", name, (source.name,), out.name, thresholds=table, base=base)
+    )
+    maker.now = out
+    return maker
+
+
 def loadable_bits(seed: int) -> GraphMaker:
     """Bits times -1 and +1: XNOR units."""
     maker = GraphMaker(seed, (1, 4, 3), bits=1).flatten().dense(8).threshold(bits=1)
@@ -90,6 +133,17 @@ def swap(make: Callable[[int], GraphMaker], fps: float, folder: Path, frames: in
     assert texts[0] == texts[1]
     codes = np.concatenate([maker.frames(frames) for maker in makers])
     return Swap(folder / "rtl0", designs[0], graphs[0], graphs[1], (images[0], images[1]), codes)
+
+
+def swap_image(make: Callable[[int], GraphMaker], fps: float, folder: Path, frames: int) -> Swap:
+    """Compile the first network; images as `qdeploy weights` makes them, of both."""
+    makers = make(0), make(1)
+    graphs = [for_any_weights(maker.graph()) for maker in makers]
+    rtl = folder / "rtl"
+    design = compile_graph(graphs[0], load_board("pynq-z2"), rtl, fps=fps, loadable=True).design
+    first, second = (weights_image(graph, folder / HARDWARE_FILE, design, rtl) for graph in graphs)
+    codes = np.concatenate([maker.frames(frames) for maker in makers])
+    return Swap(rtl, design, graphs[0], graphs[1], (first, second), codes)
 
 
 def with_random_numbers(graph: IntegerGraph, seed: int) -> IntegerGraph:

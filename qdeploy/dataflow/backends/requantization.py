@@ -24,7 +24,7 @@ from qdeploy.dataflow.rtl.memories import (
 )
 from qdeploy.dataflow.rtl.unit import Block, Memories
 from qdeploy.design.loading import Load
-from qdeploy.ir.fixed_point import FixedPoint
+from qdeploy.ir.fixed_point import FixedPoint, Multiplier
 from qdeploy.ir.integer_graph import IntType
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ FIRST_SEARCHED_LEVELS = 7
 SEARCH = "search"
 _MULTIPLIERS, _BIASES = "requantMultipliers", "requantBiases"
 _SHIFT, _EVEN = "requantShift", "requantEven"
+# Bits of multipliers that are loaded; 0 for as many as the numbers need.
+_BITS = "requantBits"
 
 
 class RequantizingBackend(QdBackend):
@@ -57,6 +59,7 @@ class RequantizingBackend(QdBackend):
             _BIASES: ("ints", False, []),
             _SHIFT: ("i", False, 0),
             _EVEN: ("i", False, 0, {0, 1}),
+            _BITS: ("i", False, 0),
         }
 
     def styles(self) -> list[dict[str, int | str]]:
@@ -72,10 +75,17 @@ class RequantizingBackend(QdBackend):
         """Whether few levels are searched, too."""
         return bool(self.attribute(SEARCH))
 
-    def set_fixed_point(self, found: FixedPoint) -> None:
-        """Keep fixed-point numbers with the node."""
-        self.set_nodeattr(_MULTIPLIERS, found.multiplier.tolist())
-        self.set_nodeattr(_BIASES, found.bias.tolist())
+    def set_fixed_point(self, found: FixedPoint, bits: int = 0) -> None:
+        """Keep fixed-point numbers with the node, repeated for each pixel of a beat.
+
+        Args:
+            bits: of multipliers that are loaded; 0 for as many as these need.
+        """
+        channels = int(self.attribute(str(self.operator.channels)))
+        times = max(1, channels // len(found.multiplier))
+        self.set_nodeattr(_MULTIPLIERS, found.multiplier.tolist() * times)
+        self.set_nodeattr(_BIASES, found.bias.tolist() * times)
+        self.set_nodeattr(_BITS, bits)
         self.set_nodeattr(_SHIFT, found.shift)
         self.set_nodeattr(_EVEN, int(found.even))
 
@@ -96,6 +106,12 @@ class RequantizingBackend(QdBackend):
     def has_fixed_point(self) -> bool:
         """Whether the codes can come from a multiplication."""
         return len(self.attribute(_MULTIPLIERS)) > 0
+
+    def loaded_multiplier(self) -> Multiplier | None:
+        """What other numbers have to fit, None where thresholds are compared or searched."""
+        if not (self.loadable() and self.has_fixed_point() and self.attribute(REQUANTIZE)):
+            return None
+        return Multiplier(int(self.attribute(_BITS)), int(self.attribute(_SHIFT)))
 
     @abstractmethod
     def table(self, model: ModelWrapper) -> IntArray:
@@ -176,10 +192,19 @@ class RequantizingBackend(QdBackend):
         else:
             m_file, b_file = f"{name}_m.hex", f"{name}_b.hex"
             multipliers, biases = fixed.multiplier[:channels], fixed.bias[:channels]
-            in_dsp = fixed.multiplier_bits > MAX_TABLE_MULTIPLIER and not shared
+            m_bits, b_bits = fixed.multiplier_bits, fixed.bias_bits
+            if self.loadable():
+                m_bits = int(self.attribute(_BITS))
+                # A sum within its range and its code differ by no more than the bias.
+                b_bits = max(out_bits + fixed.shift + 1, m_bits + bits) + 2
+                widths = ((m_file, m_bits), (b_file, b_bits))
+                loads = tuple(
+                    Load((file,), lanes * width, channels // lanes) for file, width in widths
+                )
+            in_dsp = m_bits > MAX_TABLE_MULTIPLIER and not shared
             parameters |= {
-                "MB": fixed.multiplier_bits,
-                "BB": fixed.bias_bits,
+                "MB": m_bits,
+                "BB": b_bits,
                 "SHIFT": fixed.shift,
                 "EVEN": int(fixed.even),
                 "OB": out_bits,
@@ -193,8 +218,8 @@ class RequantizingBackend(QdBackend):
 
             def memories() -> dict[str, list[str]]:
                 return {
-                    m_file: wide_lines(multipliers.tolist(), lanes, fixed.multiplier_bits),
-                    b_file: wide_lines(biases.tolist(), lanes, fixed.bias_bits),
+                    m_file: wide_lines(multipliers.tolist(), lanes, m_bits),
+                    b_file: wide_lines(biases.tolist(), lanes, b_bits),
                 }
 
         made = Block(block, parameters, (lanes * bits,), (lanes * out_bits,), loads=loads)

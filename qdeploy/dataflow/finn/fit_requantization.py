@@ -7,17 +7,21 @@
 
 Where no numbers fit (ties of a factor that is no binary fraction, say) the node stays as it is and
 its thresholds are searched. The folding may still prefer the search where DSP blocks run out.
+Where numbers are loaded they are fitted to multipliers with room for those of other networks, whose
+own `refit_requantization` finds for the hardware that there is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qdeploy.dataflow.finn.nodes import hw_nodes
+from qdeploy.dataflow.finn.nodes import LOADABLE, HwNode, hw_nodes
 from qdeploy.dataflow.rtl.memories import MAX_PARALLEL_LEVELS
-from qdeploy.ir.fixed_point import fit_fixed_point
+from qdeploy.errors import UserError
+from qdeploy.ir.fixed_point import Multiplier, fit_fixed_point, fit_to
 from qdeploy.ir.integer_graph import (
     Add,
     Bias,
@@ -25,6 +29,7 @@ from qdeploy.ir.integer_graph import (
     Conv,
     Dense,
     GlobalSum,
+    IntArray,
     IntegerGraph,
     Threshold,
 )
@@ -34,8 +39,56 @@ if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
+# Bits of a multiplier in one DSP block, by those of the other operand (`hw/rtl/qd_product.v`).
+_NARROW_SUM, _FREE_BITS, _FREE_BITS_WIDE = 18, 24, 17
+
+
 def fit_requantization(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
     """Fit every layer of more than 15 levels, in place; returns the model."""
+    for layer, _, table in _layers(model, graph):
+        found = fit_fixed_point(*table)
+        if found is None:
+            continue
+        if not layer.integer(LOADABLE):
+            layer.instance.set_fixed_point(found)
+            continue
+        narrow = layer.instance.accumulator_bits(model) <= _NARROW_SUM
+        hardware = Multiplier.with_room(found, _FREE_BITS if narrow else _FREE_BITS_WIDE)
+        fitted = fit_to(hardware, *table)
+        if fitted is not None:
+            layer.instance.set_fixed_point(fitted, hardware.bits)
+    return model
+
+
+def refit_requantization(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper:
+    """Numbers of folded layers with loaded ones, for the thresholds they have now, in place;
+    returns the model.
+
+    Raises:
+        UserError: a layer's multipliers are too narrow for its codes.
+    """
+    for layer, title, table in _layers(model, graph):
+        hardware = layer.instance.loaded_multiplier()
+        if hardware is None:
+            continue
+        found = fit_to(hardware, *table)
+        if found is None:
+            raise UserError(
+                "the design's multipliers do not give every code of this network",
+                where=f"layer `{title}`",
+                why=f"none of {hardware.bits} bits does, at a shift of {hardware.shift}",
+                do=f"export with a folding file that has `{layer.name}: {{requantize: 0}}`: a "
+                "search takes any thresholds",
+            )
+        layer.instance.set_fixed_point(found, hardware.bits)
+    return model
+
+
+def _layers(
+    model: ModelWrapper, graph: IntegerGraph
+) -> Iterator[tuple[HwNode, str, tuple[IntArray, IntArray, IntArray, int]]]:
+    """Layers of more than 15 levels, with the network's name of them, and thresholds (channels,
+    levels) of one pixel, both ends of the sums by channel, and the lowest code."""
     nodes = {node.name: node for node in graph.nodes}
     for layer in hw_nodes(model):
         if not layer.has_thresholds:
@@ -47,11 +100,9 @@ def fit_requantization(model: ModelWrapper, graph: IntegerGraph) -> ModelWrapper
         sums = owner.inputs[0] if isinstance(owner, Threshold) else owner.output
         interval = channel_intervals(graph, sums)
         lo, hi = (np.array(ends, dtype=np.int64) for ends in (interval.lo, interval.hi))
-        table = np.broadcast_to(thresholds, (len(lo), thresholds.shape[1]))
-        found = fit_fixed_point(table, lo, hi, layer.integer("ActVal"))
-        if found is not None:
-            layer.instance.set_fixed_point(found)
-    return model
+        # Pixels of a beat repeat the channels.
+        table = np.broadcast_to(thresholds[: len(lo)], (len(lo), thresholds.shape[1]))
+        yield layer, owner.layer, (table, lo, hi, layer.integer("ActVal"))
 
 
 def channel_intervals(graph: IntegerGraph, tensor: str) -> Intervals:

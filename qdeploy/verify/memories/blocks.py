@@ -42,7 +42,7 @@ _STREAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # Ports beside streams: bits; an output of the block, or an input.
 PROBES = {"qd_fifo": {"fill": 16}}
 # Modules with memories, which the configuration stream writes in a design that has one.
-LOADED = ("qd_mvu", "qd_depthwise", "qd_threshold", "qd_bias")
+LOADED = ("qd_mvu", "qd_depthwise", "qd_threshold", "qd_bias", "qd_requant")
 CONFIG_BITS = 10
 EMBEDDED = {"qd_unrolled": (("codes", "MW*AB"), ("sums", "MH*ACC"))}
 

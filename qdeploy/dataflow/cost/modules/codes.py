@@ -72,13 +72,15 @@ def requant(p: Parameters) -> Features:
     uses_dsp = bool(p["USE_DSP"])
     latency = 1 if uses_dsp else factor
     queue = MEASURED.ram(pe * out, latency + 6)
-    memories = MEASURED.rom(pe * factor, folds), MEASURED.rom(pe * offset, folds)
+    loaded = bool(p.get(LOADS))
+    memories = memory(p, pe * factor, folds), memory(p, pe * offset, folds)
     tables = sum(
         rom_luts(pe * bits, folds)
         for bits, mapped in zip((factor, offset), memories, strict=True)
-        if mapped.kind == "logic"
+        if mapped.kind == "logic" and not loaded
     )
     # With one word of numbers they are constants: half of their bits add nothing.
+    constant = folds == 1 and not loaded
     steps = 0 if uses_dsp else pe * factor * (acc + 1)
     held = 0 if uses_dsp else pe * sum(acc + (factor - i) + acc + i for i in range(factor))
     control = clog2(folds)
@@ -86,8 +88,8 @@ def requant(p: Parameters) -> Features:
         1,
         control,
         clog2(latency + 6),
-        steps if folds > 1 else 0,
-        steps if folds == 1 else 0,
+        0 if constant else steps,
+        steps if constant else 0,
         pe * total,
         pe * quotient,
         pe * shift * even,
@@ -99,8 +101,8 @@ def requant(p: Parameters) -> Features:
         1,
         control,
         latency,
-        held if folds > 1 else 0,
-        held if folds == 1 else 0,
+        0 if constant else held,
+        held if constant else 0,
         pe * acc + read,
         pe * total,
         pe * out,
@@ -109,7 +111,7 @@ def requant(p: Parameters) -> Features:
         "",
         lut,
         ff,
-        queue.lutram,
+        queue.lutram + sum(mapped.lutram for mapped in memories),
         queue.bram18 + sum(mapped.bram18 for mapped in memories),
         pe * MEASURED.dsps(acc, factor + 1) if uses_dsp else 0,
     )
