@@ -4,10 +4,12 @@
 
 For an ECP5-85F of speed grade 6 as a conservative stand-in: no package registry has place and route
 for the boards' own parts. Yosys' `synth_ecp5 -abc9`, without DSP blocks unless the block asks for
-them; nextpnr's default placer and router, `--freq 125 --seed 1`. Each block is placed between
-registers, with the parameters of fmax_blocks.py; the designs of DESIGNS take minutes each. A row is
-stored as soon as it is measured. Writes bench/results/fmax.json with the rows `fmax`; rows
-left out with --only are kept. Exits with 1 if anything stays below 100 MHz.
+them; nextpnr's default placer and router, `--freq 125 --seed 1`. Each block, with the parameters of
+fmax_blocks.py, is placed twice: between registers, which is what bench/static_timing.py is fitted
+to, and in a stream, as in designs: each input comes from a FIFO that is block RAM, each output
+goes into a stream register whose `ready` follows that after it. The designs of DESIGNS take
+minutes each. A row is stored as soon as it is measured. Writes bench/results/fmax.json with the
+rows `fmax`; rows left out with --only are kept. Exits with 1 if anything stays below 100 MHz.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from ladder_networks import FAMILIES, Entry
 from record import row, save, saved
 
 from qdeploy.dataflow.rtl.library import FOLDER
-from qdeploy.dataflow.rtl.unit import padded, single
+from qdeploy.dataflow.rtl.unit import Block, Instance, Unit, padded, single
 from qdeploy.design.library_text import library_text
 from qdeploy.devices.ecp5 import PROGRAM
 from qdeploy.resources import resource
@@ -38,6 +40,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CLOCK_MHZ = 100.0
 TIMEOUT_S = 3 * 3600.0  # whole networks on one busy core
 CORE = "core"
+# Rows of blocks in a stream; more words than fit into LUT RAM.
+FED, FED_WORDS = ", in a stream", 300
 SHELL = "export/pynq/rtl/qd_shell_regs.v"
 # Networks of ladder_networks.py at other rates; FIFO depths by the skew of branches.
 DESIGNS = (
@@ -51,9 +55,27 @@ DESIGNS = (
 )
 
 
-def time_block(block: Timed, tool: NextPnr) -> Timing:
-    """Place and route one block in the wrapper a design has around it."""
-    unit = single(block.block, lambda: block.memories)
+def in_a_stream(block: Block) -> Unit:
+    """The block between what feeds and what follows it in designs."""
+
+    def fifo(bits: int, words: int, source: str, sink: str) -> Instance:
+        parameters = {"WIDTH": bits, "DEPTH": words}
+        return Instance(Block("qd_fifo", parameters, (bits,), (bits,)), (source,), (sink,))
+
+    fed = tuple(f"fed{index}" for index in range(len(block.in_bits)))
+    made = tuple(f"made{index}" for index in range(len(block.out_bits)))
+    before = (fifo(block.in_bits[k], FED_WORDS, f"in{k}", name) for k, name in enumerate(fed))
+    after = (fifo(block.out_bits[k], 1, name, f"out{k}") for k, name in enumerate(made))
+    return Unit((*before, Instance(block, fed, made), *after))
+
+
+def time_block(block: Timed, tool: NextPnr, *, fed: bool = False) -> Timing:
+    """Place and route one block in the wrapper a design has around it.
+
+    Args:
+        fed: with what feeds and follows it, too.
+    """
+    unit = in_a_stream(block.block) if fed else single(block.block)
     ports: list[Port] = [Port(name, bits, False) for name, bits in block.block.probes.items()]
     for index, bits in enumerate(unit.in_bits):
         ports += stream_ports(f"in{index}_V", padded(bits), into=True, upper=True)
@@ -114,6 +136,7 @@ def measurements(tool: NextPnr) -> Iterator[tuple[str, Callable[[], Timing]]]:
     """Name and measurement of every row."""
     for block in timed_blocks():
         yield block.name, lambda block=block: time_block(block, tool)
+        yield block.name + FED, lambda block=block: time_block(block, tool, fed=True)
     yield Path(SHELL).stem, lambda: time_shell(tool)
     entries = {entry.name: entry for entry in FAMILIES}
     for name, fps in DESIGNS:

@@ -38,3 +38,21 @@ def test_a_fork_is_faster_than_a_wide_sum(fmax: ModuleType, tmp_path: Path) -> N
     tool = NextPnr(tmp_path / "store")
     fork, sums = (fmax.time_block(blocks[name], tool) for name in ("qd_fork", "qd_add"))
     assert fork.fmax_mhz > sums.fmax_mhz > 100
+
+
+def test_a_block_in_a_stream_is_no_faster_than_the_memory_that_feeds_it(
+    fmax: ModuleType, tmp_path: Path
+) -> None:
+    fork = next(one for one in fmax.timed_blocks() if one.block.module == "qd_fork")
+    found = fmax.time_block(fork, NextPnr(tmp_path / "store"), fed=True)
+    assert found.used["DP16KD"] >= 2  # 64 bits
+    assert 100 < found.fmax_mhz < 1e3 / 5.6  # the clock-to-out of a block RAM
+
+
+def test_every_input_and_output_of_a_block_gets_its_neighbour(fmax: ModuleType) -> None:
+    for one in fmax.timed_blocks():
+        unit = fmax.in_a_stream(one.block)
+        assert (unit.in_bits, unit.out_bits) == (list(one.block.in_bits), list(one.block.out_bits))
+        fifos = [each for each in unit.instances if each.block is not one.block]
+        depths = [each.block.parameters["DEPTH"] for each in fifos]
+        assert depths == [300] * len(unit.in_bits) + [1] * len(unit.out_bits)

@@ -79,6 +79,21 @@ def test_the_output_of_a_block_ram_starts_a_path(tmp_path: Path) -> None:
     assert paths(tmp_path, text, "memory")["memory"] == pytest.approx(2.454)
 
 
+@pytest.mark.parametrize(("registers", "ns"), [("P", 0.329), ("M", 1.671), ("A", 2.952)])
+def test_a_product_starts_a_path_at_its_last_register(
+    registers: str, ns: float, tmp_path: Path
+) -> None:
+    used = ", ".join(f".{one}REG({int(one == registers)})" for one in "ABCMP")
+    text = (
+        "module product (input clk, input [29:0] a, output out);\nwire [47:0] p;\n"
+        f'DSP48E1 #({used}, .USE_MULT("MULTIPLY"), .USE_DPORT("FALSE")) dsp (\n'
+        " .CLK(clk), .A(a), .B(a[17:0]), .CEP(1'b1), .CEM(1'b1), .CEA2(1'b1), .P(p));\n"
+        + _FLOP.format(name="last", d="p[3]", q="out")
+        + "endmodule\n"
+    )
+    assert paths(tmp_path, text, "product")["product"] == pytest.approx(ns)
+
+
 @given(net=st.integers(0, 5000))
 def test_only_routed_pins_get_a_net(net: int) -> None:
     text = "module LUT6(output O, input I0);\nspecify\n  (I0 => O) = 642;\nendspecify\nendmodule\n"
