@@ -1,9 +1,17 @@
 """Delays of Xilinx 7-series cells, for Yosys' static timing analysis.
 
 They are those of Yosys' own cell library, which has them from Project X-Ray's timing database for
-Artix-7; a xc7z020 has the same fabric (a block RAM's clock-to-out is 2.454 ns there, 2.46 ns in
-DS187 for speed grade -1). Yosys does not look at the conditions of delays: a block RAM's output
-register, which its own synthesis never uses, would not shorten a path.
+Artix-7; a xc7z020 has the same fabric. Clock-to-out in ns there, and in AMD's data sheets for speed
+grade -1 (TRCKO_DO in DS187, Zynq-7000, and in DS189 v1.10 table 30, Spartan-7):
+
+    block RAM, read register only     2.454   2.46
+    block RAM, with output register   0.882   0.89
+    DSP48E1, PREG                     0.329
+    DSP48E1, MREG                     1.671
+    DSP48E1, AREG                     2.952
+
+Yosys does not look at the conditions of delays: a block RAM's output register, which its own
+synthesis never uses, would not shorten a path.
 """
 
 from __future__ import annotations
