@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 # pydantic needs this before Python 3.12.
 from typing_extensions import TypedDict
 
@@ -33,6 +35,7 @@ class CPlanRecord(TypedDict):
 
     prefix: str
     mcu: str
+    optimize: NotRequired[str]
     arena: Count
     arena_bound: Count
     constants: Count

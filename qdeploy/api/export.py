@@ -51,6 +51,7 @@ class ExportOptions(TypedDict, total=False):
     cache: Path | None
     runtime_weights: bool
     mcu: str
+    optimize: str
     prefix: str
     max_flash: int | None
     max_ram: int | None

@@ -13,7 +13,6 @@ import numpy as np
 
 from qdeploy.build.options import Options
 from qdeploy.build_folder import C_FOLDER, INT_FILE, RTL_FOLDER, SIM_FOLDER, has_design
-from qdeploy.codegen.c.program import program_of
 from qdeploy.design.manifest import Design
 from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
@@ -22,7 +21,7 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.sim.design import simulate_design
 from qdeploy.supervised import in_parallel
 from qdeploy.tools import find_tool
-from qdeploy.verify.native_c import compile_native, run_native
+from qdeploy.verify.native_c import compile_native, program_in, run_native
 
 # Frames of a step: large enough for onnxruntime, small enough for a bar that moves.
 CHUNK = 128
@@ -121,7 +120,7 @@ class CDevice:
         Raises:
             VerificationError: the sources do not compile, or fail when they run.
         """
-        program, output = program_of(self._graph), (self._graph.output,)
+        program, output = program_in(self._sources.parent, self._graph), (self._graph.output,)
         with scratch_folder("c") as scratch:
             binary = compile_native(program, self._sources, scratch, "network", taps=output)
             began, parts = time.perf_counter(), []

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import BUILD_FILE, CACHE_FOLDER
+from qdeploy.codegen.c.choices import BALANCED
 from qdeploy.errors import UserError
 from qdeploy.ir.raw_type import parse_raw_type
 from qdeploy.targets.target import Target
@@ -35,6 +36,7 @@ STEP_OPTIONS = {
     "synthesis": ("synthesize", "--no-synthesis"),
     "place_and_route": ("place", "--place-and-route"),
     "mcu": ("generate_c", "--mcu"),
+    "optimize": ("generate_c", "--optimize"),
     "prefix": ("generate_c", "--prefix"),
     "max_flash": ("generate_c", "--flash"),
     "max_ram": ("generate_c", "--ram"),
@@ -72,6 +74,7 @@ class Options:
         runtime_weights: weights and thresholds are written at run time, so that the design takes
             other networks of the same shape.
         mcu: core that C is compiled and verified for, `host` for this machine alone.
+        optimize: what C is made to take little of, one of `codegen.c.choices`.
         prefix: what the names of a network in C begin with.
         max_flash, max_ram: bytes that its constants and its arena may take, None without a limit.
     """
@@ -104,6 +107,7 @@ class Options:
     cache: Path | None = None
     runtime_weights: bool = False
     mcu: str = "host"
+    optimize: str = BALANCED
     prefix: str = "network"
     max_flash: int | None = None
     max_ram: int | None = None

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     "--mcu", default="host", show_default=True, help="Target c: core, such as cortex-m0plus."
 )
 @click.option(
+    "--optimize",
+    default="balanced",
+    show_default=True,
+    help="Target c: what to take little of: ram.",
+)
+@click.option(
     "--prefix", default="network", show_default=True, help="Target c: what names in C begin with."
 )
 @click.option("--flash", type=click.IntRange(1), help="Target c: bytes that constants may take.")
@@ -130,6 +136,7 @@ def export(
     max_dsp: Amount | None,
     runtime_weights: bool,
     mcu: str,
+    optimize: str,
     prefix: str,
     flash: int | None,
     ram: int | None,
@@ -188,6 +195,7 @@ def export(
         cache=cache,
         runtime_weights=runtime_weights,
         mcu=mcu,
+        optimize=optimize,
         prefix=prefix,
         max_flash=flash,
         max_ram=ram,

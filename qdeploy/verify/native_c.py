@@ -8,10 +8,11 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import C_PLAN_PATH
-from qdeploy.codegen.c.program import Program
+from qdeploy.codegen.c.choices import BALANCED, load_choices
+from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
-from qdeploy.ir.integer_graph import IntArray
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
 
@@ -36,6 +37,17 @@ def choices_of(folder: Path) -> tuple[str, str]:
             why=str(error),
             do="run `qdeploy export` again",
         ) from error
+
+
+def program_in(folder: Path, graph: IntegerGraph) -> Program:
+    """What the C sources of a build were made from.
+
+    Raises:
+        UserError: its plan cannot be read.
+    """
+    choices_of(folder)
+    optimize = str(read_json(folder / C_PLAN_PATH).get("optimize", BALANCED))
+    return program_of(graph, load_choices(optimize))
 
 
 def compile_native(

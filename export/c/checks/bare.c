@@ -47,8 +47,8 @@ static void end(int good) {
     }
 }
 
-static void tap(int step, const uint8_t *data) {
-    if (tapping != 0 && move(5, taps_file, data, tap_bytes[step]) == 0) {
+static void tap(int number, const uint8_t *data, uint32_t bytes) {
+    if (tapping != 0 && tap_bytes[number] != 0 && move(5, taps_file, data, bytes) == 0) {
         end(0);
     }
 }
@@ -78,7 +78,8 @@ static uint32_t counter(void) {
 
 /* ---- the network -------------------------------------------------------------------------- */
 
-#define QD_TAP(step, data) tap((step), (data))
+#define QD_TAP(number, data) tap((number), (data), tap_bytes[number])
+#define QD_TAP_PART(number, data, bytes) tap((number), (data), (uint32_t)(bytes))
 #include "network.c"
 
 static uint32_t input[(TAP_INPUT_BYTES + 3) / 4], arena[(TAP_ARENA_BYTES + 3) / 4];

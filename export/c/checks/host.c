@@ -11,13 +11,14 @@
 
 static FILE *taps;
 
-static void tap(int step, const uint8_t *data) {
-    if (fwrite(data, 1, tap_bytes[step], taps) != tap_bytes[step]) {
+static void tap(int number, const uint8_t *data, uint32_t bytes) {
+    if (tap_bytes[number] != 0 && fwrite(data, 1, bytes, taps) != bytes) {
         exit(3);
     }
 }
 
-#define QD_TAP(step, data) tap((step), (data))
+#define QD_TAP(number, data) tap((number), (data), tap_bytes[number])
+#define QD_TAP_PART(number, data, bytes) tap((number), (data), (uint32_t)(bytes))
 #include "network.c"
 
 int main(int count, char **arguments) {

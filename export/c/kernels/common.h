@@ -35,8 +35,8 @@
 #define QD_COLD static
 #endif
 
-/* Types of elements. */
-enum { QD_U8 = 0, QD_I8 = 1, QD_U16 = 2, QD_I16 = 3, QD_I32 = 4 };
+/* Types of elements; those of less than a byte are packed, the first in the lowest bits. */
+enum { QD_U8 = 0, QD_I8 = 1, QD_U16 = 2, QD_I16 = 3, QD_I32 = 4, QD_U1 = 5, QD_U2 = 6, QD_U4 = 7 };
 
 QD_INLINE int32_t qd_load_u8(const uint8_t *p, int32_t i) { return (int32_t)p[i]; }
 
@@ -62,6 +62,23 @@ QD_INLINE int32_t qd_load_i32(const uint8_t *p, int32_t i) {
     return v;
 }
 
+#if defined(QD_USE_PACKED)
+QD_INLINE int32_t qd_load_u1(const uint8_t *p, int32_t i) { return p[i >> 3] >> (i & 7) & 1; }
+
+QD_INLINE int32_t qd_load_u2(const uint8_t *p, int32_t i) { return p[i >> 2] >> 2 * (i & 3) & 3; }
+
+QD_INLINE int32_t qd_load_u4(const uint8_t *p, int32_t i) { return p[i >> 1] >> 4 * (i & 1) & 15; }
+
+/* Other elements of the byte stay as they are. */
+QD_NOINLINE void qd_store_packed(uint8_t *p, int32_t type, int32_t i, int32_t value) {
+    const int32_t log = type - QD_U1; /* of an element's bits; 3 - log is that of a byte's elements */
+    const uint32_t shift = ((uint32_t)i & ((8u >> log) - 1u)) << log;
+    const uint32_t field = ((uint32_t)1 << ((uint32_t)1 << log)) - 1u;
+    p += i >> (3 - log);
+    *p = (uint8_t)((*p & ~(field << shift)) | (uint32_t)value << shift);
+}
+#endif
+
 QD_INLINE uint32_t qd_word(const uint8_t *p, int32_t i) {
     uint32_t v;
     memcpy(&v, QD_ALIGNED(p + 4 * i, 4), 4);
@@ -76,6 +93,11 @@ QD_INLINE int32_t qd_load(const uint8_t *p, int32_t type, int32_t i) {
     case QD_I8: return qd_load_i8(p, i);
     case QD_U16: return qd_load_u16(p, i);
     case QD_I16: return qd_load_i16(p, i);
+#if defined(QD_USE_PACKED)
+    case QD_U1: return qd_load_u1(p, i);
+    case QD_U2: return qd_load_u2(p, i);
+    case QD_U4: return qd_load_u4(p, i);
+#endif
     default: return qd_load_i32(p, i);
     }
 }
@@ -87,6 +109,10 @@ QD_INLINE void qd_store(uint8_t *p, int32_t type, int32_t i, int32_t value) {
     } else if (type <= QD_I16) {
         const uint16_t v = (uint16_t)(uint32_t)value;
         memcpy(QD_ALIGNED(p + 2 * i, 2), &v, 2);
+#if defined(QD_USE_PACKED)
+    } else if (type > QD_I32) {
+        qd_store_packed(p, type, i, value);
+#endif
     } else {
         memcpy(QD_ALIGNED(p + 4 * i, 4), &value, 4);
     }

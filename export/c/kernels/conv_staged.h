@@ -144,10 +144,38 @@ QD_NOINLINE void qd_stage_windows(
 }
 #endif
 
-/* Rows of the input from y on as windows' rows; those outside of it are zeros. */
+#if defined(QD_USE_PACKED)
+/* Packed codes from `at` on, a byte each. */
+QD_NOINLINE void qd_spread(
+    const uint8_t *in, int32_t type, int32_t at, int32_t count, uint8_t *out) {
+    int32_t i = 0;
+    if (type == QD_U2 && at % 4 == 0) {
+        for (const uint8_t *from = in + at / 4; i + 4 <= count; i += 4) {
+            uint32_t word = *from++;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            word = (word | word << 12) & 0x000F000Fu;
+            qd_put_word(out + i, (word | word << 6) & 0x03030303u);
+#else
+            out[i] = (uint8_t)(word & 3u);
+            out[i + 1] = (uint8_t)(word >> 2 & 3u);
+            out[i + 2] = (uint8_t)(word >> 4 & 3u);
+            out[i + 3] = (uint8_t)(word >> 6);
+#endif
+        }
+    }
+    for (; i < count; i++) {
+        out[i] = (uint8_t)qd_load(in, type, at + i);
+    }
+}
+#endif
+
+/* Rows of the input from y on as windows' rows; those outside of it are zeros. `spread` holds a row
+ * of packed codes, a byte each. */
 static void qd_stage(
     const qd_conv_t *p, const uint8_t *in, int32_t y, int32_t rows, const qd_sizes_t *z,
-    uint8_t *out) {
+    uint8_t *spread, uint8_t *out) {
+    const int32_t width = p->in_width * p->in_channels;
+    (void)spread;
     for (int32_t r = 0; r < rows; r++, y++, out += z->row) {
         if (y < 0 || y >= p->in_height) {
             for (int32_t j = 0; j < z->columns; j++) {
@@ -162,7 +190,13 @@ static void qd_stage(
             }
             continue;
         }
-        const uint8_t *const row = in + y * p->in_width * p->in_channels;
+        const uint8_t *row = in + (p->in_type > QD_I32 ? 0 : y * width);
+#if defined(QD_USE_PACKED)
+        if (p->in_type > QD_I32) {
+            qd_spread(in, p->in_type, y * width, width, spread);
+            row = spread;
+        }
+#endif
 #if defined(QD_USE_PAIRS)
         if (p->unit == QD_PAIRS) {
             qd_stage_pairs(p, row, z, out);
@@ -572,52 +606,56 @@ static void qd_sum_row(const qd_conv_t *p, const qd_run_t *runs, const qd_sizes_
 #endif
 }
 
-QD_NOINLINE void qd_conv_staged(
-    const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch) {
+/* `band` rows of the result from `first` on, to `out` from its pixel `at` on. */
+QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch,
+    int32_t first, int32_t band, int32_t at) {
     const int32_t width = p->out_width, wide = QD_WIDE && p->unit == QD_PAIRS;
-    const int32_t size = p->out_type <= QD_I8 ? 1 : p->out_type <= QD_I16 ? 2 : 4;
-    uint8_t *filters, *begin, *sums, *staged;
-    int32_t band;
+    const int32_t rows = (band - 1) * p->stride_down + p->window_height;
+    uint8_t *filters, *begin, *sums, *staged, *spread;
     qd_sizes_t z;
     z.row = p->unit != QD_BYTES ? 4 * p->units : QD_DUAL ? (p->units + 1) / 2 * 4 : p->units;
     z.window = p->window_height * z.row;
     z.columns = wide ? (p->in_width + 3) / 4 : p->columns;
     z.sums = 4 * (p->unit != QD_PAIRS ? z.columns : wide ? 4 * z.columns + 2 : 2 * z.columns);
-    filters = scratch;
+    z.column = rows * z.row;
+    spread = scratch;
+    filters = spread + (p->in_type > QD_I32 ? (p->in_width * p->in_channels + 3) / 4 * 4 : 0);
     begin = filters + (p->unit == QD_BYTES && !QD_DUAL ? (z.window + 3) / 4 * 64 : 4 * z.window);
     sums = begin + z.sums;
     staged = sums + 4 * z.sums;
-    for (int32_t first = 0; first < p->out_height; first += band) {
-        int32_t rows;
-        band = p->out_height - first < p->band ? p->out_height - first : p->band;
-        rows = (band - 1) * p->stride_down + p->window_height;
-        z.column = rows * z.row;
-        qd_stage(p, in, first * p->stride_down - p->top, rows, &z, staged);
-        for (int32_t channel = 0; channel < p->out_channels; channel += 4) {
-            const qd_run_t *const runs = p->runs + channel / 4;
-            qd_few_t few[4];
-            qd_unpack_four(p, &z, channel, filters);
-            for (int32_t i = 0; i < 4 && qd_is_few(&p->finish); i++) {
-                const int32_t filter = channel + i;
-                qd_few(&p->finish, filter < p->out_channels ? filter : channel, &few[i]);
-            }
+    qd_stage(p, in, first * p->stride_down - p->top, rows, &z, spread, staged);
+    for (int32_t channel = 0; channel < p->out_channels; channel += 4) {
+        const qd_run_t *const runs = p->runs + channel / 4;
+        qd_few_t few[4];
+        qd_unpack_four(p, &z, channel, filters);
+        for (int32_t i = 0; i < 4 && qd_is_few(&p->finish); i++) {
+            const int32_t filter = channel + i;
+            qd_few(&p->finish, filter < p->out_channels ? filter : channel, &few[i]);
+        }
 #if defined(QD_USE_PAIRS) && QD_WIDE
-            if (wide) {
-                qd_begin_sums(runs, &z, begin);
-            }
+        if (wide) {
+            qd_begin_sums(runs, &z, begin);
+        }
 #endif
-            for (int32_t oy = 0; oy < band; oy++) {
-                const int32_t place = (first + oy) * width * p->out_channels + channel;
-                const uint8_t *const x = staged + oy * p->stride_down * z.row;
-                qd_sum_row(p, runs, &z, x, filters, begin, sums);
-                for (int32_t i = 0; i < 4 && channel + i < p->out_channels; i++) {
-                    /* The first word's f[2 - left] is of the first output. */
-                    const uint8_t *const s = sums + i * z.sums + (wide ? 4 * (2 - p->left) : 0);
-                    qd_finish_row(&p->finish, channel + i, &few[i], s, width, out + (place + i) * size,
-                        p->out_channels, p->out_type);
-                }
+        for (int32_t oy = 0; oy < band; oy++) {
+            const int32_t place = (at + oy * width) * p->out_channels + channel;
+            const uint8_t *const x = staged + oy * p->stride_down * z.row;
+            qd_sum_row(p, runs, &z, x, filters, begin, sums);
+            for (int32_t i = 0; i < 4 && channel + i < p->out_channels; i++) {
+                /* The first word's f[2 - left] is of the first output. */
+                const uint8_t *const s = sums + i * z.sums + (wide ? 4 * (2 - p->left) : 0);
+                qd_finish_row(&p->finish, channel + i, &few[i], s, width, out, place + i,
+                    p->out_channels, p->out_type);
             }
         }
+    }
+}
+
+QD_NOINLINE void qd_conv_staged(
+    const qd_conv_t *p, const uint8_t *in, uint8_t *out, uint8_t *scratch) {
+    for (int32_t first = 0; first < p->out_height; first += p->band) {
+        const int32_t left = p->out_height - first;
+        qd_conv_band(p, in, out, scratch, first, left < p->band ? left : p->band, first * p->out_width);
     }
 }
 

@@ -154,11 +154,15 @@ QD_NOINLINE int32_t qd_finish(const qd_finish_t *f, int32_t channel, int32_t acc
 }
 
 #if defined(QD_USE_STAGED)
-/* Sums of a channel, one word after the other, to codes that are `apart` elements from each other. `few` are its
- * thresholds where they are few. */
+/* Sums of a channel, one word after the other, to codes that are `apart` elements from each other, the
+ * first one at `at`. `few` are the channel's thresholds where they are few. */
 QD_NOINLINE void qd_finish_row(const qd_finish_t *f, int32_t channel, const qd_few_t *few,
-    const uint8_t *sums, int32_t count, uint8_t *out, int32_t apart, int32_t type) {
+    const uint8_t *sums, int32_t count, uint8_t *out, int32_t at, int32_t apart, int32_t type) {
     const uint8_t *const end = sums + 4 * count;
+    if (type <= QD_I8) {
+        out += at;
+        at = 0;
+    }
     if (type <= QD_I8 && qd_is_few(f)) {
         const int32_t t0 = few->t[0], t1 = few->t[1], t2 = few->t[2];
         const uint32_t base = few->base;
@@ -196,7 +200,23 @@ QD_NOINLINE void qd_finish_row(const qd_finish_t *f, int32_t channel, const qd_f
         return;
     }
 #endif
-    for (int32_t at = 0; sums != end; sums += 4, at += apart) {
+#if defined(QD_USE_PACKED)
+    /* Where codes of a channel have one place in their bytes. */
+    if (type > QD_I32 && qd_is_few(f) && apart % (8 >> (type - QD_U1)) == 0) {
+        const int32_t log = type - QD_U1, step = apart >> (3 - log);
+        const uint32_t shift = ((uint32_t)at & ((8u >> log) - 1u)) << log;
+        const uint32_t others = ~((((uint32_t)1 << ((uint32_t)1 << log)) - 1u) << shift);
+        const int32_t t0 = few->t[0], t1 = few->t[1], t2 = few->t[2];
+        const uint32_t base = few->base;
+        out += at >> (3 - log);
+        for (; sums != end; sums += 4, out += step) {
+            const uint32_t code = base + qd_few_count((int32_t)qd_word(sums, 0), t0, t1, t2);
+            *out = (uint8_t)((*out & others) | code << shift);
+        }
+        return;
+    }
+#endif
+    for (; sums != end; sums += 4, at += apart) {
         qd_store(out, type, at, qd_finish(f, channel, (int32_t)qd_word(sums, 0)));
     }
 }

@@ -27,6 +27,7 @@ typedef struct {
     uint8_t bits;  /* of a weight */
     uint8_t out_type;
     /* Of conv_staged.h: */
+    uint8_t in_type;
     uint8_t unit;
     uint16_t units;  /* of a window's row */
     int16_t columns; /* of windows, QD_PAIRS: of pairs */

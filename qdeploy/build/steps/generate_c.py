@@ -7,6 +7,7 @@ from qdeploy.build.options import Options
 from qdeploy.build.state import BuildState, made
 from qdeploy.build.steps.base import Step
 from qdeploy.build_folder import C_FOLDER, C_PLAN_PATH
+from qdeploy.codegen.c.choices import load_choices
 from qdeploy.codegen.c.cores import load_core
 from qdeploy.codegen.c.generate import generate
 from qdeploy.codegen.c.plan import check_budgets, plan_record
@@ -23,17 +24,18 @@ class GenerateC(Step):
 
     def check(self, options: Options, board: Board | None) -> None:
         load_core(options.mcu)
+        load_choices(options.optimize)
         check_prefix(options.prefix)
 
     def run(self, state: BuildState) -> None:
         options = state.options
         with state.observer.during("generate C") as say:
-            program = program_of(made(state.graph, "lower"))
+            program = program_of(made(state.graph, "lower"), load_choices(options.optimize))
             check_budgets(program, options.max_flash, options.max_ram)
             folder = state.folder / C_FOLDER
             folder.mkdir()
             generate(program, folder, options.prefix)
-            record = plan_record(program, options.prefix, options.mcu)
+            record = plan_record(program, options.prefix, options.mcu, options.optimize)
             write_json(state.folder / C_PLAN_PATH, record)
             bound = (
                 "the least there is"

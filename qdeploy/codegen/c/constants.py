@@ -54,15 +54,15 @@ class Constants:
         self.local.append("static " + array("qd_run_t", name, values))
         return name
 
-    def finish(self, number: int, finish: Finish) -> list[tuple[str, object]]:
-        """The fields of a finish; its arrays are defined."""
+    def finish(self, number: int, finish: Finish, what: str = "") -> list[tuple[str, object]]:
+        """The fields of a finish; its arrays are defined, `what` in their names."""
         kind, _ = finish_kind(finish)
         fields: list[tuple[str, object]] = [("kind", kind)]
         if finish.codes is not None:
             values = [str(value) for value in finish.codes.tolist()]
             return [
                 *fields,
-                ("table", self.add("uint8_t", f"codes_{number}", values)),
+                ("table", self.add("uint8_t", f"{what}codes_{number}", values)),
                 ("base", finish.base),
             ]
         if finish.line32 is not None:
@@ -71,9 +71,14 @@ class Constants:
                 *fields,
                 (
                     "table",
-                    self.add("uint32_t", f"multipliers_{number}", _unsigned(short.multiplier)),
+                    self.add(
+                        "uint32_t", f"{what}multipliers_{number}", _unsigned(short.multiplier)
+                    ),
                 ),
-                ("addends", self.add("uint32_t", f"addends_{number}", _unsigned(short.addend))),
+                (
+                    "addends",
+                    self.add("uint32_t", f"{what}addends_{number}", _unsigned(short.addend)),
+                ),
                 ("base", finish.base),
                 ("levels", short.levels),
                 ("least", short.least),
@@ -88,8 +93,8 @@ class Constants:
             flags = [*(["QD_EVEN"] if line.even else []), *(["QD_SHARED"] if line.shared else [])]
             return [
                 *fields,
-                ("table", self.add("int32_t", f"multipliers_{number}", multipliers)),
-                ("addends", self.add("int64_t", f"addends_{number}", addends)),
+                ("table", self.add("int32_t", f"{what}multipliers_{number}", multipliers)),
+                ("addends", self.add("int64_t", f"{what}addends_{number}", addends)),
                 ("base", line.base),
                 ("levels", line.levels),
                 ("shift", line.shift),
@@ -97,7 +102,7 @@ class Constants:
             ]
         if finish.table is not None:
             values = [str(value) for value in finish.table.reshape(-1).tolist()]
-            table = self.add(finish.element.c_type, f"thresholds_{number}", values)
+            table = self.add(finish.element.c_type, f"{what}thresholds_{number}", values)
             levels = finish.table.shape[1]
             flag = "QD_SHARED" if len(finish.table) == 1 else 0
             return [
@@ -109,7 +114,7 @@ class Constants:
             ]
         if finish.bias is not None:
             values = [str(value) for value in finish.bias.tolist()]
-            return [*fields, ("table", self.add("int32_t", f"bias_{number}", values))]
+            return [*fields, ("table", self.add("int32_t", f"{what}bias_{number}", values))]
         return fields
 
     def source(self) -> str:

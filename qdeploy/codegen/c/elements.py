@@ -1,7 +1,8 @@
 """How the tensors of a network are held in a microcontroller's memory.
 
 A map is stored pixel by pixel with its channels innermost, (H, W, C); an element takes a byte, or
-two or four where its interval needs them.
+two or four where its interval needs them. Codes without sign of up to 4 bits may be packed instead:
+element i of b bits is in bits b·(i mod 8/b) … of byte ⌊b·i/8⌋.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from qdeploy.ir.integer_graph import Tensor
 
 
 class Element(Enum):
-    """Type of an element: C's name of it, the suffix of functions, bytes, smallest and largest."""
+    """Type of an element: C's name of it, the suffix of functions, bits, smallest and largest."""
 
-    U8 = ("uint8_t", "u8", 1, 0, 255)
-    I8 = ("int8_t", "i8", 1, -128, 127)
-    U16 = ("uint16_t", "u16", 2, 0, 65535)
-    I16 = ("int16_t", "i16", 2, -32768, 32767)
-    I32 = ("int32_t", "i32", 4, -(1 << 31), (1 << 31) - 1)
+    U8 = ("uint8_t", "u8", 8, 0, 255)
+    I8 = ("int8_t", "i8", 8, -128, 127)
+    U16 = ("uint16_t", "u16", 16, 0, 65535)
+    I16 = ("int16_t", "i16", 16, -32768, 32767)
+    I32 = ("int32_t", "i32", 32, -(1 << 31), (1 << 31) - 1)
+    U1 = ("uint8_t", "u1", 1, 0, 1)
+    U2 = ("uint8_t", "u2", 2, 0, 3)
+    U4 = ("uint8_t", "u4", 4, 0, 15)
 
     @property
     def c_type(self) -> str:
@@ -32,9 +36,19 @@ class Element(Enum):
         return str(self.value[1])
 
     @property
-    def size(self) -> int:
-        """Bytes."""
+    def bits(self) -> int:
+        """Bits that an element takes."""
         return int(self.value[2])
+
+    @property
+    def packed(self) -> bool:
+        """Whether a byte holds several."""
+        return self.bits < 8
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element that is not packed."""
+        return self.bits // 8
 
     @property
     def lo(self) -> int:
@@ -48,8 +62,15 @@ class Element(Enum):
 
     @staticmethod
     def holding(lo: int, hi: int) -> Element | None:
-        """The narrowest type that holds lo … hi, None where 32 bits do not."""
-        return next((one for one in Element if one.lo <= lo and hi <= one.hi), None)
+        """The narrowest type of whole bytes for lo … hi, None where 32 bits do not hold them."""
+        fitting = (one for one in Element if one.lo <= lo and hi <= one.hi and not one.packed)
+        return next(fitting, None)
+
+    @staticmethod
+    def packing(lo: int, hi: int) -> Element | None:
+        """The narrowest packed type that holds lo … hi, None where there is none."""
+        packed = (Element.U1, Element.U2, Element.U4)
+        return next((one for one in packed if one.lo <= lo and hi <= one.hi), None)
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,7 @@ class Stored:
     @property
     def bytes(self) -> int:
         """Size in memory."""
-        return self.count * self.element.size
+        return -(-self.count * self.element.bits // 8)
 
 
 def sizes_of(tensor: Tensor) -> tuple[int, int, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qdeploy.codegen.c.elements import Element
+from qdeploy.codegen.c.elements import Element, Stored
 from qdeploy.codegen.c.finishing import Finish
 from qdeploy.codegen.c.steps import Step
 from qdeploy.errors import InternalError
@@ -30,7 +30,10 @@ COMMON = ("common.h", "finish.h", "layers.h")
 # half the instructions.
 COPIED = 1 << 13
 # Order of the element types in `kernels/common.h`.
-TYPES = (Element.U8, Element.I8, Element.U16, Element.I16, Element.I32)
+TYPES = (
+    *(Element.U8, Element.I8, Element.U16, Element.I16, Element.I32),
+    *(Element.U1, Element.U2, Element.U4),
+)
 _MOVES = {
     MaxPool: ("qd_max_pool", "max_pool.h", None),
     Concat: ("qd_copy", "copy.h", None),
@@ -90,9 +93,7 @@ def kernel_of(step: Step) -> Kernel:
             QD_UNPACK=f"qd_unpack_{weight}",
         )
     if isinstance(step.node, Add):
-        one, other = types
-        loads = {"QD_LOAD": f"qd_load_{one}", "QD_LOAD_OTHER": f"qd_load_{other}"}
-        return _instance("add", "add.h", (), types, **loads)
+        return adding_kernel(*step.sources)
     if isinstance(step.node, Bias | Threshold):
         return _instance("each", "each.h", (), types, QD_LOAD=f"qd_load_{types[0]}")
     if isinstance(step.node, GlobalSum):
@@ -101,6 +102,25 @@ def kernel_of(step: Step) -> Kernel:
         name, file, use = _MOVES[type(step.node)]
         return Kernel(name, file, (use,) if use else ())
     raise InternalError(f"there is no kernel for {type(step.node).__name__} ({step.node.name})")
+
+
+def adding_kernel(one: Stored, other: Stored) -> Kernel:
+    """The kernel that adds two tensors."""
+    types = [one.element.suffix, other.element.suffix]
+    loads = {"QD_LOAD": f"qd_load_{types[0]}", "QD_LOAD_OTHER": f"qd_load_{types[1]}"}
+    return _instance("add", "add.h", (), types, **loads)
+
+
+def kernels_of(step: Step) -> list[Kernel]:
+    """All kernels of a step."""
+    if step.fused is None:
+        return [kernel_of(step)]
+    mapped, added = step.fused.mapped, step.sources[1]
+    kernels = [kernel_of(step)]
+    if mapped is not None:
+        kernels.append(kernel_of(replace(mapped, sources=(added,))))
+        added = mapped.result
+    return [*kernels, adding_kernel(step.fused.middle, added)]
 
 
 def finish_kind(finish: Finish) -> tuple[str, str | None]:

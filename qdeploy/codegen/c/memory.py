@@ -59,9 +59,7 @@ def plan_memory(buffers: Sequence[Lifetime], steps: int) -> MemoryPlan:
     Args:
         steps: how many there are.
     """
-    live = tuple(
-        sum(one.size for one in buffers if one.first <= step <= one.last) for step in range(steps)
-    )
+    live = live_bytes(buffers, steps)
     bound = max(live, default=0)
     orders = [
         sorted(buffers, key=lambda one: -one.size),
@@ -84,6 +82,13 @@ def plan_memory(buffers: Sequence[Lifetime], steps: int) -> MemoryPlan:
         if size == bound:
             break
     return MemoryPlan(tuple(buffers), best or {}, size, bound, live)
+
+
+def live_bytes(buffers: Sequence[Lifetime], steps: int) -> tuple[int, ...]:
+    """Bytes that live at each step."""
+    return tuple(
+        sum(one.size for one in buffers if one.first <= step <= one.last) for step in range(steps)
+    )
 
 
 def _placed(order: Sequence[Lifetime]) -> dict[str, int]:

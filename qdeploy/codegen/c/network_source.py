@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qdeploy.codegen.c.constants import Constants
 from qdeploy.codegen.c.elements import Stored
-from qdeploy.codegen.c.kernels import COMMON, TYPES, Kernel, finish_kind, kernel_of
-from qdeploy.codegen.c.program import INPUT, LOGITS, Program, scratch_name
+from qdeploy.codegen.c.finishing import Finish
+from qdeploy.codegen.c.kernels import (
+    COMMON,
+    TYPES,
+    Kernel,
+    adding_kernel,
+    finish_kind,
+    kernel_of,
+    kernels_of,
+)
+from qdeploy.codegen.c.program import (
+    INPUT,
+    LOGITS,
+    Program,
+    held_bytes,
+    middle_bytes,
+    scratch_name,
+)
 from qdeploy.codegen.c.staging import Staging
 from qdeploy.codegen.c.steps import Step
 from qdeploy.codegen.c.text import comment_word, structure
@@ -18,7 +36,6 @@ from qdeploy.ir.integer_graph import (
     DepthToSpace,
     Dilate,
     GlobalSum,
-    IntegerGraph,
     MaxPool,
     Node,
     Threshold,
@@ -30,14 +47,21 @@ Fields = list[tuple[str, object]]
 
 def network_source(program: Program, prefix: str, constants: Constants) -> str:
     """The text of `network.c`; constants are added to `constants`."""
-    layers, calls = [], []
+    layers, calls, taps = [], [], 0
     for number, step in enumerate(program.steps):
         title = f"/* {number}: {comment_word(step.layer)} */\n"
-        found = _layer(number, step, program, constants)
-        layers.append(title + "".join(text for text, _ in found))
-        calls += [call for _, call in found]
-        calls.append(f"    QD_TAP({number}, {_at(program, step.result)});")
-    kernels = list(dict.fromkeys(kernel_of(step) for step in program.steps))
+        if step.fused is not None:
+            text, call = _fused(number, step, program, constants, taps)
+            layers.append(title + text)
+            calls.append(call)
+            taps += len(step.fused.held)
+        else:
+            found = _layer(number, step, program, constants)
+            layers.append(title + "".join(text for text, _ in found))
+            calls += [call for _, call in found]
+        calls.append(f"    QD_TAP({taps}, {_at(program, step.result)});")
+        taps += 1
+    kernels = list(dict.fromkeys(one for step in program.steps for one in kernels_of(step)))
     return "\n".join(
         [
             '#include "network.h"',
@@ -45,9 +69,10 @@ def network_source(program: Program, prefix: str, constants: Constants) -> str:
             "",
             *_includes(program, kernels),
             "",
-            "/* A debug build sees what each step has written. */",
+            "/* A debug build sees what each step has written, in parts where it comes so. */",
             "#ifndef QD_TAP",
-            "#define QD_TAP(step, data) ((void)0)",
+            "#define QD_TAP(number, data) ((void)0)",
+            "#define QD_TAP_PART(number, data, bytes) ((void)0)",
             "#endif",
             "",
             *constants.local,
@@ -69,7 +94,7 @@ def network_source(program: Program, prefix: str, constants: Constants) -> str:
 
 def kernel_files(program: Program) -> list[str]:
     """The files of `kernels/` that a program needs."""
-    used = {kernel_of(step).file for step in program.steps}
+    used = {kernel.file for step in program.steps for kernel in kernels_of(step)}
     more = {"unpack.h"} if "conv.h" in used else set()
     return sorted({*COMMON, *used, *more})
 
@@ -77,7 +102,15 @@ def kernel_files(program: Program) -> list[str]:
 def _includes(program: Program, kernels: list[Kernel]) -> list[str]:
     uses = {use for kernel in kernels for use in kernel.uses}
     finishes = [step.finish for step in program.steps if step.finish is not None]
+    for fused in (step.fused for step in program.steps if step.fused is not None):
+        mapped = fused.mapped
+        finishes += [
+            fused.finish,
+            *([] if mapped is None or not mapped.finish else [mapped.finish]),
+        ]
     uses |= {use for finish in finishes if (use := finish_kind(finish)[1]) is not None}
+    if any(one.element.packed for one in program.written):
+        uses.add("QD_USE_PACKED")
     lines = [f"#define {use} 1" for use in sorted(uses)]
     files = [name for name in kernel_files(program) if name not in COMMON]
     templates = {kernel.file for kernel in kernels if kernel.template}
@@ -114,31 +147,85 @@ def _layer(
             found.append((text, _call(kernel, f"{name}_{part}", [place, places[-1]])))
             first += channels
         return found
+    more: tuple[object, ...] = ()
     if isinstance(node, Dense):
         text = structure("qd_dense_t", name, _dense(number, step, constants))
     elif isinstance(node, Conv):
-        text = structure("qd_conv_t", name, _conv(number, step, node, constants))
+        text = structure("qd_conv_t", name, _conv(number, step, node, constants, result))
         places.append(f"arena + {program.memory.offsets[scratch_name(number)]}")
     elif isinstance(node, Add | Bias | Threshold | GlobalSum):
         assert step.finish is not None
-        source = step.sources[0]
-        pixels = source.pixels if isinstance(node, GlobalSum) else result.pixels
-        fields = [
-            ("finish", _braces(constants.finish(number, step.finish))),
-            ("pixels", pixels),
-            ("channels", result.channels),
-            ("out_type", TYPES.index(result.element)),
-        ]
-        text = structure("qd_pixels_t", name, fields)
+        pixels = (step.sources[0] if isinstance(node, GlobalSum) else result).pixels
+        finish = constants.finish(number, step.finish)
+        text = structure("qd_pixels_t", name, _pixels(finish, pixels, result))
+        if isinstance(node, Add | Bias | Threshold):
+            more = (*([0] if isinstance(node, Add) else []), 0, pixels)
     else:
         depth: Fields = [("in_channels", step.sources[0].channels)]
         fields = [*_move(step.sources[0], result), *depth, *_window(node)]
         text = structure("qd_move_t", name, fields)
-    return [(text, _call(kernel, name, places))]
+    return [(text, _call(kernel, name, places, *more))]
 
 
-def _call(kernel: Kernel, name: str, places: list[str]) -> str:
-    return f"    {kernel.name}(&{name}, {', '.join(places)});"
+def _fused(
+    number: int, step: Step, program: Program, constants: Constants, tap: int
+) -> tuple[str, str]:
+    """Definitions of a convolution with the addition fused into it, and the loop over its bands."""
+    fused, staging, result = step.fused, step.staging, step.result
+    assert fused is not None and staging is not None and isinstance(step.node, Conv)
+    name, band, height = f"layer_{number}", staging.band, fused.middle.height
+    scratch = program.memory.offsets[scratch_name(number)]
+    at = scratch + step.scratch - middle_bytes(step, band)
+    texts = [structure("qd_conv_t", name, _conv(number, step, step.node, constants, fused.middle))]
+    source, other, out = (_at(program, one) for one in (*step.sources, result))
+    added, place = step.sources[1], f"row * {result.width}"
+    pixels = f"rows * {result.width}"
+
+    def summed(what: str, layer: str, finish: Finish, written: Stored) -> str:
+        fields = _pixels(constants.finish(number, finish, f"{what}_"), result.pixels, written)
+        texts.append(f"/* {comment_word(layer)} */\n")
+        texts.append(structure("qd_pixels_t", f"{name}_{what}", fields))
+        return f"&{name}_{what}"
+
+    def tapped(one: Stored, where: str) -> str:
+        row = one.bytes // one.height
+        return f"        QD_TAP_PART({tap + fused.held.index(one)}, {where}, {row} * rows);"
+
+    held = f"arena + {at}"
+    lines = [
+        f"    for (int32_t row = 0; row < {height}; row += {band}) {{",
+        f"        const int32_t left = {height} - row;",
+        f"        const int32_t rows = left < {band} ? left : {band};",
+        f"        qd_conv_band(&{name}, {source}, {held}, arena + {scratch}, row, rows, 0);",
+        tapped(fused.middle, held),
+    ]
+    since = place
+    if fused.mapped is not None:
+        mapped = fused.mapped
+        assert mapped.finish is not None
+        kernel = kernel_of(replace(mapped, sources=(added,)))
+        more = f"arena + {at + held_bytes(fused.middle, band)}"
+        layer = summed("other", mapped.layer, mapped.finish, mapped.result)
+        lines.append(f"        {kernel.name}({layer}, {other}, {more}, {place}, {pixels});")
+        lines.append(tapped(mapped.result, more))
+        added, other, since = mapped.result, more, "0"
+    layer = summed("sum", fused.node.layer, fused.finish, result)
+    places = f"{held}, {other}, {out}, {since}, {place}, {pixels}"
+    lines.append(f"        {adding_kernel(fused.middle, added).name}({layer}, {places});")
+    return "".join(texts), "\n".join([*lines, "    }"])
+
+
+def _pixels(finish: Fields, pixels: int, result: Stored) -> Fields:
+    return [
+        ("finish", _braces(finish)),
+        ("pixels", pixels),
+        ("channels", result.channels),
+        ("out_type", TYPES.index(result.element)),
+    ]
+
+
+def _call(kernel: Kernel, name: str, places: list[str], *more: object) -> str:
+    return f"    {kernel.name}(&{name}, {', '.join([*places, *map(str, more)])});"
 
 
 def _dense(number: int, step: Step, constants: Constants) -> Fields:
@@ -155,8 +242,8 @@ def _dense(number: int, step: Step, constants: Constants) -> Fields:
     ]
 
 
-def _conv(number: int, step: Step, node: Conv, constants: Constants) -> Fields:
-    source, result, packed = step.sources[0], step.result, step.weights
+def _conv(number: int, step: Step, node: Conv, constants: Constants, result: Stored) -> Fields:
+    source, packed = step.sources[0], step.weights
     assert packed is not None and step.finish is not None
     fields: Fields = [
         ("finish", _braces(constants.finish(number, step.finish))),
@@ -180,6 +267,7 @@ def _conv(number: int, step: Step, node: Conv, constants: Constants) -> Fields:
         ("bits", packed.bits),
         *([] if step.staging is None else _staged(number, step.staging, constants)),
         ("out_type", TYPES.index(result.element)),
+        ("in_type", TYPES.index(source.element)),
     ]
 
 
@@ -230,9 +318,3 @@ def _sizes(side: str, tensor: Stored) -> Fields:
 
 def _braces(fields: Fields) -> str:
     return "{" + ", ".join(f".{key} = {value}" for key, value in fields if value not in (0,)) + "}"
-
-
-def tapped_boundaries(program: Program, graph: IntegerGraph) -> list[tuple[int, str]]:
-    """Step and boundary of the integer graph, of every boundary."""
-    found = {step.result.name: number for number, step in enumerate(program.steps)}
-    return [(found[name], name) for name in graph.boundaries()]

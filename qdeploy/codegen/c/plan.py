@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qdeploy.codegen.c.program import Program
+from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
+from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.staging import RUN_BYTES
 from qdeploy.codegen.c.steps import Step
 from qdeploy.errors import DoesNotFitError
@@ -13,7 +14,9 @@ from qdeploy.errors import DoesNotFitError
 _NAMED = 3
 
 
-def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
+def plan_record(
+    program: Program, prefix: str, mcu: str, optimize: str = BALANCED
+) -> dict[str, Any]:
     """As in `plan.json`: bytes, for each step its layer and what lives while it runs, and for each
     buffer where it lies, and from which step to which."""
     memory = program.memory
@@ -21,6 +24,7 @@ def plan_record(program: Program, prefix: str, mcu: str) -> dict[str, Any]:
     return {
         "prefix": prefix,
         "mcu": mcu,
+        "optimize": optimize,
         "arena": memory.size,
         "arena_bound": memory.bound,
         "constants": sum(constants_of(step) for step in program.steps),
@@ -51,7 +55,11 @@ def constants_of(step: Step) -> int:
     """Bytes of a step's weights, thresholds and biases."""
     weights = 0 if step.weights is None else int(step.weights.data.size)
     runs = 0 if step.staging is None else RUN_BYTES * len(step.staging.runs)
-    return weights + runs + (0 if step.finish is None else step.finish.flash)
+    finishes = [step.finish]
+    if step.fused is not None:
+        mapped = step.fused.mapped
+        finishes += [step.fused.finish, None if mapped is None else mapped.finish]
+    return weights + runs + sum(one.flash for one in finishes if one is not None)
 
 
 def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
@@ -74,8 +82,17 @@ def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
             f"the arena takes {program.memory.size:,} bytes, --ram is {ram:,}",
             where=_largest(steps, list(live)),
             why="what these layers read and write lives at the same time",
-            do="train a narrower network, or one with smaller maps in these layers",
+            do=_less_ram(program, ram),
         )
+
+
+def _less_ram(program: Program, ram: int) -> str:
+    least = program_of(program.graph, OPTIMIZE["ram"]).memory.size
+    narrower = "train a narrower network, or one with smaller maps in these layers"
+    if least >= program.memory.size:
+        return narrower
+    found = f"with --optimize ram it takes {least:,}"
+    return found if least <= ram else f"{narrower}; {found}"
 
 
 def _largest(steps: tuple[Step, ...], sizes: list[int]) -> str:

@@ -74,6 +74,7 @@ class Staging:
         sums: bytes of the sums of a row and a filter.
         window_height, stride_down: of the layer.
         band: rows of the result at a time.
+        spread: bytes of a row of the source, where it is packed.
     """
 
     unit: Unit
@@ -84,6 +85,7 @@ class Staging:
     stride_down: int
     sums: int
     band: int = 1
+    spread: int = 0
 
     @property
     def scratch(self) -> int:
@@ -98,7 +100,8 @@ class Staging:
         filters = 4 * FILTERS * window + (3 if self.unit is Unit.BYTES else 0)
         if self.unit is Unit.BYTES:
             row_bytes = -(-self.units // 2) * 4
-        return filters + (FILTERS + 1) * self.sums + rows * self.columns * row_bytes
+        sums = (FILTERS + 1) * self.sums
+        return -(-self.spread // 4) * 4 + filters + sums + rows * self.columns * row_bytes
 
     def of_band(self, band: int) -> Staging:
         """The same with so many rows at a time."""

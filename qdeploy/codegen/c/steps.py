@@ -37,6 +37,29 @@ MOST_SUM = (1 << 31) - 2
 
 
 @dataclass(frozen=True)
+class Fused:
+    """An addition inside the staged convolution before it; the step's second source is added.
+
+    Args:
+        node: the addition.
+        middle: what the convolution gives, of which a band is held.
+        finish: of the addition.
+        mapped: a step element by element that the second source goes through first; a band of what
+            it gives is held too.
+    """
+
+    node: Add
+    middle: Stored
+    finish: Finish
+    mapped: Step | None = None
+
+    @property
+    def held(self) -> list[Stored]:
+        """Maps of which a band is held, in the order in which they are made."""
+        return [self.middle, *([] if self.mapped is None else [self.mapped.result])]
+
+
+@dataclass(frozen=True)
 class Step:
     """One step.
 
@@ -49,7 +72,9 @@ class Step:
             in that of its units.
         staging: of a Conv; None where it goes from window to window.
         scratch: bytes that it needs besides, while it runs.
-        in_place: whether it may write over its first source.
+        in_place: whether it may write over its first source, where its elements are no wider; with
+            `fused` over the second.
+        fused: an addition that it goes on with.
     """
 
     node: Node
@@ -60,6 +85,12 @@ class Step:
     staging: Staging | None = None
     scratch: int = 0
     in_place: bool = False
+    fused: Fused | None = None
+
+    @property
+    def over(self) -> int:
+        """The source that `in_place` is about."""
+        return 0 if self.fused is None else 1
 
     @property
     def layer(self) -> str:
@@ -67,22 +98,22 @@ class Step:
         return self.node.layer
 
 
-def steps_of(graph: IntegerGraph, *, fast: bool = True) -> list[Step]:
-    """The steps of a network, in execution order.
+def steps_of(graph: IntegerGraph, *, staged: bool = True) -> list[Step]:
+    """The steps of a network, in execution order, no map packed.
 
     Args:
-        fast: stage convolutions, where it gives the same.
+        staged: as of `Choices`.
 
     Raises:
         UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
             compute.
     """
-    return _Fuser(graph, fast).steps()
+    return _Fuser(graph, staged).steps()
 
 
 class _Fuser:
-    def __init__(self, graph: IntegerGraph, fast: bool) -> None:
-        self.graph, self.fast = graph, fast
+    def __init__(self, graph: IntegerGraph, staged: bool) -> None:
+        self.graph, self.staged = graph, staged
         # Tensor -> where its elements are; a Flatten's may be those of its map.
         self.stored: dict[str, Stored] = {graph.input: self._stored(graph.tensors[graph.input])}
 
@@ -153,15 +184,14 @@ class _Fuser:
             if isinstance(node, Conv) and staging is None:
                 scratch = weights.columns * (2 if weights.bits > 8 else 1)
             return Step(node, sources, result, finish, weights, staging, scratch)
-        fits = result.element.size <= sources[0].element.size
         if isinstance(node, Add | Bias | Threshold):
-            return Step(node, sources, result, self._finish(chain), in_place=fits)
+            return Step(node, sources, result, self._finish(chain), in_place=True)
         if isinstance(node, GlobalSum):
             return Step(node, sources, result, self._finish(chain))
         if isinstance(node, MaxPool):
             # Each pixel is written no later than all that is still to be read lies.
             ascending = node.pads[:2] == (0, 0) and result.width <= sources[0].width
-            return Step(node, sources, result, in_place=fits and ascending)
+            return Step(node, sources, result, in_place=ascending)
         return Step(node, sources, result)
 
     def _weights(self, node: Conv | Dense, result: Stored) -> tuple[Staging | None, PackedWeights]:
@@ -170,7 +200,7 @@ class _Fuser:
         if isinstance(node, Conv):
             rows = node.weights.transpose(0, 2, 3, 1).reshape(len(node.weights), -1)
             bounds = node_intervals(node, tensor).bounds
-            if self.fast and (found := stage(node, source, result, tensor.hi, bounds)):
+            if self.staged and (found := stage(node, source, result, tensor.hi, bounds)):
                 staging, rows = found
         else:
             rows = node.weights

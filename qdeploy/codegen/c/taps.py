@@ -46,9 +46,8 @@ def input_bytes(program: Program, codes: IntArray) -> bytes:
 
 
 def _sizes(program: Program, names: Sequence[str] | None) -> list[int]:
-    """Bytes that each step writes for a frame."""
-    results = [step.result for step in program.steps]
-    return [one.bytes if names is None or one.name in names else 0 for one in results]
+    """Bytes of all that steps write for a frame."""
+    return [one.bytes if names is None or one.name in names else 0 for one in program.written]
 
 
 def tapped(
@@ -62,24 +61,38 @@ def tapped(
     Raises:
         ValueError: it is not of as many frames.
     """
-    sizes = _sizes(program, names)
-    per_frame = sum(sizes)
+    shown = [one for one in program.pieces if names is None or one[0].name in names]
+    per_frame = sum(size for _, size in shown)
     if len(output) != frames * per_frame:
         raise ValueError(f"{len(output)} bytes of taps for {frames} frames of {per_frame}")
     data = np.frombuffer(output, np.uint8).reshape(frames, per_frame)
-    found, at = {}, 0
-    for step, size in zip(program.steps, sizes, strict=True):
-        if size:
-            part = np.ascontiguousarray(data[:, at : at + size])
-            found[step.result.name] = _in_graph_order(program, step.result, part)
+    parts: dict[str, list[npt.NDArray[np.uint8]]] = {}
+    at = 0
+    for tensor, size in shown:
+        parts.setdefault(tensor.name, []).append(data[:, at : at + size])
         at += size
+    found = {}
+    for tensor in program.written:
+        if tensor.name in parts:
+            whole = np.ascontiguousarray(np.concatenate(parts[tensor.name], axis=1))
+            found[tensor.name] = _in_graph_order(program, tensor, whole)
     return {name: found[name] for name in program.graph.boundaries() if name in found}
 
 
 def _in_graph_order(program: Program, tensor: Stored, data: npt.NDArray[np.uint8]) -> IntArray:
-    codes = data.view(_KINDS[tensor.element]).astype(np.int64)
+    if tensor.element.packed:
+        codes = _unpacked(data, tensor.element.bits)[:, : tensor.count]
+    else:
+        codes = data.view(_KINDS[tensor.element]).astype(np.int64)
     shape = program.graph.tensors[tensor.name].shape
     if len(shape) == 1:
         return codes
     maps = codes.reshape(len(codes), tensor.height, tensor.width, tensor.channels)
     return np.moveaxis(maps, -1, 1)
+
+
+def _unpacked(data: npt.NDArray[np.uint8], bits: int) -> IntArray:
+    """Fields of so many bits, the first in the lowest, of (frames, bytes)."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    fields = data[:, :, None] >> shifts & ((1 << bits) - 1)
+    return fields.reshape(len(data), -1).astype(np.int64)

@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from qdeploy.build_folder import C_FOLDER
-from qdeploy.codegen.c.program import Program, program_of
+from qdeploy.codegen.c.program import Program
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
 from qdeploy.observer import Meter
 from qdeploy.scratch import scratch_folder
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
-from qdeploy.verify.native_c import OPTIMIZED, compile_native, run_native
+from qdeploy.verify.native_c import OPTIMIZED, compile_native, program_in, run_native
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 
@@ -42,7 +42,7 @@ class CRung(Rung):
     needs = (C_FOLDER,)
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        program, frames = program_of(inputs.graph), inputs.frames
+        program, frames = program_in(inputs.folder, inputs.graph), inputs.frames
         sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
         with scratch_folder("c") as folder:
             parts = []
@@ -83,7 +83,7 @@ def _compared(
 ) -> Comparison:
     """Run frames and compare them, a few at a time."""
     names = program.graph.boundaries()
-    step = max(1, _CHUNK // sum(one.result.bytes for one in program.steps))
+    step = max(1, _CHUNK // sum(one.bytes for one in program.written))
     parts = []
     for first in range(0, len(frames), step):
         part = frames[first : first + step]

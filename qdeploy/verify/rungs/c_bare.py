@@ -14,7 +14,7 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.build_folder import C_FOLDER
 from qdeploy.codegen.c.cores import CORES, Core, load_core
-from qdeploy.codegen.c.program import Program, program_of
+from qdeploy.codegen.c.program import Program
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
 from qdeploy.errors import ToolFailedError, VerificationError
 from qdeploy.ir.integer_graph import IntArray
@@ -23,7 +23,7 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
-from qdeploy.verify.native_c import STANDARD, choices_of
+from qdeploy.verify.native_c import STANDARD, choices_of, program_in
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 from qdeploy.verify.rungs.c import macs_of
@@ -103,7 +103,7 @@ class _BareRung(Rung):
 
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         prefix, mcu = choices_of(inputs.folder)
-        program, frames = program_of(inputs.graph), inputs.frames[:FRAMES]
+        program, frames = program_in(inputs.folder, inputs.graph), inputs.frames[:FRAMES]
         core = load_core(mcu)
         found, measured = run_bare(program, inputs.folder / C_FOLDER, prefix, core, frames)
         expected = {name: codes[: len(frames)] for name, codes in reference.items()}

@@ -11,6 +11,7 @@ import pytest
 from c_networks import SANITIZED, assert_exact
 from random_graphs import GraphMaker
 
+from qdeploy.codegen.c.choices import Choices
 from qdeploy.codegen.c.program import program_of
 from qdeploy.codegen.c.staging import Run, Unit, _longest
 from qdeploy.codegen.c.steps import Step
@@ -136,5 +137,5 @@ def _fits(run: Run, negative: np.ndarray, positive: np.ndarray) -> bool:
 def test_wider_pairs_take_single_codes() -> None:
     staging = the_step(extreme(8, -1, 1)).staging
     assert staging is not None and staging.unit is Unit.BYTES
-    (step,) = program_of(extreme(2, -1, 1), fast=False).steps
+    (step,) = program_of(extreme(2, -1, 1), Choices(staged=False)).steps
     assert step.staging is None

@@ -84,6 +84,7 @@ def test_two_networks_live_in_one_program(tmp_path: Path) -> None:
         (("--mcu", "cortex-m5"), "there is no core `cortex-m5`; did you mean `cortex-m"),
         (("--prefix", "2nd"), "names in C cannot begin with `2nd`"),
         (("--prefix", "static"), "names in C cannot begin with `static`"),
+        (("--optimize", "rom"), "nothing is optimized for `rom`; did you mean `ram`?"),
         (("--flash", "20"), "weights, thresholds and biases take"),
         (("--ram", "20"), "the arena takes 724 bytes, --ram is 20"),
         (("--fps", "100"), "the target `c` has no use for --fps"),
@@ -100,6 +101,14 @@ def test_what_cannot_be_is_refused(
     assert run(qdeploy, words) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_build_for_little_memory_verifies_again_and_simulates(tmp_path: Path) -> None:
+    folder = exported(tmp_path, optimize="ram")
+    assert json.loads((folder / "c" / "plan.json").read_text())["optimize"] == "ram"
+    assert verify(folder, skip=("qonnx", "int")).failure is None
+    done = make(folder / "package", "test")
+    assert done.returncode == 0, done.stderr
 
 
 def test_other_targets_have_no_use_for_a_core(
