@@ -111,7 +111,7 @@ class _Bench:
         self.design = Design.load(self.folder)
         self.good = {name: (self.folder / name).read_bytes() for name in self.design.memories}
         self.model = simulate_design(self.folder, self.design, scratch / "models", optimize="-O1")
-        self.trial = prepare(self.design, graph, allowed_cycles(self.design))
+        self.trial = prepare(self.design, graph, allowed_cycles(self.design, graph))
         self.names = cut_ports(self.design).names
 
     def compiled(self, graph: Any, folder: Path) -> None:

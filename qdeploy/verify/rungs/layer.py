@@ -11,11 +11,13 @@ from typing import Any
 
 from qdeploy.build_folder import RTL_FOLDER, SIM_FOLDER
 from qdeploy.design.manifest import Design
+from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.sim.cut_top import cut_ports
 from qdeploy.sim.design import IDLE_CYCLES, simulate_design
 from qdeploy.sim.level import level_of
 from qdeploy.sim.parts import PartsResult, run_parts
 from qdeploy.sim.simulator import Simulator
+from qdeploy.verify.coverage.counted import products_per_frame
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
@@ -27,6 +29,9 @@ from qdeploy.verify.units.trial import At, Finding, Trial, findings, prepare
 # than a second, whichever is longer.
 FRAMES = 40
 LEAST_CYCLES = 100_000
+# Fewer frames of a network of many products, but one: what their vectors compute takes minutes to
+# find and to simulate.
+MOST_PRODUCTS = 4_000_000_000
 STALL, BURST = 0.5, 64
 # Half of the cycles stall every second time, on two sides; four times that is a layer that loops.
 SLOWEST = 16
@@ -47,15 +52,16 @@ class LayerRung(Rung):
         design = Design.load(inputs.folder / RTL_FOLDER)
         if not records_all(design):
             return RungResult(self.name, skipped=NOT_RECORDED)
-        trial = prepare(design, inputs.graph, allowed_cycles(design))
+        trial = prepare(design, inputs.graph, allowed_cycles(design, inputs.graph))
         result = drive_rtl(inputs, design, trial)
         found = findings(design, trial, result, cut_ports(design).names, trial.stimuli)
         return layer_result(self.name, trial, found, result.cycles)
 
 
-def allowed_cycles(design: Design) -> int:
+def allowed_cycles(design: Design, graph: IntegerGraph) -> int:
     """Most cycles of a layer, stalls not counted."""
-    return max(FRAMES * design.cycles_per_frame, LEAST_CYCLES)
+    frames = min(max(MOST_PRODUCTS // max(products_per_frame(graph), 1), 1), FRAMES)
+    return max(frames * design.cycles_per_frame, LEAST_CYCLES)
 
 
 def drive_rtl(inputs: LadderInputs, design: Design, trial: Trial) -> PartsResult:
@@ -87,7 +93,7 @@ def drive(
         },
         seed=seed,
         idle_limit=IDLE_CYCLES + longest + 4 * design.cycles_per_frame,
-        max_cycles=SLOWEST * allowed_cycles(design) + 16 * design.cycles_per_frame + longest,
+        max_cycles=SLOWEST * trial.cycles + 16 * design.cycles_per_frame + longest,
     )
 
 

@@ -61,7 +61,8 @@ class NetlistLayerRung(Rung):
 
     def _driven(self, netlist: SynthesizedDesign, frames: int, inputs: LadderInputs) -> RungResult:
         design = netlist.design
-        cycles = min(allowed_cycles(design), MOST_CELL_CYCLES // netlist.cells)
+        allowed = allowed_cycles(design, inputs.graph)
+        cycles = min(allowed, MOST_CELL_CYCLES // netlist.cells)
         trial = prepare(design, inputs.graph, cycles)
         rtl = drive_rtl(inputs, design, trial)
         found, ran, models = [], 0, 0

@@ -39,12 +39,14 @@ class Trial:
         stimuli: by module.
         sent, due: beats by port; `due` of the outputs.
         hold: cycles that an output is not ready at first, long enough to fill what holds beats.
+        cycles: most that a layer was to take, stalls not counted.
     """
 
     stimuli: dict[str, Stimuli]
     sent: dict[At, Beats]
     due: dict[At, Beats]
     hold: dict[At, int]
+    cycles: int
 
 
 def prepare(design: Design, graph: IntegerGraph, cycles: int) -> Trial:
@@ -68,7 +70,7 @@ def prepare(design: Design, graph: IntegerGraph, cycles: int) -> Trial:
         for port, values in one.expected.items():
             due[layer.module, port] = pack(values, ports[port].bits, ports[port].per_beat)
             hold[layer.module, port] = 3 * depth + HOLD_CYCLES
-    return Trial(made, sent, due, hold)
+    return Trial(made, sent, due, hold, cycles)
 
 
 def findings(
