@@ -161,7 +161,8 @@ class Phase(Section):
         default=4096,
         ge=0,
         description="training images, in whole batches, with which a retrain or finetune phase, or "
-        "one that prunes, recomputes the statistics of batch norm at its end; 0 keeps the moving "
+        "one that prunes, recomputes the statistics of batch norm at its end, and, on as many of "
+        "them as take a tenth of its time, before the test of each epoch; 0 keeps the moving "
         "averages, as the papers do",
     )
 
