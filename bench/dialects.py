@@ -1,6 +1,7 @@
 """Files as people have them: which are taken, and whether they are exact.
 
-    python bench/dialects.py [--only TEXT [--add]] [--frames 4] [--rtl 0] [--large] [--files FOLDER]
+    python bench/dialects.py [--only TEXT [--add]] [--spread N] [--frames 4] [--rtl 0] [--large]
+                             [--files FOLDER]
 
 Each file of tests/support/dialects.py is lowered and its logits compared, with the file in its own
 engine (qonnx's executor, or onnxruntime without optimizations), and with exact arithmetic on the
@@ -29,6 +30,8 @@ from qdeploy.artifacts import write_json
 from qdeploy.build_folder import RTL_FOLDER
 
 if TYPE_CHECKING:
+    from dialects import Dialect
+
     from qdeploy.devices.boards import Board
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/support"))
@@ -74,6 +77,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose names contain this")
     parser.add_argument("--add", action="store_true", help="store with --only too")
     parser.add_argument("--frames", type=int, default=4, help="frames per file")
+    parser.add_argument("--spread", type=int, help="so many files, evenly over their families")
     parser.add_argument("--rtl", type=int, default=0, help="files that go to RTL")
     parser.add_argument("--large", action="store_true", help="published networks in RTL")
     parser.add_argument("--files", type=Path, help="folder that keeps the files")
@@ -91,6 +95,8 @@ def main() -> int:
     differ: list[str] = []
     taken: dict[str, Any] = {}
     files = all_dialects(arguments.only)
+    if arguments.spread:
+        files = _spread([file for file in files if not file.large], arguments.spread)
     with tempfile.TemporaryDirectory() as folder:
         for number, dialect in enumerate(files):
             kept = arguments.files or Path(folder)
@@ -144,7 +150,7 @@ def main() -> int:
         "rtl_simulated": simulated,
         "rtl_not_simulated": len(taken) - simulated,
     }
-    if not arguments.only:
+    if not (arguments.only or arguments.spread):
         rows += [figure("all files", metric, value, "files") for metric, value in counts.items()]
         save("dialects", rows)
         write_json(RESULTS.parent / "dialects_refused.json", refused)
@@ -154,6 +160,12 @@ def main() -> int:
     for line in differ:
         print(f"differs: {line}")
     return 1 if differ else 0
+
+
+def _spread(files: list[Dialect], count: int) -> list[Dialect]:
+    """At most `count` of the files, which stand family by family, at equal distances."""
+    count = min(count, len(files))
+    return [files[place * len(files) // count] for place in range(count)]
 
 
 def _added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -178,10 +190,11 @@ def _added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _simulate(
     taken: dict[str, Any], count: int, folder: Path, rows: list[dict[str, Any]], differ: list[str]
 ) -> int:
-    """The smallest networks in Verilator; returns how many."""
+    """The smallest networks as FINN's hardware layers and in Verilator; returns how many."""
     if not count:
         return 0
     from qdeploy.dataflow.compile import compile_graph
+    from qdeploy.dataflow.finn.execute import DataflowExecutor
     from qdeploy.devices.boards import load_board
     from qdeploy.errors import QDeployError
     from qdeploy.ir.reference import run_reference
@@ -199,12 +212,17 @@ def _simulate(
             print(f"{name}: no RTL: {str(error).splitlines()[0]}", flush=True)
             continue
         run = simulator.run(codes, stall_in=0.4, stall_out=0.4, seed=1)
-        found = run.taps | {graph.output: run.outputs}
-        result = compare(graph.boundaries(), run_reference(graph, codes), found)
-        rows.append(figure(name, "rtl_mismatches", result.mismatches, "codes"))
-        print(f"{name}: rtl {result.mismatches} of {result.codes}", flush=True)
-        if result.mismatches:
-            differ.append(f"{name}: rtl {result.mismatches} of {result.codes}")
+        rungs = {
+            "dataflow": DataflowExecutor(compiled.hardware, graph).run(codes),
+            "rtl": run.taps | {graph.output: run.outputs},
+        }
+        reference = run_reference(graph, codes)
+        for rung, found in rungs.items():
+            result = compare(graph.boundaries(), reference, found)
+            rows.append(figure(name, f"{rung}_mismatches", result.mismatches, "codes"))
+            print(f"{name}: {rung} {result.mismatches} of {result.codes}", flush=True)
+            if result.mismatches:
+                differ.append(f"{name}: {rung} {result.mismatches} of {result.codes}")
         done += 1
     return done
 
