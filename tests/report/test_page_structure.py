@@ -180,3 +180,19 @@ def test_a_damaged_row_is_named_by_its_line(tmp_path: Path) -> None:
         render(build, read_report(build))
     assert str(caught.value.where).endswith("metrics.jsonl:25")
     assert "accuracy" in str(caught.value.why)
+
+
+def test_the_clock_is_assumed_and_what_is_known_of_it_is_shown(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build")
+    bare = render(build, read_report(build))
+    assert "MHz, assumed" in bare
+    assert "Longest path" not in bare and "Placed and routed" not in bare
+    path = {"name": "whole", "path_from": "stem", "path_to": "block.add", "hops": 4}
+    static = {"source": "cells alone", "paths": [{**path, "fmax_mhz": 123.4}]}
+    placed = {"part": "Lattice ECP5", "fmax_mhz": 107.8, "path_from": "stem", "path_to": "add"}
+    for name, record in (("static_timing", static), ("timing", placed)):
+        (build / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+    text = render(build, read_report(build))
+    assert "from stem to block.add, 4 routed nets, about 123 MHz by estimate (cells alone)" in text
+    assert "Lattice ECP5: 107.8 MHz; the longest path goes from stem to add." in text
+    assert "MHz, assumed" in text and "clock stays assumed" in text
