@@ -3,10 +3,10 @@
     python bench/microcontroller.py [--only PATTERN ...]
 
 Each network gets random weights that are calibrated so that its codes are spread. It is exported to
-C, compiled with -O3 and run on each core; every boundary of the frame is compared with the integer
-graph before a figure is kept. Writes bench/results/microcontroller.json. Instructions are QEMU's
-count, not cycles. RAM is arena, input, output and measured stack. Rows of networks left out with
---only are kept.
+C for all that --optimize knows, compiled with -O3 (flash: -Os) and run on each core; every boundary
+of the frame is compared with the integer graph before a figure is kept. Writes
+bench/results/microcontroller.json. Instructions are QEMU's count, not cycles. RAM is arena, input,
+output and measured stack. Rows of networks left out with --only are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from record import figure, rounded, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
-# Name -> recipe, and the cores that it is run on.
+# Name -> recipe, and the cores that it is run on: a metric begins with what it is optimized for.
 NETWORKS = {
     "digits-fcdnn-w2a2": ("quickstart/digits_fcdnn_w2a2.yaml", ("cortex-m0plus", "rv32imc")),
     "resnet8-mlperf-tiny-w2a2": (
@@ -35,6 +35,7 @@ NETWORKS = {
 def rows_of(name: str, recipe_name: str, cores: tuple[str, ...], folder: Path) -> list[Any]:
     """Measure one network on its cores."""
     from qdeploy.build.source import NetworkSource
+    from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
     from qdeploy.codegen.c.cores import load_core
     from qdeploy.codegen.c.generate import generate
     from qdeploy.codegen.c.plan import constants_of
@@ -53,33 +54,39 @@ def rows_of(name: str, recipe_name: str, cores: tuple[str, ...], folder: Path) -
     source = NetworkSource(name, network, images, recipe.quantization.input_bits)
     source.write_qonnx(folder / f"{name}.onnx")
     graph = lower_with_affine(folder / f"{name}.onnx").graph
-    program = program_of(graph)
-    (folder / name).mkdir()
-    generate(program, folder / name)
     frames = source.frames(graph, 20, 0).codes[:1]
-    reference, macs = run_reference(graph, frames), macs_of(program)
-    constants = sum(constants_of(step) for step in program.steps)
-    rows = [
-        figure(name, "macs", macs, "MAC"),
-        figure(name, "constants", constants, "bytes"),
-        figure(name, "arena", program.memory.size, "bytes"),
-        figure(name, "arena_bound", program.memory.bound, "bytes"),
-    ]
-    for core in cores:
-        found, measured = run_bare(program, folder / name, "network", load_core(core), frames)
-        result = compare(graph.boundaries(), reference, found)
-        if result.first is not None:
-            sys.exit(f"{name} on {core}: {result.first.sentence()}")
-        ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
-        count = measured.instructions or 0
+    reference, macs = run_reference(graph, frames), macs_of(program_of(graph))
+    rows = [figure(name, "macs", macs, "MAC")]
+    for optimize, choices in OPTIMIZE.items():
+        program, sources = program_of(graph, choices), folder / f"{name}-{optimize}"
+        sources.mkdir()
+        generate(program, sources)
+        before = "" if optimize == BALANCED else f"{optimize}_"
+        constants = sum(constants_of(step) for step in program.steps)
         rows += [
-            figure(name, f"{core}_mismatches", result.mismatches, "codes"),
-            figure(name, f"{core}_instructions_per_frame", count, "instructions"),
-            figure(name, f"{core}_macs_per_instruction", rounded(macs / count), "MAC"),
-            figure(name, f"{core}_flash", measured.flash, "bytes"),
-            figure(name, f"{core}_stack", measured.stack, "bytes"),
-            figure(name, f"{core}_ram", ram, "bytes"),
+            figure(name, f"{before}constants", constants, "bytes"),
+            figure(name, f"{before}arena", program.memory.size, "bytes"),
+            figure(name, f"{before}arena_bound", program.memory.bound, "bytes"),
         ]
+        for core in cores:
+            found, measured = run_bare(program, sources, "network", load_core(core), frames)
+            result = compare(graph.boundaries(), reference, found)
+            if result.first is not None:
+                sys.exit(f"{name} on {core}: {result.first.sentence()}")
+            ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
+            count = measured.instructions or 0
+            figures: tuple[tuple[str, Any, str], ...] = (
+                ("mismatches", result.mismatches, "codes"),
+                ("instructions_per_frame", count, "instructions"),
+                ("macs_per_instruction", rounded(macs / count), "MAC"),
+                ("flash", measured.flash, "bytes"),
+                ("stack", measured.stack, "bytes"),
+                ("ram", ram, "bytes"),
+            )
+            rows += [
+                figure(name, f"{before}{core}_{metric}", value, unit)
+                for metric, value, unit in figures
+            ]
     return rows
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "--optimize",
     default="balanced",
     show_default=True,
-    help="Target c: what to take little of: ram.",
+    help="Target c: speed, flash, ram.",
 )
 @click.option(
     "--prefix", default="network", show_default=True, help="Target c: what names in C begin with."

@@ -533,23 +533,51 @@ QD_NOINLINE void qd_unpack_bytes(
 }
 #endif
 
-/* Filters that are not there are the last one once more. */
-static void qd_unpack_four(
-    const qd_conv_t *p, const qd_sizes_t *z, int32_t channel, uint8_t *filters) {
+#if defined(QD_USE_TRITS)
+/* Fields that are packed five to a byte, as in unpack.h, as fields of two bits. */
+QD_NOINLINE void qd_expand(const uint8_t *row, int32_t bytes, uint8_t *out) {
+    uint32_t bits = 0, have = 0;
+    for (; bytes > 0; bytes--) {
+        uint32_t held = *row++;
+        for (uint32_t k = 0; k < 5; k++) {
+            held *= 3u;
+            bits |= held >> 8 << (have + 2 * k);
+            held &= 0xFFu;
+        }
+        for (have += 10; have >= 8; have -= 8) {
+            *out++ = (uint8_t)bits;
+            bits >>= 8;
+        }
+    }
+    *out = (uint8_t)bits;
+}
+#endif
+
+/* Filters that are not there are the last one once more. `fields` holds a row of 2 bits. */
+static void qd_unpack_four(const qd_conv_t *p, const qd_sizes_t *z, int32_t channel,
+    uint8_t *fields, uint8_t *filters) {
+    const uint8_t bits = p->bits != 0 ? p->bits : 2;
+    (void)fields;
     for (int32_t i = 0; i < 4; i++) {
         const int32_t filter = channel + i < p->out_channels ? channel + i : p->out_channels - 1;
-        const uint8_t *const row = p->weights + filter * p->row_bytes;
+        const uint8_t *row = p->weights + filter * p->row_bytes;
+#if defined(QD_USE_TRITS)
+        if (p->bits == 0) {
+            qd_expand(row, p->row_bytes, fields);
+            row = fields;
+        }
+#endif
 #if defined(QD_USE_BYTES)
         if (p->unit == QD_BYTES) {
             const int32_t rows = QD_DUAL ? p->window_height : 1;
-            qd_unpack_bytes(row, p->bits, p->least, rows, p->window_height * p->units / rows,
+            qd_unpack_bytes(row, bits, p->least, rows, p->window_height * p->units / rows,
                 filters + 4 * i);
             continue;
         }
 #endif
 #if defined(QD_USE_PAIRS) || defined(QD_USE_FOURS)
         qd_unpack_words(
-            row, p->bits, p->unit == QD_PAIRS ? 3 : 4, p->least, z->window / 4, filters + 4 * i);
+            row, bits, p->unit == QD_PAIRS ? 3 : 4, p->least, z->window / 4, filters + 4 * i);
 #endif
         (void)z;
     }
@@ -611,7 +639,7 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
     int32_t first, int32_t band, int32_t at) {
     const int32_t width = p->out_width, wide = QD_WIDE && p->unit == QD_PAIRS;
     const int32_t rows = (band - 1) * p->stride_down + p->window_height;
-    uint8_t *filters, *begin, *sums, *staged, *spread;
+    uint8_t *filters, *begin, *sums, *staged, *spread, *fields;
     qd_sizes_t z;
     z.row = p->unit != QD_BYTES ? 4 * p->units : QD_DUAL ? (p->units + 1) / 2 * 4 : p->units;
     z.window = p->window_height * z.row;
@@ -619,7 +647,9 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
     z.sums = 4 * (p->unit != QD_PAIRS ? z.columns : wide ? 4 * z.columns + 2 : 2 * z.columns);
     z.column = rows * z.row;
     spread = scratch;
-    filters = spread + (p->in_type > QD_I32 ? (p->in_width * p->in_channels + 3) / 4 * 4 : 0);
+    fields = spread + (p->in_type > QD_I32 ? (p->in_width * p->in_channels + 3) / 4 * 4 : 0);
+    /* The bytes of five to a byte have 10 bits of fields. */
+    filters = fields + (p->bits == 0 ? (p->row_bytes * 5 / 4 + 4) / 4 * 4 : 0);
     begin = filters + (p->unit == QD_BYTES && !QD_DUAL ? (z.window + 3) / 4 * 64 : 4 * z.window);
     sums = begin + z.sums;
     staged = sums + 4 * z.sums;
@@ -627,7 +657,7 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
     for (int32_t channel = 0; channel < p->out_channels; channel += 4) {
         const qd_run_t *const runs = p->runs + channel / 4;
         qd_few_t few[4];
-        qd_unpack_four(p, &z, channel, filters);
+        qd_unpack_four(p, &z, channel, fields, filters);
         for (int32_t i = 0; i < 4 && qd_is_few(&p->finish); i++) {
             const int32_t filter = channel + i;
             qd_few(&p->finish, filter < p->out_channels ? filter : channel, &few[i]);

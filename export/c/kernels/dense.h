@@ -1,6 +1,6 @@
 /* Fully connected layer, weights read where they are packed. A template: QD_NAME, QD_LOAD, and
  *
- *   QD_REST   1 where weights or rows end within a byte
+ *   QD_REST   1 where weights or rows end within a byte, 2 for five weights of three values to one
  *   QD_BITS   1, 2, 4 or 8 for a copy of its own for weights of so many bits; 0 for p->bits
  *
  *   sum a w = sum a field + least sum a
@@ -35,6 +35,17 @@ QD_NOINLINE void QD_NAME(const qd_dense_t *p, const uint8_t *in, uint8_t *out) {
             acc += (uint32_t)QD_LOAD(in, i + 6) * (held >> 6 & field);
             acc += (uint32_t)QD_LOAD(in, i + 7) * (held >> 7);
 #endif
+        }
+#elif QD_REST == 2
+        /* As in unpack.h. */
+        for (int32_t i = 0; i < inputs;) {
+            const int32_t end = inputs - i < 5 ? inputs : i + 5;
+            uint32_t held = *row++;
+            for (; i < end; i++) {
+                held *= 3u;
+                acc += (uint32_t)QD_LOAD(in, i) * (held >> 8);
+                held &= 0xFFu;
+            }
         }
 #elif QD_REST
         const uint32_t bits = p->bits, mask = ((uint32_t)1 << bits) - 1u;

@@ -24,7 +24,7 @@ typedef struct {
     int16_t top, left; /* padding with code 0 */
     int32_t groups;
     int32_t least; /* weight of the field 0 */
-    uint8_t bits;  /* of a weight */
+    uint8_t bits;  /* of a weight, 0 for five weights to a byte */
     uint8_t out_type;
     /* Of conv_staged.h: */
     uint8_t in_type;
@@ -41,7 +41,7 @@ typedef struct {
     const uint8_t *weights; /* a row for each output */
     int32_t inputs, outputs;
     int32_t least; /* weight of the field 0 */
-    uint8_t bits;  /* of a weight */
+    uint8_t bits;  /* of a weight, 0 for five weights to a byte */
     uint8_t out_type;
 } qd_dense_t;
 

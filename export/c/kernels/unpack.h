@@ -1,4 +1,7 @@
-/* Rows of packed weights: a stream of fields, the first in the lowest bits; weight = field + least. */
+/* Rows of packed weights: a stream of fields, the first in the lowest bits; weight = field + least.
+ *
+ * `bits` of 0: five fields of three values to a byte. Three times the byte is 256 times the first
+ * field, plus the byte of the other ones. */
 #ifndef QD_UNPACK_H
 #define QD_UNPACK_H
 
@@ -10,6 +13,15 @@ QD_NOINLINE void qd_unpack_i8(
     const uint32_t mask = ((uint32_t)1 << bits) - 1u;
     uint32_t held = 0;
     int32_t have = 0;
+#if defined(QD_USE_TRITS)
+    if (bits == 0) {
+        for (int32_t i = 0; i < count; i++) {
+            held = 3u * (i % 5 == 0 ? (uint32_t)*row++ : held & 0xFFu);
+            out[i] = (uint8_t)((held >> 8) + (uint32_t)least);
+        }
+        return;
+    }
+#endif
     for (int32_t i = 0; i < count; i++) {
         if (have < bits) {
             held |= (uint32_t)*row++ << have;

@@ -3,6 +3,10 @@
 balanced   a byte per code, kernels that take few instructions
 ram        codes packed at their bits where that lowers the peak, sums of residual branches fused
            into the convolution before them, bands as low as one row
+    speed      bands as high as maps, fully connected layers as straight code without their zeros
+               within 16 KiB, the others with a kernel for their width each
+    flash      weights of three values five to a byte, fewer kernels, which take fewer products per
+               instruction; to be compiled with -Os
 """
 
 from __future__ import annotations
@@ -21,17 +25,32 @@ class Choices:
         packed: maps are packed where the arena is smaller for it.
         fused: an addition runs band by band inside the convolution that feeds it.
         least_band: rows of a staged convolution at a time, at least.
+        trits: weights of three values take 1.6 bits each.
+        pairs: windows three wide have a kernel of their own.
+        size: compiled with -Os where flash is measured.
+        copied: products from which on a fully connected layer gets a copy of the kernel for its
+            width: 250 bytes, and half the instructions.
+        straight: bytes of straight code that fully connected layers may take.
     """
 
     staged: bool = True
     packed: bool = False
     fused: bool = False
     least_band: int = 4
+    trits: bool = False
+    pairs: bool = True
+    size: bool = False
+    copied: int = 1 << 13
+    straight: int = 0
 
 
+# Of straight code, for `speed`.
+STRAIGHT_BYTES = 1 << 14
 BALANCED = "balanced"
 OPTIMIZE = {
     BALANCED: Choices(),
+    "speed": Choices(least_band=1 << 14, copied=0, straight=STRAIGHT_BYTES),
+    "flash": Choices(trits=True, pairs=False, size=True, copied=1 << 30),
     "ram": Choices(packed=True, fused=True, least_band=1),
 }
 

@@ -40,7 +40,7 @@ class Constants:
         packed = step.weights
         self.definitions.append(
             f"/* {comment_word(step.layer)}: {len(packed.data)} x {packed.columns} weights of "
-            f"{packed.bits} bits */\n"
+            f"{'1.6' if packed.trits else packed.bits} bits */\n"
         )
         values = [str(byte) for byte in packed.data.reshape(-1).tolist()]
         return self.add("uint8_t", f"weights_{number}", values)

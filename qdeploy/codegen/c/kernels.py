@@ -26,9 +26,6 @@ from qdeploy.ir.integer_graph import (
 
 # Included by all others.
 COMMON = ("common.h", "finish.h", "layers.h")
-# A fully connected layer of more products gets a copy of the kernel for its width: 250 bytes, and
-# half the instructions.
-COPIED = 1 << 13
 # Order of the element types in `kernels/common.h`.
 TYPES = (
     *(Element.U8, Element.I8, Element.U16, Element.I16, Element.I32),
@@ -71,12 +68,17 @@ def kernel_of(step: Step) -> Kernel:
     if isinstance(step.node, Dense):
         assert step.weights is not None
         bits, columns = step.weights.bits, step.weights.columns
-        rest = bits not in (1, 2, 4, 8) or bits * columns % 8 != 0
-        own = bits if not rest and columns * step.result.count > COPIED else 0
-        suffixes = [*types, *(["rest"] if rest else []), *([f"w{own}"] if own else [])]
+        trits = step.weights.trits
+        rest = trits or bits not in (1, 2, 4, 8) or bits * columns % 8 != 0
+        own = bits if not rest and columns * step.result.count >= step.copied else 0
+        suffixes = [
+            *types,
+            *(["trits" if trits else "rest"] if rest else []),
+            *([f"w{own}"] if own else []),
+        ]
         macros = {
             "QD_LOAD": f"qd_load_{types[0]}",
-            "QD_REST": str(int(rest)),
+            "QD_REST": str(int(rest) + int(trits)),
             "QD_BITS": str(own),
         }
         return _instance("dense", "dense.h", (), suffixes, **macros)
@@ -113,6 +115,8 @@ def adding_kernel(one: Stored, other: Stored) -> Kernel:
 
 def kernels_of(step: Step) -> list[Kernel]:
     """All kernels of a step."""
+    if step.straight:
+        return []
     if step.fused is None:
         return [kernel_of(step)]
     mapped, added = step.fused.mapped, step.sources[1]

@@ -26,6 +26,7 @@ from qdeploy.codegen.c.program import (
 )
 from qdeploy.codegen.c.staging import Staging
 from qdeploy.codegen.c.steps import Step
+from qdeploy.codegen.c.straight import straight_function
 from qdeploy.codegen.c.text import comment_word, structure
 from qdeploy.ir.integer_graph import (
     Add,
@@ -111,6 +112,8 @@ def _includes(program: Program, kernels: list[Kernel]) -> list[str]:
     uses |= {use for finish in finishes if (use := finish_kind(finish)[1]) is not None}
     if any(one.element.packed for one in program.written):
         uses.add("QD_USE_PACKED")
+    if any(step.weights is not None and step.weights.trits for step in program.steps):
+        uses.add("QD_USE_TRITS")
     lines = [f"#define {use} 1" for use in sorted(uses)]
     files = [name for name in kernel_files(program) if name not in COMMON]
     templates = {kernel.file for kernel in kernels if kernel.template}
@@ -135,7 +138,7 @@ def _layer(
     number: int, step: Step, program: Program, constants: Constants
 ) -> list[tuple[str, str]]:
     """Definitions of structures, and the call with each."""
-    kernel, name = kernel_of(step), f"layer_{number}"
+    name = f"layer_{number}"
     result, node = step.result, step.node
     places = [*(_at(program, one) for one in step.sources), _at(program, result)]
     if isinstance(node, Concat):
@@ -144,10 +147,14 @@ def _layer(
             channels = source.count // result.pixels
             fields = [*_move(source, result), ("in_channels", channels), ("first", first)]
             text = structure("qd_move_t", f"{name}_{part}", fields)
-            found.append((text, _call(kernel, f"{name}_{part}", [place, places[-1]])))
+            found.append((text, _call(kernel_of(step), f"{name}_{part}", [place, places[-1]])))
             first += channels
         return found
     more: tuple[object, ...] = ()
+    if step.straight:
+        assert step.finish is not None
+        text = straight_function(number, step, constants.finish(number, step.finish))
+        return [(text, f"    straight_{number}({', '.join(places)});")]
     if isinstance(node, Dense):
         text = structure("qd_dense_t", name, _dense(number, step, constants))
     elif isinstance(node, Conv):
@@ -164,7 +171,7 @@ def _layer(
         depth: Fields = [("in_channels", step.sources[0].channels)]
         fields = [*_move(step.sources[0], result), *depth, *_window(node)]
         text = structure("qd_move_t", name, fields)
-    return [(text, _call(kernel, name, places, *more))]
+    return [(text, _call(kernel_of(step), name, places, *more))]
 
 
 def _fused(
@@ -237,7 +244,7 @@ def _dense(number: int, step: Step, constants: Constants) -> Fields:
         ("inputs", packed.columns),
         ("outputs", step.result.count),
         ("least", packed.least),
-        ("bits", packed.bits),
+        ("bits", 0 if packed.trits else packed.bits),
         ("out_type", TYPES.index(step.result.element)),
     ]
 
@@ -264,7 +271,7 @@ def _conv(number: int, step: Step, node: Conv, constants: Constants, result: Sto
         ("left", node.pads[1]),
         ("groups", node.groups),
         ("least", packed.least),
-        ("bits", packed.bits),
+        ("bits", 0 if packed.trits else packed.bits),
         *([] if step.staging is None else _staged(number, step.staging, constants)),
         ("out_type", TYPES.index(result.element)),
         ("in_type", TYPES.index(source.element)),

@@ -52,8 +52,8 @@ def plan_record(
 
 
 def constants_of(step: Step) -> int:
-    """Bytes of a step's weights, thresholds and biases."""
-    weights = 0 if step.weights is None else int(step.weights.data.size)
+    """Bytes of a step's weights, thresholds and biases; weights of straight code are code."""
+    weights = 0 if step.weights is None or step.straight else int(step.weights.data.size)
     runs = 0 if step.staging is None else RUN_BYTES * len(step.staging.runs)
     finishes = [step.finish]
     if step.fused is not None:
@@ -75,7 +75,7 @@ def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
             f"weights, thresholds and biases take {sum(constants):,} bytes, --flash is {flash:,}",
             where=_largest(steps, constants),
             why="that is without the code, some 4,000 bytes more",
-            do="train with fewer weight bits or a narrower network",
+            do=_less_flash(program, flash),
         )
     if ram is not None and program.memory.size > ram:
         raise DoesNotFitError(
@@ -84,6 +84,16 @@ def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
             why="what these layers read and write lives at the same time",
             do=_less_ram(program, ram),
         )
+
+
+def _less_flash(program: Program, flash: int) -> str:
+    steps = program_of(program.graph, OPTIMIZE["flash"]).steps
+    least = sum(constants_of(step) for step in steps)
+    fewer = "train with fewer weight bits or a narrower network"
+    if least >= sum(constants_of(step) for step in program.steps):
+        return fewer
+    found = f"with --optimize flash they take {least:,}"
+    return found if least <= flash else f"{fewer}; {found}"
 
 
 def _less_ram(program: Program, ram: int) -> str:

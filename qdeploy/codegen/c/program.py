@@ -11,6 +11,7 @@ from qdeploy.codegen.c.fusing import fused_adds
 from qdeploy.codegen.c.memory import Lifetime, MemoryPlan, live_bytes, plan_memory
 from qdeploy.codegen.c.packed_maps import packed_maps
 from qdeploy.codegen.c.steps import Step, steps_of
+from qdeploy.codegen.c.straight import with_straight_code
 from qdeploy.ir.integer_graph import Add, IntegerGraph
 
 # What the caller holds; all other buffers are `buffer of …` or `scratch of …`.
@@ -27,6 +28,7 @@ class Program:
         source: the input in memory.
         storage: tensor -> the buffer it is in; `INPUT`, `LOGITS`, or one of the memory plan.
         memory: offsets of buffers and of each step's scratch, `scratch_name` of its number.
+        choices: how it was made.
     """
 
     graph: IntegerGraph
@@ -34,6 +36,7 @@ class Program:
     source: Stored
     storage: Mapping[str, str]
     memory: MemoryPlan
+    choices: Choices = OPTIMIZE[BALANCED]
 
     @property
     def written(self) -> list[Stored]:
@@ -75,9 +78,11 @@ def program_of(graph: IntegerGraph, choices: Choices = OPTIMIZE[BALANCED]) -> Pr
     Raises:
         UnsupportedLayerError: as `steps_of`.
     """
-    found = steps_of(graph, staged=choices.staged)
+    found = steps_of(graph, choices)
     if choices.fused:
         found = fused_adds(found)
+    if choices.straight:
+        found = with_straight_code(found, choices.straight)
     steps = [_commuted(step, number, found) for number, step in enumerate(found)]
     if choices.packed:
 
@@ -92,7 +97,7 @@ def program_of(graph: IntegerGraph, choices: Choices = OPTIMIZE[BALANCED]) -> Pr
     element = Element.holding(tensor.lo, tensor.hi)
     assert element is not None, "`steps_of` refuses others"
     given = Stored(graph.input, element, *sizes_of(tensor))
-    return Program(graph, tuple(steps), given, storage, memory)
+    return Program(graph, tuple(steps), given, storage, memory, choices)
 
 
 def _buffers(steps: list[Step], graph: IntegerGraph) -> tuple[dict[str, str], list[Lifetime]]:

@@ -75,6 +75,7 @@ class Staging:
         window_height, stride_down: of the layer.
         band: rows of the result at a time.
         spread: bytes of a row of the source, where it is packed.
+        fields: bytes of a filter's fields of 2 bits, where weights are packed five to a byte.
     """
 
     unit: Unit
@@ -86,6 +87,7 @@ class Staging:
     sums: int
     band: int = 1
     spread: int = 0
+    fields: int = 0
 
     @property
     def scratch(self) -> int:
@@ -101,7 +103,8 @@ class Staging:
         if self.unit is Unit.BYTES:
             row_bytes = -(-self.units // 2) * 4
         sums = (FILTERS + 1) * self.sums
-        return -(-self.spread // 4) * 4 + filters + sums + rows * self.columns * row_bytes
+        before = -(-self.spread // 4) * 4 + -(-self.fields // 4) * 4
+        return before + filters + sums + rows * self.columns * row_bytes
 
     def of_band(self, band: int) -> Staging:
         """The same with so many rows at a time."""
@@ -109,13 +112,20 @@ class Staging:
 
 
 def stage(
-    node: Conv, source: Stored, result: Stored, largest: int, interval: tuple[int, int]
+    node: Conv,
+    source: Stored,
+    result: Stored,
+    largest: int,
+    interval: tuple[int, int],
+    *,
+    pairs: bool = True,
 ) -> tuple[Staging, IntArray] | None:
     """How a convolution is staged, and its weights in the order of the units; None where it is not.
 
     Args:
         largest: code of the source.
         interval: of the results' sums.
+        pairs: whether there may be words of several pixels.
     """
     filters, _, height, width = node.weights.shape
     top, left, bottom, right = node.pads
@@ -126,7 +136,7 @@ def stage(
     rows = node.weights.transpose(0, 2, 3, 1)
     span = int(rows.max()) - int(rows.min())
     if span < 1 << _WORD_BITS:
-        if width == _PAIRED_WIDTH and node.stride[1] == 1 and largest < 1 << 7:
+        if pairs and width == _PAIRED_WIDTH and node.stride[1] == 1 and largest < 1 << 7:
             words = rows.transpose(0, 1, 3, 2)[..., ::-1]
             unit, columns = Unit.PAIRS, -(-result.width // 2)
         else:

@@ -7,10 +7,11 @@ Flatten needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qdeploy.codegen.c.choices import Choices
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.finishing import Finish, quantized
 from qdeploy.codegen.c.packing import PackedWeights, pack_weights
@@ -75,6 +76,9 @@ class Step:
         in_place: whether it may write over its first source, where its elements are no wider; with
             `fused` over the second.
         fused: an addition that it goes on with.
+        rows: weights of a Dense, (outputs, inputs as they lie in memory).
+        copied: products from which on a Dense gets a copy of the kernel for its width.
+        straight: whether a Dense is straight code, which has its weights in it.
     """
 
     node: Node
@@ -86,6 +90,9 @@ class Step:
     scratch: int = 0
     in_place: bool = False
     fused: Fused | None = None
+    rows: IntArray | None = None
+    copied: int = 0
+    straight: bool = False
 
     @property
     def over(self) -> int:
@@ -98,22 +105,19 @@ class Step:
         return self.node.layer
 
 
-def steps_of(graph: IntegerGraph, *, staged: bool = True) -> list[Step]:
+def steps_of(graph: IntegerGraph, choices: Choices) -> list[Step]:
     """The steps of a network, in execution order, no map packed.
-
-    Args:
-        staged: as of `Choices`.
 
     Raises:
         UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
             compute.
     """
-    return _Fuser(graph, staged).steps()
+    return _Fuser(graph, choices).steps()
 
 
 class _Fuser:
-    def __init__(self, graph: IntegerGraph, staged: bool) -> None:
-        self.graph, self.staged = graph, staged
+    def __init__(self, graph: IntegerGraph, choices: Choices) -> None:
+        self.graph, self.choices = graph, choices
         # Tensor -> where its elements are; a Flatten's may be those of its map.
         self.stored: dict[str, Stored] = {graph.input: self._stored(graph.tensors[graph.input])}
 
@@ -179,11 +183,22 @@ class _Fuser:
         result = self._stored(self.graph.tensors[chain[-1].output])
         if isinstance(node, Conv | Dense):
             finish = self._finish(chain)
-            staging, weights = self._weights(node, result)
+            staging, weights, rows = self._weights(node, result)
             scratch = 0
             if isinstance(node, Conv) and staging is None:
                 scratch = weights.columns * (2 if weights.bits > 8 else 1)
-            return Step(node, sources, result, finish, weights, staging, scratch)
+            rows = rows if isinstance(node, Dense) else None
+            return Step(
+                node,
+                sources,
+                result,
+                finish,
+                weights,
+                staging,
+                scratch,
+                rows=rows,
+                copied=self.choices.copied,
+            )
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=True)
         if isinstance(node, GlobalSum):
@@ -194,20 +209,24 @@ class _Fuser:
             return Step(node, sources, result, in_place=ascending)
         return Step(node, sources, result)
 
-    def _weights(self, node: Conv | Dense, result: Stored) -> tuple[Staging | None, PackedWeights]:
+    def _weights(
+        self, node: Conv | Dense, result: Stored
+    ) -> tuple[Staging | None, PackedWeights, IntArray]:
         source, tensor = self.stored[node.inputs[0]], self.graph.tensors[node.inputs[0]]
         staging = None
         if isinstance(node, Conv):
             rows = node.weights.transpose(0, 2, 3, 1).reshape(len(node.weights), -1)
             bounds = node_intervals(node, tensor).bounds
-            if self.staged and (found := stage(node, source, result, tensor.hi, bounds)):
+            if self.choices.staged and (
+                found := stage(node, source, result, tensor.hi, bounds, pairs=self.choices.pairs)
+            ):
                 staging, rows = found
         else:
             rows = node.weights
             if source.pixels > 1 and source.channels > 1:  # the vector is a map, in its order
                 shape = (len(rows), source.channels, source.pixels)
                 rows = rows.reshape(shape).transpose(0, 2, 1).reshape(len(rows), -1)
-        packed = pack_weights(rows)
+        packed = pack_weights(rows, trits=self.choices.trits)
         if packed is None:
             raise UnsupportedLayerError(
                 f"layer `{node.layer}` has weights from {rows.min()} to {rows.max()}",
@@ -216,7 +235,9 @@ class _Fuser:
             )
         if (most := max(magnitude(rows, tensor.lo, tensor.hi))) > MOST_SUM:
             raise _too_wide(node.layer, -most, most)
-        return staging, packed
+        if staging is not None and packed.trits:
+            staging = replace(staging, fields=packed.data.shape[1] * 5 // 4 + 1)
+        return staging, packed, rows
 
     def _finish(self, chain: list[Node]) -> Finish:
         """Of a chain that begins with a sum, or of a Threshold alone."""

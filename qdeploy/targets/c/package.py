@@ -70,6 +70,7 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
         "classify_line": f"{prefix}_classify(logits, classes);"
         if f"{prefix}_classify" in interface["network_io.h"]
         else "/* compare gain * logit + offset of bundle.json yourself */",
+        "level": "-Os" if plan["optimize"] == "flash" else "-O2` or `-O3",
         "meaning": source.meaning.split(" `from_float")[0].split(" With `from_float")[0],
     }
     bundle: dict[str, Any] = {
@@ -78,6 +79,7 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
         "name": graph.name,
         "prefix": prefix,
         "mcu": plan["mcu"],
+        "optimize": plan["optimize"],
         "arena_bytes": plan["arena"],
         "constant_bytes": plan["constants"],
         "input": {**source.record(), "order": "row-major (H, W, C)"},

@@ -38,6 +38,7 @@ _SECONDS = 600.0
 # No libraries but the compiler's own, with its knowledge of memcpy.
 BARE = ("-ffreestanding", "-fbuiltin", "-nostdlib", "-ffunction-sections", "-fdata-sections")
 OPTIMIZED = ("-O3", "-fno-tree-loop-distribute-patterns")
+SMALL = ("-Os", "-fno-tree-loop-distribute-patterns")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def run_bare(
         write_text(folder / "taps.h", taps_header(program, prefix))
         (folder / "frames.bin").write_bytes(input_bytes(program, frames))
         try:
-            elf = _linked(compiler, core, sources, folder)
-            flash = _flash(compiler, size, core, sources, folder, prefix)
+            flags = (*core.flags, *(SMALL if program.choices.size else OPTIMIZED))
+            elf = _linked(compiler, core, flags, sources, folder)
+            flash = _flash(compiler, size, flags, sources, folder, prefix)
             run_tool([emulator, *_machine(core), "-kernel", elf], folder, folder / "log", _SECONDS)
             taps = (folder / "taps.bin").read_bytes()
             count, stack = struct.unpack("<2I", (folder / "figures.bin").read_bytes())
@@ -151,11 +153,11 @@ def _machine(core: Core) -> Sequence[str]:
     )
 
 
-def _linked(compiler: Path, core: Core, sources: Path, folder: Path) -> Path:
+def _linked(compiler: Path, core: Core, flags: Sequence[str], sources: Path, folder: Path) -> Path:
     checks, elf = resource(CHECKS), folder / "check.elf"
     script = checks / ("arm.ld" if core.emulator == "qemu-system-arm" else "riscv.ld")
     command = [
-        *(str(compiler), *core.flags, "-std=gnu99", "-Wall", "-Werror", *OPTIMIZED, *BARE),
+        *(str(compiler), *flags, "-std=gnu99", "-Wall", "-Werror", *BARE),
         *("-I", str(folder), "-I", str(sources), "-I", str(checks / "include")),
         *(str(checks / "bare.c"), str(checks / "memory.c"), str(sources / "weights.c")),
         *("-T", str(script), "-Wl,--gc-sections", "-lgcc", "-o", str(elf)),
@@ -164,11 +166,13 @@ def _linked(compiler: Path, core: Core, sources: Path, folder: Path) -> Path:
     return elf
 
 
-def _flash(compiler: Path, size: Path, core: Core, sources: Path, folder: Path, prefix: str) -> int:
+def _flash(
+    compiler: Path, size: Path, flags: Sequence[str], sources: Path, folder: Path, prefix: str
+) -> int:
     """Bytes of the network alone, as it is linked into a program."""
     checks, elf = resource(CHECKS), folder / "network.elf"
     command = [
-        *(str(compiler), *core.flags, *STANDARD, *OPTIMIZED, *BARE),
+        *(str(compiler), *flags, *STANDARD, *BARE),
         *("-I", str(checks / "include"), str(sources / "network.c"), str(sources / "weights.c")),
         *(str(checks / "memory.c"), "-Wl,--gc-sections", f"-Wl,-e,{prefix}_run", "-lgcc"),
         *("-o", str(elf)),

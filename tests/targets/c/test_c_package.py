@@ -84,7 +84,7 @@ def test_two_networks_live_in_one_program(tmp_path: Path) -> None:
         (("--mcu", "cortex-m5"), "there is no core `cortex-m5`; did you mean `cortex-m"),
         (("--prefix", "2nd"), "names in C cannot begin with `2nd`"),
         (("--prefix", "static"), "names in C cannot begin with `static`"),
-        (("--optimize", "rom"), "nothing is optimized for `rom`; did you mean `ram`?"),
+        (("--optimize", "rom"), "nothing is optimized for `rom`; did you mean `ram`"),
         (("--flash", "20"), "weights, thresholds and biases take"),
         (("--ram", "20"), "the arena takes 724 bytes, --ram is 20"),
         (("--fps", "100"), "the target `c` has no use for --fps"),
