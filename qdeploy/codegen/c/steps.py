@@ -187,18 +187,10 @@ class _Fuser:
             scratch = 0
             if isinstance(node, Conv) and staging is None:
                 scratch = weights.columns * (2 if weights.bits > 8 else 1)
-            rows = rows if isinstance(node, Dense) else None
-            return Step(
-                node,
-                sources,
-                result,
-                finish,
-                weights,
-                staging,
-                scratch,
-                rows=rows,
-                copied=self.choices.copied,
-            )
+            step = Step(node, sources, result, finish, weights, staging, scratch)
+            if isinstance(node, Dense):
+                return replace(step, rows=rows, copied=self.choices.copied)
+            return step
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=True)
         if isinstance(node, GlobalSum):
