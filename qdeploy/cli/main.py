@@ -25,6 +25,7 @@ from qdeploy.cli import signals
 from qdeploy.cli.extras import missing_extra
 from qdeploy.cli.os_errors import refusal_of
 from qdeploy.errors import InternalError, QDeployError
+from qdeploy.lean_torch import leave_out_compiler
 from qdeploy.parts import remove_own
 from qdeploy.plugins import allow
 from qdeploy.scratch import folder_of_process
@@ -123,6 +124,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         _make_torch_private()
+        leave_out_compiler()
         module, attribute = entry.target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):

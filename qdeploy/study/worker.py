@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 
+from qdeploy.lean_torch import leave_out_compiler
 from qdeploy.plugins import allow
 from qdeploy.study.trial import Job, reply_text, run
 
@@ -24,6 +25,7 @@ def main(modules: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what packages print is no answer
+    leave_out_compiler()
     if modules:
         allow(modules, lambda _text: None)
     jobs: queue.Queue[str] = queue.Queue()

@@ -125,6 +125,8 @@ def climb(
             return RungResult(name, skipped="left out on request")
         if name in lost:
             return RungResult(name, refused=lost[name])
+        if name == "torch" and inputs.network is None:  # torch need not be loaded
+            return RungResult(name, skipped="there is no trained network beside the QONNX file")
         rung = load_rung(name)
         if reason := rung.absent(inputs):
             return RungResult(name, skipped=reason)

@@ -13,6 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError, VerificationError
+from qdeploy.sim import compiler as headers
 from qdeploy.sim import model as compiler
 from qdeploy.sim.errors import DeadlockError, ProtocolError
 from qdeploy.sim.model import build_model
@@ -120,6 +121,19 @@ def test_a_model_compiled_file_by_file_is_the_same(
     assert pieces.library != unruly.library
     sent = beats(40)
     one, other = (sim.run([sent], [40], stall_in=0.3, seed=2) for sim in (unruly, pieces))
+    assert_array_equal(one.outputs[0], other.outputs[0])
+    assert one.cycles == other.cycles
+
+
+def test_without_the_compiled_header_the_model_is_the_same(
+    spec: SimSpec, cache: Path, unruly: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "SPLIT_FUNCTIONS", 1999)  # so that it is built
+    monkeypatch.setattr(headers, "_header", lambda level: Path("/no/such/header.h"))
+    plain = build_model(spec, cache)
+    assert plain.library != unruly.library
+    sent = beats(40)
+    one, other = (sim.run([sent], [40], stall_in=0.3, seed=2) for sim in (unruly, plain))
     assert_array_equal(one.outputs[0], other.outputs[0])
     assert one.cycles == other.cycles
 
@@ -276,9 +290,9 @@ def test_a_runtime_that_was_cut_off_is_built_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     store = tmp_path / "store"
-    build_model(spec, store)
+    build_model(dataclasses.replace(spec, optimize="-O2"), store)  # without the header
     driver = next((tmp_path / "user").glob("qdeploy/simulators/runtime-*/driver.o"))
     size = driver.stat().st_size
     driver.write_bytes(driver.read_bytes()[:100])
-    build_model(dataclasses.replace(spec, optimize="-O0"), store)
+    build_model(dataclasses.replace(spec, optimize="-O3"), store)
     assert driver.stat().st_size == size

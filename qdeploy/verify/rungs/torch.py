@@ -29,11 +29,6 @@ class TorchRung(Rung):
     name = "torch"
     needs = (QONNX_FILE,)
 
-    def absent(self, inputs: LadderInputs) -> str | None:
-        if inputs.network is None:
-            return "there is no trained network beside the QONNX file"
-        return None
-
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         if inputs.network is None:
             raise InternalError("the torch rung needs a network")
