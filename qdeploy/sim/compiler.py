@@ -109,7 +109,7 @@ def _runtime() -> Path:
     """Folder with the objects all models share: the driver and Verilator's own runtime."""
     include = _verilator_root() / "include"
     sources = [include / "verilated.cpp", include / "verilated_threads.cpp"]
-    words = ["-c", "-O2", resource("hw/sim/driver.cpp"), *sources]
+    words: list[str | Path] = ["-c", "-O2", resource("hw/sim/driver.cpp"), *sources]
     return _kept("runtime", recipe(), words, {})
 
 

@@ -130,7 +130,7 @@ def _plain_folder(out: Path) -> Iterator[Path]:
 
 def _recipe() -> str:
     """Everything outside the spec that shapes a library."""
-    ours = [Path(one.__file__).read_text(encoding="utf-8") for one in (bind, compiler)]
+    ours = [Path(file).read_text(encoding="utf-8") for file in (bind.__file__, compiler.__file__)]
     return "\0".join([recipe(), *VERILATOR_FLAGS, *ours])
 
 
