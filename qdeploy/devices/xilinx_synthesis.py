@@ -10,15 +10,34 @@ them.
     brams_xc6v_map.v    connects the upper parity bits of a 72-bit write where the width is 71,
                         which it never is: four bits of 72 are lost. Where the installed file has
                         that, memories are mapped with a corrected copy before `map_memory`.
+
+For a small module most of the time goes to two files, whatever is in it; without them the same
+comes out:
+
+    brams_xc6v_map.v    reading it works out the contents of block RAMs that nothing has; in the
+                        copy it does not, as memory_libmap always says of which kind a memory is.
+    cells_xtra.v        1.4 MB of cells; of those, only block RAMs and DSPs are ever made.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 BRAM_MAP, BRAM_HEADER = "brams_xc6v_map.v", "brams_defs.vh"
 BRAM_WRONG, BRAM_RIGHT = "PORT_W_WIDTH == 71", "PORT_W_WIDTH == 72"
+_FASTER = (
+    ('parameter OPTION_MODE = "FULL";', 'parameter OPTION_MODE = "";'),
+    (
+        "end else begin\n\twire CAS_A, CAS_B;",
+        'end else if (OPTION_MODE == "CASCADE") begin\n\twire CAS_A, CAS_B;',
+    ),
+)
+CELLS = "cells_xtra.v"
+_CELL = re.compile(
+    r"^module (?:RAMB|URAM|DSP)\w+ \(\.\.\.\);$.*?^endmodule$", re.DOTALL | re.MULTILINE
+)
 _OPTIONS = "-flatten -noiopad -noclkbuf"
 # What synth_xilinx gives memory_libmap for 7-series parts.
 MEMORIES = (
@@ -49,19 +68,23 @@ class XilinxScript:
 
         Args:
             share: Yosys' folder of data files.
-            scratch: folder for a corrected data file.
+            scratch: folder for changed data files.
         """
         synth = f"synth_xilinx -family {self.family} {_OPTIONS} -top {module}"
-        lines = []
+        lines, start = [], "begin"
+        if cells := _few_cells(share, scratch):
+            lines += ["read_verilog -lib -specify +/xilinx/cells_sim.v"]
+            lines += [f"read_verilog -lib {cells}", f"hierarchy -check -top {module}"]
+            start = "prepare"
         fixed = _fixed_map(share, scratch) if self.block_ram_map else None
         if fixed is not None:
             lines += [
-                f"{synth} -run begin:map_memory",
+                f"{synth} -run {start}:map_memory",
                 MEMORIES,
                 "techmap -map +/xilinx/lutrams_xc5v_map.v",
                 f"techmap -map {fixed}",
             ]
-        start = "map_ffram" if fixed is not None else "begin"
+            start = "map_ffram"
         return [
             *lines,
             f"{synth} -run {start}:map_luts",
@@ -90,5 +113,20 @@ def _fixed_map(share: Path, scratch: Path) -> Path | None:
     if BRAM_WRONG not in text:
         return None
     (scratch / BRAM_HEADER).write_text(header, encoding="utf-8")
-    (scratch / BRAM_MAP).write_text(text.replace(BRAM_WRONG, BRAM_RIGHT), encoding="utf-8")
+    for old, new in ((BRAM_WRONG, BRAM_RIGHT), *_FASTER):
+        text = text.replace(old, new)
+    (scratch / BRAM_MAP).write_text(text, encoding="utf-8")
     return scratch / BRAM_MAP
+
+
+def _few_cells(share: Path, scratch: Path) -> Path | None:
+    """Those of Yosys' further cells that are made here, None where its file is another one."""
+    try:
+        text = (share / "xilinx" / CELLS).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = _CELL.findall(text)
+    if not found:
+        return None
+    (scratch / CELLS).write_text("\n".join(found) + "\n", encoding="utf-8")
+    return scratch / CELLS

@@ -21,7 +21,7 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool, tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
-_RECIPE = "5"
+_RECIPE = "6"
 # The name under which every module is stored, so that two that differ in their name only are one.
 STORED_AS = "qd_module"
 # Modules mapped one by one where memory is short: dot products are most of a layer.

@@ -21,7 +21,7 @@ from qdeploy.build.build import build
 from qdeploy.build.options import Options
 from qdeploy.build.reverify import verify
 folder = Path(sys.argv[1])
-build(Options(folder / "small.onnx", frames=12, rtl_frames=4), folder / "build")
+build(Options(folder / "small.onnx", frames=12, rtl_frames=4, fps=100_000), folder / "build")
 verify(folder / "build", skip=("layer", "netlist layer", "netlist"))
 """
 

@@ -47,7 +47,7 @@ def test_its_build_keeps_to_the_budget_as_synthesis_counts(tmp_path: Path) -> No
         done = call(words, tmp_path)
         assert done.code == 0, done.err
     resources = json.loads((tmp_path / "build/mine-pynq-z1/resources.json").read_text())
-    assert resources["allowed"] == {"lut": 10_640, "dsp": 0}
+    assert resources["allowed"] == {"lut": 4_256, "dsp": 0}
     assert resources["fits"]
-    assert resources["lut"] <= 10_640
+    assert resources["lut"] <= 4_256
     assert resources["dsp"] == 0

@@ -11,7 +11,9 @@ import pytest
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
 from qdeploy.dataflow.rtl.products import DotKind
+from qdeploy.devices.families import find_family
 from qdeploy.resources import resource
+from qdeploy.synth.yosys import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 RTL = resource("hw/rtl")
@@ -83,10 +85,12 @@ def test_variant_becomes_a_netlist_without_latches(
         f'-set {name} "{value}"' if isinstance(value, str) else f"-set {name} {value}"
         for name, value in parameters.items()
     )
+    commands = find_family("xc7").synthesized().script.commands(block, share_folder(), tmp_path)
+    synthesis = "\n".join(commands)
     script = tmp_path / "script.ys"
     script.write_text(
         f"read_verilog -defer {sources}\nchparam {given} {block}\nhierarchy -top {block}\n"
-        f"synth_xilinx -family xc7 -flatten -noiopad -top {block}\n"
+        f"{synthesis}\n"
         "select -assert-none t:$_DLATCH* t:LDCE t:LDPE\nwrite_verilog -noattr netlist.v\n",
         encoding="utf-8",
     )

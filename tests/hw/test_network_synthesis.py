@@ -15,9 +15,10 @@ import pytest
 from qdeploy.dataflow.rtl.library import closure
 from qdeploy.dataflow.rtl.memories import hex_lines, threshold_lines
 from qdeploy.dataflow.rtl.products import DotKind
-from qdeploy.devices.families import XC7
+from qdeploy.devices.families import XC7, find_family
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
+from qdeploy.synth.yosys import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 RTL = resource("hw/rtl")
@@ -111,10 +112,12 @@ def test_variant_becomes_a_netlist_without_latches_of_the_size_expected(
         f'-set {name} "{value}"' if isinstance(value, str) else f"-set {name} {value}"
         for name, value in parameters.items()
     )
+    commands = find_family("xc7").synthesized().script.commands(block, share_folder(), tmp_path)
+    synthesis = "\n".join(commands)
     script = tmp_path / "script.ys"
     script.write_text(
         f"read_verilog -defer {sources}\nchparam {given} {block}\nhierarchy -top {block}\n"
-        f"synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {block}\n"
+        f"{synthesis}\n"
         f"check -assert\nrename {block} block\ntee -o stat.json stat -json -top block\n",
         encoding="utf-8",
     )

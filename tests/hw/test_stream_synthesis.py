@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from qdeploy.dataflow.rtl.memories import threshold_files
+from qdeploy.devices.families import find_family
 from qdeploy.resources import resource
+from qdeploy.synth.yosys import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 # block, further files, parameters, cells that have to be there
@@ -43,12 +45,15 @@ def test_block_becomes_a_netlist_without_latches(
         for name, lines in threshold_files("thresholds", thresholds, 2, 16).items():
             (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     given = " ".join(f"-set {name} {value}" for name, value in parameters.items())
-    script = (
-        f"read_verilog -defer {sources}; {f'chparam {given} {block};' if given else ''} "
-        f"hierarchy -top {block}; synth_xilinx -family xc7 -flatten -noiopad -top {block}; "
-        "select -assert-none t:$_DLATCH* t:LDCE t:LDPE; write_verilog -noattr netlist.v"
-    )
-    run_tool([find_tool("yosys"), "-p", script], tmp_path, tmp_path / "yosys.log", 300)
+    script = [
+        f"read_verilog -defer {sources}",
+        *([f"chparam {given} {block}"] if given else []),
+        f"hierarchy -top {block}",
+        *find_family("xc7").synthesized().script.commands(block, share_folder(), tmp_path),
+        "select -assert-none t:$_DLATCH* t:LDCE t:LDPE",
+        "write_verilog -noattr netlist.v",
+    ]
+    run_tool([find_tool("yosys"), "-p", "; ".join(script)], tmp_path, tmp_path / "yosys.log", 300)
     netlist = (tmp_path / "netlist.v").read_text(encoding="utf-8")
     assert re.search(rf"\b(?:{cells})\w* ", netlist)
 

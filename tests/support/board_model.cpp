@@ -15,7 +15,7 @@
 #include <deque>
 #include <map>
 
-#include "Vqd_shell.h"
+#include "Vdut.h"
 #include "verilated.h"
 
 namespace {
@@ -51,7 +51,7 @@ struct Beat {
 
 struct Board {
   VerilatedContext context;
-  Vqd_shell top{&context};
+  Vdut top{&context};
   Channel send, receive;
   std::deque<Beat> taken;
   std::map<uint32_t, std::pair<uint8_t*, uint32_t>> memory;  // address -> place, size

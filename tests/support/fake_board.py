@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from qdeploy.sim.compiler import compile_whole
 from qdeploy.tools import find_tool, run_tool
 
 _HERE = Path(__file__).resolve().parent
@@ -35,22 +36,28 @@ def build_model(package: Path, work: Path, netlist: Sequence[Path] = ()) -> Path
     design = json.loads((package / "rtl/design.json").read_text(encoding="utf-8"))
     names = [*design["sources"], "qd_shell_regs.v", "qd_shell.v"]
     sources = list(netlist) or [package / "rtl" / name for name in names]
-    flags = (
-        f"-fPIC -O1 -DADDRESS_MASK={ADDRESS_MASK}"
-        f" -DIN_BYTES={bundle['input']['dma_bytes_per_beat']}"
-        f" -DOUT_BYTES={bundle['output']['dma_bytes_per_beat']}"
-    )
-    work.mkdir(parents=True, exist_ok=True)
-    library = work / "board.so"
-    # --exe links: with -shared what comes out is a library.
-    command: list[str | Path] = [find_tool("verilator"), "--cc", "--exe", "--build", "-Wall"]
-    command += ["--top-module", "qd_shell", "--Mdir", work / "model", "-CFLAGS", flags]
-    command += ["-LDFLAGS", "-shared", "-o", library]
+    values = {
+        "ADDRESS_MASK": ADDRESS_MASK,
+        "IN_BYTES": bundle["input"]["dma_bytes_per_beat"],
+        "OUT_BYTES": bundle["output"]["dma_bytes_per_beat"],
+    }
+    library, model = work / "board.so", work / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [find_tool("verilator"), "--cc", "-Wall"]
+    command += ["--top-module", "qd_shell", "--prefix", "Vdut", "--Mdir", model]
     # Names of a netlist are not chosen, and a cell's open ports are meant.
     command += ["-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT"] if netlist else []
-    command += sources
-    command += [_HERE / "board_model.cpp"]
-    run_tool(command, cwd=package / "rtl", log_path=work / "verilator.log", timeout=600)
+    run_tool([*command, *sources], package / "rtl", work / "verilator.log", timeout=600)
+    # What all models share is compiled once; the driver among it looks for a model of its own.
+    lines = [f"#define {name} {value}" for name, value in values.items()]
+    lines += ["#pragma GCC visibility push(default)", f'#include "{_HERE / "board_model.cpp"}"']
+    lines += [
+        "#pragma GCC visibility pop",
+        '#include "model.h"',
+        "QdModel qd_bind() { return {}; }",
+    ]
+    (model / "bind.cpp").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    compile_whole(model, library, "-O1", work)
     return library
 
 

@@ -19,6 +19,8 @@ from qdeploy.codegen.onnx.session import IntSimulator
 from qdeploy.networks.calibrated import pattern_frames
 from qdeploy.verify.frames import load_frames
 
+LEFT_OUT = ("torch", "qonnx", "dataflow", "layer", "rtl")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("argmax", [False, True], ids=["logits", "class"])
@@ -26,13 +28,7 @@ def test_a_trained_networks_package_passes_its_selftest_and_classifies_test_fram
     argmax: bool, tmp_path: Path, load_driver: Callable[..., ModuleType]
 ) -> None:
     run = train_tiny(tmp_path / "run")
-    options = Options(
-        run,
-        frames=100,
-        fps=500_000.0,
-        argmax=argmax,
-        skip=("torch", "qonnx", "dataflow", "layer", "rtl"),
-    )
+    options = Options(run, frames=100, fps=500_000.0, argmax=argmax, skip=LEFT_OUT, synthesis=False)
     folder = build(options, tmp_path / "tiny").folder
     package = folder / "package"
     board = fake_board.stand_in(package, tmp_path / "model")
@@ -63,9 +59,8 @@ def test_a_segmentation_networks_package_gives_maps(
     network = tiny_deeplab()
     images = pattern_frames((3, 12, 16), 12, seed=3).numpy()
     source = NetworkSource("maps", network, images)
-    skip = ("torch", "qonnx", "dataflow", "layer", "rtl")
     options = Options(
-        Path("maps"), frames=12, fps=10_000.0, argmax=argmax, skip=skip, synthesis=False
+        Path("maps"), frames=12, fps=10_000.0, argmax=argmax, skip=LEFT_OUT, synthesis=False
     )
     folder = build(options, tmp_path / "maps", source=source).folder
     board = fake_board.stand_in(folder / "package", tmp_path / "model")

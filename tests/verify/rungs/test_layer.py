@@ -94,8 +94,8 @@ def test_the_designs_have_every_kind_of_unit_and_operator(
     assert kinds == {kind.value for kind in UnitKind}
 
 
-@pytest.mark.parametrize("break_it", [drop_a_beat, turn_a_code])
-@pytest.mark.parametrize("odd", [False, True])
+# Every layer is broken once, and a layer beside it not.
+@pytest.mark.parametrize("odd, break_it", [(False, drop_a_beat), (True, turn_a_code)])
 @pytest.mark.parametrize("name", NAMES)
 def test_broken_layers_are_named_and_no_others(
     name: str,
