@@ -61,6 +61,9 @@ NOTES = {
     "processor time of one core.",
     "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
     "levels. `memory` is what the weights take as they are stored.",
+    "host_speed": "The peer is a network of the same layers with 8 bits in onnxruntime, whose "
+    "kernels have the processor's instructions for 8 bits; both in turn on one core, the fastest "
+    "frame of each.",
     "microcontroller": "Without a peer. Weights are random and calibrated. Instructions are QEMU's "
     "count, not cycles; Cortex-M0+ code runs on its M3 machine. RAM is arena, input, output and "
     "measured stack; flash is code and constants as the linker counts them, at -O3.",

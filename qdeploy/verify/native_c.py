@@ -18,6 +18,8 @@ from qdeploy.tools import find_tool, run_tool
 
 STANDARD = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 OPTIMIZED = ("-O2",)
+# For this processor, with its vectors.
+NATIVE = ("-O2", "-march=native")
 _SECONDS = 900.0
 
 
@@ -45,9 +47,9 @@ def program_in(folder: Path, graph: IntegerGraph) -> Program:
     Raises:
         UserError: its plan cannot be read.
     """
-    choices_of(folder)
+    _, mcu = choices_of(folder)
     optimize = str(read_json(folder / C_PLAN_PATH).get("optimize", BALANCED))
-    return program_of(graph, load_choices(optimize))
+    return program_of(graph, load_choices(optimize, mcu))
 
 
 def compile_native(

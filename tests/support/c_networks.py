@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qdeploy.artifacts import write_text
-from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
+from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE, Choices
 from qdeploy.codegen.c.generate import DEFAULT_PREFIX, generate
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
@@ -26,10 +26,10 @@ def sources(
     graph: IntegerGraph,
     folder: Path,
     prefix: str = DEFAULT_PREFIX,
-    optimize: str = BALANCED,
+    choices: Choices = OPTIMIZE[BALANCED],
 ) -> Program:
     """The C sources of a graph, with the program that shows their taps."""
-    program = program_of(graph, OPTIMIZE[optimize])
+    program = program_of(graph, choices)
     folder.mkdir(parents=True, exist_ok=True)
     generate(program, folder, prefix)
     write_text(folder / "taps.h", taps_header(program, prefix))
@@ -46,10 +46,15 @@ def compiled(folder: Path, *flags: str, compiler: str = "gcc") -> Path:
 
 
 def assert_exact(
-    graph: IntegerGraph, codes: np.ndarray, folder: Path, *flags: str, optimize: str = BALANCED
+    graph: IntegerGraph,
+    codes: np.ndarray,
+    folder: Path,
+    *flags: str,
+    optimize: str = BALANCED,
+    choices: Choices | None = None,
 ) -> Program:
     """Every boundary of every frame is that of the integer graph; gives the program."""
-    program = sources(graph, folder, optimize=optimize)
+    program = sources(graph, folder, choices=choices or OPTIMIZE[optimize])
     binary = compiled(folder, *(flags or SANITIZED))
     (folder / "frames.bin").write_bytes(input_bytes(program, codes))
     command = [binary, "frames.bin", "taps.bin"]

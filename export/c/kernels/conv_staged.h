@@ -35,6 +35,8 @@
 
 enum { QD_PAIRS = 0, QD_FOURS = 1, QD_BYTES = 2 };
 
+#include "conv_vector.h"
+
 /* Where a 64-bit sum of products takes one instruction. */
 #if !defined(QD_WIDE)
 #if defined(__LP64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
@@ -641,6 +643,28 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
     const int32_t rows = (band - 1) * p->stride_down + p->window_height;
     uint8_t *filters, *begin, *sums, *staged, *spread, *fields;
     qd_sizes_t z;
+#if QD_VECTOR
+    if (p->vector != NULL && (QD_VECTOR == 16 || p->unit != QD_BYTES)) {
+        const int32_t line = qd_vector_line(p), length = p->in_width * p->in_channels;
+        int32_t y = first * p->stride_down - p->top;
+        spread = scratch;
+        staged = spread + (p->in_type > QD_I32 ? (length + 3) / 4 * 4 : 0);
+        for (int32_t r = 0; r < rows; r++, y++) {
+            const uint8_t *row = y < 0 || y >= p->in_height ? NULL : spread;
+            if (row != NULL && p->in_type <= QD_I32) {
+                row = in + y * length;
+            }
+#if defined(QD_USE_PACKED)
+            if (row == spread) {
+                qd_spread(in, p->in_type, y * length, length, spread);
+            }
+#endif
+            qd_vector_stage(p, row, staged + r * line);
+        }
+        qd_vector_band(p, staged, line, out, band, at);
+        return;
+    }
+#endif
     z.row = p->unit != QD_BYTES ? 4 * p->units : QD_DUAL ? (p->units + 1) / 2 * 4 : p->units;
     z.window = p->window_height * z.row;
     z.columns = wide ? (p->in_width + 3) / 4 : p->columns;

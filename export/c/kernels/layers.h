@@ -32,6 +32,10 @@ typedef struct {
     uint16_t units;  /* of a window's row */
     int16_t columns; /* of windows, QD_PAIRS: of pairs */
     int16_t band;    /* rows of the result at a time */
+#if defined(QD_USE_VECTOR)
+    uint16_t most_fours; /* fours of products that 16 bits hold the halves' sums of */
+    const int8_t *vector; /* weights of conv_vector.h */
+#endif
     const qd_run_t *runs;
 } qd_conv_t;
 

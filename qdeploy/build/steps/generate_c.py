@@ -24,13 +24,15 @@ class GenerateC(Step):
 
     def check(self, options: Options, board: Board | None) -> None:
         load_core(options.mcu)
-        load_choices(options.optimize)
+        load_choices(options.optimize, options.mcu)
         check_prefix(options.prefix)
 
     def run(self, state: BuildState) -> None:
         options = state.options
         with state.observer.during("generate C") as say:
-            program = program_of(made(state.graph, "lower"), load_choices(options.optimize))
+            program = program_of(
+                made(state.graph, "lower"), load_choices(options.optimize, options.mcu)
+            )
             check_budgets(program, options.max_flash, options.max_ram)
             folder = state.folder / C_FOLDER
             folder.mkdir()

@@ -11,7 +11,7 @@ ram        codes packed at their bits where that lowers the peak, sums of residu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qdeploy.errors import UserError, did_you_mean
 
@@ -31,6 +31,7 @@ class Choices:
         copied: products from which on a fully connected layer gets a copy of the kernel for its
             width: 250 bytes, and half the instructions.
         straight: bytes of straight code that fully connected layers may take.
+        vector: weights of convolutions lie there as bytes once more, for hosts with vectors.
     """
 
     staged: bool = True
@@ -42,11 +43,13 @@ class Choices:
     size: bool = False
     copied: int = 1 << 13
     straight: int = 0
+    vector: bool = False
 
 
 # Of straight code, for `speed`.
 STRAIGHT_BYTES = 1 << 14
 BALANCED = "balanced"
+HOST = "host"
 OPTIMIZE = {
     BALANCED: Choices(),
     "speed": Choices(least_band=1 << 14, copied=0, straight=STRAIGHT_BYTES),
@@ -55,8 +58,8 @@ OPTIMIZE = {
 }
 
 
-def load_choices(name: str) -> Choices:
-    """What `--optimize NAME` chooses.
+def load_choices(name: str, mcu: str) -> Choices:
+    """What `--optimize NAME` chooses for a core.
 
     Raises:
         UserError: there is no such name.
@@ -67,4 +70,4 @@ def load_choices(name: str) -> Choices:
             where="--optimize",
             do=f"choose one of: {', '.join(OPTIMIZE)}",
         )
-    return OPTIMIZE[name]
+    return replace(OPTIMIZE[name], vector=mcu == HOST)

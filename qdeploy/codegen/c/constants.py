@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from qdeploy.codegen.c.finishing import Finish
 from qdeploy.codegen.c.kernels import finish_kind
 from qdeploy.codegen.c.staging import Staging
@@ -44,6 +47,11 @@ class Constants:
         )
         values = [str(byte) for byte in packed.data.reshape(-1).tolist()]
         return self.add("uint8_t", f"weights_{number}", values)
+
+    def vector(self, number: int, weights: npt.NDArray[np.int8]) -> str:
+        """Weights as `conv_vector.h` takes them."""
+        values = [str(value) for value in weights.reshape(-1).tolist()]
+        return self.add("int8_t", f"vector_{number}", values)
 
     def runs(self, number: int, staging: Staging) -> str | int:
         """How products are added up, of every four filters."""

@@ -97,6 +97,7 @@ def kernel_files(program: Program) -> list[str]:
     """The files of `kernels/` that a program needs."""
     used = {kernel.file for step in program.steps for kernel in kernels_of(step)}
     more = {"unpack.h"} if "conv.h" in used else set()
+    more |= {"conv_vector.h"} if "conv_staged.h" in used else set()
     return sorted({*COMMON, *used, *more})
 
 
@@ -114,8 +115,10 @@ def _includes(program: Program, kernels: list[Kernel]) -> list[str]:
         uses.add("QD_USE_PACKED")
     if any(step.weights is not None and step.weights.trits for step in program.steps):
         uses.add("QD_USE_TRITS")
+    if any(step.vector is not None for step in program.steps):
+        uses.add("QD_USE_VECTOR")
     lines = [f"#define {use} 1" for use in sorted(uses)]
-    files = [name for name in kernel_files(program) if name not in COMMON]
+    files = [name for name in kernel_files(program) if name not in (*COMMON, "conv_vector.h")]
     templates = {kernel.file for kernel in kernels if kernel.template}
     lines += ["#include <stddef.h>", '#include "kernels/layers.h"']
     lines += [f'#include "kernels/{name}"' for name in files if name not in templates]
@@ -273,6 +276,7 @@ def _conv(number: int, step: Step, node: Conv, constants: Constants, result: Sto
         ("least", packed.least),
         ("bits", 0 if packed.trits else packed.bits),
         *([] if step.staging is None else _staged(number, step.staging, constants)),
+        *_vector(number, step, constants),
         ("out_type", TYPES.index(result.element)),
         ("in_type", TYPES.index(source.element)),
     ]
@@ -286,6 +290,13 @@ def _staged(number: int, staging: Staging, constants: Constants) -> Fields:
         ("band", staging.band),
         ("runs", constants.runs(number, staging)),
     ]
+
+
+def _vector(number: int, step: Step, constants: Constants) -> Fields:
+    if step.vector is None or step.staging is None:
+        return []
+    name = constants.vector(number, step.vector)
+    return [("most_fours", step.staging.most_fours), ("vector", name)]
 
 
 def _window(node: Node) -> Fields:

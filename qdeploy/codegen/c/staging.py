@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
 from qdeploy.codegen.c.elements import Element, Stored
 from qdeploy.ir.integer_graph import Conv, IntArray
 
 _BYTE = 255
+_MOST_HALF = (1 << 15) - 1
 # The kernel's inner loop takes so many words at a time.
 _UNROLLED = 4
 _LONGEST = 256
@@ -76,6 +78,7 @@ class Staging:
         band: rows of the result at a time.
         spread: bytes of a row of the source, where it is packed.
         fields: bytes of a filter's fields of 2 bits, where weights are packed five to a byte.
+        most_fours: fours of products whose halves are added up in 16 bits, `conv_vector.h`.
     """
 
     unit: Unit
@@ -88,6 +91,7 @@ class Staging:
     band: int = 1
     spread: int = 0
     fields: int = 0
+    most_fours: int = 1
 
     @property
     def scratch(self) -> int:
@@ -151,13 +155,25 @@ def stage(
             # In 64 bits a word has six sums, every four pixels.
             wide = 4 * -(-source.width // 4) + 2
             sums = 4 * (max(2 * columns, wide) if unit is Unit.PAIRS else columns)
-            staging = Staging(unit, units, columns, runs, height, node.stride[0], sums)
+            most = _MOST_HALF // (2 * max(1, largest * int(np.abs(rows).max())))
+            staging = Staging(
+                unit, units, columns, runs, height, node.stride[0], sums, most_fours=most
+            )
             return staging, words.reshape(filters, -1)
     if not -(1 << 7) <= int(rows.min()) <= int(rows.max()) < 1 << 7:
         return None
     units = width * source.channels
     staging = Staging(Unit.BYTES, units, result.width, (), height, node.stride[0], 4 * result.width)
     return staging, rows.reshape(filters, -1)
+
+
+def vector_weights(node: Conv) -> npt.NDArray[np.int8]:
+    """Weights as `conv_vector.h` takes them: (sixteens of filters, window row, four, 16, 4)."""
+    filters, _, height, _ = node.weights.shape
+    rows = node.weights.transpose(0, 2, 3, 1).reshape(filters, height, -1)
+    padded = np.pad(rows, ((0, -filters % 16), (0, 0), (0, -rows.shape[2] % 4)))
+    blocks = padded.reshape(-1, 16, height, padded.shape[2] // 4, 4)
+    return blocks.transpose(0, 2, 3, 1, 4).astype(np.int8)
 
 
 def _fit(words: IntArray, largest: int) -> tuple[Run, ...] | None:

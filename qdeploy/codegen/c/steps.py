@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from qdeploy.codegen.c.choices import Choices
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.finishing import Finish, quantized
 from qdeploy.codegen.c.packing import PackedWeights, pack_weights
-from qdeploy.codegen.c.staging import Staging, stage
+from qdeploy.codegen.c.staging import Staging, stage, vector_weights
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -35,6 +36,8 @@ from qdeploy.ir.intervals import magnitude, node_intervals
 
 # A sum of no larger magnitude has all its thresholds in 32 bits too.
 MOST_SUM = (1 << 31) - 2
+# Of a convolution that vectors pay for.
+LEAST_FILTERS = 4
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Step:
             `fused` over the second.
         fused: an addition that it goes on with.
         rows: weights of a Dense, (outputs, inputs as they lie in memory).
+        vector: weights of a staged Conv for hosts with vectors.
         copied: products from which on a Dense gets a copy of the kernel for its width.
         straight: whether a Dense is straight code, which has its weights in it.
     """
@@ -91,6 +95,7 @@ class Step:
     in_place: bool = False
     fused: Fused | None = None
     rows: IntArray | None = None
+    vector: npt.NDArray[np.int8] | None = None
     copied: int = 0
     straight: bool = False
 
@@ -190,6 +195,8 @@ class _Fuser:
             step = Step(node, sources, result, finish, weights, staging, scratch)
             if isinstance(node, Dense):
                 return replace(step, rows=rows, copied=self.choices.copied)
+            if self.choices.vector and staging is not None and len(rows) >= LEAST_FILTERS:
+                return replace(step, vector=vector_weights(node))
             return step
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=True)

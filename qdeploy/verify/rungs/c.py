@@ -1,8 +1,8 @@
 """The c rung: the C sources of a build, compiled for this machine, every boundary compared.
 
-Twice: optimized, on all frames; and with gcc's address and undefined-behaviour sanitizers, on as
-many of them as take seconds. The first takes the kernels for cores with 64-bit sums, the second
-those for others.
+Optimized, on all frames; with gcc's address and undefined-behaviour sanitizers, on as many of them
+as take seconds; and for this processor where no core is named. The first takes the kernels for
+cores with 64-bit sums, the second those for others, the third those with vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qdeploy.observer import Meter
 from qdeploy.scratch import scratch_folder
 from qdeploy.verify.compare import Comparison, compare
 from qdeploy.verify.inputs import LadderInputs, Reference
-from qdeploy.verify.native_c import OPTIMIZED, compile_native, program_in, run_native
+from qdeploy.verify.native_c import NATIVE, OPTIMIZED, compile_native, program_in, run_native
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 
@@ -46,15 +46,16 @@ class CRung(Rung):
         sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
         with scratch_folder("c") as folder:
             parts = []
-            for name, flags, count in (
-                ("sanitized", _SANITIZED, sanitized),
-                ("optimized", OPTIMIZED, len(frames)),
-            ):
+            builds = [("sanitized", _SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
+            if program.choices.vector:
+                builds.append(("native", NATIVE, len(frames)))
+            for name, flags, count in builds:
                 binary = compile_native(program, inputs.folder / C_FOLDER, folder, name, flags)
                 with inputs.observer.meter(f"{name} build", count, "frames") as bar:
                     parts.append(_compared(program, binary, frames[:count], reference, bar))
         total = merged(parts)
-        details = {"sanitized_frames": sanitized, "builds": ["-fsanitize", "-O2"]}
+        names = ["-fsanitize", "-O2", *(["-march=native"] if program.choices.vector else [])]
+        details = {"sanitized_frames": sanitized, "builds": names}
         return replace(exact_result(self.name, total, details), frames=len(frames))
 
 

@@ -33,7 +33,7 @@ def mixed() -> GraphMaker:
 
 def measured(graph: IntegerGraph, frames: np.ndarray, folder: Path, optimize: str) -> Measured:
     """On a Cortex-M0+, every boundary compared."""
-    program = sources(graph, folder, optimize=optimize)
+    program = sources(graph, folder, choices=OPTIMIZE[optimize])
     found, figures = run_bare(program, folder, "network", CORES["cortex-m0plus"], frames)
     result = compare(graph.boundaries(), run_reference(graph, frames), found)
     assert result.codes > 0

@@ -97,7 +97,7 @@ def test_a_map_stays_a_byte_per_code_where_the_peak_is_elsewhere() -> None:
 def test_packed_codes_are_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
     maker = residual(7)
     graph, frames = maker.graph(), maker.frames(2)
-    program = sources(graph, tmp_path, optimize="ram")
+    program = sources(graph, tmp_path, choices=OPTIMIZE["ram"])
     found, _ = run_bare(program, tmp_path, "network", CORES[name], frames)
     result = compare(graph.boundaries(), run_reference(graph, frames), found)
     assert result.codes > 0

@@ -22,7 +22,7 @@ def test_cppcheck_finds_nothing(optimize: str, tmp_path: Path) -> None:
     first = maker.mark()
     maker.conv(6).threshold(bits=8, base=-127).add(first).threshold(bits=2)
     maker.conv(7, stride=(2, 2)).threshold(bits=2).flatten().dense(4)
-    sources(maker.graph(), tmp_path, optimize=optimize)
+    sources(maker.graph(), tmp_path, choices=OPTIMIZE[optimize])
     for options in ((), *([("-DQD_WIDE=0",)] if optimize == BALANCED else [])):
         command = ["cppcheck", *CHECKS, *options, "-UQD_TAP", "network.c", "weights.c"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
