@@ -1,6 +1,6 @@
 """The clock each block of hw/rtl reaches after place and route, and that of whole designs.
 
-    python bench/fmax.py [--only PATTERN] [--store FOLDER] [--paths]
+    python bench/fmax.py [--only PATTERN ...] [--store FOLDER] [--paths]
 
 For an ECP5-85F of speed grade 6 as a conservative stand-in: no package registry has place and route
 for the boards' own parts. Yosys' `synth_ecp5 -abc9`, without DSP blocks unless the block asks for
@@ -147,7 +147,7 @@ def measurements(tool: NextPnr) -> Iterator[tuple[str, Callable[[], Timing]]]:
 def main() -> None:
     """Measure the selected blocks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="*", help="pattern of row names")
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of row names")
     store = ROOT / "build/.cache/nextpnr"
     parser.add_argument("--store", type=Path, default=store, help="kept results [build/.cache]")
     parser.add_argument("--paths", action="store_true", help="print each longest path")
@@ -157,7 +157,7 @@ def main() -> None:
     chosen = list(measurements(tool))
     slow = []
     for name, measure in chosen:
-        if not fnmatch.fnmatch(name, arguments.only):
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in arguments.only):
             continue
         timing = measure()
         print(f"{timing.fmax_mhz:7.1f} MHz  {name}", flush=True)
