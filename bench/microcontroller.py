@@ -73,7 +73,7 @@ def rows_of(name: str, recipe_name: str, cores: tuple[str, ...], folder: Path) -
             result = compare(graph.boundaries(), reference, found)
             if result.first is not None:
                 sys.exit(f"{name} on {core}: {result.first.sentence()}")
-            ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
+            ram = measured.arena + program.source.bytes + program.result.bytes + measured.stack
             count = measured.instructions or 0
             figures: tuple[tuple[str, Any, str], ...] = (
                 ("mismatches", result.mismatches, "codes"),

@@ -19,6 +19,7 @@ MEASURED = {
     "macs_per_instruction": 1.607,
     "flash_bytes": 31_200,
     "arena_bytes": 2_048,
+    "static_bytes": 0,
     "stack_bytes": 316,
     "ram_bytes": 3_000,
 }

@@ -39,9 +39,13 @@ static const uint32_t tap_bytes[] = {{{sizes}}};
 """
 
 
-def input_bytes(program: Program, codes: IntArray) -> bytes:
-    """Frames (N, *input shape of the graph) as the network takes them, little end first."""
-    kind = _KINDS[program.source.element]
+def input_bytes(program: Program, codes: IntArray, order: str = "<") -> bytes:
+    """Frames (N, *input shape of the graph) as the network takes them.
+
+    Args:
+        order: of bytes, numpy's `<` or `>`.
+    """
+    kind = _KINDS[program.source.element].newbyteorder(order)
     return np.ascontiguousarray(to_stream_order(codes, frames=True)).astype(kind).tobytes()
 
 
@@ -51,12 +55,17 @@ def _sizes(program: Program, names: Sequence[str] | None) -> list[int]:
 
 
 def tapped(
-    program: Program, output: bytes, frames: int, names: Sequence[str] | None = None
+    program: Program,
+    output: bytes,
+    frames: int,
+    names: Sequence[str] | None = None,
+    order: str = "<",
 ) -> dict[str, IntArray]:
     """Codes of boundaries, (frames, *shape), of what a program with taps has put out.
 
     Args:
         names: the boundaries that it writes; all when None.
+        order: of bytes, numpy's `<` or `>`.
 
     Raises:
         ValueError: it is not of as many frames.
@@ -75,15 +84,17 @@ def tapped(
     for tensor in program.written:
         if tensor.name in parts:
             whole = np.ascontiguousarray(np.concatenate(parts[tensor.name], axis=1))
-            found[tensor.name] = _in_graph_order(program, tensor, whole)
+            found[tensor.name] = _in_graph_order(program, tensor, whole, order)
     return {name: found[name] for name in program.graph.boundaries() if name in found}
 
 
-def _in_graph_order(program: Program, tensor: Stored, data: npt.NDArray[np.uint8]) -> IntArray:
+def _in_graph_order(
+    program: Program, tensor: Stored, data: npt.NDArray[np.uint8], order: str
+) -> IntArray:
     if tensor.element.packed:
         codes = _unpacked(data, tensor.element.bits)[:, : tensor.count]
     else:
-        codes = data.view(_KINDS[tensor.element]).astype(np.int64)
+        codes = data.view(_KINDS[tensor.element].newbyteorder(order)).astype(np.int64)
     shape = program.graph.tensors[tensor.name].shape
     if len(shape) == 1:
         return codes

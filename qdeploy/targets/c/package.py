@@ -2,7 +2,10 @@
 
 network.c, network.h, weights.c, weights.h, kernels/   as the build verified them
 network_io.c, network_io.h    raw values to codes, logits to classes
-golden.c, golden.h, main.c    golden frames, the self-test, and a program that runs it
+golden.c, golden.h            golden frames and the self-test
+host/main.c                   a program that runs it
+PREFIX.hpp                    all of it as a class of C++11
+library.properties, examples/selftest    with these the folder is a library of Arduino
 Makefile, CMakeLists.txt, README.md, bundle.json
 """
 
@@ -34,7 +37,11 @@ BUNDLE_FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 # Golden frames: no more, and of no more bytes, but two at least.
 GOLDEN_FRAMES, GOLDEN_BYTES, LEAST_FRAMES = 16, 16_384, 2
-_TEXTS = ("golden.c", "golden.h", "main.c", "Makefile", "CMakeLists.txt", "README.md")
+_TEXTS = ("golden.c", "golden.h", "library.properties", "Makefile", "CMakeLists.txt", "README.md")
+_CLASSIFY = """
+    /* The class of each output of each pixel of the last result. */
+    void classify(int32_t *classes) const {{ {prefix}_classify(logits_, classes); }}
+"""
 
 
 def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]:
@@ -57,6 +64,7 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
     outputs = to_stream_order(golden.outputs[:count], frames=True).reshape(len(inputs), -1)
     classes = class_names(build)
     interface = interface_files(graph, source, prefix, classes)
+    classifies = f"{prefix}_classify" in interface["network_io.h"]
     fields: dict[str, object] = {
         "prefix": prefix,
         "upper": prefix.upper(),
@@ -67,8 +75,9 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
         "golden_bytes": f"{inputs.size * raw.size + outputs.size * 4:,}",
         "inputs": _table(raw.c_type, "golden_inputs", inputs),
         "outputs": _table(Element.I32.c_type, "golden_outputs", outputs),
+        "classify_method": _CLASSIFY.format(prefix=prefix) if classifies else "",
         "classify_line": f"{prefix}_classify(logits, classes);"
-        if f"{prefix}_classify" in interface["network_io.h"]
+        if classifies
         else "/* compare gain * logit + offset of bundle.json yourself */",
         "level": "-Os" if plan["optimize"] == "flash" else "-O2` or `-O3",
         "meaning": source.meaning.split(" `from_float")[0].split(" With `from_float")[0],
@@ -92,6 +101,13 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
         _copy_sources(build.folder / C_FOLDER, root)
         for name, text in interface.items():
             write_text(root / name, text)
+        for name, place in (
+            ("host_main.c", "host/main.c"),
+            ("selftest.ino", "examples/selftest/selftest.ino"),
+            ("network.hpp", f"{prefix}.hpp"),
+        ):
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            write_text(root / place, filled(f"export/c/{name}.in", fields))
         for name in _TEXTS:
             own = {**fields, "arena": f"{plan['arena']:,}"} if name == "README.md" else fields
             write_text(root / name, filled(f"export/c/{name}.in", own))

@@ -1,7 +1,8 @@
 """The c-arm and c-riscv rungs: the C sources on a bare core under QEMU, every boundary compared.
 
-Besides, what is measured there: instructions of a frame (not cycles), stack by painting it, flash
-as the linker counts the network with what it needs of the compiler's own library.
+Besides, what is measured there: instructions of a frame (not cycles), stack by painting it, and
+from the linker's map flash of the network with what it needs of the compiler's own library, its
+static RAM, and the arena.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool, run_tool
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
+from qdeploy.verify.map_file import FLASH, RAM, array_bytes, section_bytes
 from qdeploy.verify.native_c import STANDARD, choices_of, program_in
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
@@ -49,11 +51,15 @@ class Measured:
         instructions: as QEMU counts them; None where SysTick may have gone round.
         stack: bytes.
         flash: bytes of code and constants.
+        static: bytes of RAM that the network has of its own.
+        arena: bytes.
     """
 
     instructions: int | None
     stack: int
     flash: int
+    static: int
+    arena: int
 
 
 def run_bare(
@@ -69,14 +75,15 @@ def run_bare(
         VerificationError: the sources do not compile, or fail when they run.
     """
     compiler = find_tool(f"{core.compiler}gcc")
-    emulator, size = find_tool(core.emulator), find_tool(f"{core.compiler}size")
+    emulator = find_tool(core.emulator)
     with scratch_folder("bare") as folder:
         write_text(folder / "taps.h", taps_header(program, prefix))
         (folder / "frames.bin").write_bytes(input_bytes(program, frames))
         try:
             flags = (*core.flags, *(SMALL if program.choices.size else OPTIMIZED))
             elf = _linked(compiler, core, flags, sources, folder)
-            flash = _flash(compiler, size, flags, sources, folder, prefix)
+            flash, static = _linked_alone(compiler, flags, sources, folder, prefix)
+            arena = array_bytes((folder / "check.map").read_text(encoding="utf-8"), "arena")
             run_tool([emulator, *_machine(core), "-kernel", elf], folder, folder / "log", _SECONDS)
             taps = (folder / "taps.bin").read_bytes()
             count, stack = struct.unpack("<2I", (folder / "figures.bin").read_bytes())
@@ -88,9 +95,10 @@ def run_bare(
                 why=getattr(error, "why", None) or str(error),
             ) from error
     if core.emulator != "qemu-system-arm":
-        return found, Measured(count, stack, flash)
+        return found, Measured(count, stack, flash, static, arena)
     known = macs_of(program) < _MOST_MACS
-    return found, Measured(count * _PER_TICK if known else None, stack, flash)
+    instructions = count * _PER_TICK if known else None
+    return found, Measured(instructions, stack, flash, static, arena)
 
 
 class _BareRung(Rung):
@@ -111,7 +119,8 @@ class _BareRung(Rung):
         expected = {name: codes[: len(frames)] for name, codes in reference.items()}
         total = compare(inputs.graph.boundaries(), expected, found)
         result, count = exact_result(self.name, total), measured.instructions
-        ram = program.memory.size + program.source.bytes + program.result.bytes + measured.stack
+        buffers = measured.arena + program.source.bytes + program.result.bytes
+        ram = buffers + measured.static + measured.stack
         return replace(
             result,
             details={
@@ -119,7 +128,8 @@ class _BareRung(Rung):
                 "instructions_per_frame": count,
                 "macs_per_instruction": count and round(macs_of(program) / count, 3),
                 "flash_bytes": measured.flash,
-                "arena_bytes": program.memory.size,
+                "arena_bytes": measured.arena,
+                "static_bytes": measured.static,
                 "stack_bytes": measured.stack,
                 "ram_bytes": ram,
             },
@@ -160,24 +170,24 @@ def _linked(compiler: Path, core: Core, flags: Sequence[str], sources: Path, fol
         *(str(compiler), *flags, "-std=gnu99", "-Wall", "-Werror", *BARE),
         *("-I", str(folder), "-I", str(sources), "-I", str(checks / "include")),
         *(str(checks / "bare.c"), str(checks / "memory.c"), str(sources / "weights.c")),
-        *("-T", str(script), "-Wl,--gc-sections", "-lgcc", "-o", str(elf)),
+        *("-T", str(script), "-Wl,--gc-sections", f"-Wl,-Map={folder / 'check.map'}"),
+        *("-lgcc", "-o", str(elf)),
     ]
     run_tool(command, folder, folder / "link.log", _SECONDS)
     return elf
 
 
-def _flash(
-    compiler: Path, size: Path, flags: Sequence[str], sources: Path, folder: Path, prefix: str
-) -> int:
-    """Bytes of the network alone, as it is linked into a program."""
-    checks, elf = resource(CHECKS), folder / "network.elf"
+def _linked_alone(
+    compiler: Path, flags: Sequence[str], sources: Path, folder: Path, prefix: str
+) -> tuple[int, int]:
+    """Bytes of flash and of static RAM of the network alone, as it is linked into a program."""
+    checks, elf, found = resource(CHECKS), folder / "network.elf", folder / "network.map"
     command = [
         *(str(compiler), *flags, *STANDARD, *BARE),
         *("-I", str(checks / "include"), str(sources / "network.c"), str(sources / "weights.c")),
         *(str(checks / "memory.c"), "-Wl,--gc-sections", f"-Wl,-e,{prefix}_run", "-lgcc"),
-        *("-o", str(elf)),
+        *(f"-Wl,-Map={found}", "-o", str(elf)),
     ]
     run_tool(command, folder, folder / "network.log", _SECONDS)
-    table = run_tool([size, elf], folder, folder / "size.log", _SECONDS)
-    text, data, *_ = table.splitlines()[1].split()
-    return int(text) + int(data)
+    text = found.read_text(encoding="utf-8")
+    return section_bytes(text, FLASH), section_bytes(text, RAM)

@@ -35,6 +35,8 @@ def test_a_network_is_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
     assert measured.instructions is not None and measured.instructions > 10_000
     assert 64 <= measured.stack <= 512
     assert 1_000 < measured.flash < 12_500
+    assert measured.static == 0
+    assert measured.arena == -(-program.memory.size // 4) * 4
 
 
 @pytest.mark.parametrize("name", BARE)

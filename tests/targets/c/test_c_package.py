@@ -78,6 +78,39 @@ def test_two_networks_live_in_one_program(tmp_path: Path) -> None:
     assert subprocess.run([str(program)], check=False).returncode == 0
 
 
+ARDUINO = """
+#include <cstdio>
+#include <cstdint>
+static struct {
+    void begin(long) {}
+    void println(const char *text) { puts(text); }
+    void println(unsigned long number) { printf("%lu\\n", number); }
+} Serial;
+static unsigned long micros() { return 0; }
+static void delay(int) {}
+"""
+
+
+def test_the_sketch_of_the_arduino_library_runs_the_class_of_cpp(tmp_path: Path) -> None:
+    """With g++ and as much of Arduino as the sketch calls: the root is the library's folder."""
+    package = exported(tmp_path, prefix="digits") / "package"
+    assert "includes=digits.hpp" in (package / "library.properties").read_text()
+    library = sorted(path.name for path in package.glob("*.c"))
+    assert library == ["golden.c", "network.c", "network_io.c", "weights.c"], "no main"
+    (tmp_path / "arduino.h").write_text(ARDUINO)
+    (tmp_path / "board.cpp").write_text(
+        '#include "arduino.h"\n#include "build/package/examples/selftest/selftest.ino"\n'
+        "int main() {\n    setup();\n    loop();\n    return 0;\n}\n"
+    )
+    assert make(package, "objects").returncode == 0
+    objects = [str(path) for path in (package / "build").glob("*.o")]
+    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+    command = ["g++", "-std=c++11", *warnings, "-I", str(package), str(tmp_path / "board.cpp")]
+    subprocess.run([*command, *objects, "-o", str(tmp_path / "board")], check=True)
+    done = subprocess.run([tmp_path / "board"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["golden frames: no difference", "0"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
