@@ -61,6 +61,8 @@ NOTES = {
     "processor time of one core.",
     "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
     "levels. `memory` is what the weights take as they are stored.",
+    "c_exact": "Counts, without a peer. `mismatches` over all boundaries and frames of the rung "
+    "`c`: optimized, with the sanitizers, and with the vectors of this processor.",
     "host_speed": "The peer is a network of the same layers with 8 bits in onnxruntime, whose "
     "kernels have the processor's instructions for 8 bits; both in turn on one core, the fastest "
     "frame of each.",

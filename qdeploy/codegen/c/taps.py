@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from qdeploy.codegen.c.elements import Element, Stored
 from qdeploy.codegen.c.program import Program
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.ir.layout import to_stream_order
+
+# As of numpy.
+ByteOrder = Literal["<", ">"]
 
 _KINDS: dict[Element, np.dtype[Any]] = {
     Element.U8: np.dtype("u1"),
@@ -39,7 +42,7 @@ static const uint32_t tap_bytes[] = {{{sizes}}};
 """
 
 
-def input_bytes(program: Program, codes: IntArray, order: str = "<") -> bytes:
+def input_bytes(program: Program, codes: IntArray, order: ByteOrder = "<") -> bytes:
     """Frames (N, *input shape of the graph) as the network takes them.
 
     Args:
@@ -59,7 +62,7 @@ def tapped(
     output: bytes,
     frames: int,
     names: Sequence[str] | None = None,
-    order: str = "<",
+    order: ByteOrder = "<",
 ) -> dict[str, IntArray]:
     """Codes of boundaries, (frames, *shape), of what a program with taps has put out.
 
@@ -89,7 +92,7 @@ def tapped(
 
 
 def _in_graph_order(
-    program: Program, tensor: Stored, data: npt.NDArray[np.uint8], order: str
+    program: Program, tensor: Stored, data: npt.NDArray[np.uint8], order: ByteOrder
 ) -> IntArray:
     if tensor.element.packed:
         codes = _unpacked(data, tensor.element.bits)[:, : tensor.count]

@@ -1,0 +1,131 @@
+"""Networks in C against the integer graph: the ladder's networks, and random ones.
+
+    python bench/c_exact.py [--only PATTERN ...] [--frames 1000] [--random 200] [--seed 0]
+
+Every boundary of every frame is compared. A network of the ladder gets random, calibrated weights
+and goes through `export --target c`: its rung `c` runs 1,000 frames optimized, and as many with the
+sanitizers as take seconds. A random network is drawn from its own seed and runs four frames of
+random codes with the sanitizers, with one of the choices of --optimize, in turn. Failures are
+listed at the end, and the exit code is then 1. Writes bench/results/c_exact.json; rows of networks
+left out with --only are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ladder_networks import LADDER, Entry
+from record import figure, save, saved
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+RANDOM, RANDOM_FRAMES = "random networks", 4
+
+
+def ladder_rows(entry: Entry, frames: int, folder: Path) -> list[dict[str, Any]]:
+    """The rung `c` of one network of the ladder."""
+    from qdeploy.build.build import build
+    from qdeploy.build.options import Options
+    from qdeploy.build.source import NetworkSource
+    from qdeploy.networks.calibrated import calibrated_random, pattern_frames
+    from qdeploy.recipe.loading import load_recipe
+
+    recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
+    network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
+    images = pattern_frames(network.input_shape, frames, seed=1).numpy()
+    source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
+    options = Options(
+        Path(entry.recipe),
+        target="c",
+        argmax=entry.argmax,
+        frames=frames,
+        require=("c",),
+        skip=("torch", "qonnx"),
+        cache=folder / "cache",
+    )
+    made = build(options, folder / entry.name, source=source)
+    (rung,) = (one.record() for one in made.rungs if one.name == "c")
+    return [
+        figure(entry.name, "mismatches", rung["mismatches"], "codes"),
+        figure(entry.name, "frames", rung["frames"], "frames"),
+        figure(entry.name, "sanitized_frames", rung["details"]["sanitized_frames"], "frames"),
+        figure(entry.name, "boundaries", rung["boundaries"], "tensors"),
+        figure(entry.name, "compared", rung["codes"], "codes"),
+    ]
+
+
+def random_rows(count: int, seed: int, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Random networks of consecutive seeds, and those that failed."""
+    from c_networks import assert_exact
+    from draw_networks import RandomDraw, draw_network
+
+    from qdeploy.codegen.c.choices import OPTIMIZE
+    from qdeploy.errors import QDeployError
+    from qdeploy.lowering.integers.lower import lower_with_affine
+
+    failed, names = [], list(OPTIMIZE)
+    for number in range(seed, seed + count):
+        network = draw_network(RandomDraw(np.random.default_rng(number)), number)
+        path = network.save(folder / f"network{number}.onnx")
+        try:
+            graph = lower_with_affine(path, argmax="argmax" in network.features).graph
+            source, random = graph.tensors[graph.input], np.random.default_rng(number)
+            codes = random.integers(source.lo, source.hi + 1, (RANDOM_FRAMES, *source.shape))
+            codes[0], codes[-1] = source.hi, source.lo
+            optimize = names[number % len(names)]
+            assert_exact(graph, codes, folder / f"network{number}", optimize=optimize)
+        except (AssertionError, QDeployError) as error:
+            failed.append(f"seed {number}: {error}".splitlines()[0])
+            print(failed[-1], flush=True)
+    return [
+        figure(RANDOM, "networks", count, "networks"),
+        figure(RANDOM, "frames", RANDOM_FRAMES, "frames"),
+        figure(RANDOM, "networks_that_differ", len(failed), "networks"),
+    ], failed
+
+
+def main() -> int:
+    """Check what is selected."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of network names")
+    parser.add_argument("--frames", type=int, default=1000, help="frames of the ladder's networks")
+    parser.add_argument("--random", type=int, default=200, help="random networks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first random network")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+
+    def selected(name: str) -> bool:
+        return any(fnmatch.fnmatch(name, pattern) for pattern in arguments.only)
+
+    def keep(rows: list[dict[str, Any]]) -> None:
+        name = rows[0]["network"]
+        save("c_exact", [*(one for one in saved("c_exact") if one["network"] != name), *rows])
+        found = {one["metric"]: one["value"] for one in rows}
+        print(
+            f"{name}: {', '.join(f'{key} {value:,}' for key, value in found.items())}", flush=True
+        )
+
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if selected(RANDOM):
+            rows, failed = random_rows(arguments.random, arguments.seed, Path(folder))
+            keep(rows)
+        for entry in LADDER:
+            if selected(entry.name):
+                rows = ladder_rows(entry, arguments.frames, Path(folder))
+                keep(rows)
+                failed += [entry.name] if rows[0]["value"] or not rows[-1]["value"] else []
+    for one in failed:
+        print(f"FAILED {one}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
