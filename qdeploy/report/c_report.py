@@ -6,6 +6,7 @@ the rungs measured under QEMU; instructions are no cycles.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from qdeploy.report.page import Card, bars, number, render_page
 from qdeploy.report.tables import Cells, print_table
 
 TEMPLATE = "c.html.j2"
-STEP_HEAD = ("layer", "kind", "constants, bytes", "memory in use, bytes")
+STEP_HEAD = ("layer", "kind", "constants, bytes", "memory in use, bytes", "instructions")
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,20 @@ class CReport:
         return measured_cores(self.verify)
 
 
-def step_rows(plan: CPlanRecord) -> list[list[str]]:
-    """Rows of `STEP_HEAD`."""
+def step_rows(plan: CPlanRecord, cores: Sequence[RungRecord]) -> list[list[str]]:
+    """Rows of `STEP_HEAD`; instructions are those that the first of the cores was seen to take."""
+    steps = plan["steps"]
+    counts = cores[0]["details"].get("instructions_by_step") if cores else None
+    told = [number(one) for one in counts] if counts and len(counts) == len(steps) else None
     return [
-        [one["layer"], one["kind"], f"{one['constant_bytes']:,}", f"{one['live_bytes']:,}"]
-        for one in plan["steps"]
+        [
+            one["layer"],
+            one["kind"],
+            f"{one['constant_bytes']:,}",
+            f"{one['live_bytes']:,}",
+            "-" if told is None else told[at],
+        ]
+        for at, one in enumerate(steps)
     ]
 
 
@@ -133,7 +143,7 @@ def render_c(folder: Path, report: CReport) -> str:
             [(one["layer"], one["constant_bytes"], "") for one in plan["steps"]], ",d"
         ),
         "step_head": STEP_HEAD,
-        "step_rows": step_rows(plan),
+        "step_rows": step_rows(plan, cores),
     }
     return render_page(TEMPLATE, values)
 
@@ -163,7 +173,7 @@ def _cards(report: CReport) -> list[Card]:
 def print_c(report: CReport, console: Console) -> None:
     """Steps with their constants and memory, and what the network takes on a core."""
     plan = report.plan
-    rows: list[Cells] = [tuple(row) for row in step_rows(plan)]
+    rows: list[Cells] = [tuple(row) for row in step_rows(plan, report.cores)]
     title = f"Steps; the arena has {plan['arena']:,} bytes, {arena_note(plan)}"
-    print_table(title, STEP_HEAD, rows, right=(2, 3), console=console)
+    print_table(title, STEP_HEAD, rows, right=(2, 3, 4), console=console)
     print_cores(report.verify, plan, console)

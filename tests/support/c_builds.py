@@ -30,7 +30,9 @@ def make_c_build(folder: Path, *, measured: bool = True) -> Path:
     (folder / "c").mkdir(parents=True)
     graph = small_resnet(1).graph()
     write_graph(graph, folder / "model.graph.safetensors")
-    core: dict[str, Any] = {"details": MEASURED} if measured else {"skipped": TAG}
+    by_step = [1000 + n for n, _ in enumerate(program_of(graph).steps)]
+    details = {**MEASURED, "instructions_by_step": by_step}
+    core: dict[str, Any] = {"details": details} if measured else {"skipped": TAG}
     rungs = [
         {"name": "int", "frames": 9, "boundaries": 4, "codes": 500, "mismatches": 0},
         {"name": "c", "frames": 9, "boundaries": 4, "codes": 1_000, "mismatches": 0},

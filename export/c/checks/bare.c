@@ -2,7 +2,8 @@
  *
  * Reads frames.bin frame by frame, writes what each step has written to taps.bin, then runs the
  * last frame once more without taps on a painted stack and writes figures.bin: instructions of that
- * run in units of the counter, and bytes of stack that it took.
+ * run in units of the counter, bytes of stack that it took, and of one more run the counter as each
+ * tap came.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +12,12 @@
 
 extern uint32_t stack_low[], stack_high[];
 
-static int tapping = 1;
+#define TAPS (sizeof tap_bytes / sizeof tap_bytes[0])
+enum { SILENT = 0, WRITING = 1, COUNTING = 2 };
+static int tapping = WRITING;
 static int32_t taps_file;
+static uint32_t marks[TAPS];
+static uint32_t counter(void);
 
 /* ---- the host ----------------------------------------------------------------------------- */
 
@@ -48,7 +53,10 @@ static void end(int good) {
 }
 
 static void tap(int number, const uint8_t *data, uint32_t bytes) {
-    if (tapping != 0 && tap_bytes[number] != 0 && move(5, taps_file, data, bytes) == 0) {
+    if (tapping == COUNTING) {
+        marks[number] = counter();
+    } else if (tapping == WRITING && tap_bytes[number] != 0 &&
+               move(5, taps_file, data, bytes) == 0) {
         end(0);
     }
 }
@@ -101,7 +109,7 @@ static void check(void) {
             end(0);
         }
     }
-    tapping = 0;
+    tapping = SILENT;
     {
         /* What lies below the stack pointer is free, and nothing interrupts. */
         uint32_t *here, *p;
@@ -123,10 +131,20 @@ static void check(void) {
         for (p = stack_low; p < here && *p == PAINT; p++) {
         }
         figures[1] = (uint32_t)((uintptr_t)here - (uintptr_t)p);
+        tapping = COUNTING;
+        start_counter();
+        before = counter();
+        if (run() != 0) {
+            end(0);
+        }
+        for (size_t i = 0; i < TAPS; i++) {
+            marks[i] = (marks[i] - before) & COUNTED;
+        }
     }
     {
         const int32_t file = open_file("figures.bin", 11, 5u);
-        end(file >= 0 && move(5, file, figures, sizeof figures) != 0);
+        end(file >= 0 && move(5, file, figures, sizeof figures) != 0 &&
+            move(5, file, marks, sizeof marks) != 0);
     }
 }
 

@@ -53,6 +53,7 @@ class Measured:
         flash: bytes of code and constants.
         static: bytes of RAM that the network has of its own.
         arena: bytes.
+        steps: instructions of each step, with those of counting them; None as above.
     """
 
     instructions: int | None
@@ -60,6 +61,7 @@ class Measured:
     flash: int
     static: int
     arena: int
+    steps: tuple[int, ...] | None
 
 
 def run_bare(
@@ -86,7 +88,8 @@ def run_bare(
             arena = array_bytes((folder / "check.map").read_text(encoding="utf-8"), "arena")
             run_tool([emulator, *_machine(core), "-kernel", elf], folder, folder / "log", _SECONDS)
             taps = (folder / "taps.bin").read_bytes()
-            count, stack = struct.unpack("<2I", (folder / "figures.bin").read_bytes())
+            figures = (folder / "figures.bin").read_bytes()
+            (count, stack), marks = struct.unpack_from("<2I", figures), _marks(figures, program)
             found = tapped(program, taps, len(frames))
         except (ToolFailedError, OSError, ValueError, struct.error) as error:
             raise VerificationError(
@@ -95,10 +98,22 @@ def run_bare(
                 why=getattr(error, "why", None) or str(error),
             ) from error
     if core.emulator != "qemu-system-arm":
-        return found, Measured(count, stack, flash, static, arena)
-    known = macs_of(program) < _MOST_MACS
-    instructions = count * _PER_TICK if known else None
-    return found, Measured(instructions, stack, flash, static, arena)
+        return found, Measured(count, stack, flash, static, arena, marks)
+    if macs_of(program) >= _MOST_MACS:
+        return found, Measured(None, stack, flash, static, arena, None)
+    steps = tuple(mark * _PER_TICK for mark in marks)
+    return found, Measured(count * _PER_TICK, stack, flash, static, arena, steps)
+
+
+def _marks(figures: bytes, program: Program) -> tuple[int, ...]:
+    """Of each step, by how much the counter went on."""
+    ends = dict(zip(program.written, struct.iter_unpack("<I", figures[8:]), strict=True))
+    found, last = [], 0
+    for step in program.steps:
+        (now,) = ends[step.result]
+        found.append(now - last)
+        last = now
+    return tuple(found)
 
 
 class _BareRung(Rung):
@@ -126,6 +141,7 @@ class _BareRung(Rung):
             details={
                 "core": core.name,
                 "instructions_per_frame": count,
+                "instructions_by_step": measured.steps and list(measured.steps),
                 "macs_per_instruction": count and round(macs_of(program) / count, 3),
                 "flash_bytes": measured.flash,
                 "arena_bytes": measured.arena,

@@ -36,6 +36,9 @@ def test_a_network_is_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
     assert 64 <= measured.stack <= 512
     assert 1_000 < measured.flash < 12_500
     assert measured.static == 0
+    assert measured.steps is not None and len(measured.steps) == len(program.steps)
+    assert all(count > 0 for count in measured.steps)
+    assert abs(sum(measured.steps) - measured.instructions) < 100 * len(program.steps)
     assert measured.arena == -(-program.memory.size // 4) * 4
 
 
