@@ -250,9 +250,10 @@ def running(word: bytes, folder: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", ENDING)
-@pytest.mark.parametrize("program", [b"yosys", b"cc1plus"])
-def test_a_signal_ends_export_with_yosys_make_and_the_compiler(
+@pytest.mark.parametrize(
+    ("number", "program"), [*zip(ENDING, (b"yosys", b"cc1plus", b"yosys"), strict=True)]
+)
+def test_a_signal_ends_export_with_yosys_and_the_compiler(
     number: signal.Signals, program: bytes, run: Path, tmp_path: Path
 ) -> None:
     words = ["export", str(run), "--out", "out", "--frames", "20", "--rtl-frames", "5"]

@@ -39,31 +39,36 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_a_page_has_claims_figures_and_what_the_scale_is(smoke: Path) -> None:
+@pytest.fixture(scope="module")
+def pages(smoke: Path) -> Path:
+    """The folder of its page and figures."""
     words = ["--store", str(smoke / "store"), "--page", str(smoke / "pages")]
     done = qdeploy("study", "show", "synthetic", *words)
     assert done.returncode == 0, done.stderr
-    page = (smoke / "pages" / "synthetic.md").read_text(encoding="utf-8")
+    return smoke / "pages"
+
+
+@pytest.mark.slow
+def test_a_page_has_claims_figures_and_what_the_scale_is(pages: Path) -> None:
+    page = (pages / "synthetic.md").read_text(encoding="utf-8")
     assert "| the paper says | where | we find | agree? |" in page
     assert "What this scale is:** one epoch" in page
     assert "not run at this scale" in page  # claims about networks that smoke leaves out
     for name in ("maps", "distortion", "noise", "accuracy"):
         file = f"synthetic-{name}.png"
         assert f"]({file})" in page
-        with Image.open(smoke / "pages" / file) as picture:
+        with Image.open(pages / file) as picture:
             assert min(picture.size) > 200
 
 
 @pytest.mark.slow
-def test_the_same_results_give_the_same_bytes(smoke: Path) -> None:
-    for folder in ("one", "two"):
-        words = ["--store", str(smoke / "store"), "--page", str(smoke / folder)]
-        assert qdeploy("study", "show", "synthetic", *words).returncode == 0
-    files = sorted(path.name for path in (smoke / "one").iterdir())
+def test_the_same_results_give_the_same_bytes(smoke: Path, pages: Path) -> None:
+    words = ["--store", str(smoke / "store"), "--page", str(smoke / "again")]
+    assert qdeploy("study", "show", "synthetic", *words).returncode == 0
+    files = sorted(path.name for path in pages.iterdir())
     assert len(files) > 3
     for name in files:
-        assert (smoke / "one" / name).read_bytes() == (smoke / "two" / name).read_bytes()
+        assert (pages / name).read_bytes() == (smoke / "again" / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ class Kind:
     name: str
     write: Callable[[Path], Path]
     read: Callable[[Path], object]
-    count: int = 40
+    count: int = 25
     seal: Callable[[Path], object] | None = None
     around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     error: tuple[type[Exception], ...] = (QDeployError,)
