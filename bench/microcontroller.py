@@ -6,8 +6,8 @@ Each network gets random weights that are calibrated so that its codes are sprea
 of a trained run, with a frame of its test set. It is exported to C for all that --optimize knows,
 compiled with -O3 (flash: -Os) and run on each core; every boundary of it is compared with the
 integer graph before a figure is kept. Writes bench/results/microcontroller.json. Instructions are
-QEMU's count, not cycles. RAM is arena, input, output and measured stack. Rows of networks left out
-with --only are kept.
+QEMU's count; cycles are estimated from them (qdeploy/verify/cycles.py). RAM is arena, input, output
+and measured stack. Rows of networks left out with --only are kept.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def rows_of(name: str, source: Source, cores: tuple[str, ...], folder: Path) -> 
     from qdeploy.ir.reference import run_reference
     from qdeploy.lowering.integers.lower import lower_with_affine
     from qdeploy.verify.compare import compare
+    from qdeploy.verify.cycles import CORES as CYCLES
+    from qdeploy.verify.cycles import estimated_cycles
     from qdeploy.verify.rungs.c import macs_of
     from qdeploy.verify.rungs.c_bare import run_bare
 
@@ -96,6 +98,9 @@ def rows_of(name: str, source: Source, cores: tuple[str, ...], folder: Path) -> 
                 ("stack", measured.stack, "bytes"),
                 ("ram", ram, "bytes"),
             )
+            if core in CYCLES:
+                _, cycles = estimated_cycles(program, sources, "network", load_core(core), frames)
+                figures = (*figures, ("cycles_estimated", cycles, "cycles"))
             rows += [
                 figure(name, f"{before}{core}_{metric}", value, unit)
                 for metric, value, unit in figures

@@ -32,6 +32,8 @@ from qdeploy.verify.rungs.c import macs_of
 
 FRAMES = 20
 CHECKS = "export/c/checks"
+# QEMU's clock follows the instructions.
+COUNTED = ("-icount", "shift=0")
 # Instructions of a tick of SysTick on the MPS2 machines: 1 ns each, 25 MHz.
 _PER_TICK = 40
 # Multiply-accumulates of a frame whose instructions surely fit 24 bits of them.
@@ -82,11 +84,16 @@ def run_bare(
         write_text(folder / "taps.h", taps_header(program, prefix))
         (folder / "frames.bin").write_bytes(input_bytes(program, frames))
         try:
-            flags = (*core.flags, *(SMALL if program.choices.size else OPTIMIZED))
-            elf = _linked(compiler, core, flags, sources, folder)
+            flags = flags_of(program, core)
+            elf = link_bare(compiler, core, flags, sources, folder)
             flash, static = _linked_alone(compiler, flags, sources, folder, prefix)
             arena = array_bytes((folder / "check.map").read_text(encoding="utf-8"), "arena")
-            run_tool([emulator, *_machine(core), "-kernel", elf], folder, folder / "log", _SECONDS)
+            run_tool(
+                [emulator, *machine_of(core), *COUNTED, "-kernel", elf],
+                folder,
+                folder / "log",
+                _SECONDS,
+            )
             taps = (folder / "taps.bin").read_bytes()
             figures = (folder / "figures.bin").read_bytes()
             (count, stack), marks = struct.unpack_from("<2I", figures), _marks(figures, program)
@@ -171,15 +178,24 @@ class RiscvRung(_BareRung):
     family = "RISC-V"
 
 
-def _machine(core: Core) -> Sequence[str]:
+def flags_of(program: Program, core: Core) -> tuple[str, ...]:
+    """Of the compiler."""
+    return (*core.flags, *(SMALL if program.choices.size else OPTIMIZED))
+
+
+def machine_of(core: Core) -> Sequence[str]:
+    """QEMU's arguments, without counting instructions."""
     return (
         *("-machine", core.machine, "-nographic", "-monitor", "none", "-serial", "none"),
-        *("-semihosting-config", "enable=on,target=native", "-icount", "shift=0"),
+        *("-semihosting-config", "enable=on,target=native"),
         *(("-bios", "none") if core.emulator == "qemu-system-riscv32" else ()),
     )
 
 
-def _linked(compiler: Path, core: Core, flags: Sequence[str], sources: Path, folder: Path) -> Path:
+def link_bare(
+    compiler: Path, core: Core, flags: Sequence[str], sources: Path, folder: Path
+) -> Path:
+    """The program with its taps, as `check.elf` with its map."""
     checks, elf = resource(CHECKS), folder / "check.elf"
     script = checks / ("arm.ld" if core.emulator == "qemu-system-arm" else "riscv.ld")
     command = [
