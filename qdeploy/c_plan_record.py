@@ -36,6 +36,8 @@ class CPlanRecord(TypedDict):
     prefix: str
     mcu: str
     optimize: NotRequired[str]
+    flash_budget: NotRequired[Count | None]
+    ram_budget: NotRequired[Count | None]
     arena: Count
     arena_bound: Count
     constants: Count

@@ -9,6 +9,7 @@ from qdeploy.artifacts import write_text
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import C_PLAN_PATH
 from qdeploy.codegen.c.choices import BALANCED, load_choices
+from qdeploy.codegen.c.plan import Budgets
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
 from qdeploy.errors import ToolFailedError, UserError, VerificationError
@@ -50,6 +51,17 @@ def program_in(folder: Path, graph: IntegerGraph) -> Program:
     _, mcu = choices_of(folder)
     optimize = str(read_json(folder / C_PLAN_PATH).get("optimize", BALANCED))
     return program_of(graph, load_choices(optimize, mcu))
+
+
+def budgets_in(folder: Path) -> Budgets:
+    """What a build's network may take.
+
+    Raises:
+        UserError: its plan cannot be read.
+    """
+    choices_of(folder)
+    plan = read_json(folder / C_PLAN_PATH)
+    return Budgets(plan.get("flash_budget"), plan.get("ram_budget"))
 
 
 def compile_native(

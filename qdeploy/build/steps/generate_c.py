@@ -10,7 +10,7 @@ from qdeploy.build_folder import C_FOLDER, C_PLAN_PATH
 from qdeploy.codegen.c.choices import load_choices
 from qdeploy.codegen.c.cores import load_core
 from qdeploy.codegen.c.generate import generate
-from qdeploy.codegen.c.plan import check_budgets, plan_record
+from qdeploy.codegen.c.plan import Budgets, check_budgets, plan_record
 from qdeploy.codegen.c.program import program_of
 from qdeploy.codegen.c.text import check_prefix
 from qdeploy.devices.boards import Board
@@ -33,11 +33,12 @@ class GenerateC(Step):
             program = program_of(
                 made(state.graph, "lower"), load_choices(options.optimize, options.mcu)
             )
-            check_budgets(program, options.max_flash, options.max_ram)
+            budgets = Budgets(options.max_flash, options.max_ram)
+            check_budgets(program, budgets)
             folder = state.folder / C_FOLDER
             folder.mkdir()
             generate(program, folder, options.prefix)
-            record = plan_record(program, options.prefix, options.mcu, options.optimize)
+            record = plan_record(program, options.prefix, options.mcu, options.optimize, budgets)
             write_json(state.folder / C_PLAN_PATH, record)
             bound = (
                 "the least there is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
@@ -14,8 +15,20 @@ from qdeploy.errors import DoesNotFitError
 _NAMED = 3
 
 
+@dataclass(frozen=True)
+class Budgets:
+    """Bytes that a network may take, None without a limit."""
+
+    flash: int | None = None
+    ram: int | None = None
+
+
 def plan_record(
-    program: Program, prefix: str, mcu: str, optimize: str = BALANCED
+    program: Program,
+    prefix: str,
+    mcu: str,
+    optimize: str = BALANCED,
+    budgets: Budgets = Budgets(),
 ) -> dict[str, Any]:
     """As in `plan.json`: bytes, for each step its layer and what lives while it runs, and for each
     buffer where it lies, and from which step to which."""
@@ -25,6 +38,8 @@ def plan_record(
         "prefix": prefix,
         "mcu": mcu,
         "optimize": optimize,
+        "flash_budget": budgets.flash,
+        "ram_budget": budgets.ram,
         "arena": memory.size,
         "arena_bound": memory.bound,
         "constants": sum(constants_of(step) for step in program.steps),
@@ -62,12 +77,13 @@ def constants_of(step: Step) -> int:
     return weights + runs + sum(one.flash for one in finishes if one is not None)
 
 
-def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
+def check_budgets(program: Program, budgets: Budgets) -> None:
     """Whether constants and arena are within budgets.
 
     Raises:
         DoesNotFitError: names the layers that take most.
     """
+    flash, ram = budgets.flash, budgets.ram
     steps, live = program.steps, program.memory.live
     constants = [constants_of(step) for step in steps]
     if flash is not None and sum(constants) > flash:
@@ -83,6 +99,35 @@ def check_budgets(program: Program, flash: int | None, ram: int | None) -> None:
             where=_largest(steps, list(live)),
             why="what these layers read and write lives at the same time",
             do=_less_ram(program, ram),
+        )
+
+
+def check_measured(program: Program, budgets: Budgets, core: str, flash: int, ram: int) -> None:
+    """Whether what a core was seen to take is within budgets.
+
+    Args:
+        flash: bytes of code and constants.
+        ram: bytes of arena, input, result and stack.
+
+    Raises:
+        DoesNotFitError: names the layers that take most.
+    """
+    steps = program.steps
+    if budgets.flash is not None and flash > budgets.flash:
+        constants = [constants_of(step) for step in steps]
+        raise DoesNotFitError(
+            f"code and constants take {flash:,} bytes on {core}, --flash is {budgets.flash:,}",
+            where=_largest(steps, constants),
+            why=f"weights, thresholds and biases are {sum(constants):,} of them",
+            do=_less_flash(program, budgets.flash - flash + sum(constants)),
+        )
+    if budgets.ram is not None and ram > budgets.ram:
+        raise DoesNotFitError(
+            f"arena, input, result and stack take {ram:,} bytes on {core}, "
+            f"--ram is {budgets.ram:,}",
+            where=_largest(steps, list(program.memory.live)),
+            why=f"the arena is {program.memory.size:,} of them",
+            do=_less_ram(program, budgets.ram - ram + program.memory.size),
         )
 
 

@@ -51,7 +51,7 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
         plan: `plan.json` of the C sources.
 
     Returns:
-        The package folder, and how many golden frames it has.
+        The package folder, and how many golden frames it has: fewer where flash has no room.
     """
     graph, prefix = build.graph, str(plan["prefix"])
     preparation = graph.prepared
@@ -59,6 +59,10 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
     source = PackageInput(preparation, shift)
     raw = raw_element(source)
     count = _golden_count(prod(preparation.shape) * raw.size)
+    if plan.get("flash_budget") is not None:
+        result = 4 * prod(graph.tensors[graph.output].shape)
+        room = plan["flash_budget"] - plan["constants"]
+        count = max(1, min(count, room // (prod(preparation.shape) * raw.size + result)))
     golden = golden_frames(build, count)
     inputs = golden.raw[:count].reshape(len(golden.raw[:count]), -1)
     outputs = to_stream_order(golden.outputs[:count], frames=True).reshape(len(inputs), -1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from qdeploy.artifacts import write_text
 from qdeploy.build_folder import C_FOLDER
 from qdeploy.codegen.c.cores import CORES, Core, load_core
+from qdeploy.codegen.c.plan import check_measured
 from qdeploy.codegen.c.program import Program
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
 from qdeploy.errors import ToolFailedError, VerificationError
@@ -25,7 +26,7 @@ from qdeploy.tools import find_tool, run_tool
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.map_file import FLASH, RAM, array_bytes, section_bytes
-from qdeploy.verify.native_c import STANDARD, choices_of, program_in
+from qdeploy.verify.native_c import STANDARD, budgets_in, choices_of, program_in
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 from qdeploy.verify.rungs.c import macs_of
@@ -143,6 +144,9 @@ class _BareRung(Rung):
         result, count = exact_result(self.name, total), measured.instructions
         buffers = measured.arena + program.source.bytes + program.result.bytes
         ram = buffers + measured.static + measured.stack
+        if total.first is None:
+            budgets = budgets_in(inputs.folder)
+            check_measured(program, budgets, core.name, measured.flash, ram)
         return replace(
             result,
             details={

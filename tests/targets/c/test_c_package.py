@@ -144,6 +144,30 @@ def test_a_build_for_little_memory_verifies_again_and_simulates(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
+def test_what_a_core_was_seen_to_take_is_within_budgets_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = SmallNetwork().save(tmp_path / "small.onnx")
+    words = ["export", str(path), "--target", "c", "--mcu", "cortex-m0plus", "--frames", "4"]
+    skip = ["--skip", "qonnx", "--skip", "int", "--skip", "c"]
+    for option, said in (
+        (("--flash", "2000"), "code and constants take"),
+        (("--ram", "800"), "arena, input, result and stack take"),
+    ):
+        assert run(qdeploy, [*words, *skip, "--out", str(tmp_path / option[0]), *option]) == 2
+        error = capsys.readouterr().err
+        assert f"{said} " in error and "bytes on cortex-m0plus" in error
+
+
+def test_golden_frames_are_fewer_where_they_do_not_fit(tmp_path: Path) -> None:
+    plan = json.loads((exported(tmp_path) / "c" / "plan.json").read_text())
+    (tmp_path / "less").mkdir()
+    folder = exported(tmp_path / "less", max_flash=plan["constants"] + 300)
+    bundle = json.loads((folder / "package" / "bundle.json").read_text())
+    assert 1 <= bundle["golden_frames"] < 16
+    assert make(folder / "package", "test").returncode == 0
+
+
 def test_other_targets_have_no_use_for_a_core(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
