@@ -211,7 +211,12 @@ def _simulate(
         except QDeployError as error:
             print(f"{name}: no RTL: {str(error).splitlines()[0]}", flush=True)
             continue
-        run = simulator.run(codes, stall_in=0.4, stall_out=0.4, seed=1)
+        try:
+            run = simulator.run(codes, stall_in=0.4, stall_out=0.4, seed=1)
+        except QDeployError as error:
+            differ.append(f"{name}: rtl does not run: {str(error).splitlines()[0]}")
+            print(differ[-1], flush=True)
+            continue
         rungs = {
             "dataflow": DataflowExecutor(compiled.hardware, graph).run(codes),
             "rtl": run.taps | {graph.output: run.outputs},

@@ -5,7 +5,7 @@
 //   out   two cycles later, the second with `enable[1]`: the accumulator, the fold, and the heap
 //         index one decision longer. The first cycle is the memory's alone, which may be slow.
 //   heap  index 1 is the root; a decision appends a bit, 1 where acc >= threshold
-//   mem   {TFILE, "_s<STAGE>_p<lane, 3 digits>.hex"}: FOLDS * 2^STAGE words of ACC bits; word
+//   mem   {TFILE, "_s<STAGE, 2 digits>_p<lane, 4 digits>.hex"}: FOLDS * 2^STAGE words of ACC bits; word
 //         {fold, decisions so far}, first decision most significant
 `default_nettype none
 module qd_threshold_stage #(
@@ -35,7 +35,9 @@ module qd_threshold_stage #(
   output wire [PE*(STAGE+2)-1:0] out_heap
 );
   localparam WORDS = FOLDS << STAGE;
-  localparam [7:0] STAGE_DIGIT = 8'd48 + STAGE;
+  // Digits, as text {4'd3, digit}.
+  localparam [31:0] STAGE_TENS = STAGE / 10;
+  localparam [31:0] STAGE_ONES = STAGE % 10;
 
   reg [PE*ACC-1:0]       acc_read;
   reg [FB-1:0]           fold_read;
@@ -62,14 +64,17 @@ module qd_threshold_stage #(
   genvar p;
   generate
     for (p = 0; p < PE; p = p + 1) begin : g_lane
-      localparam [7:0] HUNDREDS = 8'd48 + p / 100;
-      localparam [7:0] TENS     = 8'd48 + (p / 10) % 10;
-      localparam [7:0] ONES     = 8'd48 + p % 10;
+      localparam [31:0] THOUSANDS = p / 1000;
+      localparam [31:0] HUNDREDS  = (p / 100) % 10;
+      localparam [31:0] TENS      = (p / 10) % 10;
+      localparam [31:0] ONES      = p % 10;
 `ifdef QD_LOADABLE
       (* no_rw_check *)
 `endif
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
-      initial $readmemh({TFILE, "_s", STAGE_DIGIT, "_p", HUNDREDS, TENS, ONES, ".hex"}, words);
+      initial $readmemh({TFILE, "_s", 4'd3, STAGE_TENS[3:0], 4'd3, STAGE_ONES[3:0],
+        "_p", 4'd3, THOUSANDS[3:0], 4'd3, HUNDREDS[3:0], 4'd3, TENS[3:0], 4'd3, ONES[3:0],
+        ".hex"}, words);
 `ifdef QD_LOADABLE
       always @(posedge clk) if (t_write) words[t_at] <= t_word[p*ACC +: ACC];
 `endif

@@ -11,7 +11,8 @@ from qdeploy.design.packing import pack, unpack
 
 LIBRARIES = ("qd_fifo", "qd_threshold_stage")
 # channels, PE, accumulator bits, levels, output bits, base, search: one level to 255, padded and
-# exact searches, one, several and many folds, signed and unsigned codes, the output wrapping.
+# exact searches, one, several and many folds, signed and unsigned codes, the output wrapping, more
+# than ten stages, more than a thousand lanes.
 CASES = [
     (6, 2, 9, 3, 2, 0, 0),
     (4, 4, 6, 1, 1, 0, 0),
@@ -24,6 +25,8 @@ CASES = [
     (12, 3, 10, 15, 4, 0, 1),
     (4, 4, 8, 7, 3, -4, 1),
     (6, 1, 9, 9, 4, 0, 1),
+    (2, 1, 14, 1500, 11, 0, 0),
+    (1001, 1001, 6, 1, 1, 0, 1),
 ]
 
 

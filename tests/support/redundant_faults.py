@@ -105,7 +105,7 @@ def _code(
         return sum(total >= number for number in numbers)
     path, stages = 0, len({re.search(r"_s(\d+)_", name)[1] for name in files})  # type: ignore[index]
     for stage in range(stages):
-        words = files[f"{stem}_s{stage}_p{lane:03d}.hex"]
+        words = files[f"{stem}_s{stage:02d}_p{lane:04d}.hex"]
         at = (fold * (1 << stage) + path) % len(words)
         path = 2 * path + (total >= _signed(words[at], bits))
     return min(path, levels)

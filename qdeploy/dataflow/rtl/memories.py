@@ -106,7 +106,7 @@ def threshold_files(
     """The memory files of a `qd_threshold` with parameter TFILE = `stem`: name to lines.
 
     Up to 15 levels, unless `search` is asked for, `<stem>.hex` as `threshold_lines` gives it.
-    Beyond, one file for each stage s of the binary search and lane p, `<stem>_s<s>_p<ppp>.hex`:
+    Beyond, one file for each stage s of the binary search and lane p, `<stem>_s<ss>_p<pppp>.hex`:
     C/pe · 2^s words; word nf·2^s + path is the threshold that channel nf·pe + p is compared with
     after the decisions `path` (first decision most significant). The table is padded to
     2^stages - 1 levels with its highest value; the block
@@ -126,7 +126,7 @@ def threshold_files(
         step = 1 << (stages - stage)
         picked = folded[:, :, step // 2 - 1 :: step]
         for lane in range(pe):
-            name = f"{stem}_s{stage}_p{lane:03d}.hex"
+            name = f"{stem}_s{stage:02d}_p{lane:04d}.hex"
             files[name] = hex_lines(picked[:, lane], acc_bits, 1)
     return files
 
@@ -145,7 +145,7 @@ def threshold_loads(
         return (Load((f"{stem}.hex",), pe * levels * acc_bits, folds),)
     return tuple(
         Load(
-            tuple(f"{stem}_s{stage}_p{lane:03d}.hex" for lane in range(pe)),
+            tuple(f"{stem}_s{stage:02d}_p{lane:04d}.hex" for lane in range(pe)),
             acc_bits,
             folds << stage,
         )

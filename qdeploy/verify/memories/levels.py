@@ -66,7 +66,7 @@ def _threshold(place: Place, block: Block) -> CodeFunction:
     for stage in range(count.bit_length()):
         rows: IntArray = np.empty((folds, lanes, 1 << stage), dtype=np.int64)
         for lane in range(lanes):
-            name = f"{stem}_s{stage}_p{lane:03d}.hex"
+            name = f"{stem}_s{stage:02d}_p{lane:04d}.hex"
             lines = read_words(place, name, folds << stage, bits)
             rows[:, lane] = numbers(lines, bits, 1, signed=True).reshape(folds, 1 << stage)
         stages.append(rows.reshape(channels, -1))

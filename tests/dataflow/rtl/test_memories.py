@@ -49,7 +49,7 @@ def test_search_files_walk_to_the_count(levels: int) -> None:
         for acc in rng.integers(-2048, 2048, 50):
             path = 0
             for stage in range(stages):
-                lines = files[f"t_s{stage}_p{channel % 2:03d}.hex"]
+                lines = files[f"t_s{stage:02d}_p{channel % 2:04d}.hex"]
                 met = acc >= field(lines[(channel // 2 << stage) + path], 0, 12)
                 path = 2 * path + int(met)
             assert min(path, levels) == (acc >= T[channel]).sum()
