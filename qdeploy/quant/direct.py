@@ -64,7 +64,7 @@ class Direct:
 
 
 @dataclass(frozen=True)
-class _Direct:
+class DirectQuantizer:
     """A quantizer, as far as a step needs it.
 
     Args:
@@ -88,7 +88,7 @@ class _Direct:
 
 
 @dataclass(frozen=True)
-class _DirectConstant:
+class DirectConstant:
     """A quantizer whose step never changes, such as that of the network's input, which needs no
     gradient either."""
 
@@ -116,7 +116,7 @@ class _DirectOwn:
         return self.rounding.with_step(x, *_step(self, x))
 
 
-def _step(quantizer: _Direct | _DirectOwn, x: torch.Tensor) -> tuple[Any, float, int]:
+def _step(quantizer: DirectQuantizer | _DirectOwn, x: torch.Tensor) -> tuple[Any, float, int]:
     """Of a quantizer: steps of max(|value|, smallest) / levels."""
     if quantizer.plain:
         return quantizer.scaling.value, SMALLEST_THRESHOLD, quantizer.levels
@@ -135,7 +135,7 @@ def _direct_forward(module: nn.Module) -> Forward | None:
 def _weighted(layer: Any) -> Forward | None:
     others = (layer.input_quant, layer.output_quant, layer.bias_quant)
     plain = not layer.return_quant_tensor and not any(other.is_quant_enabled for other in others)
-    found = _quantizer(layer.weight_quant, after_relu=False) if plain else None
+    found = direct_quantizer(layer.weight_quant, after_relu=False) if plain else None
     if found is None:
         return None
     quantizer = found
@@ -150,10 +150,16 @@ def _weighted(layer: Any) -> Forward | None:
 def _activation(layer: Any) -> Forward | None:
     if layer.return_quant_tensor or layer.input_quant.is_quant_enabled:
         return None
-    return _quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
+    return direct_quantizer(layer.act_quant, after_relu=isinstance(layer, qnn.QuantReLU))
 
 
-def _quantizer(proxy: Any, *, after_relu: bool) -> Forward | None:
+def direct_quantizer(proxy: Any, *, after_relu: bool) -> Forward | None:
+    """What a quantizer computes, from its parameters alone; None where Brevitas' own code has to.
+
+    Args:
+        proxy: `weight_quant` or `act_quant` of a layer.
+        after_relu: there is a ReLU in front, which the result takes the place of.
+    """
     if not proxy.is_quant_enabled:
         return None
     inner = getattr(proxy, "fused_activation_quant_proxy", proxy)
@@ -172,11 +178,11 @@ def _quantizer(proxy: Any, *, after_relu: bool) -> Forward | None:
         if after_relu:
             return None
         step = scaling(torch.zeros(1), torch.tensor(levels)).detach()
-        return _DirectConstant(Scale(step, 0.0, 1), lo, hi)
+        return DirectConstant(Scale(step, 0.0, 1), lo, hi)
     if isinstance(rounding, FusedIntQuant) and isinstance(scaling, ParameterScaling):
         rule = rounding.rule(after_relu=after_relu)
     else:
         return None
     if after_relu and lo != 0:
         return None
-    return _Direct(scaling, plain, int(levels), lo, hi, rule)
+    return DirectQuantizer(scaling, plain, int(levels), lo, hi, rule)

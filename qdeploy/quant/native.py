@@ -210,6 +210,14 @@ def _loaded(path: Path) -> ctypes.CDLL:
         backward = getattr(library, f"count_gradient_{kind}")
         backward.argtypes = [*[pointer] * 3, size, number, *[pointer] * 5, number]
         backward.restype = None
+    shape = [size] * 3
+    for name, kinds in {
+        "affine": [*[pointer] * 2, *shape, *[pointer] * 2, number, number],
+        "norm": [*[pointer] * 2, *shape, *[pointer] * 2, real, number, *[pointer] * 6, number],
+        "norm_gradient": [*[pointer] * 3, *shape, number, *[pointer] * 7, number],
+    }.items():
+        function = getattr(library, f"{name}_f32")
+        function.argtypes, function.restype = kinds, None
     return library
 
 

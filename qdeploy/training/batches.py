@@ -144,7 +144,7 @@ def training_batches(
     count = min(size, len(split))
     places = _places(count, batching.parts, shard)
     generator = epoch_generator(batching.seed, phase, epoch)
-    order = _order(split, batching, generator)
+    order = epoch_order(split, batching, generator)
     steps = steps_per_epoch(len(split), size)
     key = f"{batching.seed}/{phase}/{epoch}"
     if isinstance(split, MemorySplit):
@@ -168,8 +168,9 @@ def training_batches(
         yield prepared(images, batching.input_bits), _wide(labels)
 
 
-def _order(split: Split, batching: Batching, generator: torch.Generator) -> torch.Tensor:
-    """The images of an epoch, int64 (N,): all of them once, or as many of each class."""
+def epoch_order(split: Split, batching: Batching, generator: torch.Generator) -> torch.Tensor:
+    """The images of an epoch with that `epoch_generator`, int64 (N,): all of them once, or as many
+    of each class."""
     labels = split.image_labels() if batching.balanced else None
     if labels is None:
         return torch.randperm(len(split), generator=generator)

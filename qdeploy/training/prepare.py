@@ -23,6 +23,7 @@ from qdeploy.training.run import (
     CHECKPOINTS,
     ENSEMBLE,
     FILES,
+    GROUP,
     MODEL,
     PICTURES,
     RECIPE,
@@ -38,7 +39,7 @@ from qdeploy.training.warm_start import WarmStart, find_warm_start
 
 # What a run, its analysis and its report leave beside recipe and checkpoints; the summary first.
 OWN = (
-    *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, TABLE, STARTED_FROM),
+    *(SUMMARY, MODEL, str(Path(MODEL).with_suffix(".json")), METRICS, TABLE, STARTED_FROM, GROUP),
     *(ANALYSIS, *PICTURES, REPORT_FILE),
 )
 

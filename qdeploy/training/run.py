@@ -4,6 +4,7 @@ recipe.yaml                     the resolved recipe
 metrics.jsonl                   one line per epoch
 metrics.csv, tensorboard/       the same, where the recipe wants it (`logs`)
 started_from.json               the run whose first phases were taken over, if there was one
+group.json                      the seeds that were trained together with it, if there were any
 frames.npz                      frames of a data set that was an object in Python
 checkpoints/                    the newest two and the last of each phase
 model.safetensors, model.json   the trained network
@@ -47,6 +48,7 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
 SUMMARY = "summary.json"
 STARTED_FROM = "started_from.json"
+GROUP = "group.json"
 REPLACING = ".replacing"
 # A folder with it holds an ensemble of runs (`qdeploy/ensemble/`).
 ENSEMBLE = "ensemble.json"
@@ -273,11 +275,19 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 def started_from(folder: Path) -> dict[str, Any]:
     """What the run took over from another one, under the key "started_from"; empty if nothing."""
-    path = folder / STARTED_FROM
+    return _noted(folder / STARTED_FROM, "started_from")
+
+
+def trained_with(folder: Path) -> dict[str, Any]:
+    """The seeds that were trained at once with the run, under the key "group"; empty if none."""
+    return _noted(folder / GROUP, "group")
+
+
+def _noted(path: Path, key: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return {"started_from": read_json(path)}
+        return {key: read_json(path)}
     except (OSError, ValueError):
         return {}  # a record of the past, which nothing depends on
 

@@ -13,7 +13,8 @@ Data order needs no state (see `batches`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,10 +35,24 @@ RANDOM = "random"
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """SGD with momentum, Adam or AdamW; decay acts on weights only, not on norms and scales."""
-    weights = [p for p in network.parameters() if p.dim() > 1 and not _is_scale(p, network)]
-    chosen = {id(p) for p in weights}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
-    groups = [
+    decayed = weight_names(network)
+    return optimizer_of(dict(network.named_parameters()), decayed, settings)
+
+
+def weight_names(network: nn.Module) -> set[str]:
+    """Names of the parameters that decay acts on."""
+    return {
+        name for name, p in network.named_parameters() if p.dim() > 1 and not _is_scale(p, network)
+    }
+
+
+def optimizer_of(
+    parameters: Mapping[str, torch.Tensor], decayed: set[str], settings: Optimizer
+) -> torch.optim.Optimizer:
+    """The optimizer of named parameters, those of `weight_names` in its first group."""
+    weights = [value for name, value in parameters.items() if name in decayed]
+    rest = [value for name, value in parameters.items() if name not in decayed]
+    groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": settings.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]

@@ -62,6 +62,7 @@ from qdeploy.training.run import (
     locked_run,
     recipe_digest,
     started_from,
+    trained_with,
 )
 from qdeploy.training.workers import Workers, joined
 
@@ -157,7 +158,7 @@ def train(
         _note_slow_steps(workers, observer)
         journal = Journal(out, digest, workers.world, workers.is_first, logs=settings.logs)
         held.callback(journal.close)
-        with freed_memory_kept(), _deterministic(recipe.seed, settings.threads):
+        with freed_memory_kept(), deterministic(recipe.seed, settings.threads):
             _train(recipe, dataset, checkpoint, journal, workers, observer, teachers, weights)
     return out
 
@@ -339,6 +340,7 @@ def _finish(
                 **said,
                 "seconds": sum(phase["seconds"] for phase in phases),
                 **started_from(folder),
+                **trained_with(folder),
                 **digests(folder),
                 **common,
             },
@@ -347,7 +349,7 @@ def _finish(
 
 
 @contextlib.contextmanager
-def _deterministic(seed: int, threads: int | None) -> Iterator[None]:
+def deterministic(seed: int, threads: int | None) -> Iterator[None]:
     """Seeded random numbers, deterministic kernels in full float32, and `threads` threads;
     everything is restored afterwards."""
     before = torch.are_deterministic_algorithms_enabled()

@@ -70,14 +70,12 @@ def phase_methods(
         # No epoch of training has this number, so these batches are others.
         place = (index, epochs)
         images = partial(
-            recalibration_batches, dataset, Batching.of(recipe), place, workers=workers
+            recalibration_batches, dataset, Batching.of(recipe), place, phase.recalibrate, workers
         )
     if phase.frozen_norms:
-        fixed = None if images is None else partial(images, phase.recalibrate)
-        found.append(FrozenNorms(network, fixed, workers))
+        found.append(FrozenNorms(network, images, workers))
     elif images is not None:
-        epoch = len(dataset.train)
-        found.append(Recalibration(network, images, phase.recalibrate, epoch, workers))
+        found.append(Recalibration(network, images, workers))
     return Methods(found)
 
 

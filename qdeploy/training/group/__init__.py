@@ -1,0 +1,1 @@
+"""Training many seeds of one small network at once, in one process."""
