@@ -240,6 +240,8 @@ class PhaseTrainer:
         if last:
             self._conclude()
         with self._ema.in_place() if self._ema and not last else contextlib.nullcontext():
+            if not last:
+                self.methods.judge()
             score = self._score(self.dataset.validation)
             if self._best is not None:
                 self._best.see(epoch + 1, score)

@@ -10,7 +10,12 @@ from qdeploy.data.load import load_dataset
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import Batching
 from qdeploy.training.checkpoints import read_tensors
-from qdeploy.training.methods.recalibrate import recalibrate, recalibration_batches
+from qdeploy.training.evaluate import measure
+from qdeploy.training.methods.recalibrate import (
+    JUDGED_SHARE,
+    recalibrate,
+    recalibration_batches,
+)
 from qdeploy.training.metrics import read_metrics
 from qdeploy.training.quantize import trainable
 from qdeploy.training.run import MODEL
@@ -89,3 +94,29 @@ def test_an_earlier_epoch_that_is_kept_gets_statistics_of_its_weights(recipe, tm
     assert recalibrate(network, batches) == 640
     for name, value in network.state_dict().items():
         assert torch.equal(value, kept[f"network/{name}"]), name
+
+
+def test_an_epoch_is_judged_by_statistics_of_its_weights(recipe, tmp_path, interrupt_when):
+    """On as many images as a tenth of the time of training allows."""
+    values = with_images(recipe, 640).model_dump()
+    values["data"]["validation"] = 0.2
+    wanted = Recipe.model_validate(values)
+    folder = tmp_path / "run"
+    interrupt_when(folder / "checkpoints" / "phase01-epoch00002.json")
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted, folder)
+    saved, _ = read_tensors(folder / "checkpoints/phase01-epoch00002.safetensors")
+    network = trainable(wanted, quantized=True)
+    restore_network(network, saved)
+    data = with_validation(load_dataset(wanted.data), 0.2, wanted.seed)
+    norms = sum(name.endswith("running_mean") for name in network.state_dict())
+    images = int(JUDGED_SHARE * len(data.train) / norms)
+    assert 0 < images < 640
+    place = (1, wanted.epochs_of(wanted.phases[1]))
+    batching = Batching.of(wanted)
+    recalibrate(network, partial(recalibration_batches, data, batching, place, images, ALONE))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, saved[f"network/{name}"]), name
+    row = next(row for row in read_metrics(folder) if (row.phase_index, row.epoch) == (1, 2))
+    score = measure(network, data, batching, split=data.validation)
+    assert row.validation_accuracy == score.accuracy

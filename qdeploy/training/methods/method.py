@@ -45,6 +45,10 @@ class Method:
     def end_epoch(self, epoch: int) -> None:
         """After the last step of an epoch, before it is tested."""
 
+    def judge(self) -> None:
+        """Before the test of an epoch that others follow: what decides which epoch is best is made
+        as it would be if the phase ended here. Training goes on as if it were not called."""
+
     def conclude(self) -> None:
         """After the last epoch, before it is tested: the network becomes what the phase is for."""
 
@@ -110,6 +114,10 @@ class Methods(Method):
     def end_epoch(self, epoch: int) -> None:
         for method in self._methods:
             method.end_epoch(epoch)
+
+    def judge(self) -> None:
+        for method in self._methods:
+            method.judge()
 
     def conclude(self) -> None:
         for method in self._methods:

@@ -70,12 +70,14 @@ def phase_methods(
         # No epoch of training has this number, so these batches are others.
         place = (index, epochs)
         images = partial(
-            recalibration_batches, dataset, Batching.of(recipe), place, phase.recalibrate, workers
+            recalibration_batches, dataset, Batching.of(recipe), place, workers=workers
         )
     if phase.frozen_norms:
-        found.append(FrozenNorms(network, images, workers))
+        fixed = None if images is None else partial(images, phase.recalibrate)
+        found.append(FrozenNorms(network, fixed, workers))
     elif images is not None:
-        found.append(Recalibration(network, images, workers))
+        epoch = len(dataset.train)
+        found.append(Recalibration(network, images, phase.recalibrate, epoch, workers))
     return Methods(found)
 
 
