@@ -28,7 +28,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.verify.exact_curves import CURVES
-from qdeploy.verify.exact_elements import Exact, Given
+from qdeploy.verify.exact_elements import Exact, Given, exact_sums
 from qdeploy.verify.exact_model import attributes_of, each, elements_at, shapes_of
 from qdeploy.verify.exact_moves import MOVES, by_output
 from qdeploy.verify.exact_quantizer import (
@@ -384,7 +384,8 @@ class ExactFile:
             counted = ((places >= -pads[:2]) & (places < ends)).all(axis=-1)
         size = counted.sum(axis=1)
         divisor = np.array([Fraction(1, int(n)) for n in size], dtype=object)
-        value = (all_.value.reshape(count, terms) * inside).sum(axis=1) * divisor
+        terms_inside = np.where(inside, all_.value.reshape(count, terms), Fraction(0))
+        value = exact_sums(terms_inside) * divisor
         return Exact(
             value,
             (all_.size.reshape(count, terms) * inside).sum(axis=1) / size,

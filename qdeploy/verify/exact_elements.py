@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -35,6 +36,14 @@ class Exact:
         return [Fraction(float(error)) for error in self.error()]
 
 
+def exact_sums(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Sums of the rows of fractions (K, T), (K,): over their common denominator, as integers."""
+    common = math.lcm(*{one.denominator for one in values.flat})
+    whole = [one.numerator * (common // one.denominator) for one in values.flat]
+    sums = np.array(whole, dtype=object).reshape(values.shape).sum(axis=1)
+    return np.array([Fraction(int(one), common) for one in sums], dtype=object)
+
+
 def error_factor(roundings: int) -> float:
     """γ_n for n roundings and the spare ones."""
     n = (roundings + _SPARE) * UNIT
@@ -60,9 +69,10 @@ class Given:
         codes = self.codes[tuple(index.T)]
         head = self.meaning or Head((self.scale or Fraction(1),))
         channels = index[:, 1] if index.shape[1] > 1 else np.zeros(len(index), dtype=np.int64)
-        maps = [head.of(int(channel)) for channel in channels]
-        value = np.array([g * int(n) + b for (g, b), n in zip(maps, codes, strict=True)], object)
-        size = [
-            abs(float(g) * int(n)) + abs(float(b)) for (g, b), n in zip(maps, codes, strict=True)
-        ]
-        return Exact(value, np.array(size, dtype=np.float64), 3)
+        # Few codes of a channel differ, and arithmetic with fractions is slow.
+        found, places = np.unique(np.stack([channels, codes]), axis=1, return_inverse=True)
+        maps = [(*head.of(int(channel)), int(n)) for channel, n in found.T]
+        value = np.array([g * n + b for g, b, n in maps], dtype=object)
+        size = np.array([abs(float(g) * n) + abs(float(b)) for g, b, n in maps], dtype=np.float64)
+        places = places.reshape(-1)
+        return Exact(value[places], size[places], 3)
