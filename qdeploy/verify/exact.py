@@ -384,8 +384,9 @@ class ExactFile:
             counted = ((places >= -pads[:2]) & (places < ends)).all(axis=-1)
         size = counted.sum(axis=1)
         divisor = np.array([Fraction(1, int(n)) for n in size], dtype=object)
-        terms_inside = np.where(inside, all_.value.reshape(count, terms), Fraction(0))
-        value = exact_sums(terms_inside) * divisor
+        values = all_.value.reshape(count, terms).copy()
+        values[~inside] = Fraction(0)
+        value = exact_sums(values) * divisor
         return Exact(
             value,
             (all_.size.reshape(count, terms) * inside).sum(axis=1) / size,
