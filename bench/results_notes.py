@@ -84,6 +84,11 @@ NOTES = {
     "post_training": "The peer is the float network that was quantized; accuracies on the test set "
     "of scikit-learn's digits, means over the seeds, whose figures are in "
     "`bench/results/post_training.json`. [The page](../docs/post-training.md) has them as tables.",
+    "seeds": "Ten seeds at once against the same ten one after another, with one thread; seconds "
+    "are processor time. `digits`: whole trainings, with the accuracies of both sets in "
+    "`bench/results/seeds.json`. `synthetic`: `epoch_…` is one epoch of all seeds at a batch of "
+    "256, with its test; `rest` is what begins and ends the runs; `whole` adds up 200 epochs in "
+    "float, 100 of retraining and the rest, and was not run.",
     "simulators": "The peers ran on the same machine in the same run, taking turns with ours.",
 }
 

@@ -76,6 +76,11 @@ def _entry(name: str, found: object) -> dict[str, object]:
     "--export", "board", type=BOARD, help="Build the hardware of quantized networks, first seeds."
 )
 @click.option("--retry", is_flag=True, help="Train again what failed or diverged.")
+@click.option(
+    "--one-by-one",
+    is_flag=True,
+    help="Train no seeds together: weights are, bit for bit, those of `qdeploy train`.",
+)
 @data_option()
 def run(
     name: str,
@@ -85,6 +90,7 @@ def run(
     jobs: int | None,
     board: str | None,
     retry: bool,
+    one_by_one: bool,
     data: Path | None,
 ) -> None:
     """Train what is missing of the study NAME, a name that `study list` has or a file.
@@ -110,6 +116,7 @@ def run(
         jobs=jobs,
         board=board,
         retry=retry,
+        one_by_one=one_by_one,
         modules=tuple(modules),
         address=os.environ.get("RAY_ADDRESS", "auto"),
     )

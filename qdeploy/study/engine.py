@@ -2,7 +2,8 @@
 
 A trial starts when what it starts from is done. One that fails or diverges is recorded, and the
 study goes on; a worker that is lost is replaced, and its trial goes on from its last checkpoint,
-`MOST_LOST` times at most.
+`MOST_LOST` times at most. Trials that differ in the seed alone are trained together where they can
+be (`groups`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qdeploy.errors import StudyError
@@ -19,6 +20,7 @@ from qdeploy.folder_lock import LOCK_FILE, holder_of
 from qdeploy.observer import ignore
 from qdeploy.study import store as states
 from qdeploy.study.grid import Plan, Trial
+from qdeploy.study.groups import Groups
 from qdeploy.study.machine import USUAL_MIB
 from qdeploy.study.pool import Ended, Pool
 from qdeploy.study.store import Outcome, Store
@@ -69,7 +71,8 @@ class Engine:
         folder: of the store and of the run folders.
         data: folder of the data sets.
         board: build the hardware of quantized networks for it.
-        again: addresses of trials that begin anew.
+        again: addresses of trials that begin anew; they are trained one by one.
+        one_by_one: train nothing together.
     """
 
     plan: Plan
@@ -80,6 +83,7 @@ class Engine:
     data: Path | None = None
     board: str | None = None
     again: frozenset[str] = frozenset()
+    one_by_one: bool = False
     observer: StudyObserver = field(default_factory=StudyObserver)
 
     def run(self) -> None:
@@ -104,7 +108,12 @@ class Engine:
         self._total = len(self.plan.trials)
         if self.board is not None:
             self._add_builds(self.board)
-        self._waiting = list(self._jobs)
+        alike = [] if self.one_by_one else [t for t in todo.values() if t.key not in self.again]
+        self._groups = Groups(alike)
+        for name, some in self._groups.members.items():
+            seeds = ", ".join(str(one.recipe.seed) for one in some)
+            self._labels[name] = f"{self._label(some[0].key).split(' seed ')[0]} seeds {seeds}"
+        self._waiting = self._groups.in_order(list(self._jobs))
         try:
             while self._waiting or self._began:
                 self._start_ready()
@@ -156,6 +165,8 @@ class Engine:
     def _start_ready(self) -> None:
         now = time.monotonic()
         for name in list(self._waiting):
+            if self._groups.hold(name) or not self._prepared(name):
+                continue
             job = self._jobs[name]
             before = job.start_from if job.board is None else job.address
             state = states.DONE if before is None else self._states.get(before)
@@ -175,6 +186,20 @@ class Engine:
             self._began[name] = now
             self.pool.start(job, mib)
 
+    def _prepared(self, name: str) -> bool:
+        """Whether a job is there; that of a group is made when its trials can begin."""
+        if name not in self._groups.members:
+            return True
+        like = next(iter(self._jobs.values()))
+        job = self._groups.job(name, like, self._states, self._has_run)
+        if job is not None and len(job.together) < 2:
+            self._waiting.remove(name)
+            self._groups.end(name)
+        elif job is not None:
+            self._jobs[name] = job
+            return True
+        return False
+
     def _has_run(self, address: str) -> bool:
         return (self.folder / RUNS / address / "summary.json").is_file()
 
@@ -189,6 +214,9 @@ class Engine:
             if self._lost[ended.id] < MOST_LOST:
                 self._waiting.insert(0, ended.id)
                 return
+            if job.together:
+                self._groups.end(ended.id)
+                return
             error = f"its worker was lost {MOST_LOST} times, last by {ended.words}"
             self._record(job, Outcome(states.FAILED, error=error))
         elif reply.kind == FULL:
@@ -199,6 +227,11 @@ class Engine:
                 do="make room on that disk, then run the study again: what is finished stays, and "
                 "unfinished trials go on from their last checkpoint",
             )
+        elif job.together:
+            if reply.error:
+                why = reply.error.strip().splitlines()[0]
+                self._say(f"{self._label(ended.id)} are trained one after another: {why}")
+            self._groups.end(ended.id, reply.seconds)
         elif reply.kind == LOCKED:
             self._told[ended.id] += 1
             if self._told[ended.id] == 1:
@@ -209,16 +242,18 @@ class Engine:
             self._not_before[ended.id] = time.monotonic() + _LOCKED_PAUSE
             self._waiting.append(ended.id)
         else:
-            self._record(job, _outcome(reply))
+            outcome = _outcome(reply)
+            share = self._groups.share(job.address) if job.board is None else 0.0
+            self._record(job, replace(outcome, seconds=(outcome.seconds or 0.0) + share))
 
     def _unlock(self, job: Job) -> None:
         """Remove the lock of a worker on another machine, which the pool says is gone: from here
         nobody else could tell."""
-        lock = job.run / LOCK_FILE
-        holder = holder_of(lock)
-        if holder is not None and not holder.here:
-            self._say(f"its lock is removed: {holder.sentence}")
-            lock.unlink(missing_ok=True)
+        for lock in (run / LOCK_FILE for run in job.runs):
+            holder = holder_of(lock)
+            if holder is not None and not holder.here:
+                self._say(f"its lock is removed: {holder.sentence}")
+                lock.unlink(missing_ok=True)
 
     def _record(self, job: Job, outcome: Outcome) -> None:
         if outcome.state != states.DONE:
@@ -261,11 +296,15 @@ class Engine:
             return None
         total = 0.0
         for name in [*self._waiting, *self._began]:
+            if name in self._groups.members:  # its trials wait, and count
+                total -= now - self._began.get(name, now)
+                continue
             waiting = self.plan.trials.get(name)
             group = known.get(_kind(waiting)) if waiting is not None else None
             cost = sum(group or everything) / len(group or everything)
-            total += max(0.0, cost - (now - self._began.get(name, now)))
-        return total / min(self.jobs, max(1, len(self._waiting) + len(self._began)))
+            cost -= self._groups.share(name) + now - self._began.get(name, now)
+            total += max(0.0, cost)
+        return max(0.0, total) / min(self.jobs, max(1, len(self._waiting) + len(self._began)))
 
 
 def _kind(trial: Trial) -> str:

@@ -36,6 +36,7 @@ class Request:
         jobs: trials at once; by the cores when None.
         board: whose hardware is built.
         retry: train again what failed or diverged.
+        one_by_one: train no seeds together.
         modules: that recipes may name.
         address: of the Ray cluster.
     """
@@ -47,6 +48,7 @@ class Request:
     jobs: int | None = None
     board: str | None = None
     retry: bool = False
+    one_by_one: bool = False
     modules: tuple[str, ...] = ()
     address: str = "auto"
 
@@ -103,6 +105,7 @@ def run_study(
                 data=request.data,
                 board=request.board,
                 again=again,
+                one_by_one=request.one_by_one,
                 observer=observer,
             ).run()
 

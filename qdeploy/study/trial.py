@@ -40,6 +40,15 @@ OK, FAILED, DIVERGED, FULL, LOCKED = "done", "failed", "diverged", "full", "lock
 
 
 @dataclass(frozen=True)
+class Member:
+    """A trial of a group: `address`, `recipe` and `start_from` as of a `Job`."""
+
+    address: str
+    recipe: str
+    start_from: str | None
+
+
+@dataclass(frozen=True)
 class Job:
     """What a worker is to do.
 
@@ -51,6 +60,8 @@ class Job:
         start_from: address of the trial to start from.
         again: begin anew, whatever is there.
         board, options: given, the run's hardware is built.
+        together: given, the values of a `Member` each: these are trained together, up to their last
+            epochs, and nothing is measured.
     """
 
     address: str
@@ -61,6 +72,7 @@ class Job:
     again: bool = False
     board: str | None = None
     options: dict[str, float] = field(default_factory=dict)
+    together: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -70,7 +82,16 @@ class Job:
     @property
     def run(self) -> Path:
         """The run folder."""
-        return Path(self.folder) / RUNS / self.address
+        return self.run_of(self.address)
+
+    @property
+    def runs(self) -> list[Path]:
+        """All run folders that it writes."""
+        return [self.run_of(one["address"]) for one in self.together] or [self.run]
+
+    def run_of(self, address: str) -> Path:
+        """The run folder of a trial."""
+        return Path(self.folder) / RUNS / address
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,10 @@ def run(job: Job, hear: Callable[[str], None]) -> Reply:
     start = time.monotonic()
     kind, result, error = OK, None, ""
     try:
-        result = _train(job, hear) if job.board is None else _build(job, hear)
+        if job.together:
+            error = _train_together(job, hear)
+        else:
+            result = _train(job, hear) if job.board is None else _build(job, hear)
     except LockedError as found:
         kind, error = LOCKED, found.render()
     except TrainingError as found:
@@ -133,7 +157,7 @@ def _train(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:
 
     recipe = Recipe.model_validate_json(job.recipe)
     data = None if job.data is None else Path(job.data)
-    source = None if job.start_from is None else Path(job.folder) / RUNS / job.start_from
+    source = None if job.start_from is None else job.run_of(job.start_from)
     observer = Observer(note=hear)
 
     def once(resume: bool, force: bool) -> None:
@@ -172,6 +196,23 @@ def _train(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:
         if one.plane is not None:
             found[name]["plane"] = packed(one.plane)
     return found
+
+
+def _train_together(job: Job, hear: Callable[[str], None]) -> str:
+    """Train a group; why it was not trained together, empty if it was."""
+    from qdeploy.training.group.train import train_group
+
+    members = [Member(**one) for one in job.together]
+    sources = {
+        job.run_of(one.address): job.run_of(one.start_from) for one in members if one.start_from
+    }
+    why = train_group(
+        {job.run_of(one.address): Recipe.model_validate_json(one.recipe) for one in members},
+        None if job.data is None else Path(job.data),
+        warm_starts=sources,
+        observer=Observer(note=hear),
+    )
+    return why or ""
 
 
 def _build(job: Job, hear: Callable[[str], None]) -> dict[str, Any]:

@@ -27,6 +27,18 @@ scales:
   smoke: {seeds: [0], set: [training.epochs=8, network.width=8]}
 """
 
+# Seeds that are trained together.
+TOGETHER = """
+title: mine
+networks:
+  plane: {recipe: boo2020/fcdnn128-3_w2a2}
+variants:
+  float: {phases: [float]}
+  w2a2: {phases: [float, retrain]}
+scales:
+  smoke: {seeds: [0, 1, 2], set: [training.epochs=8, network.width=8, data.batch_size=2000]}
+"""
+
 
 def start(folder: Path, store: str) -> subprocess.Popen[str]:
     words = ["study", "run", str(folder / "mine.yaml"), "--scale", "smoke", "--jobs", "1"]
@@ -64,9 +76,9 @@ def children(pid: int) -> list[str]:
     return listed.read_text(encoding="ascii").split() if listed.exists() else []
 
 
-def killed_often(folder: Path, times: int, seed: int) -> None:
+def killed_often(folder: Path, times: int, seed: int, study: str = STUDY) -> None:
     """Run a study undisturbed, then one that is killed `times`: both stores say the same."""
-    (folder / "mine.yaml").write_text(STUDY, encoding="utf-8")
+    (folder / "mine.yaml").write_text(study, encoding="utf-8")
     begun = time.monotonic()
     expected = finished(folder, "whole")
     whole = time.monotonic() - begun
@@ -88,6 +100,13 @@ def killed_often(folder: Path, times: int, seed: int) -> None:
 @pytest.mark.slow
 def test_a_study_that_is_killed_twice_ends_with_the_same_store(tmp_path: Path) -> None:
     killed_often(tmp_path, 2, seed=1)
+
+
+@pytest.mark.slow
+def test_seeds_that_are_killed_while_they_train_together_end_with_the_same_store(
+    tmp_path: Path,
+) -> None:
+    killed_often(tmp_path, 3, seed=3, study=TOGETHER)
 
 
 @pytest.mark.slow

@@ -95,6 +95,10 @@ class GroupPhase:
             if name.endswith("scaling_impl.value") and value.requires_grad
         ]
         self._rows = [[] for _ in self.recipes]
+        self._methods = [
+            phase_methods(one, self.index, network, self.dataset, ALONE, network, {})
+            for one, network in zip(self.recipes, self.networks, strict=True)
+        ]
 
     def run(self, resumed: Sequence[Checkpoint] | None = None) -> None:
         """Train all epochs, or those after checkpoints of this phase, all of one epoch.
@@ -160,8 +164,7 @@ class GroupPhase:
             shares = self._lipschitz.shares(self._phase.lipschitz, gradients).tolist()
         else:
             term = self._lipschitz.values()
-        if epoch + 1 == self._epochs:
-            self._settle()
+        self._settle(last=epoch + 1 == self._epochs)
         tested = self._accuracies()
         # Each has its share of the time that all took together.
         seconds = (time.monotonic() - began) / count
@@ -221,14 +224,18 @@ class GroupPhase:
         found: list[float] = (right.double() / max(1, seen)).tolist()
         return found
 
-    def _settle(self) -> None:
-        """What the phase's methods do at its end, network by network."""
+    def _settle(self, *, last: bool) -> None:
+        """What the phase's methods do before a test, network by network."""
+        if self._phase.recalibrate == 0 or self._phase.kind == "pretrain":
+            return  # a group has no other method
         self._stack.give()
-        for recipe, network in zip(self.recipes, self.networks, strict=True):
-            methods = phase_methods(recipe, self.index, network, self.dataset, ALONE, network, {})
+        for methods, network in zip(self._methods, self.networks, strict=True):
             with Direct(network):
-                methods.conclude()
-                methods.settle()
+                if last:
+                    methods.conclude()
+                    methods.settle()
+                else:
+                    methods.judge()
         self._stack.take()
 
     def _save(self, epoch: int, *, last: bool) -> None:
