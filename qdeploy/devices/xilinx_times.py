@@ -1,8 +1,8 @@
 """Delays of Xilinx 7-series cells, for Yosys' static timing analysis.
 
 They are those of Yosys' own cell library, which has them from Project X-Ray's timing database for
-Artix-7; a xc7z020 has the same fabric. Clock-to-out in ns there, and in AMD's data sheets for speed
-grade -1 (TRCKO_DO in DS187, Zynq-7000, and in DS189 v1.10 table 30, Spartan-7):
+Artix-7; a xc7z020 has the same fabric. Clock-to-out in ns there, and in AMD's data sheet of the
+family's Spartan-7 for speed grade -1 (TRCKO_DO and TRCKO_DO_REG in DS189 v1.10, table 30):
 
     block RAM, read register only     2.454   2.46
     block RAM, with output register   0.882   0.89
