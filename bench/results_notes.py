@@ -14,8 +14,10 @@ NOTES = {
     "dialects": "Counts, without a peer. `qonnx_mismatches`: logits that the file's own engine "
     "puts elsewhere and exact arithmetic on the file does not decide for the integers; "
     "`float32_ties`: those where it does. `int_mismatches`: logits for which exact arithmetic "
-    "on the file gives another value than the integer graph. `-`: no such engine or "
-    "rule, or not simulated.",
+    "on the file gives another value than the integer graph. `dataflow_mismatches` and "
+    "`rtl_mismatches`: codes at all boundaries, of FINN's layers and in Verilator with random "
+    "stalls, of files at equal distances over their families; of the largest networks each unit "
+    "alone. `-`: no such engine or rule, or not simulated.",
     "ensembles": "The peer is one wider network from the same recipe, folded for the same frame "
     "rate, its width chosen for about as many LUTs: how near it came, `lut` says. Accuracies are "
     "means over the seeds, whose figures are in `bench/results/ensembles.json` with those of the "
