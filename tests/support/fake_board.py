@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from qdeploy.sim.compiler import compile_whole
 from qdeploy.tools import find_tool, run_tool
 
 _HERE = Path(__file__).resolve().parent
@@ -57,6 +56,9 @@ def build_model(package: Path, work: Path, netlist: Sequence[Path] = ()) -> Path
         "QdModel qd_bind() { return {}; }",
     ]
     (model / "bind.cpp").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Not where this module stands in for the board: its Python has numpy and little else.
+    from qdeploy.sim.compiler import compile_whole
+
     compile_whole(model, library, "-O1", work)
     return library
 

@@ -110,13 +110,21 @@ def test_norms_are_those_of_torch(
     wanted = centred / (spread + 1e-5).sqrt() * exact[1][:, None] + exact[2][:, None]
     mask = (y > 0) if relu else torch.ones_like(y)
     (wanted * mask).backward(grad.double())
-    torch.testing.assert_close(y, (wanted * mask).float(), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(mean, x.mean(1), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(var, x.var(1, correction=0), rtol=1e-4, atol=1e-5)
-    for one, other in zip(ours, exact, strict=True):
+    # Differences of nearly equal rows keep fewer digits, which small deviations then enlarge.
+    with torch.no_grad():
+        deviation = (spread + 1e-5).sqrt().float()
+        largest = x.abs().amax(1, keepdim=True)
+        rounding = 1e-6 * (1 + largest / deviation)
+        gradients = grad.abs().sum(1, keepdim=True)
+        of_x = rounding * gradients * (1 + gain.abs()[:, None] / deviation)
+        of_gain = (rounding * gradients * rows**0.5)[:, 0]
+        allowed = (of_x, of_gain, 1e-6 * gradients[:, 0])
+        assert ((y - wanted * mask).abs() <= 4 * rounding * (1 + gain.abs()[:, None])).all()
+        torch.testing.assert_close(mean, x.mean(1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(var, x.var(1, correction=0), rtol=1e-4, atol=1e-5)
+    for one, other, most in zip(ours, exact, allowed, strict=True):
         assert one.grad is not None and other.grad is not None
-        scale = float(other.grad.abs().max()) + 1e-3
-        torch.testing.assert_close(one.grad, other.grad.float(), rtol=1e-3, atol=2e-3 * scale)
+        assert ((one.grad - other.grad).abs() <= most).all()
     plain = x * gain[:, None] + offset[:, None]
     wanted_plain = plain.relu() if relu else plain
     torch.testing.assert_close(affine(x, gain, offset, relu=relu), wanted_plain)
