@@ -3,7 +3,8 @@
     rm -rf runs/digits_fcdnn_w2a2 && make demo 2>&1 | tee demo.log
     python scripts/transcript.py demo.log
 
-Of the training epochs only the first and the last line are kept, with `…` between them.
+Of the training epochs only the first and the last line are kept, with `…` between them; lines of
+how far a step is are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- transcript: begin -->", "<!-- transcript: end -->"
+# Written now and then to where nobody looks at a bar: how far a step is.
+_PROGRESS = re.compile(r"^[\w ]+: [\d,]+ of [\d,]+ \w+, .* left( |$)")
 _EPOCH = re.compile(r"^\w+ \d+/\d+: loss ")
 _NEEDED = ("==> set-up is complete", "==> qdeploy train", "==> qdeploy export", "Build folder:")
 
@@ -25,6 +28,7 @@ def shortened(log: str) -> str:
         SystemExit: a part of the demo is missing from the log.
     """
     lines = [line.rstrip() for line in log.rstrip().splitlines()]
+    lines = [line for line in lines if not _PROGRESS.match(line)]
     absent = [part for part in _NEEDED if not any(line.startswith(part) for line in lines)]
     if absent:
         raise SystemExit(f"this is no complete log of `make demo`: no line starts with {absent}")
