@@ -61,7 +61,7 @@ def command(arguments: Sequence[str]) -> str:
 
 def _portable(argument: str) -> str:
     option, equals, value = argument.partition("=")
-    if equals and option.startswith("--"):
+    if equals and "/" not in option:  # an option, or the name of what the folder holds
         return f"{option}={_portable(value)}"
     path = Path(argument)
     if path.is_relative_to(ROOT):

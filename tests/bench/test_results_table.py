@@ -124,9 +124,11 @@ def test_a_command_is_stored_without_folders_of_the_machine(
     from run_record import command
 
     typed = [str(BENCH / "x.py"), "--only", "a b*", str(tmp_path), f"--store={tmp_path}", "runs/a"]
+    typed += ["--run", f"digits={tmp_path}"]
     name = tmp_path.name
     assert command(typed) == (
-        f"python bench/x.py --only 'a b*' FOLDER/{name} --store=FOLDER/{name} runs/a"
+        f"python bench/x.py --only 'a b*' FOLDER/{name} --store=FOLDER/{name} runs/a "
+        f"--run digits=FOLDER/{name}"
     )
 
 
