@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from qdeploy.errors import StudyError
-from qdeploy.quant import native
 from qdeploy.study.engine import StudyObserver
 from qdeploy.study.pool import Ended
 from qdeploy.study.reading import open_study
@@ -19,7 +18,6 @@ from qdeploy.study.trial import RUNS, Job, Reply, run
 from qdeploy.training.run import load_run, read_summary
 from qdeploy.training.state import all_finite
 
-pytestmark = pytest.mark.skipif(native.missing() is not None, reason="no compiler")
 STUDY = """
 title: mine
 networks:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from qdeploy.data.load import load_dataset
-from qdeploy.quant import native
 from qdeploy.quant.direct import Direct
 from qdeploy.quant.native_norm import Normalize, affine
 from qdeploy.quant.quantizers import fix_weight_steps
@@ -32,7 +31,6 @@ from qdeploy.training.quantize import quantized_from, trainable
 from qdeploy.training.run import load_run, recipe_digest
 from qdeploy.training.train import train
 
-pytestmark = pytest.mark.skipif(native.missing() is not None, reason="no compiler")
 SMALL = ("network.width=8", "training.epochs=2", "data.batch_size=1024")
 
 
