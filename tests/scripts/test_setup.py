@@ -19,7 +19,11 @@ BARE = (
     *("arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"),
     "cppcheck",
 )
-PROGRAMS = ("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog", *ARM, *BARE)
+BIG_ENDIAN = ("powerpc-linux-gnu-gcc", "s390x-linux-gnu-gcc", "qemu-ppc", "qemu-s390x")
+PROGRAMS = (
+    *("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog"),
+    *(*ARM, *BARE, *BIG_ENDIAN),
+)
 
 
 @pytest.fixture
@@ -96,6 +100,19 @@ def test_root_installs_only_the_missing_packages(checkout: Path) -> None:
     calls = [line for line in done.stderr.splitlines() if "install" in line]
     assert len(calls) == 1
     assert calls[0].endswith(" yosys")
+
+
+def test_in_ci_the_big_endian_compilers_come_where_one_is_missing(checkout: Path) -> None:
+    _program(checkout, "apt-get", 'echo "apt-get $*" >&2')
+    (checkout / "bin/id").unlink()
+    _program(checkout, "id", "echo 0")
+    for name in set(PROGRAMS) - {"qemu-s390x"}:
+        _program(checkout, name)
+    done = _setup(checkout)
+    assert done.returncode == 0
+    calls = [line for line in done.stderr.splitlines() if "install" in line]
+    assert len(calls) == 1
+    assert "gcc-s390x-linux-gnu" in calls[0] and calls[0].endswith(" qemu-user")
 
 
 def test_apt_that_fails_is_a_warning_with_its_consequence(checkout: Path) -> None:

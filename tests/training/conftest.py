@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import _thread
-import threading
-import time
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,16 +54,20 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def interrupt_when() -> Callable[[Path], None]:
-    """Interrupt the main thread, as Ctrl-C does, as soon as a file exists."""
+def interrupt_when(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Interrupt the main thread, as Ctrl-C does, once a file gets its name.
 
-    def arm(path: Path) -> None:
-        def wait() -> None:
-            end = time.monotonic() + 120
-            while not path.exists() and time.monotonic() < end:
-                time.sleep(0.001)
+    Files are replaced whole, so this is the moment itself: a thread that looks for the file may
+    come after the run has ended, or after the file was deleted for the next one.
+    """
+    replace = os.replace
+    awaited: set[Path] = set()
+
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        if Path(target) in awaited:
+            awaited.remove(Path(target))
             _thread.interrupt_main()
 
-        threading.Thread(target=wait, daemon=True).start()
-
-    return arm
+    monkeypatch.setattr(os, "replace", watched)
+    return awaited.add
