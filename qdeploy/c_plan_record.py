@@ -30,6 +30,27 @@ class CBufferRecord(TypedDict):
     last: Count
 
 
+class CRingRecord(TypedDict):
+    """A map of which some rows are held."""
+
+    map: str
+    rows: Count
+
+
+class CStreamRecord(TypedDict):
+    """Steps that run row by row, both counted; weights that are unpacked in a frame, and were
+    without it; bytes of the arena without any."""
+
+    first: Count
+    last: Count
+    band: Count
+    rings: list[CRingRecord]
+    weights: Count
+    unpacked_weights: Count
+    unpacked_weights_without: Count
+    arena_without: Count
+
+
 class CPlanRecord(TypedDict):
     """`c/plan.json`; see `codegen.c.plan`."""
 
@@ -42,4 +63,5 @@ class CPlanRecord(TypedDict):
     arena_bound: Count
     constants: Count
     steps: list[CStepRecord]
+    streams: NotRequired[list[CStreamRecord]]
     buffers: list[CBufferRecord]

@@ -29,7 +29,7 @@ from qdeploy.build_records import (
     SummaryRecord,
     VerifyRecord,
 )
-from qdeploy.c_plan_record import CPlanRecord
+from qdeploy.c_plan_record import CPlanRecord, CStreamRecord
 from qdeploy.errors import UserError
 from qdeploy.report.build_values import build_values
 from qdeploy.report.cores import (
@@ -91,6 +91,23 @@ def step_rows(plan: CPlanRecord, cores: Sequence[RungRecord]) -> list[list[str]]
     ]
 
 
+def stream_sentences(plan: CPlanRecord) -> list[str]:
+    """What runs row by row, what it saves, and its price."""
+    return [_stream_sentence(one) for one in plan.get("streams", [])]
+
+
+def _stream_sentence(one: CStreamRecord) -> str:
+    held = ", ".join(f"{ring['rows']} rows of {ring['map']}" for ring in one["rings"])
+    return (
+        f"Steps {one['first'] + 1} to {one['last'] + 1} run row by row, depth first, "
+        f"{one['band']} of the last one's rows in a round; "
+        f"{held} are held. "
+        f"No row is computed twice; their {one['weights']:,} weights are unpacked "
+        f"{one['unpacked_weights']:,} at a frame, {one['unpacked_weights_without']:,} without. "
+        f"Without such steps the arena would have {one['arena_without']:,} bytes."
+    )
+
+
 def read_c_report(folder: Path) -> CReport:
     """The report of the build in `folder`.
 
@@ -142,6 +159,7 @@ def render_c(folder: Path, report: CReport) -> str:
         "constants": bars(
             [(one["layer"], one["constant_bytes"], "") for one in plan["steps"]], ",d"
         ),
+        "streams": stream_sentences(plan),
         "step_head": STEP_HEAD,
         "step_rows": step_rows(plan, cores),
     }
@@ -176,4 +194,7 @@ def print_c(report: CReport, console: Console) -> None:
     rows: list[Cells] = [tuple(row) for row in step_rows(plan, report.cores)]
     title = f"Steps; the arena has {plan['arena']:,} bytes, {arena_note(plan)}"
     print_table(title, STEP_HEAD, rows, right=(2, 3, 4), console=console)
+    for sentence in stream_sentences(plan):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        console.print()
     print_cores(report.verify, plan, console)

@@ -15,7 +15,7 @@ from rich.console import Console
 from qdeploy.cli.main import qdeploy, run
 from qdeploy.errors import UserError
 from qdeploy.report import memory_picture as picture
-from qdeploy.report.c_report import read_c_report, render_c
+from qdeploy.report.c_report import print_c, read_c_report, render_c
 from qdeploy.report.html import write_build_report
 from qdeploy.report.summary import print_summary
 
@@ -44,6 +44,19 @@ def test_what_was_not_measured_is_said_on_the_page_and_on_the_terminal(tmp_path:
     assert "Flash and RAM: no core was run" in said.getvalue()
     assert f"arena {report.plan['arena']:,} bytes" in said.getvalue()
     assert "Resources" not in said.getvalue()
+
+
+def test_the_price_of_layers_that_run_row_by_row_is_said(tmp_path: Path) -> None:
+    folder = make_c_build(tmp_path / "build", optimize="ram")
+    report = read_c_report(folder)
+    (stream,) = report.plan["streams"]
+    text = render_c(folder, report)
+    said = io.StringIO()
+    print_c(report, Console(file=said, width=100))
+    for shown in (text, said.getvalue()):
+        assert "run row by row, depth first" in shown
+        assert f"{stream['unpacked_weights']:,} at a frame" in shown
+        assert f"the arena would have {stream['arena_without']:,} bytes" in shown
 
 
 def test_the_picture_has_every_buffer_where_and_when_it_lies(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from random_graphs import small_resnet
 from report_builds import BY_CLASS, TAG, write_rows
 
+from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
 from qdeploy.codegen.c.plan import plan_record
 from qdeploy.codegen.c.program import program_of
 from qdeploy.ir.file import write_graph
@@ -25,12 +26,13 @@ MEASURED = {
 }
 
 
-def make_c_build(folder: Path, *, measured: bool = True) -> Path:
+def make_c_build(folder: Path, *, measured: bool = True, optimize: str = BALANCED) -> Path:
     """The folder of a build; `measured` on a core, or on this machine alone."""
     (folder / "c").mkdir(parents=True)
     graph = small_resnet(1).graph()
+    program = program_of(graph, OPTIMIZE[optimize])
     write_graph(graph, folder / "model.graph.safetensors")
-    by_step = [1000 + n for n, _ in enumerate(program_of(graph).steps)]
+    by_step = [1000 + n for n, _ in enumerate(program.steps)]
     details = {**MEASURED, "instructions_by_step": by_step}
     core: dict[str, Any] = {"details": details} if measured else {"skipped": TAG}
     rungs = [
@@ -39,7 +41,7 @@ def make_c_build(folder: Path, *, measured: bool = True) -> Path:
         {"name": "c-arm", "frames": 2, "boundaries": 4, "codes": 100, "mismatches": 0, **core},
     ]
     records: dict[str, Any] = {
-        "c/plan": plan_record(program_of(graph), "mine", "cortex-m4"),
+        "c/plan": plan_record(program, "mine", "cortex-m4", optimize),
         "verify": {"passed": True, "rungs": rungs},
         "classes": BY_CLASS,
         "build": {

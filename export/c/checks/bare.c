@@ -2,8 +2,8 @@
  *
  * Reads frames.bin frame by frame, writes what each step has written to taps.bin, then runs the
  * last frame once more without taps on a painted stack and writes figures.bin: instructions of that
- * run in units of the counter, bytes of stack that it took, and of one more run the counter as each
- * tap came.
+ * run in units of the counter, bytes of stack that it took, and of one more run by how much the
+ * counter went on until each tap came, from the one before it, all together.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +16,7 @@ extern uint32_t stack_low[], stack_high[];
 enum { SILENT = 0, WRITING = 1, COUNTING = 2 };
 static int tapping = WRITING;
 static int32_t taps_file;
-static uint32_t marks[TAPS];
-static uint32_t counter(void);
+static uint32_t marks[TAPS], last_mark;
 
 /* ---- the host ----------------------------------------------------------------------------- */
 
@@ -52,15 +51,6 @@ static void end(int good) {
     }
 }
 
-static void tap(int number, const uint8_t *data, uint32_t bytes) {
-    if (tapping == COUNTING) {
-        marks[number] = counter();
-    } else if (tapping == WRITING && tap_bytes[number] != 0 &&
-               move(5, taps_file, data, bytes) == 0) {
-        end(0);
-    }
-}
-
 /* ---- the counter of instructions ---------------------------------------------------------- */
 
 #if defined(__arm__)
@@ -83,6 +73,17 @@ static uint32_t counter(void) {
     return value;
 }
 #endif
+
+static void tap(int number, const uint8_t *data, uint32_t bytes) {
+    if (tapping == COUNTING) {
+        const uint32_t now = counter();
+        marks[number] += (now - last_mark) & COUNTED;
+        last_mark = now;
+    } else if (tapping == WRITING && tap_bytes[number] != 0 &&
+               move(5, taps_file, data, bytes) == 0) {
+        end(0);
+    }
+}
 
 /* ---- the network -------------------------------------------------------------------------- */
 
@@ -133,12 +134,9 @@ static void check(void) {
         figures[1] = (uint32_t)((uintptr_t)here - (uintptr_t)p);
         tapping = COUNTING;
         start_counter();
-        before = counter();
+        last_mark = counter();
         if (run() != 0) {
             end(0);
-        }
-        for (size_t i = 0; i < TAPS; i++) {
-            marks[i] = (marks[i] - before) & COUNTED;
         }
     }
     {

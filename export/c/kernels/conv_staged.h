@@ -192,10 +192,10 @@ static void qd_stage(
             }
             continue;
         }
-        const uint8_t *row = in + (p->in_type > QD_I32 ? 0 : y * width);
+        const uint8_t *row = in + (p->in_type > QD_I32 ? 0 : QD_HELD(p, y) * width);
 #if defined(QD_USE_PACKED)
         if (p->in_type > QD_I32) {
-            qd_spread(in, p->in_type, y * width, width, spread);
+            qd_spread(in, p->in_type, QD_HELD(p, y) * width, width, spread);
             row = spread;
         }
 #endif
@@ -652,11 +652,11 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
         for (int32_t r = 0; r < rows; r++, y++) {
             const uint8_t *row = y < 0 || y >= p->in_height ? NULL : spread;
             if (row != NULL && p->in_type <= QD_I32) {
-                row = in + y * length;
+                row = in + QD_HELD(p, y) * length;
             }
 #if defined(QD_USE_PACKED)
             if (row == spread) {
-                qd_spread(in, p->in_type, y * length, length, spread);
+                qd_spread(in, p->in_type, QD_HELD(p, y) * length, length, spread);
             }
 #endif
             qd_vector_stage(p, row, staged + r * line);

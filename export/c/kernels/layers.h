@@ -4,6 +4,28 @@
 
 #include "finish.h"
 
+/* Of a map of which only the last rows are held, row y lies where y modulo their number does. */
+#if defined(QD_USE_RINGS)
+QD_INLINE int32_t qd_held(int32_t row, int32_t rows) {
+    while (rows != 0 && row >= rows) {
+        row -= rows;
+    }
+    return row;
+}
+#define QD_HELD(p, y) qd_held((y), (p)->ring)
+
+QD_INLINE int32_t qd_least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+QD_INLINE int32_t qd_most(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* Rows of a map of `height` that so many rows of a result need. */
+QD_INLINE int32_t qd_reach(int32_t rows, int32_t stride, int32_t more, int32_t height) {
+    return qd_most(0, qd_least(height, (rows - 1) * stride + more));
+}
+#else
+#define QD_HELD(p, y) (y)
+#endif
+
 /* Of conv_staged.h, for four filters: products that are added up before they are read, all offsets
  * in a sum, and what a byte of a product begins with. */
 typedef struct {
@@ -37,6 +59,9 @@ typedef struct {
     const int8_t *vector; /* weights of conv_vector.h */
 #endif
     const qd_run_t *runs;
+#if defined(QD_USE_RINGS)
+    int16_t ring; /* rows of the input that are held, 0 for all */
+#endif
 } qd_conv_t;
 
 /* A fully connected layer. */
@@ -65,6 +90,9 @@ typedef struct {
     int16_t top, left;
     int32_t first; /* channel of the result that the first one becomes */
     uint8_t in_type, out_type;
+#if defined(QD_USE_RINGS)
+    int16_t ring; /* rows of the input that are held, 0 for all */
+#endif
 } qd_move_t;
 
 #endif

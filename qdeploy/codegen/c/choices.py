@@ -2,7 +2,8 @@
 
 balanced   a byte per code, kernels that take few instructions
 ram        codes packed at their bits where that lowers the peak, sums of residual branches fused
-           into the convolution before them, bands as low as one row
+           into the convolution before them, layers row by row where that lowers the peak, bands
+           as low as one row
     speed      bands as high as maps, fully connected layers as straight code without their zeros
                within 16 KiB, the others with a kernel for their width each
     flash      weights of three values five to a byte, fewer kernels, which take fewer products per
@@ -24,6 +25,7 @@ class Choices:
         staged: convolutions lay out the rows of their windows, where that gives the same.
         packed: maps are packed where the arena is smaller for it.
         fused: an addition runs band by band inside the convolution that feeds it.
+        streamed: layers run row by row, depth first, where the arena is smaller for it.
         least_band: rows of a staged convolution at a time, at least.
         trits: weights of three values take 1.6 bits each.
         pairs: windows three wide have a kernel of their own.
@@ -37,6 +39,7 @@ class Choices:
     staged: bool = True
     packed: bool = False
     fused: bool = False
+    streamed: bool = False
     least_band: int = 4
     trits: bool = False
     pairs: bool = True
@@ -54,7 +57,7 @@ OPTIMIZE = {
     BALANCED: Choices(),
     "speed": Choices(least_band=1 << 14, copied=0, straight=STRAIGHT_BYTES),
     "flash": Choices(trits=True, pairs=False, size=True, copied=1 << 30),
-    "ram": Choices(packed=True, fused=True, least_band=1),
+    "ram": Choices(packed=True, fused=True, streamed=True, least_band=1),
 }
 
 

@@ -15,21 +15,40 @@ from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph
 
 
 def packed_maps(
-    steps: list[Step], graph: IntegerGraph, peak_of: Callable[[list[Step]], int]
+    steps: list[Step],
+    graph: IntegerGraph,
+    peak_of: Callable[[list[Step]], int],
+    *,
+    rows: bool = False,
 ) -> list[Step]:
-    """The steps with elements packed where `peak_of` is smaller for it."""
-    elements = {}
-    for step in steps:
-        tensor = graph.tensors[step.result.name]
-        element = Element.packing(tensor.lo, tensor.hi)
-        if element is not None and tensor.name != graph.output:
-            elements[tensor.name] = element
+    """The steps with elements packed where `peak_of` is smaller for it.
+
+    Args:
+        rows: pack maps alone whose rows are whole bytes then, as rings need it.
+    """
+    elements = _packable(steps, graph, rows=rows)
     least = peak_of(_with(steps, elements))
     for name in sorted(elements, key=lambda name: -_price(name, steps)):
         fewer = {one: element for one, element in elements.items() if one != name}
         if peak_of(_with(steps, fewer)) <= least:
             elements = fewer
     return _with(steps, elements)
+
+
+def all_packed(steps: list[Step], graph: IntegerGraph, *, rows: bool = False) -> list[Step]:
+    """The steps with all maps packed that may be; `rows` as of `packed_maps`."""
+    return _with(steps, _packable(steps, graph, rows=rows))
+
+
+def _packable(steps: list[Step], graph: IntegerGraph, *, rows: bool) -> dict[str, Element]:
+    elements = {}
+    for step in steps:
+        tensor, row = graph.tensors[step.result.name], step.result.width * step.result.channels
+        element = Element.packing(tensor.lo, tensor.hi)
+        if element is None or tensor.name == graph.output or (rows and row * element.bits % 8):
+            continue
+        elements[tensor.name] = element
+    return elements
 
 
 def _price(name: str, steps: Iterable[Step]) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE
+from qdeploy.codegen.c.depth_first import unpacked, unpacked_alone
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.staging import RUN_BYTES
 from qdeploy.codegen.c.steps import Step
+from qdeploy.codegen.c.streaming import Stream
 from qdeploy.errors import DoesNotFitError
+from qdeploy.ir.integer_graph import Conv
 
 # Layers that a message names.
 _NAMED = 3
@@ -32,7 +35,7 @@ def plan_record(
 ) -> dict[str, Any]:
     """As in `plan.json`: bytes, for each step its layer and what lives while it runs, and for each
     buffer where it lies, and from which step to which."""
-    memory = program.memory
+    memory, streams = program.memory, [_stream_record(program, one) for one in program.streams]
     placed = sorted(memory.buffers, key=lambda one: (memory.offsets[one.name], one.first))
     return {
         "prefix": prefix,
@@ -53,6 +56,7 @@ def plan_record(
             }
             for number, step in enumerate(program.steps)
         ],
+        "streams": streams,
         "buffers": [
             {
                 "name": one.name,
@@ -63,6 +67,24 @@ def plan_record(
             }
             for one in placed
         ],
+    }
+
+
+def _stream_record(program: Program, stream: Stream) -> dict[str, Any]:
+    """What runs row by row, what is held of it, and its price: weights are unpacked again."""
+    steps = program.steps[stream.first : stream.last + 1]
+    whole = program_of(program.graph, replace(program.choices, streamed=False))
+    return {
+        "first": stream.first,
+        "last": stream.last,
+        "band": stream.band,
+        "rings": [{"map": name, "rows": rows} for name, rows in stream.rings.items()],
+        "weights": sum(step.node.weights.size for step in steps if isinstance(step.node, Conv)),
+        "unpacked_weights": unpacked(program.steps, stream),
+        "unpacked_weights_without": sum(
+            unpacked_alone(step) for step in whole.steps[stream.first : stream.last + 1]
+        ),
+        "arena_without": whole.memory.size,
     }
 
 

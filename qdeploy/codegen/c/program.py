@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from qdeploy.codegen.c.buffers import (
+    banded,
+    buffers_of,
+    highest,
+    last_reads,
+    lives_of,
+    scratch_name,
+    stream_at,
+)
 from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE, Choices
+from qdeploy.codegen.c.depth_first import high_streams, least_streams, peak_of, remade
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.fusing import fused_adds
 from qdeploy.codegen.c.memory import Lifetime, MemoryPlan, live_bytes, plan_memory
-from qdeploy.codegen.c.packed_maps import packed_maps
+from qdeploy.codegen.c.packed_maps import all_packed, packed_maps
 from qdeploy.codegen.c.steps import Step, steps_of
 from qdeploy.codegen.c.straight import with_straight_code
+from qdeploy.codegen.c.streaming import Stream, calls_of
 from qdeploy.ir.integer_graph import Add, IntegerGraph
-
-# What the caller holds; all other buffers are `buffer of …` or `scratch of …`.
-INPUT, LOGITS = "input", "logits"
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,9 @@ class Program:
         steps: in execution order.
         source: the input in memory.
         storage: tensor -> the buffer it is in; `INPUT`, `LOGITS`, or one of the memory plan.
-        memory: offsets of buffers and of each step's scratch, `scratch_name` of its number.
+        memory: offsets of buffers and of scratch.
         choices: how it was made.
+        streams: steps that run row by row, depth first.
     """
 
     graph: IntegerGraph
@@ -37,6 +46,7 @@ class Program:
     storage: Mapping[str, str]
     memory: MemoryPlan
     choices: Choices = OPTIMIZE[BALANCED]
+    streams: tuple[Stream, ...] = ()
 
     @property
     def written(self) -> list[Stored]:
@@ -52,24 +62,43 @@ class Program:
     def pieces(self) -> list[tuple[Stored, int]]:
         """What is written, in order, and how many bytes of it at a time."""
         found = []
-        for step in self.steps:
+        for number, step in enumerate(self.steps):
+            stream = self.stream_at(number)
+            if stream is not None:
+                found += self._streamed(stream) if number == stream.first else []
+                continue
             if step.fused is not None and step.staging is not None:
                 height, band = step.fused.middle.height, step.staging.band
                 for first in range(0, height, band):
                     rows = min(band, height - first)
-                    found += [(one, one.bytes // height * rows) for one in step.fused.held]
+                    found += [_piece(one, rows) for one in step.fused.held]
             found.append((step.result, step.result.bytes))
         return found
+
+    def _streamed(self, stream: Stream) -> list[tuple[Stored, int]]:
+        """Of a stream what comes row by row, and at its end the maps that are held as a whole."""
+        found = []
+        for call in calls_of(self.steps, stream):
+            step = self.steps[call.step]
+            held = [] if step.fused is None else step.fused.held
+            ring = [step.result] if step.result.name in stream.rings else []
+            found += [_piece(one, call.rows) for one in (*held, *ring)]
+        results = [step.result for step in self.steps[stream.first : stream.last + 1]]
+        return found + [(one, one.bytes) for one in results if one.name not in stream.rings]
+
+    def stream_at(self, number: int) -> Stream | None:
+        """The stream that a step is in."""
+        return stream_at(number, self.streams)
+
+    def scratch_at(self, number: int) -> int:
+        """Where a step's scratch lies in the arena."""
+        stream = self.stream_at(number)
+        return self.memory.offsets[scratch_name(number if stream is None else stream.first)]
 
     @property
     def result(self) -> Stored:
         """The output in memory."""
         return next(one.result for one in self.steps if one.result.name == self.graph.output)
-
-
-def scratch_name(step: int) -> str:
-    """The buffer of a step's scratch memory."""
-    return f"scratch of step {step}"
 
 
 def program_of(graph: IntegerGraph, choices: Choices = OPTIMIZE[BALANCED]) -> Program:
@@ -84,117 +113,74 @@ def program_of(graph: IntegerGraph, choices: Choices = OPTIMIZE[BALANCED]) -> Pr
     if choices.straight:
         found = with_straight_code(found, choices.straight)
     steps = [_commuted(step, number, found) for number, step in enumerate(found)]
+    streams: tuple[Stream, ...] = ()
     if choices.packed:
-
-        def peak(tried: list[Step]) -> int:
-            least = [_banded(step, choices.least_band) for step in tried]
-            return max(live_bytes(_lives(least, _buffers(least, graph)[1]), len(least)))
-
-        steps = packed_maps(steps, graph, peak)
-    storage, buffers = _buffers(steps, graph)
-    steps, memory = _with_scratch(steps, buffers, choices.least_band)
+        steps, streams = _packed(steps, graph, choices)
+    steps, streams, memory = _with_scratch(steps, graph, streams, choices.least_band)
+    storage, _ = buffers_of(steps, graph, streams)
     tensor = graph.tensors[graph.input]
     element = Element.holding(tensor.lo, tensor.hi)
     assert element is not None, "`steps_of` refuses others"
     given = Stored(graph.input, element, *sizes_of(tensor))
-    return Program(graph, tuple(steps), given, storage, memory, choices)
+    return Program(graph, tuple(steps), given, storage, memory, choices, streams)
 
 
-def _buffers(steps: list[Step], graph: IntegerGraph) -> tuple[dict[str, str], list[Lifetime]]:
-    """Tensor -> its buffer, and the buffers' lifetimes; steps write over what is read last."""
-    storage = {graph.input: INPUT, graph.output: LOGITS}
-    first: dict[str, int] = {}
-    last = _last_reads(steps)
-    ends: dict[str, int] = {}
-    sizes: dict[str, int] = {}
-    for number, step in enumerate(steps):
-        name = step.result.name
-        if name not in storage:
-            storage[name] = _given_over(step, number, storage, ends) or f"buffer of {name}"
-        buffer = storage[name]
-        if buffer not in (INPUT, LOGITS):
-            first.setdefault(buffer, number)
-            ends[buffer] = max(ends.get(buffer, 0), last.get(name, number))
-            sizes[buffer] = max(sizes.get(buffer, 0), step.result.bytes)
-    return storage, [Lifetime(name, sizes[name], first[name], ends[name]) for name in sizes]
+def _packed(
+    steps: list[Step], graph: IntegerGraph, choices: Choices
+) -> tuple[list[Step], tuple[Stream, ...]]:
+    """Steps with packed maps, and streams where the peak is smaller for them."""
+
+    def packed(streams: tuple[Stream, ...], rows: bool) -> tuple[list[Step], tuple[Stream, ...]]:
+        def peak(tried: list[Step]) -> int:
+            return _peak(tried, graph, streams, choices)
+
+        found = packed_maps(steps, graph, peak, rows=rows)
+        return found, remade(found, graph, streams)
+
+    tried = [packed((), False)]
+    for rows in (False, True) if choices.streamed else ():
+        streams = least_streams(all_packed(steps, graph, rows=rows), graph)
+        if streams:
+            tried.append(packed(streams, rows))
+    return min(tried, key=lambda one: _peak(one[0], graph, one[1], choices))
 
 
-def _given_over(
-    step: Step, number: int, storage: dict[str, str], ends: dict[str, int]
-) -> str | None:
-    """The buffer of a source that the step writes over."""
-    source = step.sources[step.over]
-    buffer = storage[source.name]
-    others = [storage[one.name] for k, one in enumerate(step.sources) if k != step.over]
-    if not step.in_place or buffer in (INPUT, LOGITS) or ends[buffer] != number:
-        return None
-    if step.result.element.bits > source.element.bits:
-        return None
-    return None if step.fused is not None and buffer in others else buffer
+def _peak(
+    steps: list[Step], graph: IntegerGraph, streams: tuple[Stream, ...], choices: Choices
+) -> int:
+    least = [banded(step, choices.least_band) for step in steps]
+    return peak_of(least, graph, remade(steps, graph, streams))
 
 
 def _with_scratch(
-    steps: list[Step], buffers: list[Lifetime], least_band: int
-) -> tuple[list[Step], MemoryPlan]:
+    steps: list[Step], graph: IntegerGraph, streams: tuple[Stream, ...], least_band: int
+) -> tuple[list[Step], tuple[Stream, ...], MemoryPlan]:
     """Bands as high as the arena has room for that it needs anyway, and the plan with them."""
-    least = [_banded(step, least_band) for step in steps]
-    size = plan_memory(_lives(least, buffers), len(steps)).bound
-    live = live_bytes(buffers, len(steps))
-    high = [_highest(step, size - live[number]) for number, step in enumerate(least)]
-    return high, plan_memory(_lives(high, buffers), len(steps))
+    least = [banded(step, least_band) for step in steps]
 
+    def lives(found: list[Step], streams: tuple[Stream, ...]) -> list[Lifetime]:
+        return lives_of(found, buffers_of(found, graph, streams)[1], streams)
 
-def _lives(steps: list[Step], buffers: list[Lifetime]) -> list[Lifetime]:
-    scratch = [
-        Lifetime(scratch_name(number), step.scratch, number, number)
-        for number, step in enumerate(steps)
-        if step.scratch
+    size = plan_memory(lives(least, streams), len(steps)).bound
+    high, streams = high_streams(least, graph, streams, size)
+    bare = [replace(step, scratch=0) for step in steps]
+    live = live_bytes(lives(bare, streams), len(steps))
+    high = [
+        highest(step, size - live[number]) if stream_at(number, streams) is None else step
+        for number, step in enumerate(high)
     ]
-    return buffers + scratch
+    return high, streams, plan_memory(lives(high, streams), len(steps))
 
 
-def _banded(step: Step, band: int) -> Step:
-    if step.staging is None:
-        return step
-    staging = step.staging.of_band(min(band, step.result.height))
-    return replace(
-        step, staging=staging, scratch=staging.scratch + middle_bytes(step, staging.band)
-    )
-
-
-def middle_bytes(step: Step, band: int) -> int:
-    """Bytes of so many rows of what is held of an addition that is fused into a convolution; they
-    are the last ones of the step's scratch."""
-    held = [] if step.fused is None else step.fused.held
-    return sum(held_bytes(one, band) for one in held)
-
-
-def held_bytes(tensor: Stored, band: int) -> int:
-    """Bytes of so many rows, in whole words."""
-    return -(-band * tensor.bytes // tensor.height // 4) * 4
-
-
-def _highest(step: Step, room: int) -> Step:
-    """Rows in as few bands of one height as there is room for."""
-    if step.staging is None:
-        return step
-    height = step.result.height
-    for bands in range(1, height):
-        found = _banded(step, -(-height // bands))
-        if found.scratch <= room:
-            return found
-    return step
-
-
-def _last_reads(steps: list[Step]) -> dict[str, int]:
-    return {one.name: number for number, step in enumerate(steps) for one in step.sources}
+def _piece(tensor: Stored, rows: int) -> tuple[Stored, int]:
+    return tensor, tensor.bytes // tensor.height * rows
 
 
 def _commuted(step: Step, number: int, steps: list[Step]) -> Step:
     """An Add reads first the tensor that nothing reads later, so that it can write over it."""
     if not isinstance(step.node, Add):
         return step
-    last = _last_reads(steps)
+    last = last_reads(steps)
     one, other = step.sources
     if last[one.name] == number or last[other.name] != number:
         return step

@@ -115,12 +115,11 @@ def run_bare(
 
 def _marks(figures: bytes, program: Program) -> tuple[int, ...]:
     """Of each step, by how much the counter went on."""
-    ends = dict(zip(program.written, struct.iter_unpack("<I", figures[8:]), strict=True))
-    found, last = [], 0
+    marks = dict(zip(program.written, struct.iter_unpack("<I", figures[8:]), strict=True))
+    found = []
     for step in program.steps:
-        (now,) = ends[step.result]
-        found.append(now - last)
-        last = now
+        written = [*([] if step.fused is None else step.fused.held), step.result]
+        found.append(sum(marks[one][0] for one in written))
     return tuple(found)
 
 
