@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,30 @@ class Comparison:
         return self.found[0] if self.found else None
 
 
+def merged(parts: Sequence[Comparison], names: Sequence[str]) -> Comparison:
+    """Several comparisons as one, those of earlier frames first.
+
+    Args:
+        names: boundaries of the longest, in network order.
+    """
+    order = {name: number for number, name in enumerate(names)}
+    # Stable: where the network first differs, the earliest frame, which has what lies around it.
+    found = sorted((one for part in parts for one in part.found), key=lambda m: order[m.boundary])
+    return Comparison(
+        max(part.frames for part in parts),
+        max(part.boundaries for part in parts),
+        sum(part.codes for part in parts),
+        sum(part.mismatches for part in parts),
+        tuple(found[: Comparison.LIMIT]),
+    )
+
+
+def from_frame(found: Comparison, first: int) -> Comparison:
+    """A comparison of frames that begin with the frame `first`."""
+    moved = tuple(replace(one, frame=one.frame + first) for one in found.found)
+    return replace(found, found=moved)
+
+
 def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
     """Compare the tensors `names` of two levels.
 
@@ -107,7 +131,11 @@ def compare(names: Sequence[str], expected: Codes, actual: Codes) -> Comparison:
             raise InternalError(f"boundary `{name}`: shapes {left.shape} and {right.shape}")
         frames = left.shape[0]
         codes += left.size
-        positions = np.argwhere(left != right)
+        different = left != right
+        if not different.any():
+            before = name
+            continue
+        positions = np.argwhere(different)
         mismatches += len(positions)
         for position in positions[: Comparison.LIMIT - len(found)]:
             where = tuple(int(value) for value in position)

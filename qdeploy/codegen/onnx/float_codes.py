@@ -28,7 +28,8 @@ from qdeploy.ir.intervals import magnitude
 FloatArray = npt.NDArray[np.float64]
 EXACT_FLOAT32 = 1 << 24
 MAX_SHIFT = 24
-FOLD_LEVELS = 15
+# Tables of 8 bits: what is tried for a fold or a line grows with the square of the levels.
+FOLD_LEVELS = 255
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ cores with 64-bit sums, the second those for others, the third those with vector
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from qdeploy.codegen.c.program import Program
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
 from qdeploy.observer import Meter
 from qdeploy.scratch import scratch_folder
-from qdeploy.verify.compare import Comparison, compare
+from qdeploy.supervised import in_parallel
+from qdeploy.verify.compare import Comparison, compare, from_frame, merged
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.native_c import NATIVE, OPTIMIZED, compile_native, program_in, run_native
 from qdeploy.verify.results import RungResult
@@ -44,16 +45,20 @@ class CRung(Rung):
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         program, frames = program_in(inputs.folder, inputs.graph), inputs.frames
         sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
+        builds = [("sanitized", _SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
+        if program.choices.vector:
+            builds.append(("native", NATIVE, len(frames)))
         with scratch_folder("c") as folder:
-            parts = []
-            builds = [("sanitized", _SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
-            if program.choices.vector:
-                builds.append(("native", NATIVE, len(frames)))
-            for name, flags, count in builds:
-                binary = compile_native(program, inputs.folder / C_FOLDER, folder, name, flags)
-                with inputs.observer.meter(f"{name} build", count, "frames") as bar:
-                    parts.append(_compared(program, binary, frames[:count], reference, bar))
-        total = merged(parts)
+
+            def compiled(build: tuple[str, tuple[str, ...], int]) -> Path:
+                return compile_native(program, inputs.folder / C_FOLDER, folder, *build[:2])
+
+            parts: list[Comparison] = []
+            with in_parallel(compiled, builds, _cores()) as binaries:
+                for (name, _, count), binary in zip(builds, binaries, strict=True):
+                    with inputs.observer.meter(f"{name} build", count, "frames") as bar:
+                        parts += _compared(program, binary, frames[:count], reference, bar)
+        total = merged(parts, inputs.graph.boundaries())
         names = ["-fsanitize", "-O2", *(["-march=native"] if program.choices.vector else [])]
         details = {"sanitized_frames": sanitized, "builds": names}
         return replace(exact_result(self.name, total, details), frames=len(frames))
@@ -68,32 +73,26 @@ def macs_of(program: Program) -> int:
     return found
 
 
-def merged(parts: Sequence[Comparison]) -> Comparison:
-    """Several comparisons of the same boundaries as one; frames are those of the longest."""
-    return Comparison(
-        max(part.frames for part in parts),
-        parts[0].boundaries,
-        sum(part.codes for part in parts),
-        sum(part.mismatches for part in parts),
-        tuple(one for part in parts for one in part.found)[: Comparison.LIMIT],
-    )
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _compared(
     program: Program, binary: Path, frames: IntArray, reference: Reference, bar: Meter
-) -> Comparison:
-    """Run frames and compare them, a few at a time."""
+) -> list[Comparison]:
+    """Run frames and compare them, a few at a time on every core."""
     names = program.graph.boundaries()
     step = max(1, _CHUNK // sum(one.bytes for one in program.written))
+
+    def compared(first: int) -> Comparison:
+        part = slice(first, min(first + step, len(frames)))
+        expected = {name: reference[name][part] for name in names}
+        found = run_native(program, binary, frames[part], number=first)
+        return from_frame(compare(names, expected, found), first)
+
     parts = []
-    for first in range(0, len(frames), step):
-        part = frames[first : first + step]
-        found = compare(
-            names,
-            {name: reference[name][first : first + step] for name in names},
-            run_native(program, binary, part),
-        )
-        moved = tuple(replace(one, frame=one.frame + first) for one in found.found)
-        parts.append(replace(found, found=moved))
-        bar.advance(len(part))
-    return merged(parts)
+    with in_parallel(compared, range(0, len(frames), step), _cores()) as results:
+        for part in results:
+            parts.append(part)
+            bar.advance(part.frames)
+    return parts
