@@ -38,9 +38,12 @@ class Exact:
 
 def exact_sums(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Sums of the rows of fractions (K, T), (K,): over their common denominator, as integers."""
-    common = math.lcm(*{one.denominator for one in values.flat})
-    whole = [one.numerator * (common // one.denominator) for one in values.flat]
-    sums = np.array(whole, dtype=object).reshape(values.shape).sum(axis=1)
+    # Elements with one code are one object, and there are few codes.
+    distinct = {id(one): one for one in values.flat}
+    common = math.lcm(*{one.denominator for one in distinct.values()})
+    whole = {key: one.numerator * (common // one.denominator) for key, one in distinct.items()}
+    rows = np.array([whole[id(one)] for one in values.flat], dtype=object)
+    sums = rows.reshape(values.shape).sum(axis=1)
     return np.array([Fraction(int(one), common) for one in sums], dtype=object)
 
 
@@ -70,8 +73,10 @@ class Given:
         head = self.meaning or Head((self.scale or Fraction(1),))
         channels = index[:, 1] if index.shape[1] > 1 else np.zeros(len(index), dtype=np.int64)
         # Few codes of a channel differ, and arithmetic with fractions is slow.
-        found, places = np.unique(np.stack([channels, codes]), axis=1, return_inverse=True)
-        maps = [(*head.of(int(channel)), int(n)) for channel, n in found.T]
+        lowest = int(codes.min())
+        span = int(codes.max()) - lowest + 1
+        found, places = np.unique(channels * span + (codes - lowest), return_inverse=True)
+        maps = [(*head.of(int(one) // span), int(one) % span + lowest) for one in found]
         value = np.array([g * n + b for g, b, n in maps], dtype=object)
         size = np.array([abs(float(g) * n) + abs(float(b)) for g, b, n in maps], dtype=np.float64)
         places = places.reshape(-1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import os
 
 import numpy as np
 
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.scratch import scratch_folder
+from qdeploy.supervised import in_parallel
 
 
 def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
@@ -18,14 +18,21 @@ def integer_codes(graph: IntegerGraph, frames: IntArray) -> dict[str, IntArray]:
         frames: input codes (frames, *input shape).
     """
     from qdeploy.codegen.onnx.model import emit_onnx
-    from qdeploy.codegen.onnx.session import IntSimulator
+    from qdeploy.codegen.onnx.session import AT_ONCE, IntSimulator
 
+    shapes = {name: graph.tensors[name].shape for name in graph.boundaries()}
+    found = {name: np.empty((len(frames), *shape), np.int64) for name, shape in shapes.items()}
     with scratch_folder("codes") as folder:
         path = folder / "taps.onnx"
         emit_onnx(graph, path, taps=True)
-        return as_int64(IntSimulator(path).run(frames))
+        session = IntSimulator(path)
 
+        def fill(first: int) -> None:
+            part = slice(first, first + AT_ONCE)
+            for name, codes in session.run(frames[part]).items():
+                found[name][part] = codes
 
-def as_int64(codes: Mapping[str, Any]) -> dict[str, IntArray]:
-    """The same codes as int64 arrays."""
-    return {name: np.asarray(values).astype(np.int64) for name, values in codes.items()}
+        starts = range(0, len(frames), AT_ONCE)
+        with in_parallel(fill, starts, len(os.sched_getaffinity(0))) as done:
+            list(done)
+    return found

@@ -2,7 +2,7 @@
 
     torch      Brevitas network          against int   exact, ties in float32 aside
     qonnx      official QONNX executor   against int   as torch
-    int        model.int.onnx in onnxruntime, every optimization level, against int64 arithmetic
+    int        model.int.onnx in onnxruntime, every optimization level, against exact arithmetic
     dataflow   FINN's hardware layers in Python                        against int, exact
     memories   every number in the design's files                      against int, exact
     layer      each hardware layer of it alone in Verilator            against int, exact

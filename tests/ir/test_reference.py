@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 from hand_made_graphs import block, graph_of, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qdeploy.ir.integer_graph import Concat, DepthToSpace, Dilate, MaxPool, Node, Upsample
-from qdeploy.ir.reference import run_reference
+from qdeploy.ir.integer_graph import (
+    Concat,
+    Conv,
+    Dense,
+    DepthToSpace,
+    Dilate,
+    MaxPool,
+    Node,
+    Upsample,
+)
+from qdeploy.ir.reference import count_thresholds, evaluate, run_reference
 from qdeploy.ir.rules import check_graph
 
 
@@ -56,3 +67,50 @@ def test_depth_becomes_space_row_by_row() -> None:
     frame = np.stack([np.arange(8), 10 + np.arange(8)], axis=1).reshape(1, 8, 1, 2)
     found = run_reference(graph, frame)["y"][0].tolist()
     assert found == [[[0, 2, 10, 12], [4, 6, 14, 16]], [[1, 3, 11, 13], [5, 7, 15, 17]]]
+
+
+# Of inputs and weights: sums are held by float32, by float64, and by int64 alone.
+WIDTHS = [(1, 1), (8, 8), (20, 8), (30, 20), (45, 10)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(WIDTHS), st.sampled_from([1, 2, 6]), st.booleans())
+def test_sums_in_floats_are_those_of_integers(
+    seed: int, bits: tuple[int, int], groups: int, extreme: bool
+) -> None:
+    """A convolution and a dense layer against Python's integers."""
+    random = np.random.default_rng(seed)
+    most, heavy = (1 << one for one in bits)
+    x = random.integers(-most, most, (2, 6, 4, 5))
+    weights = random.integers(-heavy, heavy, (6, 6 // groups, 3, 2))
+    if extreme:
+        x[:], weights[:] = most - 1, -heavy
+    conv = Conv("c", "l", ("x",), "y", weights, (1, 2), (1, 0, 1, 1), groups=groups)
+    dense = Dense("d", "l", ("x",), "y", weights.reshape(6, -1)[:, : 6 // groups])
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 1)))
+    found = evaluate(conv, x)
+    for frame, channel, row, column in np.ndindex(*found.shape):
+        first = channel // (6 // groups) * (6 // groups)
+        window = padded[
+            frame, first : first + 6 // groups, row : row + 3, 2 * column : 2 * column + 2
+        ]
+        exact = sum(
+            int(w) * int(v) for w, v in zip(weights[channel].flat, window.flat, strict=True)
+        )
+        assert found[frame, channel, row, column] == exact
+    rows = x[:, : 6 // groups, 0, 0]
+    assert evaluate(dense, rows).tolist() == [
+        [sum(int(w) * int(v) for w, v in zip(line, row, strict=True)) for line in dense.weights]
+        for row in rows
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 40), st.sampled_from([3, 100, 2**40]))
+def test_thresholds_are_counted_one_by_one(seed: int, levels: int, spread: int) -> None:
+    random = np.random.default_rng(seed)
+    table = np.sort(random.integers(-spread, spread, (2, levels)), axis=1)
+    values = random.integers(-spread, spread, (3, 2, 4))
+    values[0, :, 0] = table[:, -1]
+    expected = (values[..., None] >= table[None, :, None, :]).sum(-1) - 2
+    assert np.array_equal(count_thresholds(values, table, -2), expected)

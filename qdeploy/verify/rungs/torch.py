@@ -6,6 +6,7 @@ batch norm as trained, which rounds differently, is from that is recorded in the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -17,10 +18,20 @@ from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
 from qdeploy.lowering.canonical.module_names import call_of
 from qdeploy.lowering.from_torch.export import deployed_network
 from qdeploy.lowering.from_torch.module_calls import outputs_by_call
-from qdeploy.verify.float_levels import FloatLevel, float_level, float_result, real_frames
+from qdeploy.supervised import in_parallel
+from qdeploy.verify.float_levels import (
+    FloatLevel,
+    float_level,
+    float_result,
+    in_passes,
+    real_frames,
+)
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
+
+# Frames of a pass, and networks at one time: as in the file, and as trained.
+_AT_ONCE, _NETWORKS = 50, 2
 
 
 class TorchRung(Rung):
@@ -33,10 +44,13 @@ class TorchRung(Rung):
         if inputs.network is None:
             raise InternalError("the torch rung needs a network")
         deployed = deployed_network(inputs.network, inputs.folder / QONNX_FILE)
-        level = torch_level(deployed, inputs.graph, inputs.frames)
-        result = float_result(self.name, inputs, reference, level)
-        live = torch_level(inputs.network, inputs.graph, inputs.frames)
-        trained = float_result(self.name, inputs, reference, live)
+
+        def compared(network: nn.Module) -> RungResult:
+            level = torch_level(network, inputs.graph, inputs.frames)
+            return float_result(self.name, inputs, reference, level)
+
+        with in_parallel(compared, (deployed, inputs.network), _NETWORKS) as results:
+            result, trained = results
         figures = {
             "codes": trained.codes,
             "mismatches": trained.mismatches,
@@ -64,6 +78,13 @@ def torch_level(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> Flo
             calls[name] = ("", 1)
         elif isinstance(node, Threshold):
             calls[name] = (node.layer, call_of(name, f"{node.layer}.code"))
+    return in_passes(lambda part: _called(network, graph, calls, part), codes, _AT_ONCE, threads=1)
+
+
+def _called(
+    network: nn.Module, graph: IntegerGraph, calls: Mapping[str, tuple[str, int]], codes: IntArray
+) -> FloatLevel:
+    """Codes of boundaries from the calls (path and which of them) of a network's modules."""
     frames = torch.from_numpy(real_frames(graph, codes))
     seen = outputs_by_call(network, frames, {layer for layer, _ in calls.values()})
     found = {

@@ -51,7 +51,7 @@ def test_passes_of_the_integers_and_frames_in_c_are_counted_to_the_end(tmp_path:
     heard = climb(replace(inputs, observer=Observer(meter=meter)), rungs=("int", "c"))
     assert heard == silent
     assert [(what, total, unit) for what, total, unit, _ in told] == [
-        ("all frames, level by level", 8, "passes"),
+        ("all frames, level by level", 9, "passes"),
         ("sanitized build", 6, "frames"),
         ("optimized build", 6, "frames"),
         ("native build", 6, "frames"),
