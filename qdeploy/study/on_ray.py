@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,12 +21,27 @@ from qdeploy.plugins import allow
 from qdeploy.study.pool import Ended
 from qdeploy.study.trial import Job, Reply, reply_text, run
 
+_SECONDS = 5.0
+
 
 def run_text(job: dict[str, Any], modules: list[str]) -> str:
     """Do a job in a Ray worker; the reply as text."""
     if modules:
         allow(modules, lambda _text: None)
     return reply_text(run(Job(**job), lambda _text: None))
+
+
+def _answers(address: str) -> None:
+    """Ask whether somebody listens at `address`, HOST:PORT, or at that of RAY_ADDRESS for `auto`;
+    what is neither is left to Ray.
+
+    Raises:
+        OSError: nobody does.
+    """
+    given = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    host, _, port = given.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
 
 
 class RayPool:
@@ -53,10 +70,13 @@ class RayPool:
                 where="--where ray",
                 do="install it on every machine: pip install 'qdeploy[ray]'; or use --where local",
             )
+        # Ray asks a cluster that is not there twenty times, for half a minute each.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
         self._ray: Any = importlib.import_module("ray")
         try:
+            _answers(address)
             self._ray.init(address=address, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise StudyError(
                 "no Ray cluster is reachable",
                 where=f"--where ray (address {address})",
@@ -76,9 +96,8 @@ class RayPool:
 
     def start(self, job: Job, mib: float) -> None:
         """Hand a job to the cluster. A worker that is lost is told, not tried again by Ray."""
-        task = self._task.options(
-            num_cpus=self._threads, memory=int(mib * 2**20), max_retries=0, max_calls=0
-        )
+        memory = int(mib * 2**20)
+        task = self._task.options(num_cpus=self._threads, memory=memory, max_retries=0)
         self._running[task.remote(asdict(job), self._modules)] = job.id
 
     def wait(self, seconds: float) -> list[Ended]:
