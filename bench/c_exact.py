@@ -1,13 +1,14 @@
 """Networks in C against the integer graph: the ladder's networks, and random ones.
 
-    python bench/c_exact.py [--only PATTERN ...] [--frames 1000] [--random 200] [--seed 0]
+    python bench/c_exact.py [--only PATTERN ...] [--resume] [--frames 1000] [--random 200]
 
 Every boundary of every frame is compared. A network of the ladder gets random, calibrated weights
-and goes through `export --target c`: its rung `c` runs 1,000 frames optimized, and as many with the
-sanitizers as take seconds. A random network is drawn from its own seed and runs four frames of
-random codes with the sanitizers, with one of the choices of --optimize, in turn. Failures are
-listed at the end, and the exit code is then 1. Writes bench/results/c_exact.json; rows of networks
-left out with --only are kept.
+and goes through `export --target c`, whose rung `c` has builds with and without the sanitizers of
+gcc; then all frames go through the sanitized build, of which the rung takes as many as take
+seconds. A random network is drawn from its own seed and runs as many frames of random codes with
+the sanitizers, with one of the choices of --optimize, in turn. Failures are listed at the end, and
+the exit code is then 1. Writes bench/results/c_exact.json; rows of networks left out with --only
+are kept, and --resume leaves out those that have rows for as many frames.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from record import figure, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
-RANDOM, RANDOM_FRAMES = "random networks", 4
+RANDOM = "random networks"
 
 
 def ladder_rows(entry: Entry, frames: int, folder: Path) -> list[dict[str, Any]]:
@@ -47,21 +48,47 @@ def ladder_rows(entry: Entry, frames: int, folder: Path) -> list[dict[str, Any]]
         argmax=entry.argmax,
         frames=frames,
         require=("c",),
-        skip=("torch", "qonnx"),
+        skip=("torch", "qonnx", "int"),
         cache=folder / "cache",
     )
     made = build(options, folder / entry.name, source=source)
     (rung,) = (one.record() for one in made.rungs if one.name == "c")
+    sanitized = sanitized_mismatches(made.folder, folder)
     return [
-        figure(entry.name, "mismatches", rung["mismatches"], "codes"),
+        figure(entry.name, "mismatches", rung["mismatches"] + sanitized, "codes"),
         figure(entry.name, "frames", rung["frames"], "frames"),
-        figure(entry.name, "sanitized_frames", rung["details"]["sanitized_frames"], "frames"),
+        figure(entry.name, "sanitized_frames", frames, "frames"),
         figure(entry.name, "boundaries", rung["boundaries"], "tensors"),
         figure(entry.name, "compared", rung["codes"], "codes"),
     ]
 
 
-def random_rows(count: int, seed: int, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def sanitized_mismatches(build: Path, folder: Path) -> int:
+    """Codes of a build's frames that differ in the sanitized program."""
+    from qdeploy.build_folder import C_FOLDER, GRAPH_FILE
+    from qdeploy.ir.file import read_graph
+    from qdeploy.observer import SILENT
+    from qdeploy.verify.frames import load_frames
+    from qdeploy.verify.integer_codes import integer_codes
+    from qdeploy.verify.native_c import compile_native, program_in
+    from qdeploy.verify.rungs.c import SANITIZED, compare_native
+
+    graph, frames = read_graph(build / GRAPH_FILE), load_frames(build).codes
+    program = program_in(build, graph)
+    binary = compile_native(program, build / C_FOLDER, folder, "sanitized", SANITIZED)
+    found = 0
+    for first in range(0, len(frames), 100):
+        part = frames[first : first + 100]
+        reference = integer_codes(graph, part)
+        with SILENT.meter("", len(part), "frames") as bar:
+            compared = compare_native(program, binary, part, reference, bar)
+        found += sum(one.mismatches for one in compared)
+    return found
+
+
+def random_rows(
+    count: int, seed: int, frames: int, folder: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Random networks of consecutive seeds, and those that failed."""
     from c_networks import assert_exact
     from draw_networks import RandomDraw, draw_network
@@ -77,7 +104,7 @@ def random_rows(count: int, seed: int, folder: Path) -> tuple[list[dict[str, Any
         try:
             graph = lower_with_affine(path, argmax="argmax" in network.features).graph
             source, random = graph.tensors[graph.input], np.random.default_rng(number)
-            codes = random.integers(source.lo, source.hi + 1, (RANDOM_FRAMES, *source.shape))
+            codes = random.integers(source.lo, source.hi + 1, (frames, *source.shape))
             codes[0], codes[-1] = source.hi, source.lo
             optimize = names[number % len(names)]
             assert_exact(graph, codes, folder / f"network{number}", optimize=optimize)
@@ -86,7 +113,7 @@ def random_rows(count: int, seed: int, folder: Path) -> tuple[list[dict[str, Any
             print(failed[-1], flush=True)
     return [
         figure(RANDOM, "networks", count, "networks"),
-        figure(RANDOM, "frames", RANDOM_FRAMES, "frames"),
+        figure(RANDOM, "random_frames", frames, "frames"),
         figure(RANDOM, "networks_that_differ", len(failed), "networks"),
     ], failed
 
@@ -95,13 +122,23 @@ def main() -> int:
     """Check what is selected."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["*"], help="patterns of network names")
-    parser.add_argument("--frames", type=int, default=1000, help="frames of the ladder's networks")
+    parser.add_argument("--resume", action="store_true", help="only networks without such rows")
+    parser.add_argument("--frames", type=int, default=1000, help="frames of each network")
     parser.add_argument("--random", type=int, default=200, help="random networks")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first random network")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
 
+    done = {
+        one["network"]
+        for one in (saved("c_exact") if arguments.resume else [])
+        if one["metric"] in ("sanitized_frames", "random_frames")
+        and one["value"] == arguments.frames
+    }
+
     def selected(name: str) -> bool:
+        if name in done:
+            return False
         return any(fnmatch.fnmatch(name, pattern) for pattern in arguments.only)
 
     def keep(rows: list[dict[str, Any]]) -> None:
@@ -115,7 +152,9 @@ def main() -> int:
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if selected(RANDOM):
-            rows, failed = random_rows(arguments.random, arguments.seed, Path(folder))
+            rows, failed = random_rows(
+                arguments.random, arguments.seed, arguments.frames, Path(folder)
+            )
             keep(rows)
         for entry in LADDER:
             if selected(entry.name):

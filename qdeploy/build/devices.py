@@ -42,7 +42,7 @@ class IntDevice:
     """The integer network in onnxruntime.
 
     Args:
-        threads: of onnxruntime.
+        threads: passes of frames at one time.
 
     Raises:
         UserError: the file cannot be read.
@@ -51,16 +51,22 @@ class IntDevice:
     def __init__(self, folder: Path, graph: IntegerGraph, threads: int = 1) -> None:
         from qdeploy.codegen.onnx.session import IntSimulator
 
-        self._session = IntSimulator(folder / INT_FILE, threads=threads)
-        self._output = graph.output
+        self._session = IntSimulator(folder / INT_FILE)
+        self._output, self._threads = graph.output, threads
 
     def run(self, codes: IntArray, observer: Observer = SILENT) -> DeviceRun:
         """Frames (N, *input shape)."""
         began, parts = time.perf_counter(), []
-        with observer.meter("integer network", len(codes), "frames") as bar:
-            for first in range(0, len(codes), CHUNK):
-                part = codes[first : first + CHUNK]
-                parts.append(self._session.run(part)[self._output])
+
+        def ran(first: int) -> IntArray:
+            return self._session.run(codes[first : first + CHUNK])[self._output]
+
+        with (
+            observer.meter("integer network", len(codes), "frames") as bar,
+            in_parallel(ran, range(0, len(codes), CHUNK), self._threads) as results,
+        ):
+            for part in results:
+                parts.append(part)
                 bar.advance(len(part))
         return DeviceRun(np.concatenate(parts), time.perf_counter() - began)
 

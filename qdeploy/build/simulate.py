@@ -79,7 +79,7 @@ def simulate(
         frames_from, labels: as for `export`, or frames in memory; without them the test set of the
             run, or the frames that are in the build.
         data: folder of the data sets; where the build had them when None.
-        threads: of onnxruntime, or programs in C at one time.
+        threads: passes of onnxruntime, or programs in C, at one time.
 
     Raises:
         UserError: the folder holds no build, no design for `rtl`, or no C sources for `c`.

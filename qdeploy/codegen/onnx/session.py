@@ -93,6 +93,8 @@ class IntSimulator:
         whole: dict[str, IntArray] = {}
         for first in range(0, len(codes), AT_ONCE):
             for name, part in self._pass(codes[first : first + AT_ONCE]).items():
+                if len(part) != len(codes[first : first + AT_ONCE]):
+                    raise _unreadable(self._path, ValueError(f"`{name}` is not one of each frame"))
                 if name not in whole:
                     whole[name] = np.empty((len(codes), *part.shape[1:]), part.dtype)
                 whole[name][first : first + len(part)] = part

@@ -23,7 +23,7 @@ from qdeploy.verify.native_c import NATIVE, OPTIMIZED, compile_native, program_i
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
 
-_SANITIZED = (
+SANITIZED = (
     "-DQD_WIDE=0",
     "-O1",
     "-g",
@@ -45,7 +45,7 @@ class CRung(Rung):
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
         program, frames = program_in(inputs.folder, inputs.graph), inputs.frames
         sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
-        builds = [("sanitized", _SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
+        builds = [("sanitized", SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
         if program.choices.vector:
             builds.append(("native", NATIVE, len(frames)))
         with scratch_folder("c") as folder:
@@ -57,7 +57,7 @@ class CRung(Rung):
             with in_parallel(compiled, builds, _cores()) as binaries:
                 for (name, _, count), binary in zip(builds, binaries, strict=True):
                     with inputs.observer.meter(f"{name} build", count, "frames") as bar:
-                        parts += _compared(program, binary, frames[:count], reference, bar)
+                        parts += compare_native(program, binary, frames[:count], reference, bar)
         total = merged(parts, inputs.graph.boundaries())
         names = ["-fsanitize", "-O2", *(["-march=native"] if program.choices.vector else [])]
         details = {"sanitized_frames": sanitized, "builds": names}
@@ -77,10 +77,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _compared(
+def compare_native(
     program: Program, binary: Path, frames: IntArray, reference: Reference, bar: Meter
 ) -> list[Comparison]:
-    """Run frames and compare them, a few at a time on every core."""
+    """Run frames and compare them, a few at a time on every core.
+
+    Args:
+        binary: as `compile_native` makes it.
+        frames: (N, *input shape of the graph).
+        reference: codes at every boundary, of these frames and perhaps others after them.
+        bar: counts frames.
+
+    Raises:
+        VerificationError: the program fails, as a sanitizer makes it do.
+    """
     names = program.graph.boundaries()
     step = max(1, _CHUNK // sum(one.bytes for one in program.written))
 
