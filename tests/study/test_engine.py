@@ -169,8 +169,7 @@ def test_a_full_disk_ends_the_study_and_says_so(tmp_path: Path) -> None:
 def test_ray_that_is_not_installed_is_said_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "ray" in sys.modules:
-        pytest.skip("Ray is installed here")
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
     given = open_study(study_file(tmp_path))
     with pytest.raises(StudyError, match=r"pip install 'qdeploy\[ray\]'"):
         run_study(given, Request("smoke", tmp_path / "store", where="ray"), StudyObserver())
