@@ -5,7 +5,9 @@
 ResNet-8 of MLPerf Tiny, W2A2, as `export --target c --optimize speed` writes it for hosts, compiled
 with -O3 and for this processor, beside an int8 network of the same layers (QLinearConv, QLinearAdd)
 in onnxruntime on one thread, with all of its optimizations. Both run in turn; each figure is
-that of the fastest frame. Writes bench/results/host_speed.json.
+that of the fastest frame. Beside it the innermost loops that there could be for codes and weights
+of 2 bits, bytes and bit planes (host_products.c): products per nanosecond, the most of all tries.
+Writes bench/results/host_speed.json.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import row, save
+from record import figure, rounded, row, save
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME, RECIPE = "resnet8-mlperf-tiny-w2a2", "mlperf_tiny/resnet8_w2a2.yaml"
@@ -165,11 +167,22 @@ class Int8:
         return bytes(model.SerializeToString())
 
 
+def products(program: Path) -> dict[str, float]:
+    """Loop -> products per nanosecond; its sums are compared with those of plain C."""
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=True)
+    return {
+        name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())
+    }
+
+
 def main() -> None:
     """Run both in turn."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         found, peer = programs(Path(folder)), Int8()
+        loops, most = Path(folder) / "products", dict[str, float]()
+        flags = ["-O3", "-march=native", str(ROOT / "bench/host_products.c"), "-o", str(loops)]
+        subprocess.run(["gcc", "-std=gnu99", *flags], check=True)
         best = dict.fromkeys([*found, "peer"], float("inf"))
         for _ in range(ROUNDS):
             for name, program in found.items():
@@ -178,15 +191,21 @@ def main() -> None:
                 )
                 best[name] = min(best[name], float(done.stdout))
             best["peer"] = min(best["peer"], peer.fastest(FRAMES))
+            for name, value in products(loops).items():
+                most[name] = max(most.get(name, 0.0), value)
     peer_us = best.pop("peer")
     label = "onnxruntime int8, one thread"
     rows = [
         row(NAME, f"host_{name}_fps", 1e6 / took, "frame/s", label, 1e6 / peer_us)
         for name, took in best.items()
     ]
+    rows += [
+        figure("products of 2 bits", f"host_{name}", rounded(value), "products/ns")
+        for name, value in most.items()
+    ]
     save("host_speed", rows)
     for one in rows:
-        print(f"{one['metric']}: {one['value']:,}, {one['ratio']} x {one['peer']}", flush=True)
+        print(f"{one['metric']}: {one['value']:,} {one['unit']}, {one['ratio']} x", flush=True)
 
 
 if __name__ == "__main__":

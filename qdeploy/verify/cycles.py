@@ -14,6 +14,14 @@ refills the pipeline in `refill` cycles. Cycles of a class of instructions, N re
 
 Sources: Arm Cortex-M0+ Technical Reference Manual, DDI 0484C, table 3-1; Arm Cortex-M4 Technical
 Reference Manual, DDI 0439B, table 3-1, where the refill takes 1 to 3 cycles, here 2.
+
+What of the M4's table was compared with a text of it: moves, arithmetic, all multiplications,
+divisions and the refill, with Arm's page of that table for r0p1 (100166_0001_00, 3.3.1) and its
+reprint for TI's M4F (SWCU192, table 3-25), of which no more could be had; both agree.
+The rows of loads, stores and branches were compared with table 3-1 of the Cortex-M3 (100165_0201),
+a core of the same pipeline, whose multiplications differ. TI's reprint adds that a store at a
+constant offset takes one cycle and that loads after one another take one less each; the estimate
+has two for each, and so is above a core without wait states there.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@
 #if QD_VECTOR
 #include <immintrin.h>
 
-/* As many sums as an addition takes to be there. */
-enum { QD_WINDOWS = QD_VECTOR == 16 ? 8 : 4 };
+/* As many sums as an addition takes to be there. With 32 registers two vectors of filters go together,
+ * where there are so many: a code that is loaded is multiplied twice. */
+enum { QD_WINDOWS = QD_VECTOR == 16 ? 8 : 4, QD_TOGETHER = QD_VECTOR == 16 ? 2 : 1 };
 
 #if QD_VECTOR == 16
 typedef __m512i qd_vector_t;
@@ -41,6 +42,11 @@ typedef __m512i qd_vector_t;
 #define QD_COUNT(v, s, t)                                                                          \
     _mm512_mask_add_epi32((v), _mm512_cmpge_epi32_mask((s), (t)), (v), _mm512_set1_epi32(1))
 #define QD_ZERO() _mm512_setzero_si512()
+#if defined(__GNUC__)
+#define QD_KEEP_VECTOR(v) __asm__("" : "+v"(v))
+#else
+#define QD_KEEP_VECTOR(v) ((void)0)
+#endif
 
 QD_INLINE void qd_vector_bytes(uint8_t *to, qd_vector_t v) {
     _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(v));
@@ -63,19 +69,50 @@ QD_INLINE void qd_vector_bytes(uint8_t *to, qd_vector_t v) {
 }
 #endif
 
-/* Sums of `count` windows, `step` bytes apart, by QD_VECTOR filters. */
+#if QD_VECTOR == 16
+/* Sums of `count` windows, `step` bytes apart, by `vectors` times 16 filters whose weights are `apart`. */
 QD_INLINE void qd_vector_sums(const qd_conv_t *p, const uint8_t *x, int32_t line, int32_t step,
-    int32_t fours, const int8_t *weights, int32_t count, qd_vector_t *acc) {
-#if QD_VECTOR == 8
+    int32_t fours, const int8_t *weights, int32_t apart, int32_t vectors, int32_t count,
+    qd_vector_t *acc) {
+    qd_vector_t one[QD_WINDOWS], other[QD_WINDOWS];
+    for (int32_t j = 0; j < count; j++) {
+        one[j] = other[j] = QD_ZERO();
+    }
+    for (int32_t ky = 0; ky < p->window_height; ky++, x += line) {
+        for (int32_t i = 0; i < fours; i++, weights += 64) {
+            const qd_vector_t w = QD_GET(weights);
+            const qd_vector_t more = vectors == 2 ? QD_GET(weights + apart) : w;
+            for (int32_t j = 0; j < count; j++) {
+                int32_t codes;
+                memcpy(&codes, x + j * step + 4 * i, 4);
+                const qd_vector_t four = QD_V(set1_epi32)(codes);
+                /* Each sum stays in its register: compilers copy all of them in every turn. */
+                one[j] = QD_DOT(one[j], four, w);
+                QD_KEEP_VECTOR(one[j]);
+                if (vectors == 2) {
+                    other[j] = QD_DOT(other[j], four, more);
+                    QD_KEEP_VECTOR(other[j]);
+                }
+            }
+        }
+    }
+    for (int32_t j = 0; j < count; j++) {
+        acc[j] = one[j];
+        acc[QD_WINDOWS + j] = other[j];
+    }
+}
+#else
+/* Sums of `count` windows, `step` bytes apart, by eight filters. */
+QD_INLINE void qd_vector_sums(const qd_conv_t *p, const uint8_t *x, int32_t line, int32_t step,
+    int32_t fours, const int8_t *weights, int32_t apart, int32_t vectors, int32_t count,
+    qd_vector_t *acc) {
     const __m256i ones = _mm256_set1_epi16(1);
     qd_vector_t all[QD_WINDOWS];
     int32_t left = p->most_fours;
-#endif
+    (void)apart;
+    (void)vectors;
     for (int32_t j = 0; j < count; j++) {
-        acc[j] = QD_ZERO();
-#if QD_VECTOR == 8
-        all[j] = QD_ZERO();
-#endif
+        acc[j] = all[j] = QD_ZERO();
     }
     for (int32_t ky = 0; ky < p->window_height; ky++, x += line) {
         for (int32_t i = 0; i < fours; i++, weights += 64) {
@@ -85,7 +122,6 @@ QD_INLINE void qd_vector_sums(const qd_conv_t *p, const uint8_t *x, int32_t line
                 memcpy(&codes, x + j * step + 4 * i, 4);
                 acc[j] = QD_DOT(acc[j], QD_V(set1_epi32)(codes), w);
             }
-#if QD_VECTOR == 8
             if (--left == 0) {
                 left = p->most_fours;
                 for (int32_t j = 0; j < count; j++) {
@@ -93,15 +129,13 @@ QD_INLINE void qd_vector_sums(const qd_conv_t *p, const uint8_t *x, int32_t line
                     acc[j] = QD_ZERO();
                 }
             }
-#endif
         }
     }
-#if QD_VECTOR == 8
     for (int32_t j = 0; j < count; j++) {
         acc[j] = _mm256_add_epi32(all[j], _mm256_madd_epi16(acc[j], ones));
     }
-#endif
 }
+#endif
 
 /* Codes of one window's sums, to `out` from element `at` on. `lines` are the thresholds, at most three,
  * or multipliers and addends of QD_VECTOR filters. */
@@ -178,42 +212,54 @@ static void qd_vector_band(const qd_conv_t *p, const uint8_t *staged, int32_t li
     int32_t band, int32_t at) {
     const int32_t fours = (p->window_width * p->in_channels + 3) / 4;
     const int32_t step = qd_vector_stride(p) * p->in_channels, width = p->out_width;
-    for (int32_t channel = 0; channel < p->out_channels; channel += QD_VECTOR) {
-        const int32_t left = p->out_channels - channel, filters = left < QD_VECTOR ? left : QD_VECTOR;
-        uint32_t lines[3 * QD_VECTOR];
-        qd_vector_t sums[QD_WINDOWS];
+    const int32_t apart = p->window_height * fours * 64;
+    for (int32_t channel = 0; channel < p->out_channels;) {
+        const int32_t left = p->out_channels - channel;
+        const int32_t vectors = left > QD_VECTOR ? QD_TOGETHER : 1;
+        const int32_t most = vectors * QD_VECTOR, there = left < most ? left : most;
+        uint32_t lines[QD_TOGETHER][3 * QD_VECTOR];
+        qd_vector_t sums[QD_TOGETHER * QD_WINDOWS];
         const int few = p->out_type <= QD_I8 && qd_is_few(&p->finish);
         const int line32 = p->out_type <= QD_I8 && p->finish.kind == QD_LINE32;
-        for (int32_t f = 0; f < QD_VECTOR && few; f++) {
+        for (int32_t f = 0; f < most && few; f++) {
             qd_few_t found;
-            qd_few(&p->finish, channel + (f < filters ? f : 0), &found);
+            qd_few(&p->finish, channel + (f < there ? f : 0), &found);
             for (int32_t k = 0; k < 3; k++) {
-                lines[k * QD_VECTOR + f] = (uint32_t)found.t[k];
+                lines[f / QD_VECTOR][k * QD_VECTOR + f % QD_VECTOR] = (uint32_t)found.t[k];
             }
         }
-        for (int32_t f = 0; f < QD_VECTOR && line32; f++) {
-            const int32_t c = qd_row(&p->finish, channel + (f < filters ? f : 0));
-            lines[f] = ((const uint32_t *)p->finish.table)[c];
-            lines[QD_VECTOR + f] = ((const uint32_t *)p->finish.addends)[c];
+        for (int32_t f = 0; f < most && line32; f++) {
+            const int32_t c = qd_row(&p->finish, channel + (f < there ? f : 0));
+            lines[f / QD_VECTOR][f % QD_VECTOR] = ((const uint32_t *)p->finish.table)[c];
+            lines[f / QD_VECTOR][QD_VECTOR + f % QD_VECTOR] =
+                ((const uint32_t *)p->finish.addends)[c];
         }
-        const int8_t *const weights = p->vector + channel / 16 * p->window_height * fours * 64 +
-                                      channel % 16 * 4;
+        const int8_t *const weights = p->vector + channel / 16 * apart + channel % 16 * 4;
         for (int32_t oy = 0; oy < band; oy++) {
             const uint8_t *const row = staged + oy * p->stride_down * line;
             for (int32_t ox = 0; ox < width; ox += QD_WINDOWS) {
                 const int32_t more = width - ox, count = more < QD_WINDOWS ? more : QD_WINDOWS;
-                if (count == QD_WINDOWS) {
-                    qd_vector_sums(p, row + ox * step, line, step, fours, weights, QD_WINDOWS, sums);
+                const uint8_t *const x = row + ox * step;
+                if (count == QD_WINDOWS && vectors == 2) {
+                    qd_vector_sums(p, x, line, step, fours, weights, apart, 2, QD_WINDOWS, sums);
+                } else if (count == QD_WINDOWS) {
+                    qd_vector_sums(p, x, line, step, fours, weights, apart, 1, QD_WINDOWS, sums);
                 } else {
-                    qd_vector_sums(p, row + ox * step, line, step, fours, weights, count, sums);
+                    qd_vector_sums(p, x, line, step, fours, weights, apart, vectors, count, sums);
                 }
-                for (int32_t j = 0; j < count; j++) {
-                    const int32_t pixel = at + oy * width + ox + j;
-                    qd_vector_finish(p, sums[j], few || line32 ? lines : NULL,
-                        channel, filters, out, pixel * p->out_channels + channel);
+                for (int32_t v = 0; v < vectors; v++) {
+                    const int32_t from = channel + v * QD_VECTOR, rest = p->out_channels - from;
+                    for (int32_t j = 0; j < count; j++) {
+                        const int32_t pixel = at + oy * width + ox + j;
+                        qd_vector_finish(p, sums[v * QD_WINDOWS + j],
+                            few || line32 ? lines[v] : NULL, from,
+                            rest < QD_VECTOR ? rest : QD_VECTOR, out,
+                            pixel * p->out_channels + from);
+                    }
                 }
             }
         }
+        channel += most;
     }
 }
 #endif

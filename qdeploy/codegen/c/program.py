@@ -23,6 +23,7 @@ from qdeploy.codegen.c.packed_maps import all_packed, packed_maps
 from qdeploy.codegen.c.steps import Step, steps_of
 from qdeploy.codegen.c.straight import with_straight_code
 from qdeploy.codegen.c.streaming import Stream, calls_of
+from qdeploy.codegen.c.ways import chosen
 from qdeploy.ir.integer_graph import Add, IntegerGraph
 
 
@@ -107,7 +108,7 @@ def program_of(graph: IntegerGraph, choices: Choices = OPTIMIZE[BALANCED]) -> Pr
     Raises:
         UnsupportedLayerError: as `steps_of`.
     """
-    found = steps_of(graph, choices)
+    found = steps_of(graph, choices, chosen)
     if choices.fused:
         found = fused_adds(found)
     if choices.straight:

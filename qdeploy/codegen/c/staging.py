@@ -115,40 +115,37 @@ class Staging:
         return replace(self, band=band)
 
 
-def stage(
-    node: Conv,
-    source: Stored,
-    result: Stored,
-    largest: int,
-    interval: tuple[int, int],
-    *,
-    pairs: bool = True,
-) -> tuple[Staging, IntArray] | None:
-    """How a convolution is staged, and its weights in the order of the units; None where it is not.
+def stagings(
+    node: Conv, source: Stored, result: Stored, largest: int, interval: tuple[int, int]
+) -> list[tuple[Staging, IntArray]]:
+    """Each way to stage a convolution, most products per multiplication first, with its weights in
+    the order of the units; none where it cannot be.
 
     Args:
         largest: code of the source.
         interval: of the results' sums.
-        pairs: whether there may be words of several pixels.
     """
     filters, _, height, width = node.weights.shape
     top, left, bottom, right = node.pads
     fits = source.element is Element.U8 and node.groups == 1 and node.dilation == (1, 1)
     inside = max(top, bottom) < height and max(left, right) < width
     if not fits or not inside or max(map(abs, interval)) > _MOST_SUM:
-        return None
+        return []
+    found: list[tuple[Staging, IntArray]] = []
     rows = node.weights.transpose(0, 2, 3, 1)
     span = int(rows.max()) - int(rows.min())
-    if span < 1 << _WORD_BITS:
-        if pairs and width == _PAIRED_WIDTH and node.stride[1] == 1 and largest < 1 << 7:
+    for unit in (Unit.PAIRS, Unit.FOURS) if span < 1 << _WORD_BITS else ():
+        if unit is Unit.PAIRS:
+            if width != _PAIRED_WIDTH or node.stride[1] != 1 or largest >= 1 << 7:
+                continue
             words = rows.transpose(0, 1, 3, 2)[..., ::-1]
-            unit, columns = Unit.PAIRS, -(-result.width // 2)
+            columns = -(-result.width // 2)
         else:
             flat = rows.reshape(filters, height, -1)
             more = -flat.shape[2] % 4
             padded = np.pad(flat, ((0, 0), (0, 0), (0, more)))
             words = padded.reshape(filters, height, -1, 4)[..., ::-1]
-            unit, columns = Unit.FOURS, result.width
+            columns = result.width
         units = words.shape[2]
         runs = _fit(words.reshape(filters, height * units, -1), largest)
         if runs is not None:
@@ -159,12 +156,12 @@ def stage(
             staging = Staging(
                 unit, units, columns, runs, height, node.stride[0], sums, most_fours=most
             )
-            return staging, words.reshape(filters, -1)
+            found.append((staging, words.reshape(filters, -1)))
     if not -(1 << 7) <= int(rows.min()) <= int(rows.max()) < 1 << 7:
-        return None
+        return found
     units = width * source.channels
     staging = Staging(Unit.BYTES, units, result.width, (), height, node.stride[0], 4 * result.width)
-    return staging, rows.reshape(filters, -1)
+    return [*found, (staging, rows.reshape(filters, -1))]
 
 
 def vector_weights(node: Conv) -> npt.NDArray[np.int8]:

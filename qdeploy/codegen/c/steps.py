@@ -7,6 +7,7 @@ Flatten needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from qdeploy.codegen.c.choices import Choices
 from qdeploy.codegen.c.elements import Element, Stored, sizes_of
 from qdeploy.codegen.c.finishing import Finish, quantized
 from qdeploy.codegen.c.packing import PackedWeights, pack_weights
-from qdeploy.codegen.c.staging import Staging, stage, vector_weights
+from qdeploy.codegen.c.staging import Staging, stagings, vector_weights
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.ir.integer_graph import (
     Add,
@@ -110,19 +111,29 @@ class Step:
         return self.node.layer
 
 
-def steps_of(graph: IntegerGraph, choices: Choices) -> list[Step]:
+def steps_of(
+    graph: IntegerGraph, choices: Choices, choose: Callable[[Sequence[Step], Choices], Step]
+) -> list[Step]:
     """The steps of a network, in execution order, no map packed.
+
+    Args:
+        choose: one of several ways to compute a layer.
 
     Raises:
         UnsupportedLayerError: sums of more than 32 bits, weights of more than 16, or nothing to
             compute.
     """
-    return _Fuser(graph, choices).steps()
+    return _Fuser(graph, choices, choose).steps()
 
 
 class _Fuser:
-    def __init__(self, graph: IntegerGraph, choices: Choices) -> None:
-        self.graph, self.choices = graph, choices
+    def __init__(
+        self,
+        graph: IntegerGraph,
+        choices: Choices,
+        choose: Callable[[Sequence[Step], Choices], Step],
+    ) -> None:
+        self.graph, self.choices, self.choose = graph, choices, choose
         # Tensor -> where its elements are; a Flatten's may be those of its map.
         self.stored: dict[str, Stored] = {graph.input: self._stored(graph.tensors[graph.input])}
 
@@ -186,18 +197,25 @@ class _Fuser:
     def _step(self, node: Node, chain: list[Node]) -> Step:
         sources = tuple(self.stored[name] for name in node.inputs)
         result = self._stored(self.graph.tensors[chain[-1].output])
-        if isinstance(node, Conv | Dense):
-            finish = self._finish(chain)
-            staging, weights, rows = self._weights(node, result)
-            scratch = 0
-            if isinstance(node, Conv) and staging is None:
-                scratch = weights.columns * (2 if weights.bits > 8 else 1)
-            step = Step(node, sources, result, finish, weights, staging, scratch)
-            if isinstance(node, Dense):
-                return replace(step, rows=rows, copied=self.choices.copied)
-            if self.choices.vector and staging is not None and len(rows) >= LEAST_FILTERS:
+        if isinstance(node, Conv):
+            ways = self._convolutions(node, sources, result, self._finish(chain))
+            step = self.choose(ways, self.choices)
+            filters = len(node.weights)
+            if self.choices.vector and step.staging is not None and filters >= LEAST_FILTERS:
                 return replace(step, vector=vector_weights(node))
             return step
+        if isinstance(node, Dense):
+            rows = self._dense_rows(node)
+            step = Step(
+                node,
+                sources,
+                result,
+                self._finish(chain),
+                rows=rows,
+                copied=self.choices.copied,
+            )
+            ways = self._packed(step, rows)
+            return self.choose(ways, self.choices)
         if isinstance(node, Add | Bias | Threshold):
             return Step(node, sources, result, self._finish(chain), in_place=True)
         if isinstance(node, GlobalSum):
@@ -208,35 +226,53 @@ class _Fuser:
             return Step(node, sources, result, in_place=ascending)
         return Step(node, sources, result)
 
-    def _weights(
-        self, node: Conv | Dense, result: Stored
-    ) -> tuple[Staging | None, PackedWeights, IntArray]:
-        source, tensor = self.stored[node.inputs[0]], self.graph.tensors[node.inputs[0]]
-        staging = None
-        if isinstance(node, Conv):
+    def _convolutions(
+        self, node: Conv, sources: tuple[Stored, ...], result: Stored, finish: Finish
+    ) -> list[Step]:
+        """Each way to compute a convolution, that of the most products per multiplication first;
+        of each with weights as they are and, where they may, five to a byte."""
+        tensor = self.graph.tensors[node.inputs[0]]
+        step, found = Step(node, sources, result, finish), []
+        bounds = node_intervals(node, tensor).bounds
+        ways = stagings(node, sources[0], result, tensor.hi, bounds) if self.choices.staged else []
+        for staging, rows in ways:
+            if staging.unit.name in self.choices.units:
+                found += self._packed(replace(step, staging=staging), rows)
+        if not found:
             rows = node.weights.transpose(0, 2, 3, 1).reshape(len(node.weights), -1)
-            bounds = node_intervals(node, tensor).bounds
-            if self.choices.staged and (
-                found := stage(node, source, result, tensor.hi, bounds, pairs=self.choices.pairs)
-            ):
-                staging, rows = found
-        else:
-            rows = node.weights
-            if source.pixels > 1 and source.channels > 1:  # the vector is a map, in its order
-                shape = (len(rows), source.channels, source.pixels)
-                rows = rows.reshape(shape).transpose(0, 2, 1).reshape(len(rows), -1)
-        packed = pack_weights(rows, trits=self.choices.trits)
+            found += self._packed(step, rows)
+        return found
+
+    def _dense_rows(self, node: Dense) -> IntArray:
+        source, rows = self.stored[node.inputs[0]], node.weights
+        if source.pixels == 1 or source.channels == 1:
+            return rows
+        # The vector is a map, in its order.
+        shape = (len(rows), source.channels, source.pixels)
+        return rows.reshape(shape).transpose(0, 2, 1).reshape(len(rows), -1)
+
+    def _packed(self, step: Step, rows: IntArray) -> list[Step]:
+        """A step with its weights packed: as they are, and five to a byte where that is smaller."""
+        assert isinstance(step.node, Conv | Dense)
+        tensor = self.graph.tensors[step.node.inputs[0]]
+        packed = pack_weights(rows)
         if packed is None:
             raise UnsupportedLayerError(
-                f"layer `{node.layer}` has weights from {rows.min()} to {rows.max()}",
+                f"layer `{step.layer}` has weights from {rows.min()} to {rows.max()}",
                 why="kernels in C take weights of at most 16 bits",
                 do="train it with fewer bits",
             )
         if (most := max(magnitude(rows, tensor.lo, tensor.hi))) > MOST_SUM:
-            raise _too_wide(node.layer, -most, most)
-        if staging is not None and packed.trits:
-            staging = replace(staging, fields=packed.data.shape[1] * 5 // 4 + 1)
-        return staging, packed, rows
+            raise _too_wide(step.layer, -most, most)
+        found = [replace(step, weights=packed, scratch=_filter_bytes(step, packed))]
+        trits = pack_weights(rows, trits=True) if self.choices.byte_price else None
+        if trits is not None and trits.trits:
+            staging = step.staging
+            if staging is not None:
+                staging = replace(staging, fields=trits.data.shape[1] * 5 // 4 + 1)
+            scratch = _filter_bytes(step, trits)
+            found.append(replace(step, weights=trits, staging=staging, scratch=scratch))
+        return found
 
     def _finish(self, chain: list[Node]) -> Finish:
         """Of a chain that begins with a sum, or of a Threshold alone."""
@@ -264,6 +300,13 @@ class _Fuser:
         tensor = self.graph.tensors[name]
         channels = tensor.shape[0]
         return np.full(channels, tensor.lo), np.full(channels, tensor.hi)
+
+
+def _filter_bytes(step: Step, weights: PackedWeights) -> int:
+    """Scratch of a convolution that is not staged: a filter."""
+    if step.staging is not None or not isinstance(step.node, Conv):
+        return 0
+    return weights.columns * (2 if weights.bits > 8 else 1)
 
 
 def _too_wide(where: str, lo: int, hi: int) -> UnsupportedLayerError:
