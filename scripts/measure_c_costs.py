@@ -1,10 +1,11 @@
 """Measure layers of networks in C under QEMU and fit their instructions: hw/costs/c_kernels.json.
 
-    python scripts/measure_c_costs.py [--cores cortex-m0plus,cortex-m4,rv32imc] [--seeds 6] [--fit]
+    python scripts/measure_c_costs.py [--cores cortex-m4,…] [--kernels pairs:fours] [--seeds 6]
+                                       [--fit]
 
 Each sample is a small network with layers of drawn shapes and widths, compiled for one kernel and
 run on the core; every boundary is compared with the integer graph before its counts are kept. Cores
-that are not named keep their rows; with --fit nothing is measured.
+and kernels that are not named keep their rows; with --fit nothing is measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from qdeploy.codegen.c.cores import CORES
 from qdeploy.codegen.c.generate import generate
 from qdeploy.codegen.c.instructions import TABLE, counts_of, kernel_name
 from qdeploy.codegen.c.program import program_of
-from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph
+from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph, Threshold
 from qdeploy.ir.reference import run_reference
 from qdeploy.verify.compare import compare
 from qdeploy.verify.rungs.c_bare import run_bare
@@ -44,12 +46,15 @@ KERNELS = {
     "fours": Choices(units=("FOURS",)),
     "fours, trits": Choices(units=("FOURS",), byte_price=1e9),
     "bytes": Choices(units=("BYTES",)),
+    "pairs, lines": Choices(units=("PAIRS",)),
+    "fours, lines": Choices(units=("FOURS",)),
+    "bytes, lines": Choices(units=("BYTES",)),
     "window": Choices(staged=False),
     "dense": Choices(copied=0),
     "dense, shared": Choices(copied=1 << 30),
     "dense, trits": Choices(byte_price=1e9),
 }
-FOLDS = 5
+FOLDS, LAYERS = 5, 5
 
 
 def sample(seed: int, kernel: str) -> IntegerGraph:
@@ -62,25 +67,39 @@ def sample(seed: int, kernel: str) -> IntegerGraph:
     bits = draw(1, 2, 3, 4)
     if kernel.startswith("dense"):
         maker = GraphMaker(seed, (draw(32, 80, 136), 1, 1), bits=bits).flatten()
-        for _ in range(5):
+        for _ in range(LAYERS):
             weight_bits = 2 if "trits" in kernel else draw(2, 2, 3, 4, 8)
             maker.dense(draw(8, 13, 40, 64), weight_bits=weight_bits).threshold(draw(2, 2, 4))
         return maker.dense(4).graph(f"sample{seed}")
     shape = draw(2, 4, 7, 12), draw(5, 9, 12), draw(7, 8, 14)
     maker = GraphMaker(seed, shape, bits=bits)
-    for _ in range(5):
+    for layer in range(LAYERS):
         side, stride = draw(3, 3, 1), draw(1, 1, 2)
         if kernel.startswith("pairs"):
             side, stride = 3, 1
         if min(maker.now.shape[1:]) < 4:
             stride = 1
         weight_bits = 2 if "trits" in kernel else draw(2, 2, 3, 4)
-        if kernel in ("bytes", "window"):
+        if kernel.startswith(("bytes", "window")):
             weight_bits = draw(2, 4, 8)
         channels, pad = draw(4, 6, 8, 16), side // 2
         maker.conv(channels, (side, side), (stride, stride), (pad,) * 4, weight_bits=weight_bits)
-        maker.threshold(draw(1, 2, 2, 4))
+        if "lines" in kernel:
+            quantize_evenly(maker, 4 if layer < LAYERS - 1 else 8)
+        else:
+            maker.threshold(draw(1, 2, 2, 4))
     return maker.flatten().dense(3).graph(f"sample{seed}")
+
+
+def quantize_evenly(maker: GraphMaker, bits: int) -> None:
+    """Thresholds at equal distances, alike for all channels: a line, as trained networks have."""
+    source = maker.now
+    maker.threshold(bits)
+    node, levels = maker.nodes[-1], 2**bits - 1
+    assert isinstance(node, Threshold)
+    row = source.lo + 1 + np.arange(levels, dtype=np.int64) * (source.hi - source.lo) // levels
+    table = np.repeat(row[None], source.shape[0], axis=0)
+    maker.nodes[-1] = replace(node, thresholds=table)
 
 
 def measured(seed: int, kernel: str, core: str) -> list[dict[str, Any]]:
@@ -142,13 +161,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", default=",".join(MEASURED))
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--kernels", default=":".join(KERNELS), help="names, by colons")
     parser.add_argument("--fit", action="store_true", help="fit the rows that are there")
     arguments = parser.parse_args()
     path = ROOT / TABLE
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
     for core in () if arguments.fit else arguments.cores.split(","):
-        rows[core] = []
-        for kernel in KERNELS:
+        kernels = arguments.kernels.split(":")
+        rows[core] = [row for row in rows.get(core, []) if row["compiled"] not in kernels]
+        for kernel in kernels:
             for seed in range(arguments.seeds):
                 rows[core] += measured(seed, kernel, core)
             print(f"{core}, {kernel}: {len(rows[core])} rows", flush=True)
