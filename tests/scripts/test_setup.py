@@ -22,7 +22,7 @@ BARE = (
 BIG_ENDIAN = ("powerpc-linux-gnu-gcc", "s390x-linux-gnu-gcc", "qemu-ppc", "qemu-s390x")
 PROGRAMS = (
     *("chromium", "verilator", "yosys", "g++", "make", "tclsh", "iverilog"),
-    *(*ARM, *BARE, *BIG_ENDIAN),
+    *(*ARM, *BARE, *BIG_ENDIAN, "clang"),
 )
 
 
@@ -113,6 +113,18 @@ def test_in_ci_the_big_endian_compilers_come_where_one_is_missing(checkout: Path
     calls = [line for line in done.stderr.splitlines() if "install" in line]
     assert len(calls) == 1
     assert "gcc-s390x-linux-gnu" in calls[0] and calls[0].endswith(" qemu-user")
+
+
+def test_in_ci_clang_comes_where_it_is_missing(checkout: Path) -> None:
+    _program(checkout, "apt-get", 'echo "apt-get $*" >&2')
+    (checkout / "bin/id").unlink()
+    _program(checkout, "id", "echo 0")
+    for name in set(PROGRAMS) - {"clang"}:
+        _program(checkout, name)
+    done = _setup(checkout)
+    assert done.returncode == 0
+    calls = [line for line in done.stderr.splitlines() if "install" in line]
+    assert len(calls) == 1 and calls[0].endswith(" clang libclang-rt-dev")
 
 
 def test_apt_that_fails_is_a_warning_with_its_consequence(checkout: Path) -> None:

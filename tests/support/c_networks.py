@@ -52,10 +52,11 @@ def assert_exact(
     *flags: str,
     optimize: str = BALANCED,
     choices: Choices | None = None,
+    compiler: str = "gcc",
 ) -> Program:
     """Every boundary of every frame is that of the integer graph; gives the program."""
     program = sources(graph, folder, choices=choices or OPTIMIZE[optimize])
-    binary = compiled(folder, *(flags or SANITIZED))
+    binary = compiled(folder, *(flags or SANITIZED), compiler=compiler)
     (folder / "frames.bin").write_bytes(input_bytes(program, codes))
     command = [binary, "frames.bin", "taps.bin"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -679,7 +679,8 @@ QD_NOINLINE void qd_conv_band(const qd_conv_t *p, const uint8_t *in, uint8_t *ou
     staged = sums + 4 * z.sums;
     qd_stage(p, in, first * p->stride_down - p->top, rows, &z, spread, staged);
     for (int32_t channel = 0; channel < p->out_channels; channel += 4) {
-        const qd_run_t *const runs = p->runs + channel / 4;
+        /* Runs that there are none of have no address to go on from. */
+        const qd_run_t *const runs = p->runs == NULL ? NULL : p->runs + channel / 4;
         qd_few_t few[4];
         qd_unpack_four(p, &z, channel, fields, filters);
         for (int32_t i = 0; i < 4 && qd_is_few(&p->finish); i++) {
