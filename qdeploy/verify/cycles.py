@@ -40,7 +40,7 @@ from qdeploy.codegen.c.taps import input_bytes, taps_header
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.scratch import scratch_folder
 from qdeploy.tools import find_tool
-from qdeploy.verify.rungs.c_bare import flags_of, link_bare, machine_of
+from qdeploy.verify.rungs.c_bare import flags_of, link_bare
 
 CORES = ("cortex-m0plus", "cortex-m4")
 _REFILL = 2
@@ -71,7 +71,14 @@ def estimated_cycles(
         elf = link_bare(compiler, core, flags_of(program, core), sources, folder)
         log = folder / "log"
         os.mkfifo(log)
-        command = [str(emulator), *machine_of(core), "-d", "exec,in_asm,nochain", "-D", str(log)]
+        command = [
+            str(emulator),
+            *core.machine_arguments,
+            "-d",
+            "exec,in_asm,nochain",
+            "-D",
+            str(log),
+        ]
         with subprocess.Popen([*command, "-kernel", str(elf)], cwd=folder) as process:
             with log.open(encoding="utf-8", errors="replace") as lines:
                 found = cycles_of_log(lines, core.name)

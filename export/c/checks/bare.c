@@ -10,29 +10,15 @@
 
 #include "taps.h"
 
-extern uint32_t stack_low[], stack_high[];
-
 #define TAPS (sizeof tap_bytes / sizeof tap_bytes[0])
 enum { SILENT = 0, WRITING = 1, COUNTING = 2 };
 static int tapping = WRITING;
 static int32_t taps_file;
 static uint32_t marks[TAPS], last_mark;
 
-/* ---- the host ----------------------------------------------------------------------------- */
+#include "start.h"
 
-#if defined(__arm__)
-static int32_t host(int32_t operation, const void *argument) {
-    register int32_t r0 __asm__("r0") = operation;
-    register const void *r1 __asm__("r1") = argument;
-    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-    return r0;
-}
-#else
-int32_t host(int32_t operation, const void *argument);
-__asm__(
-    ".option push\n.option norvc\n.balign 16\n.globl host\nhost:\n"
-    "slli x0, x0, 0x1f\nebreak\nsrai x0, x0, 7\nret\n.option pop\n");
-#endif
+/* ---- the host's files --------------------------------------------------------------------- */
 
 static int32_t open_file(const char *name, int32_t length, uint32_t mode) {
     const uintptr_t block[3] = {(uintptr_t)name, mode, (uintptr_t)length};
@@ -43,12 +29,6 @@ static int32_t open_file(const char *name, int32_t length, uint32_t mode) {
 static int move(int32_t operation, int32_t file, const void *data, uint32_t count) {
     const uintptr_t block[3] = {(uintptr_t)file, (uintptr_t)data, count};
     return host(operation, block) == 0;
-}
-
-static void end(int good) {
-    host(0x18, (const void *)(uintptr_t)(good ? 0x20026u : 0x20023u));
-    for (;;) {
-    }
 }
 
 /* ---- the counter of instructions ---------------------------------------------------------- */
@@ -98,7 +78,7 @@ static int __attribute__((noinline)) run(void) { return TAP_RUN((const void *)in
 
 #define PAINT 0xA5C3F00Du
 
-static void check(void) {
+static void bare_main(void) {
     uint32_t figures[2];
     const int32_t frames = open_file("frames.bin", 10, 1u);
     taps_file = open_file("taps.bin", 8, 5u);
@@ -145,22 +125,3 @@ static void check(void) {
             move(5, file, marks, sizeof marks) != 0);
     }
 }
-
-#if defined(__arm__)
-void start(void) __attribute__((noreturn));
-void start(void) {
-    check();
-    for (;;) {
-    }
-}
-static void fault(void) { end(0); }
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    stack_high, (const void *)start, (const void *)fault, (const void *)fault,
-    (const void *)fault, (const void *)fault, (const void *)fault};
-#else
-void start(void);
-void start(void) { check(); }
-__asm__(
-    ".section .vectors, \"ax\"\n.globl entry\nentry:\nla sp, stack_high\ncall start\n1: j 1b\n"
-    ".text\n");
-#endif

@@ -24,6 +24,15 @@ class Core:
     emulator: str = ""
     machine: str = ""
 
+    @property
+    def machine_arguments(self) -> tuple[str, ...]:
+        """Of QEMU, with semihosting, without counting instructions."""
+        return (
+            *("-machine", self.machine, "-nographic", "-monitor", "none", "-serial", "none"),
+            *("-semihosting-config", "enable=on,target=native"),
+            *(("-bios", "none") if self.emulator == "qemu-system-riscv32" else ()),
+        )
+
 
 _ARM, _QEMU_ARM = "arm-none-eabi-", "qemu-system-arm"
 CORES = {

@@ -91,6 +91,22 @@ def tapped(
     return {name: found[name] for name in program.graph.boundaries() if name in found}
 
 
+def stored_bytes(program: Program, tensor: Stored, codes: IntArray) -> bytes:
+    """Codes (frames, *shape) of a tensor as the steps write them, lowest byte first.
+
+    Args:
+        tensor: one of `program.written`.
+    """
+    values = np.ascontiguousarray(to_stream_order(codes, frames=True)).reshape(len(codes), -1)
+    if not tensor.element.packed:
+        return values.astype(_KINDS[tensor.element]).tobytes()
+    each = 8 // tensor.element.bits
+    fields = np.zeros((len(codes), tensor.bytes * each), np.int64)
+    fields[:, : tensor.count] = values
+    shifted = fields.reshape(len(codes), -1, each) << np.arange(0, 8, tensor.element.bits)
+    return shifted.sum(axis=2).astype(np.uint8).tobytes()
+
+
 def _in_graph_order(
     program: Program, tensor: Stored, data: npt.NDArray[np.uint8], order: ByteOrder
 ) -> IntArray:

@@ -3,6 +3,8 @@
 network.c, network.h, weights.c, weights.h, kernels/   as the build verified them
 network_io.c, network_io.h    raw values to codes, logits to classes
 golden.c, golden.h            golden frames and the self-test
+golden_layers.c               which layer is wrong where it fails
+qemu/                         the self-test on a bare core: main.c, start-up, linker script
 host/main.c                   a program that runs it
 PREFIX.hpp                    all of it as a class of C++11
 library.properties, examples/selftest    with these the folder is a library of Arduino
@@ -22,11 +24,15 @@ import numpy.typing as npt
 from qdeploy import provenance
 from qdeploy.artifacts import atomic_folder, sha256, write_json, write_text
 from qdeploy.build_folder import C_FOLDER, PACKAGE_FOLDER
+from qdeploy.codegen.c.cores import load_core
 from qdeploy.codegen.c.elements import Element
+from qdeploy.codegen.c.program import Program
 from qdeploy.codegen.c.text import array
 from qdeploy.ir.layout import to_stream_order
+from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
 from qdeploy.targets.c.interface import interface_files, raw_element
+from qdeploy.targets.c.layers import digest_tables
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.golden import class_names, golden_frames
 from qdeploy.targets.package_input import PackageInput
@@ -37,18 +43,24 @@ BUNDLE_FORMAT = 1
 BUNDLE_FILE = "bundle.json"
 # Golden frames: no more, and of no more bytes, but two at least.
 GOLDEN_FRAMES, GOLDEN_BYTES, LEAST_FRAMES = 16, 16_384, 2
-_TEXTS = ("golden.c", "golden.h", "library.properties", "Makefile", "CMakeLists.txt", "README.md")
+_TEXTS = (
+    *("golden.c", "golden.h", "golden_layers.c"),
+    *("library.properties", "Makefile", "CMakeLists.txt", "README.md"),
+)
+# Of the rungs' own checks, for a core under QEMU; this one where the package is for hosts.
+_CHECKS, _CORE = "export/c/checks", "cortex-m3"
 _CLASSIFY = """
     /* The class of each output of each pixel of the last result. */
     void classify(int32_t *classes) const {{ {prefix}_classify(logits_, classes); }}
 """
 
 
-def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]:
+def make_package(build: FinishedBuild, plan: dict[str, Any], program: Program) -> tuple[Path, int]:
     """Write `package` into a build folder, replacing an older one as a whole.
 
     Args:
         plan: `plan.json` of the C sources.
+        program: what they were made from.
 
     Returns:
         The package folder, and how many golden frames it has: fewer where flash has no room.
@@ -69,7 +81,17 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
     classes = class_names(build)
     interface = interface_files(graph, source, prefix, classes)
     classifies = f"{prefix}_classify" in interface["network_io.h"]
+    core = load_core(plan["mcu"])
+    core = core if core.emulator else load_core(_CORE)
+    script = "arm.ld" if core.emulator == "qemu-system-arm" else "riscv.ld"
     fields: dict[str, object] = {
+        **digest_tables(program, golden.codes[: len(inputs)]),
+        "core": core.name,
+        "cross": core.compiler,
+        "core_flags": " ".join(core.flags),
+        "emulator": core.emulator,
+        "machine": " ".join(core.machine_arguments),
+        "script": script,
         "prefix": prefix,
         "upper": prefix.upper(),
         "title": graph.name,
@@ -109,12 +131,16 @@ def make_package(build: FinishedBuild, plan: dict[str, Any]) -> tuple[Path, int]
             ("host_main.c", "host/main.c"),
             ("selftest.ino", "examples/selftest/selftest.ino"),
             ("network.hpp", f"{prefix}.hpp"),
+            ("qemu_main.c", "qemu/main.c"),
         ):
             (root / place).parent.mkdir(parents=True, exist_ok=True)
             write_text(root / place, filled(f"export/c/{name}.in", fields))
         for name in _TEXTS:
             own = {**fields, "arena": f"{plan['arena']:,}"} if name == "README.md" else fields
             write_text(root / name, filled(f"export/c/{name}.in", own))
+        for name in ("start.h", "memory.c", script, "include/string.h"):
+            (root / "qemu" / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(resource(f"{_CHECKS}/{name}"), root / "qemu" / name)
         bundle["files"] = {
             path.relative_to(root).as_posix(): sha256(path)
             for path in sorted(root.rglob("*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qdeploy.bounded import read_json
 from qdeploy.build_folder import C_PLAN_PATH
+from qdeploy.codegen.c.choices import load_choices
 from qdeploy.codegen.c.program import program_of
 from qdeploy.ir.integer_graph import IntegerGraph
 from qdeploy.targets.c.package import make_package
@@ -28,7 +29,8 @@ class CTarget(Target):
 
     def package(self, build: FinishedBuild) -> str:
         plan = read_json(build.folder / C_PLAN_PATH)
-        _, frames = make_package(build, plan)
+        program = program_of(build.graph, load_choices(plan["optimize"], plan["mcu"]))
+        _, frames = make_package(build, plan, program)
         return f"{frames} golden frames; `make test` there runs the self-test on this machine"
 
 

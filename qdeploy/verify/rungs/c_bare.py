@@ -90,7 +90,7 @@ def run_bare(
             flash, static = _linked_alone(compiler, flags, sources, folder, prefix)
             arena = array_bytes((folder / "check.map").read_text(encoding="utf-8"), "arena")
             run_tool(
-                [emulator, *machine_of(core), *COUNTED, "-kernel", elf],
+                [emulator, *core.machine_arguments, *COUNTED, "-kernel", elf],
                 folder,
                 folder / "log",
                 _SECONDS,
@@ -184,15 +184,6 @@ class RiscvRung(_BareRung):
 def flags_of(program: Program, core: Core) -> tuple[str, ...]:
     """Of the compiler."""
     return (*core.flags, *(SMALL if program.choices.size else OPTIMIZED))
-
-
-def machine_of(core: Core) -> Sequence[str]:
-    """QEMU's arguments, without counting instructions."""
-    return (
-        *("-machine", core.machine, "-nographic", "-monitor", "none", "-serial", "none"),
-        *("-semihosting-config", "enable=on,target=native"),
-        *(("-bios", "none") if core.emulator == "qemu-system-riscv32" else ()),
-    )
 
 
 def link_bare(
