@@ -71,6 +71,10 @@ NOTES = {
     "microcontroller": "Without a peer. Weights are random and calibrated. Instructions are QEMU's "
     "count, not cycles; Cortex-M0+ code runs on its M3 machine. RAM is arena, input, output and "
     "measured stack; flash is code and constants as the linker counts them, at -O3.",
+    "microcontroller_peers": "Both in the same run, on the Cortex-M0+ under QEMU at -O3: "
+    "instructions are QEMU's count, RAM has input, result and measured stack. The peer computes as "
+    "many layers of the same sizes in float, with the library that the compiler brings for a core "
+    "without a floating-point unit.",
     "methods": "The peer is plain retraining of the same network, with the same seeds and epochs. "
     "Sources, spreads and verdicts are in [methods](../docs/methods.md).",
     "training": "Milliseconds are wall time of a step with 128 images, the median of steps in "

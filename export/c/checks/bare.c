@@ -17,6 +17,7 @@ static int32_t taps_file;
 static uint32_t marks[TAPS], last_mark;
 
 #include "start.h"
+#include "counter.h"
 
 /* ---- the host's files --------------------------------------------------------------------- */
 
@@ -30,29 +31,6 @@ static int move(int32_t operation, int32_t file, const void *data, uint32_t coun
     const uintptr_t block[3] = {(uintptr_t)file, (uintptr_t)data, count};
     return host(operation, block) == 0;
 }
-
-/* ---- the counter of instructions ---------------------------------------------------------- */
-
-#if defined(__arm__)
-#define COUNTED 0xFFFFFFu
-/* SysTick on the processor's clock counts down 24 bits; QEMU's clock follows the instructions. */
-static void start_counter(void) {
-    *(volatile uint32_t *)0xE000E014u = 0xFFFFFFu;
-    *(volatile uint32_t *)0xE000E018u = 0u;
-    *(volatile uint32_t *)0xE000E010u = 5u;
-}
-
-static uint32_t counter(void) { return 0xFFFFFFu - *(volatile uint32_t *)0xE000E018u; }
-#else
-#define COUNTED 0xFFFFFFFFu
-static void start_counter(void) {}
-
-static uint32_t counter(void) {
-    uint32_t value;
-    __asm__ volatile("csrr %0, minstret" : "=r"(value));
-    return value;
-}
-#endif
 
 static void tap(int number, const uint8_t *data, uint32_t bytes) {
     if (tapping == COUNTING) {
