@@ -30,8 +30,8 @@ from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung
 
-# Frames of a pass, and networks at one time: as in the file, and as trained.
-_AT_ONCE, _NETWORKS = 50, 2
+# Frames of a pass, and of the network as trained, which proves nothing.
+_AT_ONCE, _TRAINED_FRAMES = 50, 200
 
 
 class TorchRung(Rung):
@@ -45,13 +45,16 @@ class TorchRung(Rung):
             raise InternalError("the torch rung needs a network")
         deployed = deployed_network(inputs.network, inputs.folder / QONNX_FILE)
 
-        def compared(network: nn.Module) -> RungResult:
-            level = torch_level(network, inputs.graph, inputs.frames)
+        def compared(one: tuple[nn.Module, int]) -> RungResult:
+            network, count = one
+            level = torch_level(network, inputs.graph, inputs.frames[:count])
             return float_result(self.name, inputs, reference, level)
 
-        with in_parallel(compared, (deployed, inputs.network), _NETWORKS) as results:
+        both = ((deployed, len(inputs.frames)), (inputs.network, _TRAINED_FRAMES))
+        with in_parallel(compared, both, len(both)) as results:
             result, trained = results
         figures = {
+            "frames": trained.frames,
             "codes": trained.codes,
             "mismatches": trained.mismatches,
             "origins": trained.origins,
