@@ -120,6 +120,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
     if origin is tuple:
         one = get_origin(_plain(inner[0])) or _plain(inner[0])
+        if one is Literal:
+            return f"list of {_kind(inner[0])}"
         named = {int: "integers", float: "numbers", str: "texts"}[one]
         return f"list of {named if inner[1:] == (...,) else f'{len(inner)} {named}'}"
     if origin is list:
@@ -145,6 +147,8 @@ def _default(field: FieldInfo) -> str:
         return "-"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, tuple):
+        return f"`[{', '.join(map(str, default))}]`"
     return f"`{default}`"
 
 

@@ -1,5 +1,5 @@
 """Spoken digits (Free Spoken Digit Dataset): 3,000 recordings of six speakers at 8 kHz, as log-mel
-spectrograms; training and test speakers are different ones.
+spectrograms; whoever is tested is not trained with.
 
 A file `digit_speaker_index.wav` is a recording of one digit; digits are 0 to 9, indices 0 to 49.
 """
@@ -22,12 +22,11 @@ from qdeploy.data.spectrogram import RATE, log_mel
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
 from qdeploy.recipe.data import Data
+from qdeploy.recipe.spoken_digits import SPEAKERS, SpokenDigits
 
 TITLE = "FSDD"
 HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 FOLDER = Path("fsdd") / "recordings"
-TRAIN_SPEAKERS = ("george", "jackson", "lucas", "nicolas")
-TEST_SPEAKERS = ("theo", "yweweler")
 DIGITS, INDICES = 10, 50
 MAX_BYTES = 1 << 24  # of a recording; the longest has 36 kB
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -37,7 +36,7 @@ LAYOUT = "\n".join(
     [
         f"get the recordings from {HOME} and lay them out like this:",
         f"    {FOLDER}/DIGIT_SPEAKER_INDEX.wav   3,000 files: digits 0 to 9, indices 0 to 49,",
-        f"    speakers {', '.join(TRAIN_SPEAKERS + TEST_SPEAKERS)}",
+        f"    speakers {', '.join(SPEAKERS)}",
         "for those used in docs/results.md, `export LC_ALL=C; md5sum *.wav | md5sum` there gives",
         f"    {DIGEST}",
     ]
@@ -46,17 +45,18 @@ _NAME = re.compile(r"(\d+)_([A-Za-z]+)_(\d+)\.wav")
 
 
 def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
-    """2,000 training recordings of four speakers and 1,000 test recordings of two others, below
-    `folder`/fsdd/recordings.
+    """500 recordings of each speaker, below `folder`/fsdd/recordings; unless the section says
+    otherwise four speakers are trained with, and two others tested.
 
     Raises:
         DataError: when recordings are missing, damaged, of another format or not of a digit.
     """
+    split = settings if isinstance(settings, SpokenDigits) else SpokenDigits(name="fsdd")
     root = needed_folder("fsdd", folder, LAYOUT) / FOLDER
     names = _check_names(root, observer)
     with observer.meter("reading fsdd", 3000, "recordings") as bar:
         parts = []
-        for speakers in (TRAIN_SPEAKERS, TEST_SPEAKERS):
+        for speakers in (split.train_speakers, split.test_speakers):
             images, labels = [], []
             for speaker in speakers:
                 for digit in range(DIGITS):
@@ -101,11 +101,10 @@ def _check_names(root: Path, observer: Observer) -> list[str]:
     """The 3,000 names; missing recordings and those with a wrong digit are errors, additional
     speakers and takes are noted."""
     found = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    speakers = TRAIN_SPEAKERS + TEST_SPEAKERS
     expected = [
         f"{digit}_{speaker}_{index}.wav"
         for digit in range(DIGITS)
-        for speaker in speakers
+        for speaker in SPEAKERS
         for index in range(INDICES)
     ]
     missing = [name for name in expected if name not in found]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from qdeploy.recipe.data import DataSpec
+from qdeploy.recipe.spoken_digits import SpokenDigits
 
 DIGITS = DataSpec((1, 8, 8), 10, "qdeploy.data.digits:load")
 SYNTHETIC2D = DataSpec((2, 1, 1), 2, "qdeploy.data.synthetic2d:load", augments=())
 FASHION_MNIST = DataSpec((1, 28, 28), 10, "qdeploy.data.mnist:load_fashion")
 MNIST = DataSpec((1, 28, 28), 10, "qdeploy.data.mnist:load_mnist")
 CIFAR10 = DataSpec((3, 32, 32), 10, "qdeploy.data.cifar10:load")
-FSDD = DataSpec((1, 32, 64), 10, "qdeploy.data.fsdd:load")
+FSDD = DataSpec((1, 32, 64), 10, "qdeploy.data.fsdd:load", section=SpokenDigits)
 IMAGENET = DataSpec(
     (3, 224, 224),
     1000,

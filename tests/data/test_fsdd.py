@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_trees import SPEAKERS, data_with, write_fsdd, write_wav
+from data_trees import data_with, write_fsdd, write_wav
+from pydantic import ValidationError
 
 from qdeploy.data import files, fsdd
-from qdeploy.data.fsdd import TEST_SPEAKERS, TRAIN_SPEAKERS, read_wav
+from qdeploy.data.fsdd import read_wav
 from qdeploy.data.load import load_dataset
 from qdeploy.data.specs import FSDD
 from qdeploy.data.spectrogram import BANDS, FRAMES, filters, log_mel
 from qdeploy.errors import DataError
 from qdeploy.observer import Observer
+from qdeploy.recipe.spoken_digits import SPEAKERS, SpokenDigits
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +36,40 @@ def tone(hertz: float, samples: int = 8000) -> np.ndarray:
 
 def test_two_speakers_are_only_tested_and_four_only_trained_on(folder):
     data = load_dataset("fsdd", folder)
-    assert not set(TRAIN_SPEAKERS) & set(TEST_SPEAKERS)
     assert data.train_images.shape == (2000, *FSDD.shape)
     assert data.test_images.shape == (1000, 1, BANDS, FRAMES)
     assert data.test_images.dtype == torch.uint8
     assert torch.bincount(data.test_labels).tolist() == [100] * 10
     assert torch.bincount(data.train_labels).tolist() == [200] * 10
-    speaker, digit, take = TEST_SPEAKERS[1], 7, 13
+    speaker, digit, take = "yweweler", 7, 13
     path = folder / "fsdd" / "recordings" / f"{digit}_{speaker}_{take}.wav"
     place = 500 + 50 * digit + take
     assert np.array_equal(data.test_images[place, 0].numpy(), log_mel(read_wav(path)))
     assert data.test_labels[place] == digit
+
+
+def test_a_recipe_says_who_is_tested(folder):
+    usual = load_dataset("fsdd", folder)
+    given = {"name": "fsdd", "test_speakers": ["jackson"]}
+    data = load_dataset(SpokenDigits.model_validate(given), folder)
+    assert torch.equal(data.test_images, usual.train_images[500:1000])
+    others = usual.train_images[:500], usual.train_images[1000:], usual.test_images
+    assert torch.equal(data.train_images, torch.cat(others))
+    assert torch.equal(data.train_labels, data.test_labels.repeat(5))
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (["theo", "theo"], "names a speaker twice"),
+        (["alice"], "'george', 'jackson'"),
+        ([], "at least 1 item"),
+        (list(SPEAKERS), "at most 5 items"),
+    ],
+)
+def test_speakers_that_cannot_be_tested_are_refused(speakers, message):
+    with pytest.raises(ValidationError, match=message):
+        SpokenDigits.model_validate({"name": "fsdd", "test_speakers": speakers})
 
 
 def test_the_tested_speakers_are_theo_and_yweweler(written):
