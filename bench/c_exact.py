@@ -6,7 +6,8 @@ Every boundary of every frame is compared. A network of the ladder gets random, 
 and goes through `export --target c`, whose rung `c` has builds with and without the sanitizers of
 gcc; then all frames go through the sanitized build, of which the rung takes as many as take
 seconds. A random network is drawn from its own seed and runs as many frames of random codes with
-the sanitizers, with one of the choices of --optimize, in turn. Failures are listed at the end, and
+the sanitizers, with one of the choices of --optimize, in turn; twenty of them have rows together.
+Failures are listed at the end, and
 the exit code is then 1. Writes bench/results/c_exact.json; rows of networks left out with --only
 are kept, and --resume leaves out those that have rows for as many frames.
 """
@@ -27,7 +28,7 @@ from record import figure, save, saved
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
-RANDOM = "random networks"
+BLOCK = 20  # random networks with rows together
 
 
 def ladder_rows(entry: Entry, frames: int, folder: Path) -> list[dict[str, Any]]:
@@ -86,10 +87,13 @@ def sanitized_mismatches(build: Path, folder: Path) -> int:
     return found
 
 
-def random_rows(
-    count: int, seed: int, frames: int, folder: Path
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Random networks of consecutive seeds, and those that failed."""
+def random_name(seeds: range) -> str:
+    """What the rows of random networks of these seeds are of."""
+    return f"random networks, seeds {seeds[0]} to {seeds[-1]}"
+
+
+def random_rows(seeds: range, frames: int, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Random networks, and those that failed."""
     from c_networks import assert_exact
     from draw_networks import RandomDraw, draw_network
 
@@ -98,7 +102,7 @@ def random_rows(
     from qdeploy.lowering.integers.lower import lower_with_affine
 
     failed, names = [], list(OPTIMIZE)
-    for number in range(seed, seed + count):
+    for number in seeds:
         network = draw_network(RandomDraw(np.random.default_rng(number)), number)
         path = network.save(folder / f"network{number}.onnx")
         try:
@@ -111,10 +115,11 @@ def random_rows(
         except (AssertionError, QDeployError) as error:
             failed.append(f"seed {number}: {error}".splitlines()[0])
             print(failed[-1], flush=True)
+    name = random_name(seeds)
     return [
-        figure(RANDOM, "networks", count, "networks"),
-        figure(RANDOM, "random_frames", frames, "frames"),
-        figure(RANDOM, "networks_that_differ", len(failed), "networks"),
+        figure(name, "networks", len(seeds), "networks"),
+        figure(name, "random_frames", frames, "frames"),
+        figure(name, "networks_that_differ", len(failed), "networks"),
     ], failed
 
 
@@ -151,11 +156,13 @@ def main() -> int:
 
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        if selected(RANDOM):
-            rows, failed = random_rows(
-                arguments.random, arguments.seed, arguments.frames, Path(folder)
-            )
-            keep(rows)
+        last = arguments.seed + arguments.random
+        for first in range(arguments.seed, last, BLOCK):
+            seeds = range(first, min(first + BLOCK, last))
+            if selected(random_name(seeds)):
+                rows, differ = random_rows(seeds, arguments.frames, Path(folder))
+                keep(rows)
+                failed += differ
         for entry in LADDER:
             if selected(entry.name):
                 rows = ladder_rows(entry, arguments.frames, Path(folder))
