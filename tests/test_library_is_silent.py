@@ -20,6 +20,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         "ptq/equalize.py",
         "simplefilter",
     ): "Brevitas warns of layers that it leaves alone",
+    ("study/on_ray.py", "os.environ"): "Ray reads there how often it looks for a cluster",
     ("tools.py", "os.environ"): "handed on to the programs that are started",
     ("training/workers.py", "os.environ"): "cuBLAS reads there how to be deterministic",
 }

@@ -32,14 +32,12 @@ def run_text(job: dict[str, Any], modules: list[str]) -> str:
 
 
 def _answers(address: str) -> None:
-    """Ask whether somebody listens at `address`, HOST:PORT, or at that of RAY_ADDRESS for `auto`;
-    what is neither is left to Ray.
+    """Ask whether somebody listens at `address`, HOST:PORT; anything else is left to Ray.
 
     Raises:
         OSError: nobody does.
     """
-    given = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    host, _, port = given.rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
 

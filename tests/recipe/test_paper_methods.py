@@ -15,12 +15,11 @@ def family(name: str) -> list[Recipe]:
     return [load_recipe(path) for path in paths if path.name != "tables.yaml"]
 
 
-@pytest.mark.parametrize(
-    "name", ["boo2020", "sung2015", "mlperf_tiny", "fsdd", "camvid", "quickstart"]
-)
+@pytest.mark.parametrize("name", ["boo2020", "sung2015", "mlperf_tiny", "camvid", "quickstart"])
 def test_weight_steps_are_those_of_least_squared_error_and_clips_are_pacts(name):
     """Section 2.2 of Boo et al. 2020: Hwang & Sung 2014 for weights, PACT for activations. Sung et
-    al. 2015 quantize signals with 8 bits and say nothing of their clip."""
+    al. 2015 quantize signals with 8 bits and say nothing of their clip. The spoken digits, which
+    neither paper has, learn both."""
     for recipe in family(name):
         settings = recipe.quantization
         assert (settings.weight_init, settings.weight_step) == ("mse", "fixed"), recipe.name
