@@ -12,6 +12,13 @@ from qdeploy.ir.integer_graph import Conv, Dense
 from qdeploy.lowering.from_torch.trial import lower_untrained
 
 
+@pytest.fixture(autouse=True)
+def weights_are_the_same_in_any_order_of_tests() -> None:
+    """The scales of a residual sum are drawn, and where their ratio is a short fraction the sum is
+    taken, but the accumulator after it has too many bits."""
+    torch.manual_seed(0)
+
+
 class Odd(nn.Module):
     """A network with one odd layer between two ordinary ones."""
 
