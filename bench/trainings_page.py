@@ -71,7 +71,7 @@ def section(runs: Sequence[Mapping[str, Any]]) -> str:
         *_table(columns, rows),
         "",
         f"`{train_command(recipe_path(first['name']), first['settings'])}`, {_seeds(runs)}, "
-        f"at commit {_short(first['commit'])}{_where(first)}; torch {versions['torch']}, "
+        f"at {_commits(runs)}{_where(first)}; torch {versions['torch']}, "
         f"Brevitas {versions['brevitas']}.",
         "",
         *_proof(next((run["build"] for run in runs if run["build"]), None)),
@@ -130,6 +130,12 @@ def _short(commit: str | None) -> str:
     """Seven digits, and `-dirty` where it says so."""
     number, dash, dirty = (commit or "unknown").partition("-")
     return f"{number[:7]}{dash}{dirty}"
+
+
+def _commits(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Of the runs, each once."""
+    found = list(dict.fromkeys(_short(run["commit"]) for run in runs))
+    return f"commit {found[0]}" if len(found) == 1 else f"commits {', '.join(found)}"
 
 
 def recipe_path(name: str) -> str:

@@ -98,6 +98,7 @@ def test_seeds_of_one_recipe_are_one_table_with_spread_and_paired_differences(
         other["phases"][one["phases"].index(phase)]["accuracy"] = b
     text = bench.page([other, one])
     assert text.count(f"## {one['name']}") == 1 and "seeds 0 and 1, at commit" in text
+    assert "at commits abc1234, " in bench.page([one | {"commit": "abc1234"}, other])
     lines = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
     first, second, third = (f"| {phase['name']}" for phase in one["phases"][:3])
     assert "| 85.00 ± 7.07 % | - |" in lines[first]  # of 90 and 80
