@@ -10,14 +10,16 @@ import numpy as np
 
 from qdeploy.artifacts import write_text
 from qdeploy.codegen.c.choices import BALANCED, OPTIMIZE, Choices
+from qdeploy.codegen.c.cores import Core
 from qdeploy.codegen.c.generate import DEFAULT_PREFIX, generate
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.codegen.c.taps import input_bytes, tapped, taps_header
-from qdeploy.ir.integer_graph import IntegerGraph
+from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.ir.reference import run_reference
 from qdeploy.resources import resource
 from qdeploy.verify.compare import compare
 from qdeploy.verify.native_c import STANDARD
+from qdeploy.verify.rungs.c_bare import Measured, run_bare
 
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -66,3 +68,15 @@ def assert_exact(
     assert result.codes > 0
     assert result.first is None, result.first.sentence()
     return program
+
+
+def assert_exact_on_core(
+    graph: IntegerGraph, frames: IntArray, folder: Path, core: Core, choices: Choices
+) -> Measured:
+    """Every boundary on a bare core under QEMU, and what was measured there."""
+    program = sources(graph, folder, choices=choices)
+    found, measured = run_bare(program, folder, "network", core, frames)
+    result = compare(graph.boundaries(), run_reference(graph, frames), found)
+    assert result.codes > 0
+    assert result.first is None, result.first.sentence()
+    return measured

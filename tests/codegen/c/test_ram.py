@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_graphs
-from c_networks import assert_exact, sources
+from c_networks import assert_exact, assert_exact_on_core
 from draw_networks import RandomDraw, draw_network
 from random_graphs import GraphMaker
 
@@ -17,10 +17,7 @@ from qdeploy.codegen.c.cores import CORES
 from qdeploy.codegen.c.elements import Element
 from qdeploy.codegen.c.program import Program, program_of
 from qdeploy.ir.integer_graph import IntegerGraph
-from qdeploy.ir.reference import run_reference
 from qdeploy.lowering.integers.lower import lower_with_affine
-from qdeploy.verify.compare import compare
-from qdeploy.verify.rungs.c_bare import run_bare
 
 KINDS = ("convnet", "mlp", "resnet", "mobilenet", "unet", "densenet", "decoder")
 
@@ -98,9 +95,4 @@ def test_a_map_stays_a_byte_per_code_where_the_peak_is_elsewhere() -> None:
 @pytest.mark.parametrize("name", ["cortex-m0plus", "rv32imc"])
 def test_packed_codes_are_exact_on_a_bare_core(name: str, tmp_path: Path) -> None:
     maker = residual(7)
-    graph, frames = maker.graph(), maker.frames(2)
-    program = sources(graph, tmp_path, choices=OPTIMIZE["ram"])
-    found, _ = run_bare(program, tmp_path, "network", CORES[name], frames)
-    result = compare(graph.boundaries(), run_reference(graph, frames), found)
-    assert result.codes > 0
-    assert result.first is None, result.first.sentence()
+    assert_exact_on_core(maker.graph(), maker.frames(2), tmp_path, CORES[name], OPTIMIZE["ram"])

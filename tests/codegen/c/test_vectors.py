@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from c_networks import SANITIZED, assert_exact
+from processor_marks import AVX2, VNNI
 from random_graphs import GraphMaker
 
 from qdeploy.codegen.c.choices import OPTIMIZE, Choices
 from qdeploy.codegen.c.program import program_of
 from qdeploy.codegen.c.staging import Unit
 
-FLAGS = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-AVX2 = pytest.mark.skipif(" avx2 " not in FLAGS, reason="this processor has no AVX2")
-VNNI = pytest.mark.skipif(" avx512_vnni " not in FLAGS, reason="this processor has no AVX512-VNNI")
 BUILDS = [
     pytest.param(("-mavx2",), marks=AVX2),
     pytest.param(("-mavx512bw", "-mavx512vnni"), marks=VNNI),
