@@ -74,6 +74,17 @@ def read_some(path: Path, most: int) -> bytes:
     return data
 
 
+def is_named_file(path: Path) -> bool:
+    """Whether a path that was made of a name in some file is that of a file.
+
+    `Path.is_file` raises for names that no file can have, such as those of 300 letters.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _checked(data: Any) -> Any:
     """JSON data whose texts can be written, whose integers have 64 bits at most, and whose other
     numbers are finite."""

@@ -15,12 +15,14 @@ from qdeploy.bounded import (
     MAX_DEPTH,
     TooMuchError,
     compose_yaml,
+    is_named_file,
     load_yaml,
     parse_json,
     read_bounded,
     read_json,
 )
 
+LONG = "n" * 300
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
 )
@@ -85,3 +87,9 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     assert read_json(path) == {"a": 1}
     with pytest.raises(TooMuchError, match="more than 4 bytes"):
         read_bounded(path, 4)
+
+
+def test_a_name_that_no_file_can_have_is_that_of_none(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("x")
+    names = ("there", "absent", LONG, f"{LONG}/x", "x/" * 3000, "a\0b", "there/x", "", "\ud800")
+    assert [name for name in names if is_named_file(tmp_path / name)] == ["there"]

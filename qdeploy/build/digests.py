@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qdeploy.artifacts import sha256
+from qdeploy.bounded import is_named_file
 from qdeploy.build.options import read_build_file, reading
 from qdeploy.build_folder import (
     BUILD_FILE,
@@ -127,7 +128,7 @@ def check_files(folder: Path) -> FilesCheck:
         wrong[BUILD_FILE] = CHANGED
     for name, digest in sorted(digests.items()):
         path = folder / name
-        if not path.is_file():
+        if not is_named_file(path):
             wrong[name] = MISSING
         elif sha256(path) != digest:
             wrong[name] = CHANGED

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.artifacts import sha256
+from qdeploy.bounded import is_named_file
 from qdeploy.build.digests import FILES
 from qdeploy.build.options import Options, read_build_file, reading
 from qdeploy.build.source import RUN
@@ -41,7 +42,7 @@ def _run_gone(run: Path, digests: Mapping[str, str]) -> str:
         # A record from elsewhere reaches no file outside of the run.
         inside = not Path(name).is_absolute() and ".." not in Path(name).parts
         path = run / name if inside else run / Path(name).name
-        if not path.is_file():
+        if not is_named_file(path):
             return f"`{name}` of the run `{run}`, which the build was made of, is missing"
         if sha256(path) != digest:
             return (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdeploy.bounded import read_bounded
+from qdeploy.bounded import is_named_file, read_bounded
 from qdeploy.data.augment import Batch, ScaleCropFlip, window
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.files import check_counts, few, incomplete, needed_folder, read_image, read_mask
@@ -134,7 +134,7 @@ def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
         for part in COUNTS
         for name in names[part]
         for path in (f"JPEGImages/{name}.jpg", f"SegmentationClass/{name}.png")
-        if not (root / path).is_file()
+        if not is_named_file(root / path)
     ]
     if missing:
         raise incomplete(TITLE, root, missing, LAYOUT)

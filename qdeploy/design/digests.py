@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from qdeploy.artifacts import sha256
+from qdeploy.bounded import is_named_file
 from qdeploy.design.manifest import DESIGN_FILE, Design
 from qdeploy.errors import UserError
 
@@ -37,7 +38,7 @@ def design_id(folder: Path, design: Design) -> str:
 
 def _digest(folder: Path, name: str) -> str:
     path = folder / name
-    if not path.is_file():
+    if not is_named_file(path):
         raise UserError(
             f"the design lacks its file `{name}`",
             where=str(folder),

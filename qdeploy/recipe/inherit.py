@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from qdeploy.bounded import is_named_file
 from qdeploy.errors import RecipeError, did_you_mean
 from qdeploy.recipe.yaml_tree import line_of, read_nodes
 
@@ -53,7 +54,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> yaml.MappingNode:
             why=" -> ".join([*names, names[0]]),
             do="remove the `base` of one of them",
         )
-    if not base.is_file():
+    if not is_named_file(base):
         raise RecipeError(
             f"the base `{value.value}` does not exist",
             where=line_of(key),

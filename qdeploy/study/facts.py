@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qdeploy.bounded import read_bounded
+from qdeploy.bounded import is_named_file, read_bounded
 from qdeploy.errors import StudyError
 from qdeploy.resources import resource
 
@@ -49,7 +49,7 @@ def read_facts(name: str | None, beside: Path) -> Facts:
     if name is None:
         return Facts()
     path = beside.parent / name
-    if not path.is_file():
+    if not is_named_file(path):
         path = resource(_FOLDER) / name
     try:
         lines = read_bounded(path, _MOST).splitlines()

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from qdeploy.bounded import is_named_file
 from qdeploy.errors import DataError, QDeployError, RecipeError, StudyError
 from qdeploy.recipe.loading import load_recipe
 from qdeploy.recipe.models import Phase, Recipe
@@ -194,7 +195,7 @@ def _resolved(
     key = f"networks.{name}.recipe"
     beside = opened.path.parent / network.recipe
     try:
-        path = beside if beside.is_file() else recipe_file(Path(network.recipe))
+        path = beside if is_named_file(beside) else recipe_file(Path(network.recipe))
     except RecipeError as error:
         raise StudyError(
             error.what, where=opened.line(key), why=f"of {where}", do=error.do

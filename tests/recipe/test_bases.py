@@ -125,9 +125,10 @@ def test_a_phase_the_base_does_not_have_is_refused_with_its_names(tmp_path):
     assert error.why == "its items are: float, retrain, finetune"
 
 
-def test_a_missing_base_is_reported_where_it_is_named(tmp_path):
-    error = refusal(tmp_path, "name: own\nbase: nowhere.yaml\n")
-    assert error.what == "the base `nowhere.yaml` does not exist"
+@pytest.mark.parametrize("name", ["nowhere.yaml", "n" * 300])
+def test_a_missing_base_is_reported_where_it_is_named(name, tmp_path):
+    error = refusal(tmp_path, f"name: own\nbase: {name}\n")
+    assert error.what == f"the base `{name}` does not exist"
     assert error.where == f"{tmp_path / 'own.yaml'}:2"
     assert "not a file name" in refusal(tmp_path, "base: [family.yaml]\n").what
 

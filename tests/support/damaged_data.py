@@ -22,6 +22,7 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.load import load_dataset
 from qdeploy.data.stream import FileSplit
 from qdeploy.recipe.data import data_section
+from qdeploy.recipe.spoken_digits import SPEAKERS
 
 _BATCH = 10
 
@@ -35,7 +36,7 @@ def small_sets() -> Iterator[None]:
         replaced(cifar10, PER_BATCH=_BATCH),
         replaced(mnist, SHAPES=files),
         replaced(camvid, COUNTS={"train": 2, "test": 1}),
-        replaced(fsdd, INDICES=1, DIGITS=2, TRAIN_SPEAKERS=("george",), TEST_SPEAKERS=("theo",)),
+        replaced(fsdd, INDICES=1, DIGITS=2),
     ):
         yield
 
@@ -112,7 +113,7 @@ def recordings(folder: Path) -> Path:
     root = folder / fsdd.FOLDER
     root.mkdir(parents=True)
     for digit in range(fsdd.DIGITS):
-        for speaker in fsdd.TRAIN_SPEAKERS + fsdd.TEST_SPEAKERS:
+        for speaker in SPEAKERS:
             write_wav(
                 root / f"{digit}_{speaker}_0.wav", 8000 * np.sin(np.arange(500) / (digit + 2))
             )

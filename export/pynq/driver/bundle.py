@@ -60,7 +60,14 @@ def damaged(root: Path, data: dict[str, Any]) -> list[str]:
     """Names of the package's files that are missing or differ from what `bundle.json` recorded."""
     wrong = []
     for name, expected in sorted(data["files"].items()):
-        path = root / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        if _digest(root / name) != expected:
             wrong.append(name)
     return wrong
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where no file of that name can be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    except OSError:  # such as a name that is too long for the file system
+        return None

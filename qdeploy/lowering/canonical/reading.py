@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, external_data_helper
 
+from qdeploy.bounded import is_named_file
 from qdeploy.errors import UnsupportedLayerError
 from qdeploy.lowering.canonical.bounds import (
     MAX_FILE_BYTES,
@@ -56,8 +57,8 @@ def _load_external(model: ModelProto, path: Path) -> None:
     for tensor in _external(model):
         entries = {item.key: item.value for item in tensor.external_data}
         location = entries.get("location", "")
-        folder, file = path.parent.resolve(), (path.parent / location).resolve()
-        if not location or not file.is_relative_to(folder) or not file.is_file():
+        folder, file = path.parent.resolve(), path.parent / location
+        if not is_named_file(file) or not file.resolve().is_relative_to(folder):
             raise _no_data(path, tensor, f"`{location}` is no file in the model's folder")
         size = file.stat().st_size
         try:

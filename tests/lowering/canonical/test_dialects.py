@@ -237,7 +237,9 @@ def test_constants_beside_the_file_are_read_and_bounded(tmp_path: Path) -> None:
     assert "no file in the model's folder" in str(caught.value.why)
 
 
-@pytest.mark.parametrize("location", ["../data.bin", "/etc/passwd", "link.bin"])
+@pytest.mark.parametrize(
+    "location", ["../data.bin", "/etc/passwd", "link.bin", "", "b" * 300, "a\0b"]
+)
 def test_constants_elsewhere_are_not_read(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()

@@ -55,6 +55,16 @@ def test_a_bundle_without_its_cycles_is_refused(tmp_path: Path) -> None:
         damaged_packages.use_package(path)
 
 
+@pytest.mark.parametrize("name", ["driver/" + "x" * 300, "driver/absent.py", "a\0b", "rtl"])
+def test_a_file_that_cannot_be_there_is_named(name: str, tmp_path: Path) -> None:
+    path = damaged_packages.package("bundle.json", tmp_path)
+    _, bundles = damaged_packages.driver_of(path.parent, 0)
+    bundle = json.loads(path.read_bytes())
+    assert bundles.damaged(path.parent, bundle) == []
+    bundle["files"][name] = "0" * 64
+    assert bundles.damaged(path.parent, bundle) == [name]
+
+
 def test_a_stream_of_classes_keeps_the_map_of_every_logit(tmp_path: Path) -> None:
     path = damaged_packages.package("bundle.json", tmp_path)
     bundle = json.loads(path.read_bytes())
