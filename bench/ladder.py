@@ -23,13 +23,17 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ladder_networks import LADDER, Entry
 from record import figure, rounded, save, saved
 from spread import Spread, spread_of_build
 
 from qdeploy.build_folder import PERFORMANCE_FILE
+
+if TYPE_CHECKING:
+    from qdeploy.build.options import Options
+    from qdeploy.build.source import NetworkSource
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = " (board's folding)"
@@ -64,10 +68,8 @@ def holds(rung: dict[str, Any]) -> bool:
     return bool(rung["frames"] and not rung["wrong"])
 
 
-def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
-    """Build one network and compare all levels."""
-    from qdeploy.build.build import build
-    from qdeploy.build.options import Options
+def source_of(entry: Entry) -> NetworkSource:
+    """The network of an entry with random, calibrated weights, and its frames."""
     from qdeploy.build.source import NetworkSource
     from qdeploy.networks.calibrated import calibrated_random, pattern_frames
     from qdeploy.recipe.loading import load_recipe
@@ -75,8 +77,14 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
     recipe = load_recipe(ROOT / "models" / entry.recipe, list(entry.overrides))
     network = calibrated_random(recipe, shape=entry.shape, classes=entry.classes)
     images = pattern_frames(network.input_shape, entry.frames, seed=1).numpy()
-    source = NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
-    options = Options(
+    return NetworkSource(entry.name, network, images, recipe.quantization.input_bits)
+
+
+def options_of(entry: Entry, folder: Path, fps: float | None) -> Options:
+    """How an entry is built and verified."""
+    from qdeploy.build.options import Options
+
+    return Options(
         Path(entry.recipe),
         fps=fps,
         argmax=entry.argmax,
@@ -86,6 +94,13 @@ def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
         synthesis=False,
         cache=folder / "cache",
     )
+
+
+def climb(entry: Entry, folder: Path, fps: float | None) -> Climb:
+    """Build one network and compare all levels."""
+    from qdeploy.build.build import build
+
+    options, source = options_of(entry, folder, fps), source_of(entry)
     made = build(options, folder / entry.name, source=source)
     performance = json.loads((made.folder / PERFORMANCE_FILE).read_text(encoding="utf-8"))
     return Climb(

@@ -61,6 +61,9 @@ NOTES = {
     "of origins: the row is from before they were counted.",
     "loading": "The peer is a training step on the same machine in the same run, both counted in "
     "processor time of one core.",
+    "tool_versions": "Counts, without a peer: the same networks with two versions of a program. "
+    "RTL is simulated with stalls, FIFOs have analytic depths. Seconds are processor time of all "
+    "programs, with compilation: nothing is cached.",
     "weight_levels": "The peer is the same unit, synthesized in the same run, with as many uniform "
     "levels. `memory` is what the weights take as they are stored.",
     "c_exact": "Counts, without a peer. `mismatches` over all boundaries and frames of the rung "
