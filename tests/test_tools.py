@@ -20,6 +20,22 @@ def test_every_tool_is_found_and_tells_its_version(name: str) -> None:
     assert re.search(r"\d+\.\d+", tool_version(name))
 
 
+def test_a_verilator_that_tells_only_its_revision_has_the_version_of_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "verilator"
+    header = tmp_path / "include" / "verilated_config.h"
+    for path in (program, header):
+        path.parent.mkdir()
+    header.write_text('#define VERILATOR_PRODUCT "Verilator"\n#define VERILATOR_VERSION "5.49"\n')
+    program.write_text(
+        f'#!/bin/sh\ntest "$1" = --getenv && echo {tmp_path} || echo " rev vUNKNOWN-built1"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    assert tool_version("verilator") == "Verilator 5.49 rev vUNKNOWN-built1"
+
+
 @pytest.mark.parametrize("name", sorted(TOOLS))
 def test_a_missing_tool_names_its_package_and_what_works_without(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,8 @@ from qdeploy.artifacts import write_json
 from qdeploy.devices.families import ECP5, Family, Routing
 from qdeploy.errors import InternalError, ToolFailedError, ToolMissingError
 from qdeploy.scratch import scratch_folder
-from qdeploy.tools import find_tool, run_tool, tool_version
+from qdeploy.synth.program import run_script
+from qdeploy.tools import run_tool, tool_version
 
 # Changes to the commands or to the format of a stored result change this, and with it every key.
 _RECIPE = "1"
@@ -105,13 +106,11 @@ class NextPnr:
         with scratch_folder("nextpnr") as scratch:
             lines = [f'read_verilog -defer "{source}"' for source in sources]
             lines += self.routing.commands(top, str(scratch / _NETLIST), dsp)
-            (scratch / "run.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
             log = self.store / f"{key}.yosys.log"
-            command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
-            run_tool(command, cwd=folder, log_path=log, timeout=self.timeout_s)
+            run_script(lines, scratch, folder, log, self.timeout_s)
             _check_netlist(scratch / _NETLIST, top, log)
             log = self.store / f"{key}.nextpnr.log"
-            command = [program, *self._options(), "--lpf-allow-unconstrained"]
+            command: list[str | Path] = [program, *self._options(), "--lpf-allow-unconstrained"]
             command += ["--timing-allow-fail", "--top", top]
             command += ["--json", _NETLIST, "--report", _REPORT]
             run_tool(command, cwd=scratch, log_path=log, timeout=self.timeout_s)

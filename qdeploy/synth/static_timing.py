@@ -12,6 +12,7 @@ one.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,7 @@ from pathlib import Path
 from qdeploy.devices.families import CellTimes
 from qdeploy.errors import ToolFailedError
 from qdeploy.scratch import scratch_folder
-from qdeploy.synth.yosys import share_folder
-from qdeploy.tools import find_tool, run_tool
+from qdeploy.synth.program import run_script, share_folder
 
 _HEAD = re.compile(r"^Latest arrival time in '(?P<module>[^']+)' is (?P<ps>\d+):$")
 _STEP = re.compile(r"^ +(?P<ps>\d+) (?P<cell>\S+) \((?P<kind>[^.()]+)\.(?P<pin>[^->()]+)")
@@ -79,6 +79,7 @@ def longest_paths(
         ToolFailedError: it fails, or has no static timing analysis.
     """
     with scratch_folder("sta") as scratch:
+        near = [os.path.relpath(one.resolve(), scratch.resolve()) for one in netlists]
         try:
             cells = times.verilog(share_folder())
         except OSError as error:
@@ -91,7 +92,7 @@ def longest_paths(
         (scratch / "cells.v").write_text(text, encoding="utf-8")
         script = [
             f"read_verilog -lib -specify {scratch}/cells.v",
-            *(f'read_verilog "{one}"' for one in netlists),
+            *(f'read_verilog "{one}"' for one in near),
             f"hierarchy -check -top {top}",
             "design -save all",
             "sta",
@@ -99,9 +100,7 @@ def longest_paths(
             "flatten",
             "sta",
         ]
-        (scratch / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-        command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
-        said = run_tool(command, cwd=scratch, log_path=log, timeout=timeout_s)
+        said = run_script(script, scratch, scratch, log, timeout_s)
     return read_paths(said, times.dedicated)
 
 

@@ -18,7 +18,8 @@ from qdeploy.artifacts import atomic_path, sha256, write_json
 from qdeploy.devices.families import Family
 from qdeploy.errors import ToolFailedError
 from qdeploy.scratch import scratch_folder
-from qdeploy.tools import find_tool, run_tool, tool_version
+from qdeploy.synth.program import run_script, share_folder
+from qdeploy.tools import tool_version
 
 # Changes to the script or to the format of a stored result change this, and with it every key.
 _RECIPE = "6"
@@ -144,9 +145,7 @@ class Yosys:
                 f"tee -o {scratch}/stat.json stat -json -top {STORED_AS}",
                 f"write_verilog -noattr -noexpr {scratch}/netlist.v",
             ]
-            (scratch / "run.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-            command: list[str | Path] = [find_tool("yosys"), "-Q", scratch / "run.ys"]
-            run_tool(command, cwd=folder, log_path=self._log(key), timeout=self.timeout_s)
+            run_script(script, scratch, folder, self._log(key), self.timeout_s)
             return self._keep(key, module, scratch, by_rows)
 
     def _keep(self, key: str, module: str, scratch: Path, by_rows: bool) -> Netlist:
@@ -169,11 +168,6 @@ class Yosys:
         stored = self.store / f"{key}.v"
         write_json(self.store / f"{key}.json", {**record, "sha256": sha256(stored)})
         return Netlist(stored, cells, log, parts, by_rows)
-
-
-def share_folder() -> Path:
-    """Yosys' folder of data files."""
-    return find_tool("yosys").resolve().parent.parent / "share" / "yosys"
 
 
 def _cells(stat: Path, module: str, log: Path) -> dict[str, dict[str, int]]:

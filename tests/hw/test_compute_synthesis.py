@@ -13,7 +13,7 @@ from qdeploy.dataflow.rtl.memories import threshold_lines, weight_lines
 from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.devices.families import find_family
 from qdeploy.resources import resource
-from qdeploy.synth.yosys import share_folder
+from qdeploy.synth.program import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 RTL = resource("hw/rtl")

@@ -18,7 +18,7 @@ from qdeploy.dataflow.rtl.products import DotKind
 from qdeploy.devices.families import XC7, find_family
 from qdeploy.resources import resource
 from qdeploy.synth.cells import count
-from qdeploy.synth.yosys import share_folder
+from qdeploy.synth.program import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 RTL = resource("hw/rtl")

@@ -12,7 +12,7 @@ import pytest
 from qdeploy.dataflow.rtl.memories import threshold_files
 from qdeploy.devices.families import find_family
 from qdeploy.resources import resource
-from qdeploy.synth.yosys import share_folder
+from qdeploy.synth.program import share_folder
 from qdeploy.tools import find_tool, run_tool
 
 # block, further files, parameters, cells that have to be there

@@ -13,9 +13,9 @@ from qdeploy.build_folder import read_static_timing
 from qdeploy.devices.families import XC7, CellTimes
 from qdeploy.errors import ToolFailedError
 from qdeploy.synth.design_paths import WHOLE, design_paths
+from qdeploy.synth.program import share_folder
 from qdeploy.synth.routed_delay import RoutedDelay, routed_delay
 from qdeploy.synth.static_timing import longest_paths, with_nets
-from qdeploy.synth.yosys import share_folder
 
 _FLOP = "FDRE {name} (.C(clk), .CE(1'b1), .R(1'b0), .D({d}), .Q({q}));\n"
 

