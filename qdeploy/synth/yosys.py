@@ -140,6 +140,7 @@ class Yosys:
             if by_rows:
                 script += [f"setattr -mod -unset {_KEEP} {_ROWS}", "flatten", "clean"]
             script += [
+                "delete t:$scopeinfo",  # where flattened cells came from, in later versions
                 "check -assert",
                 f"rename {module} {STORED_AS}",
                 f"tee -o {scratch}/stat.json stat -json -top {STORED_AS}",
