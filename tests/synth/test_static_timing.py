@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blind_yosys import blind_yosys
 from hypothesis import given
 from hypothesis import strategies as st
 from two_layers import small_design
@@ -67,6 +68,18 @@ def test_more_nets_outweigh_a_slower_pin(tmp_path: Path) -> None:
     assert bare["top"] == bare["slow"]
     assert routed["fast"] > routed["slow"]
     assert routed["top"] == routed["fast"]
+
+
+def test_a_yosys_with_a_folder_of_its_own_for_temporary_files_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "module m (input clk, input in, output out);\nwire a;\n"
+    text += _FLOP.format(name="one", d="in", q="a") + _FLOP.format(name="two", d="a", q="out")
+    text += "endmodule\n"
+    seen = paths(tmp_path, text, "m")
+    blind_yosys(tmp_path / "blind", monkeypatch)
+    assert paths(tmp_path, text, "m") == seen
+    assert seen["m"] > 0
 
 
 def test_the_output_of_a_block_ram_starts_a_path(tmp_path: Path) -> None:

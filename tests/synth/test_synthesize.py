@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from blind_yosys import blind_yosys
 
 from qdeploy.cli import progress
 from qdeploy.design.manifest import Design, Layer
@@ -49,6 +50,16 @@ def test_figures_of_layers_and_the_rest_add_up_to_the_total(small: Small, tmp_pa
     assert "-family xc7" in data["source"]
     assert [layer["layer"] for layer in data["layers"]] == ["body.one", "body.two"]
     assert data["lut"] == sum(layer["lut"] for layer in data["layers"]) + data["outside"]["lut"]
+
+
+def test_a_yosys_with_a_folder_of_its_own_for_temporary_files_gives_the_same(
+    small: Small, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, design = small
+    blind_yosys(tmp_path / "blind", monkeypatch)
+    found = synthesize(folder, design, tmp_path / "synth", BOARD)
+    assert found.total == filled[1].total
+    assert found.layers == filled[1].layers
 
 
 def test_an_unchanged_design_runs_nothing_and_a_changed_layer_only_itself(
