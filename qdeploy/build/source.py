@@ -96,6 +96,7 @@ class RunSource(Source):
         from qdeploy.data.scaling import reads_real_values
         from qdeploy.data.targets import gives_real_numbers
         from qdeploy.ensemble.folder import is_ensemble, load_ensemble
+        from qdeploy.quant.signed_input import take_middle_at_zero
         from qdeploy.training.run import load_run
 
         self.run: Run | TrainedEnsemble = (
@@ -106,13 +107,16 @@ class RunSource(Source):
         self.data, self.observer = data, observer
         self.name = self.run.name
         scaling, targets, network = self.run.scaling, self.run.targets, self.run.network
-        network = network if scaling is None else reads_real_values(network, scaling)
+        if scaling is not None:
+            network = reads_real_values(network, scaling)
+            take_middle_at_zero(network)
         self.network = network if targets is None else gives_real_numbers(network, targets)
         self.predicts_numbers = targets is not None
         self.recipe_text = self.run.recipe_text
         self.recipe_sha256 = self.run.recipe_sha256
         self.files = self.run.files
-        self.input_bits = self.run.input_bits
+        # Codes of real values are made on the host; integers that the driver takes are the codes.
+        self.input_bits = self.run.input_bits if scaling is None else 8
         self.metrics_text = _metrics_text(folder, observer)
 
     @cached_property
@@ -133,7 +137,7 @@ class RunSource(Source):
         export_qonnx_file(self.network, self._dataset.shape, path)
 
     def frames(self, graph: IntegerGraph, count: int, seed: int) -> Frames:
-        return frames_of_dataset(self._dataset, self.input_bits, count, self._dataset.name)
+        return frames_of_dataset(self._dataset, self.run.input_bits, count, self._dataset.name)
 
 
 def _metrics_text(folder: Path, observer: Observer) -> str | None:

@@ -34,16 +34,18 @@ class Augmentation(ABC):
 class Crop(Augmentation):
     """Crop and flip (Boo et al. 2020, section 5.2, after Lee et al. 2015); without flips, a shift.
 
-    An image is padded with zeros, a window of its original size is cut out at a uniformly random
+    An image is padded with `blank`, a window of its original size is cut out at a uniformly random
     position and, with `flips`, mirrored left to right with probability 1/2. Labels are unchanged.
 
     Args:
-        vertical, horizontal: zeros above and below, and left and right, in pixels.
+        vertical, horizontal: of the padding above and below, and left and right, in pixels.
+        blank: its byte.
     """
 
     vertical: int = 4
     horizontal: int = 4
     flips: bool = True
+    blank: int = 0
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """Top and left edge of the window in the padded image, and whether it is mirrored."""
@@ -57,7 +59,8 @@ class Crop(Augmentation):
         device = images.device
         top, left, flip = (values.to(device) for values in draws)
         count, _, height, width = images.shape
-        padded = F.pad(images, (self.horizontal, self.horizontal, self.vertical, self.vertical))
+        sides = (self.horizontal, self.horizontal, self.vertical, self.vertical)
+        padded = F.pad(images, sides, value=self.blank)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         picked = windows[torch.arange(count, device=device), :, top, left]
         if self.flips:

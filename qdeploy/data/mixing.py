@@ -15,16 +15,18 @@ from qdeploy.data.augment import Augmentation, Batch, Draws
 @dataclass(frozen=True)
 class Cutout(Augmentation):
     """A square hole (DeVries and Taylor 2017): its middle is a uniformly random pixel, so that it
-    may extend beyond the image. It is filled with zeros, like the padding of crops. In masks it is
-    void, where there is such a label.
+    may extend beyond the image. It is filled with `blank`, like the padding of crops. In masks it
+    is void, where there is such a label.
 
     Args:
         size: height and width in pixels.
         void: label of pixels that do not count, None where there is none.
+        blank: byte of its pixels.
     """
 
     size: int
     void: int | None = None
+    blank: int = 0
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """The middle's row and column, as shares from 0 to 1 of height and width."""
@@ -37,7 +39,7 @@ class Cutout(Augmentation):
         hole = rows[:, :, None] & columns[:, None, :]
         if labels.dim() == 3 and self.void is not None:
             labels = labels.masked_fill(hole, self.void)
-        return images.masked_fill(hole[:, None], 0), labels
+        return images.masked_fill(hole[:, None], self.blank), labels
 
     def _inside(self, middle: torch.Tensor, length: int) -> torch.Tensor:
         """For each image, which of `length` rows or columns the hole covers, bool (N, length)."""

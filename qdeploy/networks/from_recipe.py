@@ -51,7 +51,12 @@ def build_network(
         shape, classes = shape or own_shape, classes or own_classes
     section = recipe.network
     build = cast(Build, NETWORKS.resolve(section.type, NETWORKS.load(section.type).build))
-    make = LayerFactory(recipe.quantization, quantized, shapes=shapes or {})
+    make = LayerFactory(
+        recipe.quantization,
+        quantized,
+        shapes=shapes or {},
+        signed_input=recipe.data.signed_codes,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         with of_others(NETWORKS.owner(section.type)):

@@ -32,4 +32,4 @@ def build(
             where="network.operations",
             do="give a module with one output per class to `qdeploy.train`, with its data set",
         )
-    return Assembly(graph, plan_grids(graph, signed_input=False), make, None).network()
+    return Assembly(graph, plan_grids(graph, signed_input=make.signed_input), make, None).network()

@@ -28,6 +28,7 @@ from qdeploy.quant.quantizers import (
     threshold_quantizer,
     weight_quantizer,
 )
+from qdeploy.quant.signed_input import SignedInput
 from qdeploy.recipe.bits import Width
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.quantization_rules import MOST_EVEN_BITS, MOST_LEARNED_BITS
@@ -47,6 +48,7 @@ class LayerFactory:
         used: name patterns of the recipe, with the key, that matched a layer; shared by all
             factories of a network.
         shapes: of the weights of layers that have fewer channels than they are made with, by name.
+        signed_input: whether the network's input codes have both signs.
     """
 
     quantization: Quantization
@@ -54,18 +56,22 @@ class LayerFactory:
     prefix: str = ""
     used: set[tuple[str, str]] = field(default_factory=set)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    signed_input: bool = False
 
     def at(self, module: str) -> LayerFactory:
         """A factory for the layers inside `module`."""
         return replace(self, prefix=f"{self.prefix}{module}.")
 
     def input(self) -> nn.Module:
-        """Quantizer of the network's input, scale 2**-input_bits; the identity in float."""
-        if not self.quantized:
-            return nn.Identity()
-        return qnn.QuantIdentity(
-            act_quant=input_quantizer(self.quantization.input_bits), return_quant_tensor=False
-        )
+        """Quantizer of the network's input, scale 2**-input_bits; the identity in float.
+
+        Signed codes are those of the input minus 1/2, also in float.
+        """
+        made: nn.Module = nn.Identity()
+        if self.quantized:
+            quantizer = input_quantizer(self.quantization.input_bits, signed=self.signed_input)
+            made = qnn.QuantIdentity(act_quant=quantizer, return_quant_tensor=False)
+        return SignedInput(made) if self.signed_input else made
 
     def conv(
         self,

@@ -11,7 +11,7 @@ one that `step_size` computed from the float network.
     activations  unsigned: codes 0 .. 2**b - 1, learned clipping value (the parameter, as in PACT)
                  or learned thresholds (`thresholds`)
                  signed, narrow range: residual streams and linear bottlenecks
-    input        unsigned, constant scale 2**-b, or that of a given range
+    input        constant scale 2**-b, unsigned or signed with all codes, or that of a given range
 
 Brevitas stores a threshold: Δ = threshold / n, where n is the number of codes above 0 for float
 scales (2**(b-1) with all levels), and the next power of two for power-of-two scales, where the
@@ -101,7 +101,7 @@ class ConstantInput(UintQuant, ActQuantSolver):
 
 
 class ConstantSignedInput(NarrowIntQuant, ActQuantSolver):
-    """Signed narrow-range input codes with a constant scale."""
+    """Signed input codes with a constant scale, of narrow range unless given otherwise."""
 
     scaling_impl_type = ScalingImplType.CONST
     restrict_scaling_type = RestrictValueType.FP
@@ -172,8 +172,14 @@ def signed_activation_quantizer(bits: int, *, power_of_two: bool, pact: bool = F
     return LearnedSignedActivation.let(bit_width=bits, **_restriction(power_of_two), **_clip(pact))
 
 
-def input_quantizer(bits: int) -> type:
-    """Quantizer class for the network's input, scale 2**-bits; `bits` 1..8."""
+def input_quantizer(bits: int, *, signed: bool = False) -> type:
+    """Quantizer class for the network's input, scale 2**-bits; `bits` 1..8.
+
+    Args:
+        signed: codes -2**(bits - 1) .. 2**(bits - 1) - 1; `bits` 2..8.
+    """
+    if signed:  # n is 2**(bits - 1) where all codes are used
+        return ConstantSignedInput.let(bit_width=bits, narrow_range=False, scaling_init=0.5)
     # Δ = threshold / (2**b - 1): with this threshold the division is exact.
     return ConstantInput.let(bit_width=bits, scaling_init=(2**bits - 1) / 2**bits, **_proxy(bits))
 

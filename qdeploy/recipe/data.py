@@ -168,6 +168,11 @@ class Data(Section):
         """What is learned: a class for each image or for each pixel, or numbers."""
         return DATASETS.load(self.name).task
 
+    @property
+    def signed_codes(self) -> bool:
+        """Whether the network's input codes have both signs; data in bytes have none."""
+        return False
+
     def facts(self) -> tuple[Shape | None, int | None]:
         """Shape of an image and number of classes; None where the files have to be read first."""
         spec = DATASETS.load(self.name)

@@ -25,6 +25,7 @@ from qdeploy.recipe.networks import Network
 from qdeploy.recipe.optimizer import Optimizer
 from qdeploy.recipe.order import QUANTIZING, WITHOUT_EPOCHS, check_order
 from qdeploy.recipe.oscillation import Oscillation
+from qdeploy.recipe.own_data import SIGNED_ONE_BIT, RealData
 from qdeploy.recipe.pruning import Pruning, check_pruning
 from qdeploy.recipe.quantization import Quantization
 from qdeploy.recipe.schedules import (
@@ -316,6 +317,28 @@ class Recipe(Section):
                     f"the `warmup_epochs` of the phase `{phase.name}`, {phase.warmup_epochs}, take "
                     f"all of its epochs, {epochs}: set fewer, or none"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _one_width_of_codes(self) -> Recipe:
+        """`data.bits` and `quantization.input_bits` are one number, whichever of them is given."""
+        data, bits = self.data, self.quantization.input_bits
+        if not isinstance(data, RealData) or data.bits == bits:
+            return self
+        usual = Quantization.model_fields["input_bits"].default
+        if usual not in (data.bits, bits):
+            raise ValueError(
+                f"`data.bits` is {data.bits} and `quantization.input_bits` {bits}, which are the "
+                "same width: give one of the two"
+            )
+        width = bits if data.bits == usual else data.bits
+        if data.signed and width == 1:
+            raise ValueError(SIGNED_ONE_BIT)
+        # Sections are frozen for everyone else.
+        same = data.model_copy(update={"bits": width})
+        object.__setattr__(self, "data", same)
+        own = self.quantization.model_copy(update={"input_bits": width})
+        object.__setattr__(self, "quantization", own)
         return self
 
     @model_validator(mode="after")

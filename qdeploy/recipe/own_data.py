@@ -17,6 +17,7 @@ from qdeploy.recipe.transforms import Transforms
 Size = Annotated[int, Field(ge=1, le=1 << 16)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 MAX_CLASSES = 1000
+SIGNED_ONE_BIT = "signed codes have at least 2 `bits`: one bit is 0 or -1"
 
 
 class OwnData(Data):
@@ -111,23 +112,63 @@ class MaskFolder(ImageFolder):
 
 
 class RealData(OwnData):
-    """Files whose values may be real numbers: each row gets a range, whose 256 steps are codes.
+    """Files whose values may be real numbers: each row gets a range, whose equal steps are codes.
 
-    A row is a channel or a feature. code = round((x - low) · 255 / (high - low)), from 0 to 255.
+    A row is a channel or a feature. Where values beyond the range become its ends:
+
+        code = round((x - low) · (2^bits - 1) / (high - low))      `scaling: range`
+        low, high = mean ∓ limit · scale                           `scaling: standard`
+
+    With `signed` the codes are those minus 2^(bits - 1); with `scaling: standard` code 0 is then
+    the mean: code = round((x - mean) · (2^(bits - 1) - 1) / (limit · scale)).
     """
 
+    scaling: Literal["range", "standard"] = Field(
+        default="range",
+        description="of each row: range: from `low` to `high`; standard: `limit` times `scale` on "
+        "both sides of `mean`",
+    )
+    bits: int = Field(
+        default=8,
+        ge=1,
+        le=8,
+        description="of a code of a real value; the same as `quantization.input_bits`, one of the "
+        "two is enough",
+    )
+    signed: bool = Field(
+        default=False,
+        description="codes of both signs, from -2^(bits - 1): code 0, which is also what "
+        "convolutions pad with, is the middle of the range; default: code 0 is its low end",
+    )
     clip: float = Field(
         default=0.0,
         ge=0,
         lt=0.5,
-        description="share of the training set's values that may lie below the range, and above "
+        description="range: share of the training set's values that may lie below it, and above "
         "it; they become the nearest code",
     )
     low: tuple[FiniteFloat, ...] | None = Field(
-        default=None, description="value of code 0, of each row; default: by the training set"
+        default=None,
+        description="range: value of the lowest code, of each row; default: by the training set",
     )
     high: tuple[FiniteFloat, ...] | None = Field(
-        default=None, description="value of code 255, of each row; default: by the training set"
+        default=None,
+        description="range: value of the highest code, of each row; default: by the training set",
+    )
+    mean: tuple[FiniteFloat, ...] | None = Field(
+        default=None,
+        description="standard: middle of the range, of each row; default: by the training set",
+    )
+    scale: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] | None = Field(
+        default=None,
+        description="standard: of each row; default: the training set's standard deviation",
+    )
+    limit: float = Field(
+        default=4.0,
+        gt=0,
+        le=1000,
+        description="standard: how many times `scale` the range reaches from `mean`; values beyond "
+        "become the nearest code",
     )
 
     task: Literal["classification", "regression"] = Field(
@@ -157,15 +198,20 @@ class RealData(OwnData):
         return self.task
 
     @property
+    def signed_codes(self) -> bool:
+        return self.signed
+
+    @property
     def target_names(self) -> tuple[str, ...] | None:
         return self.targets
 
     @property
     def complete(self) -> bool:
+        scaled = self.low is not None or self.mean is not None
         if self.task == "regression":
             known = self.targets is not None and self.target_mean is not None
-            return self.shape is not None and known and self.low is not None
-        return super().complete and self.low is not None
+            return self.shape is not None and known and scaled
+        return super().complete and scaled
 
     @model_validator(mode="after")
     def _targets_are_of_regression(self) -> RealData:
@@ -194,6 +240,21 @@ class RealData(OwnData):
     @model_validator(mode="after")
     def _ranges(self) -> RealData:
         low, high = self.low, self.high
+        if self.scaling == "standard" and (self.clip or low is not None or high is not None):
+            raise ValueError(
+                "`low`, `high` and `clip` are of `scaling: range`: give `mean` and `scale`, and "
+                "`limit`, or remove `scaling: standard`"
+            )
+        if self.scaling == "range" and (self.mean is not None or self.scale is not None):
+            raise ValueError(
+                "`mean` and `scale` are of `scaling: standard`: set it, or give `low` and `high`"
+            )
+        if self.signed and self.bits == 1:
+            raise ValueError(SIGNED_ONE_BIT)
+        if (self.mean is None) != (self.scale is None):
+            raise ValueError("`mean` and `scale` belong together: give both, or none")
+        if self.mean is not None and self.scale is not None and len(self.mean) != len(self.scale):
+            raise ValueError(f"`mean` has {len(self.mean)} values and `scale` {len(self.scale)}")
         if (low is None) != (high is None):
             raise ValueError("`low` and `high` belong together: give both, or none")
         if low is not None and high is not None:

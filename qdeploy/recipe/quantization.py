@@ -34,7 +34,11 @@ class Quantization(Section):
     first_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the first layer")
     last_layer_bits: int = Field(default=8, ge=1, le=8, description="weights of the last layer")
     input_bits: int = Field(
-        default=8, ge=1, le=8, description="most significant bits of the raw bytes that are used"
+        default=8,
+        ge=1,
+        le=8,
+        description="of an input code: the most significant bits of raw bytes, or all codes of "
+        "real values (`data.bits`)",
     )
     layers: dict[str, LayerBits] = Field(
         default_factory=dict,

@@ -10,7 +10,7 @@ from torch import nn
 
 from qdeploy.tracing.chains import Chain, RefusedError, Shape, check_weight
 from qdeploy.tracing.enlarge import shuffled, transposed, upsampling
-from qdeploy.tracing.modules import DropPath
+from qdeploy.tracing.modules import AsSeries, DropPath
 from qdeploy.tracing.operations import Kind
 from qdeploy.tracing.pools import average, fixed_average
 
@@ -199,6 +199,7 @@ _LEAVES: dict[type[nn.Module], Callable[[Any, Shape, Shape], Chain]] = {
     nn.Upsample: upsampling,
     nn.PixelShuffle: shuffled,
     nn.Flatten: _flatten,
+    AsSeries: _same,
     nn.Identity: _same,
     nn.Dropout: _same,
     nn.Dropout1d: _same,

@@ -30,6 +30,7 @@ from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.recipe.transforms import Transforms
 
 TEST_BATCH = 500
+MIDDLE = 128  # byte of code 0 of signed codes
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Batching:
         batch_size: images per training step, of all processes together.
         parts: passes through the network per training step.
         augment: how training images are changed.
-        crop_padding: zeros on each side before cropping or shifting, in pixels.
+        crop_padding: pixels of `blank` on each side before cropping or shifting.
+        blank: byte of padding and holes; that of code 0.
         transforms: how far `standard` goes; None is as far as by default.
         cutout: side of a hole in every image, in pixels; 0 is none.
         mixup: α of mixtures of two images; 0 is none.
@@ -66,6 +68,7 @@ class Batching:
     parts: int = 1
     augment: Augment = "none"
     crop_padding: int = 0
+    blank: int = 0
     transforms: Transforms | None = None
     cutout: int = 0
     mixup: float = 0.0
@@ -82,6 +85,7 @@ class Batching:
             parts=recipe.training.accumulate,
             augment=recipe.data.augment,
             crop_padding=recipe.data.crop_padding,
+            blank=MIDDLE if recipe.data.signed_codes else 0,
             transforms=getattr(recipe.data, "transforms", None),
             input_bits=recipe.quantization.input_bits,
             seed=recipe.seed,
@@ -278,11 +282,11 @@ def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
     """How a data set in memory is augmented; one read from files is augmented while decoding."""
     padding = batching.crop_padding
     if batching.augment in ("crop", "crop-flip"):
-        return Crop(padding, padding, flips=batching.augment == "crop-flip")
+        return Crop(padding, padding, batching.augment == "crop-flip", batching.blank)
     if batching.augment == "standard":
         return Varied(batching.transforms or Transforms(), padding)
     if batching.augment == "shift":
-        return Crop(0, padding, flips=False)
+        return Crop(0, padding, False, batching.blank)
     if batching.augment == "scale-crop-flip":
         _, height, width = dataset.shape
         assert dataset.void is not None
@@ -294,7 +298,7 @@ def _mixing(dataset: Dataset, batching: Batching) -> dict[str, Augmentation]:
     """What changes whole batches, by the name that its random numbers belong to."""
     changes: dict[str, Augmentation] = {}
     if batching.cutout:
-        changes["cutout"] = Cutout(batching.cutout, dataset.void)
+        changes["cutout"] = Cutout(batching.cutout, dataset.void, batching.blank)
     if batching.mixup:
         changes["mixup"] = Mixup(batching.mixup, len(dataset.classes))
     return changes

@@ -57,6 +57,13 @@ def float_of_run(folder: Path, *, with_images: bool) -> tuple[nn.Module, torch.T
             do="give it to `qdeploy.export`",
         )
     recipe, network = load_float(folder)
+    if recipe.data.signed_codes:
+        raise UserError(
+            f"the network of `{folder}` has input codes of both signs",
+            where="data.signed: true",
+            why="the module that is returned would read unsigned ones",
+            do="quantize the run itself, with `qdeploy quantize` or `qdeploy.calibrate`",
+        )
     if not with_images:
         return network, None
     data = recipe.data

@@ -65,8 +65,7 @@ def kept_dataset(folder: Path, data: TorchData) -> Dataset:
     if data.target_mean is not None and data.target_scale is not None:
         targets = TargetScaling(data.target_mean, data.target_scale)
     names = (data.class_names if targets is None else data.targets) or ()
-    real = data.low is not None and data.high is not None
-    scaling = Scaling(data.low or (), data.high or ()) if real else None
+    scaling = Scaling.of_section(data)
     return Dataset(
         "torch", train, test, tuple(names), data.learned_task, scaling=scaling, targets=targets
     )

@@ -71,8 +71,8 @@ def train_module(
     graph = _graph(module, found, _rank(dataset))
     floating = Assembly(
         graph,
-        plan_grids(graph, signed_input=False),
-        LayerFactory(recipe.quantization, quantized=False),
+        plan_grids(graph, signed_input=given.signed),
+        LayerFactory(recipe.quantization, quantized=False, signed_input=given.signed),
         None,
     ).network()
     weights = floating.state_dict()
@@ -100,6 +100,7 @@ def _settings(recipe: Recipe, task: str) -> TorchData:
     if isinstance(own, TorchData):
         given = own.model_dump() | {"name": "torch"}
         given = {key: value for key, value in given.items() if key in TorchData.model_fields}
+    given["bits"] = recipe.quantization.input_bits
     return TorchData.model_validate({"name": "torch", **given, "task": task})
 
 

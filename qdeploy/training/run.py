@@ -98,9 +98,7 @@ class Run:
     def scaling(self) -> Scaling | None:
         """From real values to the network's input, None where it is made of bytes."""
         data = self.recipe.data
-        if not isinstance(data, RealData) or data.low is None or data.high is None:
-            return None
-        return Scaling(data.low, data.high)
+        return Scaling.of_section(data) if isinstance(data, RealData) else None
 
     @property
     def targets(self) -> TargetScaling | None:
@@ -132,7 +130,10 @@ def recipe_digest(recipe: Recipe) -> str:
     influence on weights, and equal bits are promised for a CPU only: a run may be resumed with
     other `workers`, another `worker_timeout`, other `logs`, or on a GPU.
     """
-    data = recipe.data.model_copy(update={"workers": None, "on_device": "auto"})
+    others: dict[str, Any] = {"workers": None, "on_device": "auto"}
+    if isinstance(recipe.data, RealData):
+        others["bits"] = RealData.model_fields["bits"].default  # `quantization.input_bits` says it
+    data = recipe.data.model_copy(update=others)
     usual = Training()
     training = recipe.training.model_copy(
         update={

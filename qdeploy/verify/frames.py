@@ -88,7 +88,8 @@ class Frames:
 
 
 def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) -> Frames:
-    """The test set as codes: the upper `input_bits` bits of each uint8 value.
+    """The test set as codes: the upper `input_bits` bits of each uint8 value, or for real values
+    the codes that they have.
 
     A test set smaller than `count` is followed by frames of the training set, which verify
     arithmetic as well; they do not count for accuracy. Of a test set that is not in memory, `count`
@@ -117,9 +118,13 @@ def frames_of_dataset(dataset: Dataset, input_bits: int, count: int, name: str) 
     if dataset.task != "classification":
         labels = np.full(len(images), -1)
     codes = (images >> (8 - input_bits)).astype(np.int64)
+    raw: npt.NDArray[np.integer] = images
+    if dataset.scaling is not None:
+        codes += dataset.scaling.lowest
+        raw = narrowed(codes)
     return Frames(
         codes,
-        images,
+        raw,
         labels.astype(np.int64),
         source,
         tested,

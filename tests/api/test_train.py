@@ -94,6 +94,39 @@ def test_vectors_and_series_of_real_numbers(
     summary = read_summary(run)
     assert summary is not None
     assert qdeploy.simulate(build).metrics["accuracy"] == summary["accuracy"]
+    assert qdeploy.quantize(run, 8)(frames[:2].reshape(2, *run_shape(run)) / 64).shape == (2, 5)
+
+
+def run_shape(run: Path) -> tuple[int, int, int]:
+    shape, _ = load_run(run).recipe.data.facts()
+    assert shape is not None
+    return shape
+
+
+def test_a_recipe_says_how_real_numbers_become_codes(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\nnetwork: {type: fcdnn}\nquantization: {input_bits: 4}\n"
+        "data: {name: torch, scaling: standard, signed: true}\nphases:\n"
+        "  - {name: float, kind: pretrain, epochs: 1, optimizer: {lr: 0.05}}\n"
+        "  - {name: retrain, kind: retrain, epochs: 1, optimizer: {lr: 0.01}}\n",
+        encoding="utf-8",
+    )
+    labels = torch.arange(120) % 5
+    frames = torch.randn(120, 2, 24, generator=torch.Generator().manual_seed(0)) * 3
+    frames += labels.reshape(-1, 1, 1)
+    run = qdeploy.train(Series(), TensorDataset(frames, labels), path, out=tmp_path / "run")
+    scaling = load_run(run).scaling
+    assert scaling is not None and scaling.mean is not None
+    assert (scaling.bits, scaling.signed, len(scaling.mean)) == (4, True, 2)
+    build = qdeploy.export(
+        run, out=tmp_path / "built", synthesis=False, fifo_depths="analytic", skip=NOTHING
+    )
+    summary = read_summary(run)
+    assert summary is not None
+    assert qdeploy.simulate(build).metrics["accuracy"] == summary["accuracy"]
+    with pytest.raises(UserError, match="codes of both signs"):
+        qdeploy.quantize(run, 8)
 
 
 def test_numbers_to_predict(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def _read(
 
 
 def _written(labels: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int64)
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise ValueError(
             f"labels are {labels.dtype} of shape {labels.shape}, not one integer or name for each "

@@ -12,7 +12,7 @@ from qdeploy.errors import RecipeError
 from qdeploy.observer import SILENT, Observer
 from qdeploy.recipe.explain import explain
 from qdeploy.recipe.models import Recipe
-from qdeploy.recipe.own_data import OwnData, RealData
+from qdeploy.recipe.own_data import OwnData
 
 if TYPE_CHECKING:
     from qdeploy.data.dataset import Dataset
@@ -32,21 +32,12 @@ def with_facts(
 
     Raises:
         DataError: as `load_dataset`.
-        RecipeError: other keys do not suit the shape or the classes, or real values are to have
-            fewer bits.
+        RecipeError: other keys do not suit the shape or the classes.
     """
     data = recipe.data
     if isinstance(data, OwnData) and not data.complete:
         dataset = dataset or load_dataset(data, data_dir, observer)
         recipe = _completed(recipe, data, dataset)
-    bits, data = recipe.quantization.input_bits, recipe.data
-    if isinstance(data, RealData) and data.low is not None and bits != 8:
-        raise RecipeError(
-            "real values become codes of 8 bits",
-            where=f"quantization.input_bits: {bits}",
-            why="their ranges are divided into 256 steps",
-            do="remove the key; a first layer of one feature per input costs little",
-        )
     return recipe
 
 
@@ -58,7 +49,7 @@ def _completed(recipe: Recipe, data: OwnData, dataset: Dataset) -> Recipe:
         mean, scale = dataset.targets.mean, dataset.targets.scale
         found |= {"targets": dataset.classes, "target_mean": mean, "target_scale": scale}
     if dataset.scaling is not None:
-        found |= {"low": dataset.scaling.low, "high": dataset.scaling.high}
+        found |= dataset.scaling.facts()
     values = {**recipe.model_dump(), "data": {**data.model_dump(), **found}}
     try:
         return Recipe.model_validate(values)

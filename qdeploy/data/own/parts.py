@@ -21,6 +21,10 @@ from qdeploy.recipe.own_data import OwnData, RealData
 TRAIN, TEST, VALIDATION = "train", "test", "val"
 _NAMES = {TEST: "test", VALIDATION: "validation"}
 # Share of values beyond the ranges that is told.
+_WIDER = {
+    True: "give the sensors' own ranges as data.low and data.high",
+    False: "raise data.limit",
+}
 _BEYOND = 0.05
 
 
@@ -151,18 +155,27 @@ def _scaling(
 ) -> Scaling | None:
     if not isinstance(settings, RealData):
         return None
-    if settings.low is None or settings.high is None:
-        if frames.dtype == np.uint8:
-            return None
-        return Scaling.of(frames.astype(np.float32, copy=False), settings.clip)
-    if len(settings.low) != frames.shape[1]:
+    found = Scaling.of_section(settings)
+    if found is None:
+        if frames.dtype != np.uint8:
+            return Scaling.learned(frames.astype(np.float32, copy=False), settings)
+        if settings.signed or settings.scaling == "standard":
+            raise DataError(
+                "data.signed and data.scaling are for real values, and these data are bytes",
+                where=str(where),
+                why="bytes are the network's input as they are",
+                do="remove both keys, or keep the values as real numbers (float32)",
+            )
+        return None
+    keys = "data.low and data.high" if settings.low is not None else "data.mean and data.scale"
+    if len(found.low) != frames.shape[1]:
         raise DataError(
-            f"data.low and data.high have {len(settings.low)} ranges for {frames.shape[1]} rows",
+            f"{keys} have {len(found.low)} ranges for {frames.shape[1]} rows",
             where=str(where),
             why="each channel, or feature of a vector, has one",
             do="give as many, or remove both to take them from the training set",
         )
-    return Scaling(settings.low, settings.high)
+    return found
 
 
 def _targets(
@@ -193,7 +206,7 @@ def _targets(
 def _split(part: Part, scaling: Scaling | None, targets: TargetScaling | None) -> MemorySplit:
     frames = part.frames
     if scaling is not None:
-        frames = scaling.codes(frames.astype(np.float32, copy=False))
+        frames = scaling.bytes(frames.astype(np.float32, copy=False))
     assert frames.dtype == np.uint8
     labels: npt.NDArray[np.generic] = part.labels
     if targets is not None:
@@ -240,8 +253,7 @@ def _note_beyond(
         told = " and ".join(f"{share:.1%} of the {name} values" for name, share in shares.items())
         observer.note(
             f"note: {told} in {where} lie beyond the ranges of the training set and become its "
-            "nearest codes: give the sensors' own ranges as data.low and data.high, or train with "
-            "more recordings"
+            f"nearest codes: {_WIDER[scaling.mean is None]}, or train with more recordings"
         )
 
 

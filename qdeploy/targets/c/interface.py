@@ -16,8 +16,10 @@ import numpy.typing as npt
 from qdeploy.codegen.c.elements import Element, sizes_of
 from qdeploy.codegen.c.text import array, wide
 from qdeploy.errors import InternalError
+from qdeploy.ir.input_codes import InputPreparation
 from qdeploy.ir.integer_graph import ArgMax, IntegerGraph
 from qdeploy.ir.layout import to_stream_order
+from qdeploy.targets.c.real_input import Loop, declared, prepare_real, takes_real
 from qdeploy.targets.package_input import PackageInput
 from qdeploy.targets.template import filled
 
@@ -41,6 +43,8 @@ def interface_files(
         "raw_size": prod(source.preparation.shape),
         "raw_shape": ", ".join(str(size) for size in source.preparation.shape),
         "prepare": _prepare(graph, source, prefix, raw),
+        "prepare_real": _prepare_real(graph, source, prefix),
+        "real_declared": declared(source.preparation, prefix) if has_real(graph, source) else "",
         "classify": classify or "",
         "classes": height * width * len(parts),
         "class_count": channels if single else max(size for _, size in parts),
@@ -92,17 +96,46 @@ def _names(prefix: str, classes: tuple[str, ...]) -> str:
     return array("char *const", f"{prefix}_class_names", quoted)
 
 
+def has_real(graph: IntegerGraph, source: PackageInput) -> bool:
+    """Whether the network takes real values, for which there is a function."""
+    return takes_real(source.preparation, graph.preparation is not None)
+
+
+def _in_memory(
+    graph: IntegerGraph, found: InputPreparation, values: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """A frame's values, one for each element, as its codes lie in memory."""
+    arranged = found.arrange(values.reshape(1, *found.shape))
+    sizes = sizes_of(graph.tensors[graph.input])
+    return np.ascontiguousarray(to_stream_order(arranged, frames=True)).reshape(sizes)
+
+
+def _row_of(graph: IntegerGraph, found: InputPreparation, rows: int, name: str) -> tuple[str, str]:
+    """The row of each element in a table with one for each of `rows`."""
+    if rows == 1:
+        return "", "0"
+    assert found.axis is not None
+    shape = [1] * len(found.shape)
+    shape[found.axis] = rows
+    axis = np.broadcast_to(np.arange(rows).reshape(shape), found.shape)
+    return _rows(_in_memory(graph, found, np.ascontiguousarray(axis).astype(np.int64)), name)
+
+
+def _prepare_real(graph: IntegerGraph, source: PackageInput, prefix: str) -> str:
+    found = source.preparation
+    if not has_real(graph, source):
+        return ""
+    order = _in_memory(graph, found, np.arange(prod(found.shape)))
+    places, at = _place(order, "real_places")
+    table, row = _row_of(graph, found, len(found.thresholds), "real_rows")
+    height, width, channels = order.shape
+    return prepare_real(found, prefix, Loop(places + table, (height, width, channels), at, row))
+
+
 def _prepare(graph: IntegerGraph, source: PackageInput, prefix: str, raw: Element) -> str:
     found = source.preparation
-    size = prod(found.shape)
-
-    def in_memory(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        arranged = found.arrange(values.reshape(1, *found.shape))
-        sizes = sizes_of(graph.tensors[graph.input])
-        return np.ascontiguousarray(to_stream_order(arranged, frames=True)).reshape(sizes)
-
-    order = in_memory(np.arange(size))
-    before, at = _place(prefix, order)
+    order = _in_memory(graph, found, np.arange(prod(found.shape)))
+    before, at = _place(order, "places")
     low, high = source.raw_range
     if source.shift:
         code = f"clamped(v >> {source.shift}, {found.lo}, {found.hi})"
@@ -114,14 +147,8 @@ def _prepare(graph: IntegerGraph, source: PackageInput, prefix: str, raw: Elemen
         assert element is not None
         values = [str(value) for value in found.table.reshape(-1).tolist()]
         before += "static " + array(element.c_type, "codes", values)
-        row = "0"
-        if rows > 1:
-            assert found.axis is not None
-            shape = [1] * len(found.shape)
-            shape[found.axis] = rows
-            axis = np.broadcast_to(np.arange(rows).reshape(shape), found.shape)
-            table, row = _rows(in_memory(np.ascontiguousarray(axis).astype(np.int64)))
-            before += table
+        table, row = _row_of(graph, found, rows, "rows")
+        before += table
         code = f"codes[{row} * {found.table.shape[1]} + v - ({low})]"
     target = f"({prefix}_input_t)({code})"
     return filled(
@@ -141,7 +168,7 @@ def _prepare(graph: IntegerGraph, source: PackageInput, prefix: str, raw: Elemen
     )
 
 
-def _place(prefix: str, order: npt.NDArray[np.int64]) -> tuple[str, str]:
+def _place(order: npt.NDArray[np.int64], name: str) -> tuple[str, str]:
     """Tables and the expression of a raw value's place for y, x, c and the running index i."""
     steps = [
         int(np.take(order, 1, axis=axis).flat[0]) if order.shape[axis] > 1 else 0
@@ -152,15 +179,15 @@ def _place(prefix: str, order: npt.NDArray[np.int64]) -> tuple[str, str]:
         terms = [f"{step} * {name}" for step, name in zip(steps, "yxc", strict=True)]
         return "", " + ".join(terms)
     values = [str(value) for value in order.reshape(-1).tolist()]
-    return "static " + array("int32_t", "places", values), "places[i]"
+    return "static " + array("int32_t", name, values), f"{name}[i]"
 
 
-def _rows(rows: npt.NDArray[np.int64]) -> tuple[str, str]:
+def _rows(rows: npt.NDArray[np.int64], name: str) -> tuple[str, str]:
     if (rows == rows[0, 0]).all():
         values = [str(value) for value in rows[0, 0].tolist()]
-        return "static " + array("uint16_t", "rows", values), "(int32_t)rows[c]"
+        return "static " + array("uint16_t", name, values), f"(int32_t){name}[c]"
     values = [str(value) for value in rows.reshape(-1).tolist()]
-    return "static " + array("uint16_t", "rows", values), "(int32_t)rows[i]"
+    return "static " + array("uint16_t", name, values), f"(int32_t){name}[i]"
 
 
 def _classify(

@@ -31,7 +31,7 @@ from qdeploy.codegen.c.text import array
 from qdeploy.ir.layout import to_stream_order
 from qdeploy.resources import resource
 from qdeploy.self_digest import with_digest
-from qdeploy.targets.c.interface import interface_files, raw_element
+from qdeploy.targets.c.interface import has_real, interface_files, raw_element
 from qdeploy.targets.c.layers import digest_tables
 from qdeploy.targets.finished import FinishedBuild
 from qdeploy.targets.golden import class_names, golden_frames
@@ -53,6 +53,18 @@ _CLASSIFY = """
     /* The class of each output of each pixel of the last result. */
     void classify(int32_t *classes) const {{ {prefix}_classify(logits_, classes); }}
 """
+_REAL = """
+    /* Run on a frame of real values, as they were measured. */
+    const int32_t *run_real(const float *values) {{
+        {prefix}_prepare_real(values, codes_);
+        return run_codes(codes_);
+    }}
+"""
+_REAL_LINE = (
+    "- `{prefix}_prepare_real(values, codes)` takes measured values, float, in the place of "
+    "`{prefix}_prepare`:\n  the scaling of the training is in it as thresholds, and every value "
+    "gets the code that it had there.\n"
+)
 
 
 def make_package(build: FinishedBuild, plan: dict[str, Any], program: Program) -> tuple[Path, int]:
@@ -105,6 +117,8 @@ def make_package(build: FinishedBuild, plan: dict[str, Any], program: Program) -
         "classify_line": f"{prefix}_classify(logits, classes);"
         if classifies
         else "/* compare gain * logit + offset of bundle.json yourself */",
+        "real_method": _REAL.format(prefix=prefix) if has_real(graph, source) else "",
+        "real_line": _REAL_LINE.format(prefix=prefix) if has_real(graph, source) else "",
         "level": "-Os" if plan["optimize"] == "flash" else "-O2` or `-O3",
         "meaning": source.meaning.split(" `from_float")[0].split(" With `from_float")[0],
     }

@@ -29,6 +29,7 @@ def why_alone(recipe: Recipe) -> str | None:
         "data.validation": data.validation > 0,
         "data.augment": data.augment != "none",
         "data": data.learned_task != "classification",
+        "data.signed": data.signed_codes,
         "training.device": training.device != "cpu",
         "training.precision": training.precision != "float32",
         "training.accumulate": training.accumulate > 1,

@@ -206,6 +206,18 @@ def test_arrays_of_bytes_stay_as_they_are(tmp_path):
     assert data.classes == ("0", "1", "2")
 
 
+@pytest.mark.parametrize("keys", [{"signed": True}, {"scaling": "standard"}])
+def test_a_scaling_of_bytes_is_refused(keys, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 7, 4), np.uint8), y=np.arange(30) % 3)
+    with pytest.raises(DataError, match="these data are bytes"):
+        read("arrays", tmp_path, path="a.npz", **keys)
+
+
+def test_labels_may_be_true_and_false(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 4)), y=np.arange(30) % 2 == 1)
+    assert read("arrays", tmp_path, path="a.npz").classes == ("0", "1")
+
+
 def test_arrays_of_numbers_are_series_with_a_range_for_each_channel(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(40, 3, 20)) * np.array([1, 10, 1000])[:, None]
