@@ -84,7 +84,7 @@ class Scaling:
 
         A row of one value has it as mean, and its magnitude, 1 at least, as scale.
         """
-        if data.scaling == "range":
+        if not data.standard:
             return Scaling.of(values, data.clip, data.bits, signed=data.signed)
         rows = _rows(values)
         mean, scale = rows.mean(axis=1), rows.std(axis=1)

@@ -123,10 +123,10 @@ class RealData(OwnData):
     the mean: code = round((x - mean) · (2^(bits - 1) - 1) / (limit · scale)).
     """
 
-    scaling: Literal["range", "standard"] = Field(
-        default="range",
+    scaling: Literal["range", "standard"] | None = Field(
+        default=None,
         description="of each row: range: from `low` to `high`; standard: `limit` times `scale` on "
-        "both sides of `mean`",
+        "both sides of `mean`; default: standard where these are given",
     )
     bits: int = Field(
         default=8,
@@ -202,6 +202,12 @@ class RealData(OwnData):
         return self.signed
 
     @property
+    def standard(self) -> bool:
+        """Whether ranges are made of mean and scale."""
+        given = self.mean is not None or self.scale is not None
+        return self.scaling == "standard" or (self.scaling is None and given)
+
+    @property
     def target_names(self) -> tuple[str, ...] | None:
         return self.targets
 
@@ -240,15 +246,14 @@ class RealData(OwnData):
     @model_validator(mode="after")
     def _ranges(self) -> RealData:
         low, high = self.low, self.high
-        if self.scaling == "standard" and (self.clip or low is not None or high is not None):
+        ranged = bool(self.clip) or low is not None or high is not None
+        if self.standard and ranged:
             raise ValueError(
-                "`low`, `high` and `clip` are of `scaling: range`: give `mean` and `scale`, and "
-                "`limit`, or remove `scaling: standard`"
+                "`low`, `high` and `clip` are of `scaling: range`, `mean` and `scale` of `scaling: "
+                "standard`, where `limit` is how far it reaches: give those of one"
             )
-        if self.scaling == "range" and (self.mean is not None or self.scale is not None):
-            raise ValueError(
-                "`mean` and `scale` are of `scaling: standard`: set it, or give `low` and `high`"
-            )
+        if not self.standard and (self.mean is not None or self.scale is not None):
+            raise ValueError("`mean` and `scale` are of `scaling: standard`, not of `range`")
         if self.signed and self.bits == 1:
             raise ValueError(SIGNED_ONE_BIT)
         if (self.mean is None) != (self.scale is None):

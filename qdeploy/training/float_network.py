@@ -62,7 +62,7 @@ def float_of_run(folder: Path, *, with_images: bool) -> tuple[nn.Module, torch.T
             f"the network of `{folder}` has input codes of both signs",
             where="data.signed: true",
             why="the module that is returned would read unsigned ones",
-            do="quantize the run itself, with `qdeploy quantize` or `qdeploy.calibrate`",
+            do="quantize the run itself, with `qdeploy quantize RUN`",
         )
     if not with_images:
         return network, None

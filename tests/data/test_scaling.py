@@ -95,9 +95,10 @@ def test_bytes_of_a_data_set_lead_back_to_the_codes():
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"mean": [0.0], "scale": [1.0]}, "are of `scaling: standard`"),
-        ({"scaling": "standard", "low": [0.0], "high": [1.0]}, "are of `scaling: range`"),
-        ({"scaling": "standard", "clip": 0.1}, "are of `scaling: range`"),
+        ({"scaling": "range", "mean": [0.0], "scale": [1.0]}, "not of `range`"),
+        ({"mean": [0.0], "scale": [1.0], "clip": 0.1}, "give those of one"),
+        ({"scaling": "standard", "low": [0.0], "high": [1.0]}, "give those of one"),
+        ({"scaling": "standard", "clip": 0.1}, "give those of one"),
         ({"scaling": "standard", "mean": [0.0]}, "belong together"),
         ({"scaling": "standard", "mean": [0.0], "scale": [1.0, 2.0]}, "1 values and `scale` 2"),
         ({"scaling": "standard", "mean": [0.0], "scale": [0.0]}, "greater than 0"),
@@ -137,7 +138,7 @@ SCALINGS = [
     {"bits": 4, "signed": True, "clip": 0.05},
     {"scaling": "standard", "limit": 2.5},
     {"scaling": "standard", "signed": True, "bits": 2},
-    {"scaling": "standard", "signed": True, "mean": [100, 7e-4], "scale": [3000, 4e-4]},
+    {"signed": True, "mean": [100, 7e-4], "scale": [3000, 4e-4]},
 ]
 
 

@@ -159,7 +159,7 @@ def _scaling(
     if found is None:
         if frames.dtype != np.uint8:
             return Scaling.learned(frames.astype(np.float32, copy=False), settings)
-        if settings.signed or settings.scaling == "standard":
+        if settings.signed or settings.standard:
             raise DataError(
                 "data.signed and data.scaling are for real values, and these data are bytes",
                 where=str(where),
