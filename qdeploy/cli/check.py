@@ -39,11 +39,16 @@ class _Share(click.ParamType[float]):
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--min-accuracy", type=_Share(), help="Of the integers on the test set: 0.95, 95%.")
+@click.option("--min-balanced-accuracy", type=_Share(), help="Likewise, the mean recall.")
 @click.option("--min-miou", type=_Share(), help="Likewise, of segmentation.")
+@click.option("--min-r2", type=float, help="R² of predicted numbers, the mean over the targets.")
+@click.option("--max-mae", type=float, help="Mean absolute error, in the targets' units.")
 @click.option("--min-fps", type=float, help="Frames per second, measured in RTL simulation.")
 @click.option("--max-latency", type=float, metavar="US", help="Microseconds, likewise.")
 @limit_options
 @click.option("--max-ff", type=AmountType(), help="Flip-flops, likewise.")
+@click.option("--max-flash", type=int, metavar="BYTES", help="Of a network in C, on its core.")
+@click.option("--max-ram", type=int, metavar="BYTES", help="Likewise, with the stack.")
 @click.option("--against", type=click.Path(path_type=Path), help="Baseline that it is held to.")
 @click.option(
     "--slack", type=_Share(), default=0.0, help="How much worse than the baseline it may be: 2%."
@@ -59,13 +64,18 @@ class _Share(click.ParamType[float]):
 def check(
     build: Path,
     min_accuracy: float | None,
+    min_balanced_accuracy: float | None,
     min_miou: float | None,
+    min_r2: float | None,
+    max_mae: float | None,
     min_fps: float | None,
     max_latency: float | None,
     max_lut: Amount | None,
     max_bram: Amount | None,
     max_dsp: Amount | None,
     max_ff: Amount | None,
+    max_flash: int | None,
+    max_ram: int | None,
     against: Path | None,
     slack: float,
     write_baseline: Path | None,
@@ -87,10 +97,17 @@ def check(
     found = measured(build)
     if found.kind != BUILD:
         raise UserError(f"`{build}` is a run, not a build", do="give what `qdeploy export` made")
-    least = {"accuracy": min_accuracy, "miou": min_miou, "fps": min_fps}
+    least = {
+        "accuracy": min_accuracy,
+        "balanced_accuracy": min_balanced_accuracy,
+        "miou": min_miou,
+        "r2": min_r2,
+        "fps": min_fps,
+    }
     asked = {"lut": max_lut, "ff": max_ff, "bram36": max_bram, "dsp": max_dsp}
     most = {kind: _amount(found, kind, amount) for kind, amount in asked.items()}
-    most["latency_cycles"] = _cycles(found, max_latency)
+    most |= {"latency_cycles": _cycles(found, max_latency), "mae": max_mae}
+    most |= {"flash_bytes": max_flash, "ram_bytes": max_ram}
     damage = check_files(build).error()
     checks = check_build(
         found,

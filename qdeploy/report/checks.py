@@ -17,13 +17,14 @@ from qdeploy.build_folder import GRAPH_FILE
 from qdeploy.errors import UserError
 from qdeploy.ir.file import read_graph
 from qdeploy.ir.integer_graph import Conv, Dense, IntegerGraph
-from qdeploy.report.figures import FIGURES, Figure, Measured
+from qdeploy.report.figures import FIGURES, ON_CORE, Figure, Measured
 
 VERSION = 1
 # Figures that a baseline holds a build to.
 COMPARED = (
-    *("accuracy", "miou", "fps", "latency_cycles"),
+    *("accuracy", "balanced_accuracy", "miou", "r2", "mae", "fps", "latency_cycles"),
     *("lut", "ff", "bram36", "uram", "dsp"),
+    *ON_CORE,
 )
 
 
@@ -154,8 +155,8 @@ def check_build(
     """All checks of a build.
 
     Args:
-        slack: share by which a figure may be worse than that of the baseline: of accuracies in
-            points, of others of their value.
+        slack: share by which a figure may be worse than that of the baseline: of accuracies and
+            R² in points, of others of their value.
         damage: why its files are not those that were made.
     """
     checks = [Check("files", damage is None, "as made" if damage is None else "changed", "as made",
@@ -195,7 +196,7 @@ def _limit(build: Measured, key: str, bound: float, sign: str) -> Check:
 def _kept(build: Measured, key: str, before: float, slack: float) -> Check:
     figure, value = FIGURES[key], build.figures.get(key)
     better = bool(figure.more_is_better)
-    room = slack if figure.share else slack * before
+    room = slack if figure.share or figure.points else slack * before
     bound = before - room if better else before + room
     wanted = f"{'>=' if better else '<='} {figure.text(bound)}"
     name = f"{figure.title} against the baseline"
@@ -210,8 +211,10 @@ def _by(figure: Figure, value: float, bound: float, passed: bool) -> str:
 
 
 def _missing(key: str) -> str:
-    if key in ("accuracy", "miou"):
-        return "its source has no test set"
+    if key in ("accuracy", "balanced_accuracy", "miou", "r2", "mae"):
+        return f"its source has no test set, or one without {FIGURES[key].title}"
+    if key in ON_CORE:
+        return "it ran on no core, which --mcu of `qdeploy export` names"
     if key in ("fps", "cycles_per_frame", "latency_cycles"):
         return "the RTL was not simulated"
     return "it was not synthesized"

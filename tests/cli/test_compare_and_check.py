@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from c_builds import make_c_build
 from click.testing import CliRunner, Result
 from tiny_runs import train_tiny
 
@@ -17,6 +19,8 @@ from qdeploy.build.options import Options
 from qdeploy.cli.check import check as check_command
 from qdeploy.cli.compare import compare as compare_command
 from qdeploy.errors import UserError
+from qdeploy.report.checks import Limits, check_build, failed, read_baseline, write_baseline
+from qdeploy.report.figures import measured
 
 SMALL = ("network.width=8", "network.depth=1", "training.epochs=1")
 LEFT_OUT = ("torch", "qonnx", "memories", "layer", "netlist")
@@ -124,6 +128,39 @@ def test_a_limit_on_what_was_not_measured_is_missed(made: Made) -> None:
     assert "it was not synthesized" in done.output
     with pytest.raises(UserError, match="a share of the LUTs has no meaning"):
         checked(made.slow, "--max-lut", "20%")
+
+
+def test_figures_of_other_tasks_and_targets_are_missed_where_there_are_none(made: Made) -> None:
+    checked(made.build, "--min-balanced-accuracy", "50%")
+    words = ["--min-balanced-accuracy", "100%", "--min-r2", 0.5, "--max-mae", 1, "--max-flash", 9]
+    data = json.loads(checked(made.build, *words, "--max-ram", 9, "--json", code=1).stdout)
+    wrong = {one["name"]: one["detail"] for one in data["checks"] if one["passed"] is False}
+    assert "missed by" in wrong["balanced accuracy"]
+    assert (
+        "one without R²" in wrong["R²"] and "one without mean abs" in wrong["mean absolute error"]
+    )
+    assert "on no core" in wrong["flash, bytes"] and "on no core" in wrong["RAM, bytes"]
+
+
+def test_predicted_numbers_and_networks_in_c_have_limits_and_baselines(tmp_path: Path) -> None:
+    folder = make_c_build(tmp_path / "built")
+    record = json.loads((folder / "build.json").read_text())
+    record |= {"accuracy_int": None, "r2_int": 0.9, "mae_int": 2.0}
+    (folder / "build.json").write_text(json.dumps(record))
+    (folder / "classes.json").unlink()
+    build, none = measured(folder), Limits({}, {})
+    kept = Limits({"r2": 0.9}, {"mae": 2.0, "flash_bytes": 31_200, "ram_bytes": 3_000})
+    assert not failed(check_build(build, kept))
+    tight = Limits({"r2": 0.91}, {"mae": 1.9, "flash_bytes": 31_199, "ram_bytes": 2_999})
+    wrong = [one.name for one in failed(check_build(build, tight))]
+    assert wrong == ["R²", "mean absolute error", "flash, bytes", "RAM, bytes"]
+    write_baseline(build, tmp_path / "baseline.json")
+    worse = replace(build, figures=build.figures | {"r2": 0.88, "mae": 2.1, "ram_bytes": 3_100})
+    baseline = read_baseline(tmp_path / "baseline.json", build)
+    wrong = [one.name for one in failed(check_build(worse, none, baseline))]
+    names = ("R²", "mean absolute error", "RAM, bytes")
+    assert wrong == [f"{name} against the baseline" for name in names]
+    assert not failed(check_build(worse, none, baseline, slack=0.06))
 
 
 def test_a_baseline_holds_later_builds_with_some_slack(made: Made, tmp_path: Path) -> None:
