@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 # Of a map, below which convolutions have nothing to look at; of the layers that halve it, the end.
 LEAST_SIDE = 8
+SEGMENTATION_BATCH = 8  # images with a class for each pixel
+_SEGMENTATION = """\
+network:
+  type: deeplab          # a class for each pixel, on MobileNetV2's features
+  multiplier: 0.35
+  output_stride: 8
+  top_channels: 64
+  stages:
+    - {expansion: 1, channels: 16, blocks: 1}
+    - {expansion: 6, channels: 24, blocks: 2, stride: 2}
+    - {expansion: 6, channels: 32, blocks: 2, stride: 2}
+    - {expansion: 6, channels: 64, blocks: 2}
+"""
 _RECIPE = """\
 # Written by `qdeploy init`; yours to change. docs/recipes.md lists every key.
 {seen}
@@ -69,8 +82,8 @@ phases:
 def init(
     source: Path, out: Path | None, name: str | None, folder: Path | None, force: bool
 ) -> None:
-    """Write a recipe for DATA: a folder of images by class, a CSV file, an .npz, or an .npy with
-    labels beside it.
+    """Write a recipe for DATA: a folder of images or wav files by class, of images and masks, or of
+    parquet files; a CSV file, an .npz, or an .npy with labels beside it.
 
     It looks at the data and fills in what it sees; `qdeploy train` takes the recipe as it is.
     """
@@ -118,6 +131,8 @@ def recipe_text(name: str, found: Look) -> str:
     """The recipe as YAML with comments."""
     count = len(found.dataset.train)
     batch = next(size for size in (128, 64, 32, 16) if size == 16 or 20 * size <= count)
+    pixels = found.dataset.task == "segmentation"
+    batch = SEGMENTATION_BATCH if pixels else batch
     section = {**found.section, "batch_size": batch}
     comments = {
         "path": "below --data or QDEPLOY_DATA, else below the working folder",
@@ -125,6 +140,8 @@ def recipe_text(name: str, found: Look) -> str:
         "resize": "crop, pad or squash",
         "task": "the labels are numbers to predict",
         "label": "column of the labels",
+        "length": "samples of a window",
+        "log_mel": "the spectrum of each window, in decibels",
     }
     lines = [_line(key, value, comments.get(key)) for key, value in section.items()]
     lines.append(_line("validation", 0.1, "share that chooses the epoch which is kept"))
@@ -132,7 +149,7 @@ def recipe_text(name: str, found: Look) -> str:
     return _RECIPE.format(
         name=name,
         seen="\n".join(f"# {line}" for line in _seen(found)),
-        network=_network(found.dataset.shape),
+        network=_SEGMENTATION if pixels else _network(found.dataset.shape),
         data="\n".join(lines),
         epochs=min(60, max(20, 100_000 // max(count, 1))),
         lr="0.01" if regression else "0.05",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +54,42 @@ def arrays(path: str) -> None:
         np.save(Path(path).with_name("labels.npy"), y)
 
 
+def words(root: str) -> None:
+    """Half a second of a tone, at 8 kHz, of two classes."""
+    for label, hertz in (("low", 300), ("high", 2000)):
+        folder = Path(root) / label
+        folder.mkdir(parents=True)
+        for number in range(10):
+            samples = 9000 * np.sin(np.arange(4000) * hertz * 2 * np.pi / 8000 + number)
+            with wave.open(str(folder / f"{number}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(8000)
+                file.writeframes(samples.astype("<i2").tobytes())
+
+
+def scenes(root: str) -> None:
+    """Images and masks of 32x32, the bright half is class 1."""
+    for name in ("images", "masks"):
+        (Path(root) / name).mkdir(parents=True)
+    for number in range(12):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:, : 8 + number] = 1
+        Image.fromarray(mask).save(Path(root) / "masks" / f"{number}.png")
+        Image.fromarray(mask * 90 + np.uint8(50)).save(Path(root) / "images" / f"{number}.png")
+
+
+def rows(path: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    y = np.arange(80) % 4
+    columns = {"a": y + RANDOM.normal(0, 0.1, 80), "b": RANDOM.normal(size=80), "label": y}
+    parquet = importlib.import_module("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), path)
+
+
 MAKERS = {
+    "words": lambda: words("words"),
+    "scenes": lambda: scenes("scenes"),
     "pictures": lambda: images("pictures"),
     "mixed": lambda: images("mixed", (20, 40)),
     "kinds.csv": lambda: table("kinds.csv"),
@@ -61,9 +99,9 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("data", MAKERS)
+@pytest.mark.parametrize("data", [*MAKERS, "rows.parquet"])
 def test_train_takes_the_recipe_as_it_is(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    MAKERS[data]()
+    MAKERS.get(data, lambda: rows("rows.parquet"))()
     assert run(qdeploy, ["init", data, "--out", "mine.yaml"]) == 0
     assert "next: qdeploy train mine.yaml" in capsys.readouterr().out
     assert Path("mine.yaml").read_text().startswith("# Written by `qdeploy init`")
@@ -84,6 +122,9 @@ def test_what_it_sees_is_in_the_recipe(capsys: pytest.CaptureFixture[str]) -> No
     assert found["heat.csv"].data.model_dump()["task"] == "regression"
     assert found["heat.csv"].data.model_dump()["delimiter"] == ";"
     assert found["frames.npy"].data.model_dump()["labels"] == "labels.npy"
+    series, scenes = found["words"].data.model_dump(), found["scenes"]
+    assert (series["name"], series["length"], series["log_mel"]["frame"]) == ("series", 4000, 256)
+    assert (scenes.data.name, scenes.network.type) == ("mask-folder", "deeplab")
     assert "3 classes: kind0, kind1, kind2" in Path("pictures.yaml").read_text()
 
 
@@ -143,7 +184,7 @@ def not_finite() -> str:
     ],
 )
 def test_bad_data_is_refused_and_no_recipe_written(
-    make, message: str, capsys: pytest.CaptureFixture[str]
+    make: Callable[[], str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(qdeploy, ["init", make(), "--out", "mine.yaml"]) == 2
     assert message in capsys.readouterr().err

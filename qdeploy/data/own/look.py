@@ -15,6 +15,7 @@ from qdeploy.data.dataset import Dataset
 from qdeploy.data.files import UNREADABLE, open_image
 from qdeploy.data.load import load_dataset
 from qdeploy.data.own.image_folder import SUFFIXES
+from qdeploy.data.own.look_folders import has_masks, other_kind
 from qdeploy.data.own.table import MAX_BYTES
 from qdeploy.errors import DataError
 from qdeploy.npz import npz_names, read_npy, read_npz
@@ -48,7 +49,8 @@ def look(path: Path, folder: Path | None = None, observer: Observer = SILENT) ->
     """Find out what kind of data is in `path`, and read them as a training would.
 
     Args:
-        path: a folder of images, a CSV file, an .npz, or an .npy with its labels beside it.
+        path: a folder of images, of images and masks, of recordings or of parquet files; a CSV
+            file, an .npz, an .npy with its labels beside it, or a parquet file.
         folder: of the data sets, which a relative path is below; None for the working folder.
 
     Raises:
@@ -56,7 +58,9 @@ def look(path: Path, folder: Path | None = None, observer: Observer = SILENT) ->
     """
     place = (folder or Path()) / path
     if place.is_dir():
-        section, seen = _images(place)
+        section, seen = other_kind(place) or _images(place)
+    elif place.suffix.lower() == ".parquet" and place.is_file():
+        section, seen = {"name": "parquet"}, []
     elif place.suffix.lower() == ".csv":
         section, seen = _table(place)
     elif place.suffix.lower() in (".npz", ".npy"):
@@ -66,8 +70,8 @@ def look(path: Path, folder: Path | None = None, observer: Observer = SILENT) ->
             f"`{path}` is no data that a recipe could be written for",
             where=str(path),
             why="it is not there" if not place.exists() else "its name has another ending",
-            do="give a folder of images by class, a .csv file, an .npz, or an .npy with its labels "
-            "beside it",
+            do="give a folder of images or recordings by class, of `images` and `masks`, or of "
+            "parquet files; a .csv file, an .npz, or an .npy with its labels beside it",
         )
     section = {"name": section.pop("name"), "path": str(path), **section}
     settings = TypeAdapter(AnyData).validate_python(section)
@@ -88,7 +92,7 @@ def _images(place: Path) -> tuple[dict[str, Any], list[str]]:
                 where=str(path),
                 do="get the file again, or remove it",
             ) from error
-    section: dict[str, Any] = {"name": "image-folder"}
+    section: dict[str, Any] = {"name": "mask-folder" if has_masks(place) else "image-folder"}
     if len(sizes) > 1:
         least = min(min(size) for size in sizes)
         side = next(side for side in SIDES if side <= max(SIDES[-1], least))

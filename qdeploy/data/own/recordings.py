@@ -54,8 +54,10 @@ def recordings_of(path: Path, settings: Series, of_class: str | None) -> Iterato
     """
     named = _named(path, settings)
     label = named.get("label", of_class)
+    # Files of one name in the folders of two classes are two recordings.
+    title = path.stem if of_class is None else f"{of_class}/{path.stem}"
     if path.suffix.lower() == ".csv":
-        yield from _in_table(path, settings, label, named.get("group"))
+        yield from _in_table(path, title, settings, label, named.get("group"))
         return
     if label is None or settings.task == "regression":
         raise DataError(
@@ -67,7 +69,7 @@ def recordings_of(path: Path, settings: Series, of_class: str | None) -> Iterato
     samples, rate = read_wav(path)
     if settings.rate not in (None, rate):
         raise other_rate(path, rate, settings.rate or 0, "data.rate says so")
-    yield Recording(path, samples, label, named.get("group", path.stem), rate=rate)
+    yield Recording(path, samples, label, named.get("group", title), rate=rate)
 
 
 def other_rate(path: Path, rate: int, wanted: int, why: str) -> DataError:
@@ -98,7 +100,7 @@ def _named(path: Path, settings: Series) -> dict[str, str]:
 
 
 def _in_table(
-    path: Path, settings: Series, label: str | None, group: str | None
+    path: Path, title: str, settings: Series, label: str | None, group: str | None
 ) -> Iterator[Recording]:
     """Runs of lines of one label and one group."""
     try:
@@ -138,7 +140,7 @@ def _in_table(
         said.append((own, group or "/".join(row[one].strip() for one in of_group)))
     for number, (first, last) in enumerate(_runs(said)):
         own, its_group = said[first]
-        whole = its_group or (path.stem if label is not None else f"{path.stem} {number + 1}")
+        whole = its_group or (title if label is not None else f"{title} {number + 1}")
         yield Recording(
             path,
             values[:, first:last],

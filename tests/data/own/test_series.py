@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from qdeploy.data.load import load_dataset
+from qdeploy.data.own.recordings import recordings_of
 from qdeploy.data.own.series import load
 from qdeploy.data.wav import read_wav
 from qdeploy.errors import DataError, RecipeError
@@ -166,6 +167,19 @@ def test_folders_of_sounds_are_classes(tmp_path: Path) -> None:
     assert data.classes == ("high", "low") and data.shape == (1, 1, 500)
     assert sum(len(split) for split in data.splits.values()) == 2 * (4 * 2 + 1)
     assert any("2 of 10 wav files are shorter than a window" in note for note in notes)
+
+
+def test_files_of_one_name_in_two_classes_are_two_recordings(tmp_path: Path) -> None:
+    for name in ("low", "high"):
+        for index in range(3):
+            sound(tmp_path / name / f"{index}.wav", 500, 300)
+    groups = [
+        one.group
+        for name in ("low", "high")
+        for path in sorted((tmp_path / name).iterdir())
+        for one in recordings_of(path, settings(length=500), name)
+    ]
+    assert groups == [f"{name}/{index}" for name in ("low", "high") for index in range(3)]
 
 
 def test_spectra_have_their_peak_in_the_band_of_the_tone(tmp_path: Path) -> None:
