@@ -7,13 +7,11 @@ every frame. What is not proved counts as a fault that a frame could show.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.verify.units.levels import HIGHER, LOWER
-from qdeploy.verify.units.row import Row
+from qdeploy.verify.units.row import BoolArray, Row
 
-BoolArray = npt.NDArray[np.bool_]
 # Of all rows together, see `Sums.cost`: some seconds. Of rows beyond nothing is proved.
 MOST_SPENT = 1 << 33
 
@@ -31,7 +29,8 @@ def redundant_weights(rows: list[Row], open_: BoolArray, change: int) -> BoolArr
             break
         for side, sign in ((HIGHER, 1), (LOWER, -1)):
             columns = np.flatnonzero(open_[side, number])
-            for weight in np.unique(row.weights[columns]).tolist():
+            weights = np.unique(row.weights[columns])
+            for weight in weights[~row.surely_shown(weights, sign * change)].tolist():
                 # Columns of one weight are exchangeable.
                 if _hidden(row, weight, sign * change):
                     alike = columns[row.weights[columns] == weight]

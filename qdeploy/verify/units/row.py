@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from qdeploy.ir.integer_graph import IntArray
 from qdeploy.verify.units.sums import NONE, Sums
 
+BoolArray = npt.NDArray[np.bool_]
 # Values of an input that are tried together for one fault.
 _TOGETHER = 16
 
@@ -108,6 +110,47 @@ class Row:
             if found is not None:
                 return found
         return None
+
+    def surely_shown(self, weights: IntArray, change: int) -> BoolArray:
+        """Of faults of columns with these weights some that inputs show: a rule tells them at once.
+
+        The rule: another column has a weight of ±1, and no weight is so large that it leaves a gap,
+        so the others give every sum from 0 on (`qdeploy.verify.units.sums`). What it does not tell
+        is `witness`'s to find; of wide rows of many levels that is next to nothing.
+
+        Args:
+            weights: (n,) weights of the row.
+            change: of the weight, not 0.
+
+        Returns:
+            (n,)
+        """
+        n, values = self.hi - self.lo, np.sort(self.magnitudes[self.magnitudes > 0])
+        if not n or not values.size:
+            return np.zeros(len(weights), dtype=bool)
+        before = n * (np.cumsum(values) - values)
+        # How far the sums of the values before one reach beyond it; without m as far as n·m less.
+        room = np.append(1 + before - values, np.iinfo(np.int64).max)
+        least = np.minimum.accumulate(room)
+        later = np.minimum.accumulate(room[::-1])[::-1]
+        size = np.abs(weights)
+        place = np.searchsorted(values, size)
+        ones = int(np.searchsorted(values, 1, side="right"))
+        full = ones > (size == 1)
+        full &= (place == 0) | (least[place - 1] >= 0)
+        full &= np.where(
+            size > 0, later[np.minimum(place + 1, len(values))] >= n * size, later[0] >= 0
+        )
+        total = n * (int(values.sum()) - size)
+        value = self.hi if abs(self.hi) >= abs(self.lo) else self.lo
+        base = self.least - np.minimum(weights * self.lo, weights * self.hi)
+        low = self.levels[None, :] - (base + weights * value)[:, None]
+        step = abs(value * change)
+        if value * change > 0:
+            low = low - step
+        inside = (np.maximum(low, 0) <= np.minimum(low + step - 1, total[:, None])).any(axis=1)
+        told: BoolArray = full & inside
+        return told
 
     def _among(
         self,
