@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fenced import ROOT, Block, blocks_of, fault_of, lines_of
 
+from qdeploy.devices.boards import load_board
 from qdeploy.recipe.loading import load_recipe
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -70,6 +71,7 @@ phases:
   - {name: retrain, kind: retrain, epochs: 1}
 """
 SECTION = re.compile(r"\w+: ")
+BOARD = re.compile(r"^part: ", re.MULTILINE)
 COMMANDS = {"", "sh", "shell", "bash", "console"}
 
 
@@ -109,9 +111,13 @@ def test_commands_are_ones_that_exist(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("yaml"))
-def test_a_recipe_loads_alone_or_on_top_of_one(block: Block, tmp_path: Path) -> None:
+def test_recipes_load_alone_or_on_top_of_one_and_boards_too(block: Block, tmp_path: Path) -> None:
     if block.page in YAML_RUNS:
         assert Path(block.page).name in (ROOT / YAML_RUNS[block.page]).read_text(encoding="utf-8")
+        return
+    if BOARD.search(block.text):
+        (tmp_path / "board.yaml").write_text(block.text, encoding="utf-8")
+        load_board(str(tmp_path / "board.yaml"))
         return
     (tmp_path / "models").symlink_to(ROOT / "models")
     if block.text.startswith(("name:", "base:")):
