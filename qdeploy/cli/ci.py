@@ -38,6 +38,9 @@ def ci() -> None:
 @click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Frames per second.")
 @click.option("--max-lut", type=AmountType(), help="LUTs: a number, or a share as 20%.")
 @click.option("--min-accuracy", metavar="SHARE", help="Least accuracy, such as 95%.")
+@click.option("--min-miou", metavar="SHARE", help="Likewise, of segmentation.")
+@click.option("--min-r2", type=float, help="Least R² of predicted numbers.")
+@click.option("--max-mae", type=float, help="Largest mean absolute error of predicted numbers.")
 @click.option("--baseline", metavar="FILE", help="Baseline that builds are held to.")
 @click.option("--package", default="qdeploy", show_default=True, help="What pip installs.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File [the server's].")
@@ -49,6 +52,9 @@ def init(
     fps: float | None,
     max_lut: Amount | None,
     min_accuracy: str | None,
+    min_miou: str | None,
+    min_r2: float | None,
+    max_mae: float | None,
     baseline: str | None,
     package: str,
     out: Path | None,
@@ -89,7 +95,10 @@ def init(
         amount = f"{max_lut[0]:g}{'%' if max_lut[1] else ''}"
         export += ["--max-lut", amount]
         check += ["--max-lut", amount]
-    check += [] if min_accuracy is None else ["--min-accuracy", _share(min_accuracy)]
+    for option, share in (("--min-accuracy", min_accuracy), ("--min-miou", min_miou)):
+        check += [] if share is None else [option, _share(share, option)]
+    for option, number in (("--min-r2", min_r2), ("--max-mae", max_mae)):
+        check += [] if number is None else [option, f"{number:g}"]
     check += [] if baseline is None else ["--against", baseline]
     words = {"train": train, "export": export, "check": check}
     commands = {key: shlex.join(["qdeploy", *value]) for key, value in words.items()}
@@ -109,7 +118,7 @@ def _check_plain(what: str, text: str, pattern: re.Pattern[str]) -> None:
         )
 
 
-def _share(text: str) -> str:
+def _share(text: str, option: str) -> str:
     if re.fullmatch(r"\d+(\.\d+)?%?", text) is None:
-        raise UserError(f"`{text}` is no share such as 0.95 or 95%", where="--min-accuracy")
+        raise UserError(f"`{text}` is no share such as 0.95 or 95%", where=option)
     return text

@@ -30,6 +30,7 @@ phases:
   - {name: retrain, kind: retrain, epochs: 2, optimizer: {lr: 0.01}}
 """
 LIMITS = ("--fps", "100000", "--max-lut", "20%", "--min-accuracy", "50%")
+OTHERS = ("--min-miou", "0.4", "--min-r2", "-0.5", "--max-mae", "2.5")
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def lines(server: str, text: str) -> list[str]:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_workflow_does_each_step_with_commands_that_exist(here: Path, server: str) -> None:
-    found = lines(server, init(server, *LIMITS, "--baseline", "ci/baseline.json"))
+    found = lines(server, init(server, *LIMITS, *OTHERS, "--baseline", "ci/baseline.json"))
     ours = [shlex.split(line) for line in found if line.startswith("qdeploy ")]
     assert [words[1] for words in ours] == ["train", "export", "check"]
     for words in ours:
@@ -70,6 +71,7 @@ def test_the_workflow_does_each_step_with_commands_that_exist(here: Path, server
     check = ours[-1]
     for option in ("--junit", "--summary", "--max-lut", "--min-fps", "--min-accuracy", "--against"):
         assert option in check
+    assert all(word in check for word in OTHERS)
     assert any("verilator yosys" in line for line in found)
     assert any(line.startswith("cat qdeploy-summary.md") for line in found)
 

@@ -90,6 +90,26 @@ def test_recipes_are_compared_key_by_key_with_their_defaults(made: Made, tmp_pat
     assert set(found) == {"name", "phases.float.optimizer.lr", "quantization.weight_bits"}
 
 
+def test_operations_of_traced_modules_are_one_line(tmp_path: Path) -> None:
+    for name, stride in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps({"name": name, "phases": []}))
+        operations = [{"kind": "layer", "stride": stride}, {"kind": "relu"}]
+        recipe = {
+            "name": name,
+            "network": {"type": "traced", "operations": operations, "output": "y", "weights": "0"},
+            "data": {"name": "torch", "shape": [1, 4, 4], "class_names": ["a", "b"]},
+            "phases": [
+                {"name": kind, "kind": kind, "epochs": 1, "optimizer": {"lr": 0.1}}
+                for kind in ("pretrain", "retrain")
+            ],
+        }
+        (tmp_path / name / "recipe.yaml").write_text(json.dumps(recipe))
+    found = compared(tmp_path / "one", tmp_path / "two")["recipe"]
+    assert set(found) == {"name", "network.operations"}
+    assert all(value.startswith("2, digest ") for value in found["network.operations"])
+
+
 def test_what_cannot_be_compared_is_refused(made: Made, tmp_path: Path) -> None:
     assert CliRunner().invoke(compare_command, [str(made.run)]).exit_code == 2
     with pytest.raises(UserError, match="neither a finished run nor a build"):
