@@ -239,6 +239,11 @@ def _quieten() -> None:
             warnings.filterwarnings(
                 "ignore", category=category, module=r"(torch|brevitas|finn|qonnx|onnx)(\.|$)"
             )
+        # Said when a module is compiled, of which Python then knows the path only: Python 3.12 of
+        # docstrings, where modules were not compiled when they were installed.
+        warnings.filterwarnings(
+            "ignore", category=SyntaxWarning, module=r".*/(torch|brevitas|finn|qonnx|onnx)/"
+        )
 
 
 def main() -> None:
