@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from qdeploy.recipe.models import Log
+from qdeploy.recipe.training import Log
 from qdeploy.training.checkpoints import CheckpointFolder, Position
 from qdeploy.training.logs import Curves, write_table
 from qdeploy.training.metrics import EpochMetrics, write_metrics

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from qdeploy.artifacts import write_text
 from qdeploy.errors import RecipeError
-from qdeploy.recipe.models import Log
+from qdeploy.recipe.training import Log
 from qdeploy.training.checkpoints import writing
 from qdeploy.training.metrics import EpochMetrics
 

@@ -38,8 +38,9 @@ from qdeploy.networks.fewer_channels import weight_shapes
 from qdeploy.networks.from_recipe import build_network
 from qdeploy.observer import SILENT, Observer, ignore
 from qdeploy.recipe.loading import load_recipe
-from qdeploy.recipe.models import Recipe, Training
+from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.own_data import RealData, TorchData
+from qdeploy.recipe.training import Training
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.kept_frames import kept_dataset
 

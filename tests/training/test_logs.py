@@ -9,7 +9,8 @@ import pytest
 
 from qdeploy.errors import RecipeError
 from qdeploy.observer import Observer
-from qdeploy.recipe.models import Log, Recipe
+from qdeploy.recipe.models import Recipe
+from qdeploy.recipe.training import Log
 from qdeploy.training.logs import PACKAGE
 from qdeploy.training.metrics import METRICS
 from qdeploy.training.run import MODEL, recipe_digest

@@ -8,8 +8,9 @@ from torch import nn
 
 from qdeploy.errors import CheckpointError
 from qdeploy.observer import Observer
-from qdeploy.recipe.models import Recipe, Training
+from qdeploy.recipe.models import Recipe
 from qdeploy.recipe.optimizer import Optimizer
+from qdeploy.recipe.training import Training
 from qdeploy.training.checkpoints import read_tensors
 from qdeploy.training.quantize import trainable
 from qdeploy.training.run import MODEL
