@@ -48,7 +48,8 @@ class Interrupted(KeyboardInterrupt):
     """A signal asks the command to end.
 
     Some code swallows what is raised in it: destructors, imports of extension modules, a package's
-    `except:`. An interrupt that goes before it has arrived is therefore raised again.
+    `except:`. An interrupt that goes before it has arrived is therefore raised again. Torch ends
+    the process when an import that its own code makes is interrupted, so it is loaded first.
     """
 
     def __del__(self) -> None:
@@ -147,14 +148,26 @@ def _hear(number: int, _frame: FrameType | None) -> None:
     now = time.monotonic()
     if _state.heard is None:
         _state.heard, _state.since = number, now
-        if not _state.arrived:
-            raise Interrupted
+        _raise()
     elif _state.raise_again:
         _state.raise_again = False
-        if not _state.arrived:
-            raise Interrupted
+        _raise()
     elif now - _state.since > SAME_EVENT:
         _end_now()
+
+
+def _raise() -> None:
+    if _state.arrived:
+        return
+    if _loads_torch():
+        _state.swallowed = True
+    else:
+        raise Interrupted
+
+
+def _loads_torch() -> bool:
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))  # as importlib marks a module meanwhile
 
 
 def _watch(reader: int) -> None:

@@ -72,6 +72,18 @@ HALF_MADE = """
             print(self.name)
     Made()
 """
+# As torch's own code does with an interrupt of what it imports.
+FRAGILE_TORCH = """
+import os, time
+from pathlib import Path
+try:
+    Path("ready").touch()
+    for _ in range(50):
+        time.sleep(0.02)
+except BaseException:
+    os.abort()
+Path("loaded").touch()
+"""
 ANOTHER_ERROR = """
     try:
         ready()
@@ -168,6 +180,17 @@ def test_an_interrupt_that_other_code_swallows_or_renames_arrives(
     process.send_signal(signal.SIGINT)
     assert ended(process).strip() == SENTENCE.strip()
     assert process.returncode == 130
+    assert time.monotonic() - started < LIMIT
+
+
+def test_torch_is_loaded_before_an_interrupt_arrives(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(FRAGILE_TORCH)
+    process = command("    import torch\n    time.sleep(600)\n", tmp_path)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert ended(process).strip() == SENTENCE.strip()
+    assert process.returncode == 130
+    assert (tmp_path / "loaded").exists()
     assert time.monotonic() - started < LIMIT
 
 
