@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from qdeploy.data.dataset import Dataset, in_memory
+from qdeploy.data.dataset import Dataset, MemorySplit, in_memory
 from qdeploy.data.files import incomplete, needed_folder, note_tree, read_image, read_mask
 from qdeploy.errors import DataError
 from qdeploy.observer import Meter, Observer
@@ -32,8 +33,11 @@ CLASSES = (
 VOID = 11
 WIDTH, HEIGHT = 240, 180
 COUNTS = {"train": 367, "test": 233}
-# `tree_digest` of the files used for docs/results.md; copies differ in how they were scaled.
+VALIDATION, VALIDATION_COUNT = "val", 101
+# `tree_digest` of the files used for docs/results.md, without and with those of validation; copies
+# differ in how they were scaled.
 DIGEST = "b2efc6bc92146e6943224694de44f415"
+VALIDATION_DIGEST = "1df3875cf9b391bd3c21c5008c1c491a"
 LAYOUT = "\n".join(
     [
         f"get CamVid from {HOME} in SegNet's split, scaled to {WIDTH}x{HEIGHT} (masks by nearest",
@@ -42,27 +46,33 @@ LAYOUT = "\n".join(
         f"    {FOLDER}/trainannot/NAME.png   a mask for each: grey values 0 to 10, and 11 for void",
         f"    {FOLDER}/test/NAME.jpg         233 images",
         f"    {FOLDER}/testannot/NAME.png    a mask for each",
+        f"    {FOLDER}/val/, valannot/       101 images and masks, for validation; can be left out",
         "for those used in docs/results.md,",
-        "`export LC_ALL=C; md5sum test/* testannot/* train/* trainannot/* | md5sum` there gives",
-        f"    {DIGEST}",
+        "`export LC_ALL=C; md5sum test*/* train*/* val*/* | md5sum` there gives",
+        f"    {VALIDATION_DIGEST}",
+        f"and, without val*, {DIGEST}",
     ]
 )
 
 
 def load(folder: Path | None, settings: Data, observer: Observer) -> Dataset:
-    """Read 367 training and 233 test images below `folder`/camvid; the 101 of SegNet's validation
-    set are not used.
+    """Read 367 training and 233 test images below `folder`/camvid, and the 101 of SegNet's
+    validation set where there is a folder of them.
 
     Raises:
         DataError: when files are missing, damaged, of a wrong size, or have a label out of range.
     """
     root = needed_folder("camvid", folder, LAYOUT) / FOLDER
-    pairs = {part: _pairs(root, part, count) for part, count in COUNTS.items()}
-    with observer.meter("reading camvid", sum(COUNTS.values()), "images") as bar:
-        train, test = (_read(pairs[part], bar) for part in COUNTS)
-    files = [path for part in COUNTS for pair in pairs[part] for path in pair]
-    note_tree(TITLE, root, [path.relative_to(root).as_posix() for path in files], DIGEST, observer)
-    return in_memory("camvid", train, test, classes=CLASSES, void=VOID)
+    chosen = any((root / name).is_dir() for name in (VALIDATION, f"{VALIDATION}annot"))
+    counts = {**COUNTS, **({VALIDATION: VALIDATION_COUNT} if chosen else {})}
+    pairs = {part: _pairs(root, part, count) for part, count in counts.items()}
+    with observer.meter("reading camvid", sum(counts.values()), "images") as bar:
+        read = {part: _read(pairs[part], bar) for part in counts}
+    files = [path for part in counts for pair in pairs[part] for path in pair]
+    digest = VALIDATION_DIGEST if chosen else DIGEST
+    note_tree(TITLE, root, [path.relative_to(root).as_posix() for path in files], digest, observer)
+    data = in_memory("camvid", read["train"], read["test"], classes=CLASSES, void=VOID)
+    return replace(data, validation=MemorySplit(*read[VALIDATION])) if chosen else data
 
 
 def _pairs(root: Path, part: str, count: int) -> list[tuple[Path, Path]]:

@@ -1,5 +1,6 @@
 """CamVid and VOC 2012: layouts, masks, augmentation, and what bad files are told."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from qdeploy.data import camvid as camvid_module
 from qdeploy.data import files, voc2012
+from qdeploy.data.holdout import with_validation
 from qdeploy.data.load import load_dataset
 from qdeploy.data.specs import CAMVID
 from qdeploy.errors import DataError
@@ -51,6 +53,28 @@ def test_camvid_has_images_and_a_label_for_every_pixel(folder):
         assert np.array_equal(data.test_images[0].numpy().transpose(1, 2, 0), np.asarray(image))
 
 
+def test_camvid_s_own_validation_images_are_the_validation_split(tmp_path):
+    settings = Data.model_validate({"name": "camvid", "validation": 0.1})
+    data = load_dataset(settings, write_camvid(tmp_path, validation=101).parent)
+    assert data.validation is not None
+    assert [len(data.train), len(data.validation), len(data.test)] == [367, 101, 233]
+    assert with_validation(data, settings.validation, seed=0) is data
+
+
+@pytest.mark.parametrize("part", ["val", "valannot"])
+def test_half_of_camvid_s_validation_set_is_not_passed_over(tmp_path, part):
+    root = write_camvid(tmp_path, validation=101)
+    shutil.rmtree(root / part)
+    with pytest.raises(DataError, match=f"{part}/ not found"):
+        load_dataset("camvid", tmp_path)
+
+
+def test_too_few_validation_images_of_camvid_are_counted(tmp_path):
+    write_camvid(tmp_path, validation=100)
+    with pytest.raises(DataError, match="100 images in `val` where SegNet's split has 101"):
+        load_dataset("camvid", tmp_path)
+
+
 def test_a_camvid_mask_without_image_and_an_image_without_mask_are_named(camvid):
     (camvid / "testannot" / "0007.png").unlink()
     (camvid / "test" / "0009.jpg").unlink()
@@ -85,6 +109,22 @@ def test_other_camvid_files_than_those_of_the_results_are_noted(camvid, monkeypa
     assert not noted()
     (camvid / "testannot" / "0007.png").unlink()
     write_mask(camvid / "testannot" / "0007.png", np.full((180, 240), 3))
+    assert noted()
+
+
+def test_with_camvid_s_validation_images_the_note_covers_them(tmp_path, monkeypatch):
+    def noted() -> bool:
+        monkeypatch.setattr(files, "_noted", set())
+        notes: list[str] = []
+        load_dataset("camvid", tmp_path, Observer(note=notes.append))
+        return any("do not compare accuracies with docs/results.md" in note for note in notes)
+
+    root = write_camvid(tmp_path, validation=101)
+    names = [path.relative_to(root).as_posix() for path in root.glob("*/*")]
+    monkeypatch.setattr(camvid_module, "VALIDATION_DIGEST", files.tree_digest(root, names))
+    assert not noted()
+    (root / "valannot" / "0007.png").unlink()
+    write_mask(root / "valannot" / "0007.png", np.full((180, 240), 3))
     assert noted()
 
 

@@ -75,10 +75,13 @@ def stripes(height: int, width: int, classes: int, void: int) -> np.ndarray:
     return np.repeat(rows[:, None], width, axis=1)
 
 
-def write_camvid(folder: Path) -> Path:
-    """367 training and 233 test images of 240x180 with striped masks; returns their folder."""
+def write_camvid(folder: Path, validation: int = 0) -> Path:
+    """367 training, 233 test and as many validation images of 240x180 as asked, with striped masks;
+    returns their folder."""
     root = folder / "camvid"
-    for part, count in (("train", 367), ("test", 233)):
+    for part, count in (("train", 367), ("test", 233), ("val", validation)):
+        if not count:
+            continue
         images, masks = root / part, root / f"{part}annot"
         write_image(images / "0000.jpg", 240, 180, seed=count)
         write_mask(masks / "0000.png", stripes(180, 240, 11, 11))
