@@ -45,11 +45,12 @@ class Loss(Section):
         lt=1,
         description="share of a label that is spread over all classes equally",
     )
-    class_weights: list[float] | Literal["balanced"] | None = Field(
+    class_weights: list[float] | Literal["balanced", "logarithmic"] | None = Field(
         default=None,
         description="factor of the loss by true class: one number from 0 to 1e6 per class, or "
         "`balanced`, N / (K · n) for a class that n of the N training labels name, of K classes "
-        "that occur; their mean over the training labels is 1",
+        "that occur, or `logarithmic`, as 1 / ln(1.02 + n / N), which lifts rare classes less "
+        "(ENet, Paszke et al. 2016); of both the mean over the training labels is 1",
     )
 
     @model_validator(mode="after")

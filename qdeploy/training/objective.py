@@ -12,6 +12,7 @@ import torch
 from qdeploy.data.dataset import Dataset
 from qdeploy.data.targets import TargetScaling
 from qdeploy.recipe.loss import Loss
+from qdeploy.training.class_weights import RULES
 from qdeploy.training.losses import absolute_error, cross_entropy, of_others, squared_error
 from qdeploy.training.segmentation import Confusion, pixel_loss
 
@@ -182,17 +183,9 @@ def training_loss(
     if settings.function == "mae":
         return absolute_error
     given = settings.class_weights
-    weights = balanced(dataset) if given == "balanced" else given
+    weights = RULES[given](dataset) if isinstance(given, str) else given
     on_device = None if weights is None else torch.tensor(weights, device=device)
     return partial(task_loss, dataset, weights=on_device, smoothing=settings.label_smoothing)
-
-
-def balanced(dataset: Dataset) -> list[float]:
-    """A weight for each class: N / (K · n), where n of the N training labels name it and K classes
-    occur; 0 for a class that does not. Their mean over the training labels is 1."""
-    counts: list[int] = dataset.train.label_counts(len(dataset.classes)).tolist()
-    occurring = sum(count > 0 for count in counts)
-    return [sum(counts) / (occurring * count) if count else 0.0 for count in counts]
 
 
 def tally(dataset: Dataset) -> Tally:

@@ -11,8 +11,9 @@ from qdeploy.data.load import load_dataset
 from qdeploy.recipe.data import Data
 from qdeploy.recipe.loss import Loss
 from qdeploy.recipe.models import Recipe
+from qdeploy.training.class_weights import balanced, logarithmic
 from qdeploy.training.metrics import read_metrics
-from qdeploy.training.objective import balanced, tally, task_loss, training_loss
+from qdeploy.training.objective import tally, task_loss, training_loss
 from qdeploy.training.train import train
 
 CPU = torch.device("cpu")
@@ -90,7 +91,7 @@ def test_a_plain_loss_has_the_bits_of_a_loss_without_options():
     assert torch.equal(plain, torch.nn.functional.cross_entropy(logits, labels))
 
 
-@pytest.mark.parametrize("weights", [WEIGHTS, "balanced"])
+@pytest.mark.parametrize("weights", [WEIGHTS, "balanced", "logarithmic"])
 def test_the_losses_of_equal_parts_average_to_that_of_the_whole(weights):
     """Whatever classes a part has: parts and processes are weighted by their numbers of images."""
     data = images([0, 0, 0, 0, 1, 2])
@@ -104,6 +105,15 @@ def test_balanced_weights_follow_the_labels_and_average_to_one():
     assert balanced(images([0, 0, 0, 1, 1, 2])) == [6 / 9, 6 / 6, 6 / 3]
     assert balanced(images([0, 0, 0, 2])) == [4 / 6, 0.0, 4 / 2]
     assert balanced(masks([[1, 1, 255], [1, 0, 255]])) == [4 / 2, 4 / 6, 0.0]
+
+
+def test_logarithmic_weights_are_those_of_enet_with_mean_one():
+    weights = logarithmic(images([0, 0, 0, 2]))
+    assert weights[1] == 0
+    assert weights[2] / weights[0] == pytest.approx(math.log(1.02 + 0.75) / math.log(1.02 + 0.25))
+    assert 0.75 * weights[0] + 0.25 * weights[2] == pytest.approx(1)
+    rare = images([0] * 999 + [1])
+    assert logarithmic(rare)[1] / logarithmic(rare)[0] < 36 < balanced(rare)[1] / balanced(rare)[0]
 
 
 def test_labels_are_counted_without_augmentation_in_sets_of_files(tmp_path):
