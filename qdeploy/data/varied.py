@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from qdeploy.data.augment import Augmentation, Batch, Draws
+from qdeploy.data.jitter import around, jittered
 from qdeploy.recipe.transforms import Transforms
 
-# Rec. 601, as torchvision's grey.
-_GREY = (0.2989, 0.587, 0.114)
 # Area and aspect ratio of erased rectangles (Zhong et al. 2020, section 4.2).
 _AREA, _RATIO = (0.02, 0.33), (0.3, 1 / 0.3)
 _NUMBERS = 13
@@ -43,7 +42,7 @@ class Varied(Augmentation):
         """See the base class."""
         numbers = draws[0].to(images.device)
         x = self._moved(images.to(torch.float32), numbers[:, :6])
-        x = self._coloured(x, numbers[:, 6:9])
+        x = jittered(x, self.settings, numbers[:, 6:9])
         x = x.round_().clamp_(0, 255).to(torch.uint8)
         return self._erased(x, numbers[:, 9:]), labels
 
@@ -54,8 +53,8 @@ class Varied(Augmentation):
         mirrored, upside_down, angle, scale, down, right = numbers.unbind(1)
         across = torch.where(mirrored < keys.flip, -1.0, 1.0)
         along = torch.where(upside_down < keys.vertical_flip, -1.0, 1.0)
-        turn = _around(angle, 0.0, keys.rotation) * (math.pi / 180)
-        size = _around(scale, 1.0, keys.scale)
+        turn = around(angle, 0.0, keys.rotation) * (math.pi / 180)
+        size = around(scale, 1.0, keys.scale)
         # Pixel of the result -> pixel of the image: the inverse of what happens to the image.
         cos, sin = turn.cos() / size, turn.sin() / size
         rows = [cos * across, sin * along * height / width, self._shift(right, width)]
@@ -68,21 +67,6 @@ class Varied(Augmentation):
         """Whole pixels, in the coordinates of a grid, which has 2 for the length of the image."""
         pixels = (number * (2 * self.padding + 1)).floor().clamp_(max=2 * self.padding)
         return (pixels - self.padding) * (2 / length)
-
-    def _coloured(self, x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        keys = self.settings
-        spreads = (keys.brightness, keys.contrast, keys.saturation)
-        factors = [
-            _around(number, 1.0, spread)[:, None, None, None]
-            for number, spread in zip(numbers.unbind(1), spreads, strict=True)
-        ]
-        if keys.brightness:
-            x = (x * factors[0]).clamp(0, 255)
-        if keys.contrast:
-            x = _mixed(x, _grey(x).mean((1, 2, 3), keepdim=True), factors[1])
-        if keys.saturation and x.shape[1] == len(_GREY):
-            x = _mixed(x, _grey(x), factors[2])
-        return x
 
     def _erased(self, x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         """A black rectangle somewhere in some of the images."""
@@ -98,22 +82,6 @@ class Varied(Augmentation):
         wide = (pixels / aspect).sqrt().round().clamp(1, width)
         hole = _span(down, tall, height)[:, :, None] & _span(right, wide, width)[:, None, :]
         return x.masked_fill((hole & erased[:, None, None])[:, None], 0)
-
-
-def _around(number: torch.Tensor, middle: float, spread: float) -> torch.Tensor:
-    """Numbers from 0 to 1 as numbers from middle - spread to middle + spread."""
-    return middle + spread * (2 * number - 1)
-
-
-def _grey(x: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) -> (N, 1, H, W): Rec. 601 of three channels, the mean of any others."""
-    if x.shape[1] != len(_GREY):
-        return x.mean(1, keepdim=True)
-    return (x * x.new_tensor(_GREY)[None, :, None, None]).sum(1, keepdim=True)
-
-
-def _mixed(x: torch.Tensor, other: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    return (share * x + (1 - share) * other).clamp(0, 255)
 
 
 def _span(place: torch.Tensor, size: torch.Tensor, length: int) -> torch.Tensor:

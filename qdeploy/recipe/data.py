@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from qdeploy.recipe.section import NameIn, Section
+from qdeploy.recipe.transforms import Jitter
 from qdeploy.registry import Registry
 
 Task = Literal["classification", "segmentation", "regression"]
@@ -102,6 +103,11 @@ class Data(Section):
     crop_padding: int = Field(
         default=4, ge=0, le=64, description="zeros on each side before cropping or shifting"
     )
+    jitter: Jitter | None = Field(
+        default=None,
+        description="light and colours of training images changed at random, after `augment`; "
+        "`standard` does it by its `transforms`",
+    )
     batch_size: int = Field(
         default=128,
         ge=1,
@@ -158,6 +164,10 @@ class Data(Section):
         spec = DATASETS.load(self.name)
         if self.augment not in ("none", *spec.augments):
             raise ValueError(_misfit(self.augment, self.name, spec.augments))
+        if self.jitter is not None and self.augment == "standard":
+            raise ValueError("`jitter` is in the `transforms` of `augment: standard`: set it there")
+        if self.jitter is not None and not set(spec.augments) - {"shift"}:
+            raise ValueError(f"`data.jitter` is for images, which `{self.name}` has none of")
         for key, message in OPTIONS.items():
             if getattr(self, key) and key not in spec.options:
                 raise ValueError(message.format(self.name))

@@ -21,13 +21,14 @@ import torch
 
 from qdeploy.data.augment import Augmentation, Crop, ScaleCropFlip
 from qdeploy.data.dataset import Dataset, MemorySplit, Split, network_input
+from qdeploy.data.jitter import ColourJitter
 from qdeploy.data.mixing import Cutout, Mixup
 from qdeploy.data.stream import FileSplit, Wanted, stream
 from qdeploy.data.varied import Varied
 from qdeploy.errors import RecipeError
 from qdeploy.recipe.data import Augment
 from qdeploy.recipe.models import Phase, Recipe
-from qdeploy.recipe.transforms import Transforms
+from qdeploy.recipe.transforms import Jitter, Transforms
 
 TEST_BATCH = 500
 MIDDLE = 128  # byte of code 0 of signed codes
@@ -55,6 +56,7 @@ class Batching:
         crop_padding: pixels of `blank` on each side before cropping or shifting.
         blank: byte of padding and holes; that of code 0.
         transforms: how far `standard` goes; None is as far as by default.
+        jitter: of light and colours; None is none.
         cutout: side of a hole in every image, in pixels; 0 is none.
         mixup: α of mixtures of two images; 0 is none.
         input_bits: upper bits of each byte that the network reads, 1 to 8.
@@ -70,6 +72,7 @@ class Batching:
     crop_padding: int = 0
     blank: int = 0
     transforms: Transforms | None = None
+    jitter: Jitter | None = None
     cutout: int = 0
     mixup: float = 0.0
     input_bits: int = 8
@@ -87,6 +90,7 @@ class Batching:
             crop_padding=recipe.data.crop_padding,
             blank=MIDDLE if recipe.data.signed_codes else 0,
             transforms=getattr(recipe.data, "transforms", None),
+            jitter=recipe.data.jitter,
             input_bits=recipe.quantization.input_bits,
             seed=recipe.seed,
             decoders=recipe.data.workers,
@@ -297,6 +301,8 @@ def augmentation(dataset: Dataset, batching: Batching) -> Augmentation | None:
 def _mixing(dataset: Dataset, batching: Batching) -> dict[str, Augmentation]:
     """What changes whole batches, by the name that its random numbers belong to."""
     changes: dict[str, Augmentation] = {}
+    if batching.jitter is not None:
+        changes["jitter"] = ColourJitter(batching.jitter)
     if batching.cutout:
         changes["cutout"] = Cutout(batching.cutout, dataset.void, batching.blank)
     if batching.mixup:

@@ -28,6 +28,7 @@ def why_alone(recipe: Recipe) -> str | None:
         "network.type": recipe.network.type != "fcdnn",
         "data.validation": data.validation > 0,
         "data.augment": data.augment != "none",
+        "data.jitter": data.jitter is not None,
         "data": data.learned_task != "classification",
         "data.signed": data.signed_codes,
         "training.device": training.device != "cpu",
