@@ -133,7 +133,8 @@ class CDevice:
 
             def ran(first: int) -> IntArray:
                 part = codes[first : first + C_CHUNK]
-                return run_native(program, binary, part, output, number=first)[output[0]]
+                found = run_native(program, binary, part, output, number=first)[output[0]]
+                return found.astype(np.int64)
 
             starts = range(0, len(codes), C_CHUNK)
             with (

@@ -62,11 +62,12 @@ def run_reference(
 def count_thresholds(acc: IntArray, thresholds: IntArray, base: int) -> IntArray:
     """base + #{k : acc >= thresholds[c, k]} for acc (N, C, ...)."""
     channels, levels = thresholds.shape
-    result = np.full(acc.shape, base, dtype=np.int64)
     if levels <= _FEW:
+        count = np.zeros(acc.shape, dtype=np.uint8)
         for column in thresholds.T:
-            result += acc >= column.reshape(channels, *([1] * (acc.ndim - 2)))
-        return result
+            count += acc >= column.reshape(channels, *([1] * (acc.ndim - 2)))
+        return count.astype(np.int64) + base if base else count.astype(np.int64)
+    result = np.full(acc.shape, base, dtype=np.int64)
     for channel, row in enumerate(thresholds):
         values = acc[:, channel]
         lo, hi = int(values.min(initial=0)), int(values.max(initial=0))
@@ -79,8 +80,9 @@ def count_thresholds(acc: IntArray, thresholds: IntArray, base: int) -> IntArray
     return result
 
 
-def evaluate(node: Node, *inputs: IntArray) -> IntArray:
-    """One node for a batch of each of its inputs (N, *shape)."""
+def evaluate(node: Node, *codes: npt.NDArray[np.integer]) -> IntArray:
+    """One node for a batch of each of its inputs (N, *shape), codes of any integer type."""
+    inputs: list[IntArray] = [np.asarray(one, dtype=np.int64) for one in codes]
     x = inputs[0]
     if isinstance(node, Conv):
         return _convolve(node, x)
@@ -144,18 +146,15 @@ def _convolve(node: Conv, x: IntArray) -> IntArray:
     windows = windows[
         :, :, :: node.stride[0], :: node.stride[1], :: node.dilation[0], :: node.dilation[1]
     ]
+    frames, rows, columns = x.shape[0], *windows.shape[2:4]
     inputs, outputs = x.shape[1] // node.groups, out_channels // node.groups
     if inputs == outputs == 1:
         return np.einsum("nchwij,cij->nchw", windows, weights[:, 0]).astype(np.int64)
-    parts = [
-        np.tensordot(
-            windows[:, g * inputs : (g + 1) * inputs],
-            weights[g * outputs : (g + 1) * outputs],
-            axes=([1, 4, 5], [1, 2, 3]),
-        )
-        for g in range(node.groups)
-    ]
-    return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1).astype(np.int64)
+    # One matrix for each frame and group: a column of what is summed up for each pixel.
+    terms = windows.transpose(0, 1, 4, 5, 2, 3)
+    terms = terms.reshape(frames, node.groups, inputs * kh * kw, rows * columns)
+    sums = weights.reshape(node.groups, outputs, inputs * kh * kw) @ terms
+    return sums.astype(np.int64).reshape(frames, out_channels, rows, columns)
 
 
 def _padded(x: npt.NDArray[Any], pads: tuple[int, int, int, int], code: int) -> npt.NDArray[Any]:

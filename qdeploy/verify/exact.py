@@ -281,7 +281,8 @@ class ExactFile:
         uniform = (scales == scales[:, :1]).all()
         if known is not None and known.scale is not None and uniform:
             # All integers: one sum, one scale.
-            inputs = np.where(inside, known.codes[tuple(flat.T)].reshape(count, terms), 0)
+            read = known.codes[tuple(flat.T)].astype(np.int64).reshape(count, terms)
+            inputs = np.where(inside, read, 0)
             step = [known.scale * Fraction(float(s)) for s in scales[:, 0]]
             sums, sizes = (weights * inputs).sum(axis=1), np.abs(weights * inputs).sum(axis=1)
             value = np.array([s * int(n) for s, n in zip(step, sums, strict=True)], dtype=object)

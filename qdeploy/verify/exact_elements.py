@@ -42,8 +42,11 @@ def exact_sums(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     distinct = {id(one): one for one in values.flat}
     common = math.lcm(*{one.denominator for one in distinct.values()})
     whole = {key: one.numerator * (common // one.denominator) for key, one in distinct.items()}
-    rows = np.array([whole[id(one)] for one in values.flat], dtype=object)
-    sums = rows.reshape(values.shape).sum(axis=1)
+    rows = list(map(whole.__getitem__, map(id, values.flat)))
+    # Machine integers where no sum can leave them.
+    most = max(map(abs, whole.values()), default=0) * max(1, values.shape[1])
+    kind = np.int64 if most < 1 << 63 else object
+    sums = np.array(rows, dtype=kind).reshape(values.shape).sum(axis=1)
     return np.array([Fraction(int(one), common) for one in sums], dtype=object)
 
 
@@ -58,18 +61,18 @@ class Given:
     """A tensor of the file whose codes are known: value = gain[c] · code + offset[c].
 
     Args:
-        codes: (frames, *shape of the file's tensor).
+        codes: (frames, *shape of the file's tensor), of any integer type.
         scale: gain of all channels, or None for `meaning`.
         meaning: gain and offset, each for all channels or for each.
     """
 
-    codes: IntArray
+    codes: npt.NDArray[np.integer]
     scale: Fraction | None
     meaning: Head | None = None
 
     def at(self, index: IntArray) -> Exact:
         """Some elements (K, axes)."""
-        codes = self.codes[tuple(index.T)]
+        codes = self.codes[tuple(index.T)].astype(np.int64)
         head = self.meaning or Head((self.scale or Fraction(1),))
         channels = index[:, 1] if index.shape[1] > 1 else np.zeros(len(index), dtype=np.int64)
         # Few codes of a channel differ, and arithmetic with fractions is slow.

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto
 
 from qdeploy.build_folder import QONNX_FILE
 from qdeploy.errors import InternalError, VerificationError
 from qdeploy.ir.head import Head
 from qdeploy.ir.integer_graph import ArgMax, IntArray, IntegerGraph, Tensor, Threshold
 from qdeploy.ir.reference import evaluate
-from qdeploy.lowering.canonical.executor import execute
+from qdeploy.lowering.canonical.executor import Executor
 from qdeploy.lowering.canonical.import_qonnx import canonical
 from qdeploy.lowering.integers.builder import Lowered
 from qdeploy.lowering.integers.lower import lower_model
@@ -31,12 +30,15 @@ from qdeploy.supervised import in_parallel
 from qdeploy.verify.compare import Mismatch, compare, first_difference
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.judge import Verdict, judge
+from qdeploy.verify.narrow import Narrow, code_type, joined, narrow
 from qdeploy.verify.results import RungResult
 
 # Differing codes listed one by one in verify.json.
 LISTED = 1000
-# Frames of a pass of the official executor: setting one up takes as long as fifty frames.
+# Frames of a pass of the official executor.
 _AT_ONCE = 250
+# Values that are rounded to integers at a time.
+_CACHED = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class FloatLevel:
     """What an engine that computes in float gives for a batch of frames.
 
     Args:
-        codes: at every boundary; the logits rounded to the integers they stand for.
+        codes: at every boundary; the logits rounded to the integers they stand for. In the types of
+            `code_type` where they fit.
         logits: as they come, None where the engine gives none.
     """
 
-    codes: dict[str, IntArray]
+    codes: dict[str, Narrow]
     logits: npt.NDArray[np.floating] | None
 
 
@@ -61,17 +64,22 @@ def qonnx_level(path: Path, graph: IntegerGraph, codes: IntArray) -> FloatLevel:
         codes: input codes (N, *shape).
     """
     model = canonical(path, probe=False)
-    lowered = lower_model(model)
-    return in_passes(lambda part: _executed(model, lowered, graph, part), codes, _AT_ONCE)
+    lowered, execute = lower_model(model), Executor(model)
+    of_input = lowered.sources[graph.input] == model.graph.input[0].name
+
+    def executed(part: IntArray) -> FloatLevel:
+        return _executed(execute, lowered, graph, part, of_input=of_input)
+
+    return in_passes(executed, codes, _AT_ONCE)
 
 
 def _executed(
-    model: ModelProto, lowered: Lowered, graph: IntegerGraph, codes: IntArray
+    execute: Executor, lowered: Lowered, graph: IntegerGraph, codes: IntArray, *, of_input: bool
 ) -> FloatLevel:
     sources = lowered.sources
-    context = execute(model, real_frames(graph, codes))
+    context = execute(real_frames(graph, codes))
     source = sources[graph.input]
-    own = graph.prepared.restore(codes) if source == model.graph.input[0].name else codes
+    own = graph.prepared.restore(codes) if of_input else codes
     _check_input(graph, context[source], own)
     found = {
         name: context[sources[name]]
@@ -102,8 +110,7 @@ def in_passes(
         found = list(results)
     logits = [one.logits for one in found if one.logits is not None]
     return FloatLevel(
-        {name: np.concatenate([one.codes[name] for one in found]) for name in found[0].codes},
-        np.concatenate(logits) if logits else None,
+        joined([one.codes for one in found]), np.concatenate(logits) if logits else None
     )
 
 
@@ -158,6 +165,9 @@ def float_result(
     argmax = isinstance(graph.producer(graph.output), ArgMax)
     count = len(next(iter(actual.values())))
     expected = {key: codes[:count] for key, codes in reference.items()}
+    # What is computed with, and not only compared.
+    expected[graph.logits] = expected[graph.logits].astype(np.int64)
+    actual[graph.logits] = actual[graph.logits].astype(np.int64)
     # The ties of the integer graph to the file are no part of it: lowering finds them.
     model = canonical(inputs.folder / QONNX_FILE, probe=False)
     lowered = lower_model(model, argmax=argmax)
@@ -183,9 +193,7 @@ def float_result(
     )
 
 
-def _other_classes(
-    graph: IntegerGraph, integers: IntArray, logits: npt.NDArray[np.floating]
-) -> int:
+def _other_classes(graph: IntegerGraph, integers: Narrow, logits: npt.NDArray[np.floating]) -> int:
     """Frames, or pixels, whose class is another one than that of the exact logits."""
     values = graph.head.values(integers)
     found = logits.reshape(values.shape)
@@ -276,9 +284,9 @@ def float_level(
         codes: input codes (N, *shape).
         maps: boundary -> what its integers mean, where that is more than the tensor's scale.
     """
-    result = {graph.input: np.asarray(codes).astype(np.int64)}
+    result: dict[str, Narrow] = {graph.input: np.asarray(codes).astype(np.int64)}
 
-    def computed(name: str) -> IntArray:
+    def computed(name: str) -> Narrow:
         if name not in result:
             node = graph.producer(name)
             if node is None:
@@ -289,34 +297,46 @@ def float_level(
     for name in graph.boundaries():
         tensor = graph.tensors[name]
         if name in values and name == graph.logits:
-            result[name] = _integers(graph.head, values[name].reshape(-1, *tensor.shape))
+            result[name] = _integers(graph.head, values[name], tensor)
         elif name in values and name in (maps or {}):
-            found = values[name].reshape(-1, *tensor.shape)
-            result[name] = _integers((maps or {})[name], found)
+            result[name] = _integers((maps or {})[name], values[name], tensor)
         elif name in values and tensor.scale is not None:
-            steps = np.rint(values[name].astype(np.float64) / scale_of(tensor)).astype(np.int64)
-            # What is averaged over all pixels keeps axes of one pixel in the file.
-            result[name] = steps.reshape(len(steps), *tensor.shape)
+            result[name] = _integers(Head((tensor.scale,)), values[name], tensor)
         elif isinstance(graph.producer(name), Threshold) and maps is None:
             raise InternalError(f"no module or tensor gives the codes of {name}")
         else:
             computed(name)
     logits = values.get(graph.logits)
     return FloatLevel(
-        {name: result[name] for name in graph.boundaries()},
+        {name: narrow(result[name], code_type(graph.tensors[name])) for name in graph.boundaries()},
         None if logits is None else logits.reshape(-1, *graph.tensors[graph.logits].shape),
     )
 
 
-def _integers(head: Head, values: np.ndarray) -> IntArray:
-    """The integers nearest to what float values (N, channels, …) stand for."""
+def _integers(head: Head, values: np.ndarray, tensor: Tensor) -> Narrow:
+    """The integers nearest to what float values stand for, (N, *shape of the tensor).
+
+    Args:
+        values: (N, …); what is averaged over all pixels keeps axes of one pixel in the file.
+    """
+    values = values.reshape(-1, *tensor.shape)
     shape = [1, -1, *([1] * (values.ndim - 2))]
     gain, offset = (
         np.array([float(value) for value in part]).reshape(shape)
         for part in (head.gain, head.offset)
     )
-    steps = (values.astype(np.float64) - offset) / np.where(gain == 0, 1, gain)
-    return np.rint(steps).astype(np.int64)
+    divisor, kind = np.where(gain == 0, 1, gain), code_type(tensor)
+    parts = []
+    # So many at a time as stay in a processor's cache.
+    each = max(1, _CACHED // max(1, tensor.size))
+    for first in range(0, max(1, len(values)), each):
+        steps = values[first : first + each].astype(np.float64)
+        if offset.any():
+            steps -= offset
+        steps /= divisor
+        np.rint(steps, out=steps)
+        parts.append(narrow(steps.astype(np.int64), kind))
+    return np.concatenate(parts)
 
 
 def scale_of(tensor: Tensor) -> float:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.observer import SILENT, Observer
+from qdeploy.verify.narrow import Narrow
 
 if TYPE_CHECKING:
     from torch import nn
 
-# Boundary -> codes (frames, *shape) of the integer graph, which every level has to equal.
-Reference: TypeAlias = Mapping[str, IntArray]
+# Boundary -> codes (frames, *shape) of the integer graph, which every level has to equal; of the
+# narrowest type, so what computes with them has to widen them.
+Reference: TypeAlias = Mapping[str, Narrow]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ Logits that a quantizer makes are codes, and judged like all others.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -36,12 +37,16 @@ from qdeploy.ir.integer_graph import (
 from qdeploy.ir.reference import evaluate
 from qdeploy.lowering.canonical.executor import infer_shapes
 from qdeploy.lowering.integers.builder import Lowered
+from qdeploy.supervised import in_parallel
 from qdeploy.verify.exact import ExactFile
 from qdeploy.verify.exact_chains import ends, inner_quantizers, is_coded, reached
 from qdeploy.verify.exact_elements import Given, error_factor
+from qdeploy.verify.narrow import Narrow, code_type, joined, narrow
 
 # Logits whose exact value is computed from the file besides, spread over all.
 SAMPLED = 64
+# Frames whose sums are in memory at a time.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,8 @@ def judge(
     lowered: Lowered,
     model: ModelProto,
     frames: IntArray,
-    reference: Mapping[str, IntArray],
-    found: Mapping[str, IntArray],
+    reference: Mapping[str, Narrow],
+    found: Mapping[str, Narrow],
     logits: npt.NDArray[np.floating] | None,
 ) -> Verdict:
     """Compare a float engine with the integer graph, layer by layer.
@@ -128,7 +133,7 @@ def judge(
         if name != graph.logits or codes_last:
             differing |= (found[name] != reference[name]).reshape(len(frames), -1).any(axis=1)
     verdict = Verdict()
-    exact_logits = reference[graph.logits].copy()
+    exact_logits = reference[graph.logits].astype(np.int64)
     chosen = np.flatnonzero(differing)
     if len(chosen):
         part = {name: found[name][chosen] for name in names}
@@ -141,26 +146,34 @@ def judge(
 
 
 def _layer_by_layer(
-    graph: IntegerGraph, frames: IntArray, found: Mapping[str, IntArray], coded: set[str]
-) -> dict[str, IntArray]:
-    """Every tensor, each computed from the engine's codes before it; `coded`: which are codes, and
-    not sums that an engine holds as rounded floats."""
-    given: dict[str, IntArray] = {graph.input: frames}
-    local: dict[str, IntArray] = {}
-    for node in graph.nodes:
-        result = evaluate(node, *(given[name] for name in node.inputs))
-        local[node.output] = result
-        own = node.output in coded and node.output != graph.logits
-        given[node.output] = found[node.output] if own else result
-    return local
+    graph: IntegerGraph, frames: IntArray, found: Mapping[str, Narrow], coded: set[str]
+) -> dict[str, Narrow]:
+    """Every boundary, each computed from the engine's codes before it; `coded`: which are codes,
+    and not sums that an engine holds as rounded floats."""
+    kinds = {name: code_type(graph.tensors[name]) for name in graph.boundaries()}
+
+    def local(first: int) -> dict[str, Narrow]:
+        part = slice(first, first + _AT_ONCE)
+        given: dict[str, Narrow] = {graph.input: frames[part]}
+        own: dict[str, Narrow] = {}
+        for node in graph.nodes:
+            result = evaluate(node, *(given[name] for name in node.inputs))
+            if node.output in kinds:
+                own[node.output] = narrow(result, kinds[node.output])
+            is_code = node.output in coded and node.output != graph.logits
+            given[node.output] = found[node.output][part] if is_code else result
+        return own
+
+    with in_parallel(local, range(0, len(frames), _AT_ONCE), len(os.sched_getaffinity(0))) as parts:
+        return joined(list(parts))
 
 
 def _judged(
     lowered: Lowered,
     model: ModelProto,
     frames: IntArray,
-    found: Mapping[str, IntArray],
-    local: Mapping[str, IntArray],
+    found: Mapping[str, Narrow],
+    local: Mapping[str, Narrow],
     numbers: IntArray,
 ) -> list[Difference]:
     graph = lowered.graph
@@ -237,7 +250,7 @@ def _sums(
 
 
 def _exact_file(
-    lowered: Lowered, model: ModelProto, frames: IntArray, found: Mapping[str, IntArray]
+    lowered: Lowered, model: ModelProto, frames: IntArray, found: Mapping[str, Narrow]
 ) -> ExactFile:
     """The file with the engine's codes at every quantizer."""
     graph, given = lowered.graph, {}
@@ -277,7 +290,7 @@ def _judge_logits(
     lowered: Lowered,
     model: ModelProto,
     frames: IntArray,
-    codes: Mapping[str, IntArray],
+    codes: Mapping[str, Narrow],
     exact: IntArray,
     logits: npt.NDArray[np.floating],
 ) -> None:
@@ -301,7 +314,7 @@ def _wrong_heads(
     lowered: Lowered,
     model: ModelProto,
     frames: IntArray,
-    codes: Mapping[str, IntArray],
+    codes: Mapping[str, Narrow],
     exact: IntArray,
 ) -> int:
     """Of some logits, how many are not exactly what the file computes from the codes before."""
@@ -324,7 +337,7 @@ def _wrong_heads(
 
 
 def _logit_magnitude(
-    lowered: Lowered, codes: Mapping[str, IntArray]
+    lowered: Lowered, codes: Mapping[str, Narrow]
 ) -> tuple[npt.NDArray[np.float64], int]:
     """As `_magnitude`, of the logits in their own steps.
 
@@ -345,13 +358,11 @@ def _logit_magnitude(
     return size * ratio.reshape(shape) + offset.reshape(shape), roundings + 2
 
 
-def _magnitude(
-    graph: IntegerGraph, name: str, codes: Mapping[str, IntArray]
-) -> tuple[IntArray, int]:
+def _magnitude(graph: IntegerGraph, name: str, codes: Mapping[str, Narrow]) -> tuple[IntArray, int]:
     """Sums of magnitudes of all terms of a tensor, and roundings on the way from codes to it."""
     node = graph.producer(name)
     if node is None or isinstance(node, Threshold):
-        return np.abs(codes[name]), 3
+        return np.abs(codes[name].astype(np.int64)), 3
     parts = [_magnitude(graph, source, codes) for source in node.inputs]
     roundings = max(count for _, count in parts) + 2
     if isinstance(node, Conv | Dense):

@@ -16,6 +16,7 @@ from qdeploy.errors import ToolFailedError, UserError, VerificationError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph
 from qdeploy.resources import resource
 from qdeploy.tools import find_tool, run_tool
+from qdeploy.verify.narrow import Narrow
 
 STANDARD = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 OPTIMIZED = ("-O2",)
@@ -114,8 +115,8 @@ def run_native(
     taps: Sequence[str] | None = None,
     *,
     number: int = 0,
-) -> dict[str, IntArray]:
-    """Codes of the boundaries that a program writes, (frames, *shape).
+) -> dict[str, Narrow]:
+    """Codes of the boundaries that a program writes, (frames, *shape), in its own types.
 
     Args:
         binary: as `compile_native` makes it, for the same `taps`.

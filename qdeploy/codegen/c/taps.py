@@ -63,8 +63,9 @@ def tapped(
     frames: int,
     names: Sequence[str] | None = None,
     order: ByteOrder = "<",
-) -> dict[str, IntArray]:
-    """Codes of boundaries, (frames, *shape), of what a program with taps has put out.
+) -> dict[str, npt.NDArray[np.integer]]:
+    """Codes of boundaries, (frames, *shape) in the types that the program has them in, of what a
+    program with taps has put out.
 
     Args:
         names: the boundaries that it writes; all when None.
@@ -109,11 +110,12 @@ def stored_bytes(program: Program, tensor: Stored, codes: IntArray) -> bytes:
 
 def _in_graph_order(
     program: Program, tensor: Stored, data: npt.NDArray[np.uint8], order: ByteOrder
-) -> IntArray:
+) -> npt.NDArray[np.integer]:
+    codes: npt.NDArray[np.integer]
     if tensor.element.packed:
         codes = _unpacked(data, tensor.element.bits)[:, : tensor.count]
     else:
-        codes = data.view(_KINDS[tensor.element].newbyteorder(order)).astype(np.int64)
+        codes = data.view(_KINDS[tensor.element].newbyteorder(order))
     shape = program.graph.tensors[tensor.name].shape
     if len(shape) == 1:
         return codes
@@ -121,8 +123,8 @@ def _in_graph_order(
     return np.moveaxis(maps, -1, 1)
 
 
-def _unpacked(data: npt.NDArray[np.uint8], bits: int) -> IntArray:
+def _unpacked(data: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
     """Fields of so many bits, the first in the lowest, of (frames, bytes)."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    fields = data[:, :, None] >> shifts & ((1 << bits) - 1)
-    return fields.reshape(len(data), -1).astype(np.int64)
+    fields = data[:, :, None] >> shifts & np.uint8((1 << bits) - 1)
+    return fields.reshape(len(data), -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -70,12 +71,28 @@ def infer_shapes(model: ModelProto) -> ModelProto:
         return ModelWrapper(model).transform(InferShapes()).model
 
 
+class Executor:
+    """A model for passes of frames, set up once for each number of them; for any thread."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._model, self._lock = model, threading.Lock()
+        self._by_frames: dict[int, ModelWrapper] = {}
+
+    def __call__(self, frames: FloatArray) -> dict[str, FloatArray]:
+        """Every tensor of the file for float `frames` (N, ...)."""
+        with self._lock:
+            wrapper = self._by_frames.get(len(frames))
+            if wrapper is None:
+                wrapper = ModelWrapper(with_batch(self._model, len(frames)))
+                self._by_frames[len(frames)] = wrapper
+        name = wrapper.graph.input[0].name
+        with foreign_tools("the file's output for a frame"):
+            return dict(execute_onnx(wrapper, {name: frames.astype(np.float32)}, True))
+
+
 def execute(model: ModelProto, frames: FloatArray) -> dict[str, FloatArray]:
     """Every tensor of the file for float `frames` (N, ...)."""
-    wrapper = ModelWrapper(with_batch(model, len(frames)))
-    name = wrapper.graph.input[0].name
-    with foreign_tools("the file's output for a frame"):
-        return dict(execute_onnx(wrapper, {name: frames.astype(np.float32)}, True))
+    return Executor(model)(frames)
 
 
 def probe_frame(model: ModelProto) -> FloatArray:

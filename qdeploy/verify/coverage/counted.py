@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+import numpy.typing as npt
+
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray, IntegerGraph
 from qdeploy.verify.coverage.frames import FrameFaults
 from qdeploy.verify.units.accounts import FaultAccount, FaultCount
@@ -34,7 +37,7 @@ class FrameCoverage:
     Args:
         graph: the integer graph.
         frames: input codes (frames, *input shape).
-        reference: codes at every boundary.
+        reference: codes at every boundary, of any integer type.
         stops: numbers of frames that will be asked for, in any order.
     """
 
@@ -42,7 +45,7 @@ class FrameCoverage:
         self,
         graph: IntegerGraph,
         frames: IntArray,
-        reference: Mapping[str, IntArray],
+        reference: Mapping[str, npt.NDArray[np.integer]],
         stops: Iterable[int] = (),
     ) -> None:
         self._graph, self._frames, self._reference = graph, frames, reference

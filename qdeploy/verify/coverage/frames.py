@@ -97,13 +97,12 @@ class FrameFaults:
         sizes = {name: graph.tensors[name].shape[0] for name in graph.boundaries()}
         self.groups = {name: ChannelGroups(size) for name, size in sizes.items() if size > 1}
 
-    def add(self, frames: IntArray, reference: Mapping[str, IntArray]) -> None:
+    def add(self, frames: IntArray, reference: Mapping[str, npt.NDArray[np.integer]]) -> None:
         """Take in further frames and the codes at every boundary."""
         for start in range(0, len(frames), _FRAMES):
             part = slice(start, start + _FRAMES)
-            self._add(
-                {self._graph.input: frames[part]} | {k: v[part] for k, v in reference.items()}
-            )
+            wide = {name: codes[part].astype(np.int64) for name, codes in reference.items()}
+            self._add({self._graph.input: frames[part]} | wide)
 
     def _add(self, tensors: dict[str, IntArray], *, everything: bool = True) -> None:
         """`everything`: channels and windows too."""

@@ -26,6 +26,7 @@ from qdeploy.tools import find_tool, run_tool
 from qdeploy.verify.compare import compare
 from qdeploy.verify.inputs import LadderInputs, Reference
 from qdeploy.verify.map_file import FLASH, RAM, array_bytes, section_bytes
+from qdeploy.verify.narrow import Narrow
 from qdeploy.verify.native_c import STANDARD, budgets_in, choices_of, program_in
 from qdeploy.verify.results import RungResult
 from qdeploy.verify.rungs.base import Rung, exact_result
@@ -69,7 +70,7 @@ class Measured:
 
 def run_bare(
     program: Program, sources: Path, prefix: str, core: Core, frames: IntArray
-) -> tuple[dict[str, IntArray], Measured]:
+) -> tuple[dict[str, Narrow], Measured]:
     """Run frames on a core.
 
     Returns:

@@ -242,5 +242,5 @@ def _result(
     )
 
 
-def _first(reference: Reference, frames: int) -> dict[str, IntArray]:
+def _first(reference: Reference, frames: int) -> Reference:
     return {name: codes[:frames] for name, codes in reference.items()}

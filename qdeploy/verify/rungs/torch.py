@@ -6,8 +6,12 @@ batch norm as trained, which rounds differently, is from that is recorded in the
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from queue import SimpleQueue
 
 import torch
 from torch import nn
@@ -17,7 +21,7 @@ from qdeploy.errors import InternalError
 from qdeploy.ir.integer_graph import IntArray, IntegerGraph, Threshold
 from qdeploy.lowering.canonical.module_names import call_of
 from qdeploy.lowering.from_torch.export import deployed_network
-from qdeploy.lowering.from_torch.module_calls import outputs_by_call
+from qdeploy.lowering.from_torch.module_calls import CallRecorder
 from qdeploy.supervised import in_parallel
 from qdeploy.verify.float_levels import (
     FloatLevel,
@@ -81,15 +85,34 @@ def torch_level(network: nn.Module, graph: IntegerGraph, codes: IntArray) -> Flo
             calls[name] = ("", 1)
         elif isinstance(node, Threshold):
             calls[name] = (node.layer, call_of(name, f"{node.layer}.code"))
-    return in_passes(lambda part: _called(network, graph, calls, part), codes, _AT_ONCE, threads=1)
+    wanted = {layer for layer, _ in calls.values()}
+    passes = -(-len(codes) // _AT_ONCE)
+    threads = max(1, min(len(os.sched_getaffinity(0)), passes))
+    # A network that is listened to runs in one thread, so each thread has its own.
+    networks = [network, *(copy.deepcopy(network) for _ in range(threads - 1))]
+    with contextlib.ExitStack() as stack:
+        idle: SimpleQueue[CallRecorder] = SimpleQueue()
+        for one in networks:
+            idle.put(stack.enter_context(contextlib.closing(CallRecorder(one, wanted))))
+
+        def level(part: IntArray) -> FloatLevel:
+            recorder = idle.get()
+            try:
+                return _called(recorder, graph, calls, part)
+            finally:
+                idle.put(recorder)
+
+        return in_passes(level, codes, _AT_ONCE, threads)
 
 
 def _called(
-    network: nn.Module, graph: IntegerGraph, calls: Mapping[str, tuple[str, int]], codes: IntArray
+    network: CallRecorder,
+    graph: IntegerGraph,
+    calls: Mapping[str, tuple[str, int]],
+    codes: IntArray,
 ) -> FloatLevel:
     """Codes of boundaries from the calls (path and which of them) of a network's modules."""
-    frames = torch.from_numpy(real_frames(graph, codes))
-    seen = outputs_by_call(network, frames, {layer for layer, _ in calls.values()})
+    seen = network(torch.from_numpy(real_frames(graph, codes)))
     found = {
         name: seen[layer][call - 1].cpu().numpy()
         for name, (layer, call) in calls.items()
