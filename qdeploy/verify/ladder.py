@@ -17,6 +17,7 @@ trained network beside the file) is skipped with the reason, unless it is requir
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ _RUNGS = {
 }
 # Every rung there is, in the order of the ladder.
 RUNGS = tuple(_RUNGS)
+# Those that begin with the first rung.
+_BEGIN_EARLY = ("c",)
 # Who leaves out a rung wants nothing of that level: these go with it.
 _WITH = {"netlist": ("netlist layer",)}
 
@@ -114,40 +117,53 @@ def climb(
         ToolMissingError: a required rung lacks its tool.
     """
     check_choice(require, skip, rungs)
-    reference = integer_codes(inputs.graph, inputs.frames)
-    stops = (inputs.rtl_frames, inputs.qonnx_frames, inputs.netlist_frames)
-    counted = FrameCoverage(inputs.graph, inputs.frames, reference, stops)
-
     omitted = left_out(skip)
+    with contextlib.ExitStack() as stack:
+        begun = {
+            name: _begun(name, inputs, stack)
+            for name in _BEGIN_EARLY
+            if name in rungs and name not in omitted and name not in lost
+        }
+        reference = integer_codes(inputs.graph, inputs.frames)
+        stops = (inputs.rtl_frames, inputs.qonnx_frames, inputs.netlist_frames)
+        counted = FrameCoverage(inputs.graph, inputs.frames, reference, stops)
 
-    def run(name: str) -> RungResult:
-        if name in omitted:
-            return RungResult(name, skipped="left out on request")
-        if name in lost:
-            return RungResult(name, refused=lost[name])
-        if name == "torch" and inputs.network is None:  # torch need not be loaded
-            return RungResult(name, skipped="there is no trained network beside the QONNX file")
-        rung = load_rung(name)
-        if reason := rung.absent(inputs):
-            return RungResult(name, skipped=reason)
-        _check_files(rung, inputs)
-        starting(name)
-        try:
-            result = rung.run(inputs, reference, required=name in require)
-            return _with_coverage(result, rung, counted)
-        except ToolMissingError as error:
-            if name in require:
-                raise
-            return RungResult(name, skipped=error.what)
+        def run(name: str) -> RungResult:
+            if name in omitted:
+                return RungResult(name, skipped="left out on request")
+            if name in lost:
+                return RungResult(name, refused=lost[name])
+            if name == "torch" and inputs.network is None:  # torch need not be loaded
+                return RungResult(name, skipped="there is no trained network beside the QONNX file")
+            rung = begun.get(name) or load_rung(name)
+            if reason := rung.absent(inputs):
+                return RungResult(name, skipped=reason)
+            _check_files(rung, inputs)
+            starting(name)
+            try:
+                result = rung.run(inputs, reference, required=name in require)
+                return _with_coverage(result, rung, counted)
+            except ToolMissingError as error:
+                if name in require:
+                    raise
+                return RungResult(name, skipped=error.what)
 
-    results = []
-    for name in (name for name in RUNGS if name in rungs):
-        result = run(name)
-        if name in require and result.skipped is not None:
-            raise UserError(f"rung `{name}` is required but cannot run", why=result.skipped)
-        results.append(result)
-        report(result)
-    return results
+        results = []
+        for name in (name for name in RUNGS if name in rungs):
+            result = run(name)
+            if name in require and result.skipped is not None:
+                raise UserError(f"rung `{name}` is required but cannot run", why=result.skipped)
+            results.append(result)
+            report(result)
+        return results
+
+
+def _begun(name: str, inputs: LadderInputs, stack: contextlib.ExitStack) -> Rung:
+    """A rung, which has begun where the build has such a level."""
+    rung = load_rung(name)
+    if rung.absent(inputs) is None and all((inputs.folder / one).exists() for one in rung.needs):
+        rung.begin(inputs, stack)
+    return rung
 
 
 def _with_coverage(result: RungResult, rung: Rung, counted: FrameCoverage) -> RungResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,16 @@ class Rung(ABC):
     def absent(self, inputs: LadderInputs) -> str | None:
         """Why this build has no such level, for people; None when it has."""
         return None
+
+    def begin(self, inputs: LadderInputs, stack: ExitStack) -> None:
+        """Start what takes long and needs no other level, such as a compiler, before its turn.
+
+        What fails is raised by `run`.
+
+        Args:
+            stack: ends it, whether the rung has run or not.
+        """
+        return
 
     @abstractmethod
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:

@@ -8,11 +8,14 @@ cores with 64-bit sums, the second those for others, the third those with vector
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qdeploy.build_folder import C_FOLDER
 from qdeploy.codegen.c.program import Program
+from qdeploy.errors import UserError
 from qdeploy.ir.integer_graph import Conv, Dense, IntArray
 from qdeploy.observer import Meter
 from qdeploy.scratch import scratch_folder
@@ -36,32 +39,59 @@ _MOST_MACS = 400_000_000
 _CHUNK = 1 << 24
 
 
+@dataclass(frozen=True)
+class _Builds:
+    """Programs of the sources, in the order of `made`, which may still be compiling."""
+
+    program: Program
+    sanitized_frames: int
+    made: Sequence[tuple[str, int]]
+    binaries: Iterator[Path]
+
+
 class CRung(Rung):
-    """What a build without target `c` lacks."""
+    """What a build without target `c` lacks. The compiler works beside the rungs before."""
 
     name = "c"
     needs = (C_FOLDER,)
 
+    def __init__(self) -> None:
+        self._begun: _Builds | None = None
+
+    def begin(self, inputs: LadderInputs, stack: ExitStack) -> None:
+        try:
+            self._begun = _compiling(inputs, stack)
+        except UserError:  # of a plan that cannot be read: the rung itself says so
+            self._begun = None
+
     def run(self, inputs: LadderInputs, reference: Reference, *, required: bool) -> RungResult:
-        program, frames = program_in(inputs.folder, inputs.graph), inputs.frames
-        sanitized = max(1, min(len(frames), _MOST_MACS // max(1, macs_of(program))))
-        builds = [("sanitized", SANITIZED, sanitized), ("optimized", OPTIMIZED, len(frames))]
-        if program.choices.vector:
-            builds.append(("native", NATIVE, len(frames)))
-        with scratch_folder("c") as folder:
-
-            def compiled(build: tuple[str, tuple[str, ...], int]) -> Path:
-                return compile_native(program, inputs.folder / C_FOLDER, folder, *build[:2])
-
-            parts: list[Comparison] = []
-            with in_parallel(compiled, builds, _cores()) as binaries:
-                for (name, _, count), binary in zip(builds, binaries, strict=True):
-                    with inputs.observer.meter(f"{name} build", count, "frames") as bar:
-                        parts += compare_native(program, binary, frames[:count], reference, bar)
+        frames, parts = inputs.frames, list[Comparison]()
+        with ExitStack() as stack:
+            builds = self._begun or _compiling(inputs, stack)
+            program, sanitized = builds.program, builds.sanitized_frames
+            for (name, count), binary in zip(builds.made, builds.binaries, strict=True):
+                with inputs.observer.meter(f"{name} build", count, "frames") as bar:
+                    parts += compare_native(program, binary, frames[:count], reference, bar)
         total = merged(parts, inputs.graph.boundaries())
         names = ["-fsanitize", "-O2", *(["-march=native"] if program.choices.vector else [])]
         details = {"sanitized_frames": sanitized, "builds": names}
         return replace(exact_result(self.name, total, details), frames=len(frames))
+
+
+def _compiling(inputs: LadderInputs, stack: ExitStack) -> _Builds:
+    """Start the compiler; `stack` ends it and removes the programs."""
+    program, count = program_in(inputs.folder, inputs.graph), len(inputs.frames)
+    sanitized = max(1, min(count, _MOST_MACS // max(1, macs_of(program))))
+    builds = [("sanitized", SANITIZED, sanitized), ("optimized", OPTIMIZED, count)]
+    if program.choices.vector:
+        builds.append(("native", NATIVE, count))
+    folder = stack.enter_context(scratch_folder("c"))
+
+    def compiled(build: tuple[str, tuple[str, ...], int]) -> Path:
+        return compile_native(program, inputs.folder / C_FOLDER, folder, *build[:2])
+
+    binaries = stack.enter_context(in_parallel(compiled, builds, _cores()))
+    return _Builds(program, sanitized, [(name, n) for name, _, n in builds], binaries)
 
 
 def macs_of(program: Program) -> int:
