@@ -104,7 +104,7 @@ class DirectConstant:
 
 
 @dataclass(frozen=True)
-class _DirectOwn:
+class DirectOwn:
     """The same of learned thresholds, or of levels that are not uniform."""
 
     rounding: ThresholdQuant | LevelQuant
@@ -116,7 +116,7 @@ class _DirectOwn:
         return self.rounding.with_step(x, *_step(self, x))
 
 
-def _step(quantizer: DirectQuantizer | _DirectOwn, x: torch.Tensor) -> tuple[Any, float, int]:
+def _step(quantizer: DirectQuantizer | DirectOwn, x: torch.Tensor) -> tuple[Any, float, int]:
     """Of a quantizer: steps of max(|value|, smallest) / levels."""
     if quantizer.plain:
         return quantizer.scaling.value, SMALLEST_THRESHOLD, quantizer.levels
@@ -173,7 +173,7 @@ def direct_quantizer(proxy: Any, *, after_relu: bool) -> Forward | None:
         scaling.restrict_clamp_scaling.restrict_value_impl, FloatRestrictValue
     )
     if isinstance(rounding, ThresholdQuant | LevelQuant) and isinstance(scaling, ParameterScaling):
-        return None if after_relu else _DirectOwn(rounding, scaling, plain, int(levels))
+        return None if after_relu else DirectOwn(rounding, scaling, plain, int(levels))
     if type(rounding) is IntQuant and isinstance(scaling, ConstScaling):
         if after_relu:
             return None

@@ -140,12 +140,17 @@ def _in_rows(x: torch.Tensor, value: torch.Tensor) -> bool:
 
 def function(name: str, kind: torch.dtype) -> ctypes._NamedFuncPointer:
     """A kernel for values of this type; there has to be a library."""
-    library = _library()
-    assert not isinstance(library, str)
     function: ctypes._NamedFuncPointer = getattr(
-        library, f"{name}_{'f32' if kind == torch.float32 else 'bf16'}"
+        library(), f"{name}_{'f32' if kind == torch.float32 else 'bf16'}"
     )
     return function
+
+
+def library() -> ctypes.CDLL:
+    """The compiled kernels; there have to be some (`missing`)."""
+    found = _library()
+    assert not isinstance(found, str)
+    return found
 
 
 @functools.cache

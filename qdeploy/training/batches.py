@@ -29,6 +29,7 @@ from qdeploy.errors import RecipeError
 from qdeploy.recipe.data import Augment
 from qdeploy.recipe.models import Phase, Recipe
 from qdeploy.recipe.transforms import Jitter, Transforms
+from qdeploy.training.blocks import in_blocks
 
 TEST_BATCH = 500
 MIDDLE = 128  # byte of code 0 of signed codes
@@ -158,6 +159,13 @@ def training_batches(
     if isinstance(split, MemorySplit):
         chosen = [order[step * size : (step + 1) * size] for step in range(steps)]
         change = augmentation(dataset, batching)
+        if type(change) in (type(None), Crop) and not _mixing(dataset, batching):
+            raw = in_blocks(split, chosen, places, change, generator, first_step)
+            for images, labels in raw:
+                images, labels = _moved(images, labels, device)
+                made = prepared(images, batching.input_bits).split(len(places))
+                yield from zip(made, _wide(labels).split(len(places)), strict=True)
+            return
         raw = _from_memory(split, chosen, places, change, generator, first_step)
     else:
         assert isinstance(split, FileSplit)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from qdeploy.errors import TrainingError
+from qdeploy.quant import native
+from qdeploy.quant.native_stage import Arrays
 
 # Beyond it L_Lip's gradient, not the loss's, is what makes weights grow.
 LARGE_WEIGHTS = 1e3
@@ -26,10 +28,17 @@ class FiniteChecks:
     def __init__(self, network: nn.Module) -> None:
         self._parameters = list(network.named_parameters())
         self._statistics = [item for item in network.named_buffers() if _statistic(item[0])]
+        values = [value for _, value in (*self._parameters, *self._statistics)]
+        plain = all(one.dtype == torch.float32 and one.device.type == "cpu" for one in values)
+        self._arrays = Arrays(len(values)) if plain and native.missing() is None else None
 
     def divergent(self) -> str | None:
         """What is not finite, a running statistic or else a gradient; None in a healthy network."""
-        if bool(torch.isfinite(self.largest())):
+        if self._arrays is not None:
+            found = [p.grad for _, p in self._parameters if p.grad is not None]
+            if self._arrays.all_finite([*found, *(value for _, value in self._statistics)]):
+                return None
+        elif bool(torch.isfinite(self.largest())):
             return None
         return self.statistic() or self.gradient()
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from qdeploy.data.dataset import Dataset, Split
 from qdeploy.training.batches import Batching, evaluation_batches
+from qdeploy.training.modes import set_mode
 from qdeploy.training.objective import Score, Tally, tally
 from qdeploy.training.workers import ALONE, Workers
 
@@ -23,7 +24,7 @@ def count(
     The network is evaluated in evaluation mode and left in the mode it was in.
     """
     was_training = network.training
-    network.eval()
+    set_mode(network, training=False)
     counted = tally(dataset)
     try:
         with torch.no_grad():
@@ -32,7 +33,7 @@ def count(
             ):
                 counted.add(network(inputs), labels)
     finally:
-        network.train(was_training)
+        set_mode(network, training=was_training)
     counted.counts.copy_(workers.add(counted.counts))
     return counted
 

@@ -70,6 +70,42 @@ class _Layer:
         return max(0, outputs - self.groups * (self.weight.numel() // outputs))
 
 
+class _Memory:
+    """Products of a fully connected layer in memory that every step uses again; the same calls of
+    the same products as `_Layer.excess` and `_gradient`, so the same bits.
+
+    Args:
+        layer: its weight lies in one piece, and stays where it is.
+    """
+
+    def __init__(self, layer: _Layer) -> None:
+        self.layer = layer
+        self._blocks = layer.blocks(layer.weight.detach())
+        self._wide = self._blocks.shape[1] > self._blocks.shape[2]
+        size = min(self._blocks.shape[1:])
+        self.excess = self._blocks.new_empty(1, size, size)
+        self.diagonal = self.excess.diagonal(dim1=1, dim2=2)
+        self._product = torch.empty_like(self._blocks)
+        self.product = layer.like_weight(self._product)
+        rows, columns = self._blocks, self._blocks.mT
+        self._factors = (columns, rows) if self._wide else (rows, columns)
+
+    def multiply(self) -> None:
+        """The smaller matrix, without I taken off."""
+        torch.bmm(*self._factors, out=self.excess)
+
+    def slope(self) -> None:
+        """Half of the gradient, with I taken off."""
+        factors = (self._blocks, self.excess) if self._wide else (self.excess, self._blocks)
+        torch.bmm(*factors, out=self._product)
+
+    @staticmethod
+    def fits(layer: _Layer) -> bool:
+        """Whether the layer is one that this computes."""
+        weight = layer.weight
+        return weight.dim() == 2 and weight.is_contiguous() and weight.device.type == "cpu"
+
+
 class LipschitzTerm:
     """L_Lip of a network's weights, its layers listed once.
 
@@ -88,6 +124,9 @@ class LipschitzTerm:
         missing = [float(layer.missing) for layer in self._layers]
         device = self._layers[0].weight.device if self._layers else None
         self._missing = torch.tensor(missing, device=device)
+        # Where all layers are small the calls cost more than the products.
+        small = all(map(_Memory.fits, self._layers))
+        self._memory = [_Memory(layer) for layer in self._layers] if small else []
 
     @torch.no_grad()
     def by_layer(self) -> dict[str, float]:
@@ -109,12 +148,25 @@ class LipschitzTerm:
         Returns:
             L_Lip, a number on the weights' device.
         """
+        if self._memory:
+            return self._add_from_memory(factor)
         excesses = []
         for layer in self._layers:
             blocks = layer.blocks(layer.weight)
             excesses.append(layer.excess(blocks))
             _gradient_of(layer).add_(_gradient(layer, blocks, excesses[-1]), alpha=factor)
         return self._terms(excesses).sum()
+
+    def _add_from_memory(self, factor: float) -> torch.Tensor:
+        for one in self._memory:
+            one.multiply()
+        torch._foreach_sub_([one.diagonal for one in self._memory], 1)
+        for one in self._memory:
+            one.slope()
+        gradients = [_gradient_of(layer) for layer in self._layers]
+        # Doubling changes no bit but the exponent, wherever it is done.
+        torch._foreach_add_(gradients, [one.product for one in self._memory], alpha=2 * factor)
+        return self._terms([one.excess for one in self._memory]).sum()
 
     @torch.no_grad()
     def share(self, factor: float, parameters: list[nn.Parameter]) -> float:

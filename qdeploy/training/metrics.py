@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -96,7 +97,7 @@ class EpochMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """The row as it is written."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in vars(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> EpochMetrics:
@@ -169,8 +170,12 @@ def write_metrics(folder: Path, rows: Sequence[EpochMetrics]) -> None:
         CheckpointError: when it cannot be written.
     """
     with writing(folder / METRICS):
-        text = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
-        write_text(folder / METRICS, text, durable=True)
+        write_text(folder / METRICS, "".join(map(_line, rows)), durable=True)
+
+
+@functools.lru_cache(4096)  # every row is written again with each one that follows
+def _line(row: EpochMetrics) -> str:
+    return json.dumps(row.to_json()) + "\n"
 
 
 def phase_summaries(rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:

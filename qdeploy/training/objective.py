@@ -68,6 +68,7 @@ class ImageTally(Tally):
 
     def __init__(self) -> None:
         self._counts = torch.zeros(2, dtype=torch.int64)
+        self._right, self._all = self._counts.unbind()
 
     @property
     def counts(self) -> torch.Tensor:
@@ -76,10 +77,12 @@ class ImageTally(Tally):
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         labels = labels.argmax(1) if labels.is_floating_point() else labels
-        # Where the logits are: nobody waits for a device in every step.
-        self._counts = self._counts.to(logits.device)
-        self._counts[0] += (logits.detach().argmax(1) == labels).sum()
-        self._counts[1] += len(labels)
+        if self._counts.device != logits.device:
+            # Where the logits are: nobody waits for a device in every step.
+            self._counts = self._counts.to(logits.device)
+            self._right, self._all = self._counts.unbind()
+        self._right.add_((logits.detach().argmax(1) == labels).sum())
+        self._all.add_(len(labels))
 
     def score(self) -> Score:
         right, seen = self._counts.tolist()

@@ -20,6 +20,7 @@ from qdeploy.quant.direct import Direct
 from qdeploy.recipe.models import Phase
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.best_epoch import BestEpoch
+from qdeploy.training.chain import Chain
 from qdeploy.training.checkpoints import Checkpoint, Position
 from qdeploy.training.data_wait import DataWait
 from qdeploy.training.divergence import cause, divergence_error, first_divergent, reason
@@ -30,6 +31,7 @@ from qdeploy.training.lipschitz import LipschitzTerm
 from qdeploy.training.methods.method import Method
 from qdeploy.training.metrics import TEST, TRAIN, VALIDATION, EpochMetrics
 from qdeploy.training.mixed_precision import mixed_precision
+from qdeploy.training.modes import set_mode
 from qdeploy.training.objective import Score, Tally, tally, training_loss
 from qdeploy.training.positive_scales import PositiveScales
 from qdeploy.training.schedules import learning_rate
@@ -88,9 +90,12 @@ class PhaseTrainer:
     _optimizer: torch.optim.Optimizer = field(init=False)
     _model: nn.Module = field(init=False)
     _loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = field(init=False)
+    _live: dict[str, torch.Tensor] = field(init=False)
+    _named: dict[str, nn.Parameter] = field(init=False)
     _watch: StepWatch = field(init=False)
     _now: _Moment = field(init=False)
     _direct: Direct = field(init=False)
+    _chain: Chain = field(init=False)
     _scales: PositiveScales = field(init=False)
     _lipschitz: LipschitzTerm = field(init=False)
     _ema: Ema | None = field(init=False, default=None)
@@ -101,8 +106,12 @@ class PhaseTrainer:
         self._optimizer = make_optimizer(self.network, self.phase.optimizer)
         self._model = self.workers.parallel(self.network)
         self._loss = training_loss(self.dataset, self.phase.loss, self.workers.device)
+        # Listed once: the tensors of a phase stay the same, and modules of quantizers are many.
+        self._live = {name: value.detach() for name, value in self.network.state_dict().items()}
+        self._named = dict(self.network.named_parameters())
         self._watch = StepWatch(self.network, self.workers, self._divergence)
         self._direct = Direct(self.network)
+        self._chain = Chain(self.network)
         self._scales = PositiveScales(self.network)
         self._lipschitz = LipschitzTerm(
             self.network, inner=self.phase.lipschitz > 0 and self.phase.lipschitz_layers == "inner"
@@ -122,7 +131,7 @@ class PhaseTrainer:
         done = 0 if resumed is None else self._resume(resumed)
         images = self._steps * min(self.batching.batch_size, len(self.dataset.train))
         meter = self.observer.meter(self.phase.name, self.epochs * images, "images")
-        with meter as bar, self._direct, self.methods:
+        with meter as bar, self._direct, self._chain, self.methods:
             bar.begin_at(done * images)
             for epoch in range(done, self.epochs):
                 row = self._epoch(epoch, bar)
@@ -170,7 +179,7 @@ class PhaseTrainer:
         return replace(tested, kept_epoch=kept, seconds=row.seconds + time.monotonic() - began)
 
     def _epoch(self, epoch: int, bar: Meter) -> EpochMetrics:
-        self.network.train()
+        set_mode(self.network, training=True)
         began = time.monotonic()
         self.methods.begin_epoch(epoch)
         rate, counted, seen, note = 0.0, tally(self.dataset), 0, None
@@ -202,7 +211,7 @@ class PhaseTrainer:
                 note = f"loss {float(losses) / seen:.3f}"
             bar.advance(len(labels) * self.workers.world, note)
         self._watch.look()
-        if not all_finite(self.network):
+        if not all_finite(self._live):
             raise self._divergence("state of the network", moment.step)
         loss_sum, lipschitz = float(losses), float(term)
         trained = time.monotonic() - began
@@ -261,7 +270,9 @@ class PhaseTrainer:
             L_Lip; numbers on the device.
         """
         count = self.batching.parts
-        parts = list(zip(inputs.chunk(count), labels.chunk(count), strict=True))
+        parts: list[tuple[torch.Tensor, torch.Tensor]] = [(inputs, labels)]
+        if count > 1:
+            parts = list(zip(inputs.chunk(count), labels.chunk(count), strict=True))
         shares = self._shares([part for _, part in parts])
         value = torch.zeros((), dtype=torch.float64, device=self.workers.device)
         lipschitz = value
@@ -273,7 +284,7 @@ class PhaseTrainer:
                     logits = self._model(images)
                 loss = self._loss(logits.float(), wanted)
                 loss = self.methods.loss(loss, images, logits.float())
-                value = value + loss.detach().double() * share
+                value = value + loss.detach().double() * share if count > 1 else _mean(loss, share)
                 # A share of 1 leaves the bits of a single part as they are.
                 objective = loss if share == 1.0 else loss * share
                 self._watch.value("loss", value, moment.step)
@@ -325,7 +336,7 @@ class PhaseTrainer:
         return contextlib.nullcontext()
 
     def _save(self, epoch: int, *, last: bool) -> None:
-        tensors = collect(self.network, self._optimizer)
+        tensors = collect(self._live, self._named, self._optimizer)
         if self._ema is not None:
             tensors.update(self._ema.tensors())
         tensors.update(self.methods.tensors())
@@ -337,6 +348,7 @@ class PhaseTrainer:
     def _divergence(self, what: str, step: int) -> TrainingError:
         """The error for people, for a step of this epoch; all processes come here together."""
         moment = self._now
+        self._chain.leave()
         self._direct.leave()  # what is not finite may be inside of a quantizer
         found = first_divergent(self.network, moment.inputs)
         known = [one for one in self.workers.gather(found) if one is not None]
@@ -351,3 +363,9 @@ class PhaseTrainer:
             str(newest) if newest else None,
             str(self.journal.folder) if self.index > 0 else None,
         )
+
+
+def _mean(loss: torch.Tensor, share: float) -> torch.Tensor:
+    """The loss of a batch of one part."""
+    made = loss.detach().double()
+    return made if share == 1.0 else made * share

@@ -42,7 +42,9 @@ class PositiveScales:
     @torch.no_grad()
     def before(self) -> None:
         """Note how small each may become in the step that follows."""
-        self._least = [value.abs() * LEAST_SHARE for value in self._values]
+        if self._values:
+            self._least = list(torch._foreach_abs(self._values))
+            torch._foreach_mul_(self._least, LEAST_SHARE)
 
     @torch.no_grad()
     def after(self) -> None:

@@ -13,6 +13,7 @@ Data order needs no state (see `batches`).
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn
 
 from qdeploy.errors import CheckpointError
 from qdeploy.recipe.optimizer import Optimizer
+from qdeploy.training.sgd import Sgd
 
 NETWORK = "network/"
 # What torch's optimizers keep of a parameter -> prefix of its tensors.
@@ -57,7 +59,7 @@ def optimizer_of(
         {"params": rest, "weight_decay": 0.0},
     ]
     if settings.type == "sgd":
-        return torch.optim.SGD(
+        return Sgd(
             groups,
             lr=settings.lr,
             momentum=settings.momentum,
@@ -69,10 +71,19 @@ def optimizer_of(
     return kind(groups, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=True)
 
 
-def collect(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The state as tensors; a copy."""
-    tensors = {NETWORK + name: value.clone() for name, value in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
+def collect(
+    live: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, torch.Tensor]:
+    """The state as tensors; a copy.
+
+    Args:
+        live: the network's `state_dict`.
+        parameters: its parameters by name.
+    """
+    tensors = {NETWORK + name: value.clone() for name, value in live.items()}
+    for name, parameter in parameters.items():
         state = optimizer.state.get(parameter, {})
         for key, prefix in KEPT.items():
             if state.get(key) is not None:
@@ -135,9 +146,13 @@ def _restore_training(
     torch.set_rng_state(tensors[RANDOM])
 
 
-def all_finite(network: nn.Module) -> bool:
-    """Whether every parameter and buffer is a finite number."""
-    return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+def all_finite(live: Mapping[str, torch.Tensor]) -> bool:
+    """Whether every number of a network's state is finite."""
+    values = [value for value in live.values() if value.is_floating_point() and value.numel()]
+    if not values:
+        return True
+    # One number from the device answers it; the largest is not-a-number where there is one.
+    return bool(torch.isfinite(torch.stack(torch._foreach_norm(values, math.inf)).amax()))
 
 
 def network_part(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

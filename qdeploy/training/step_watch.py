@@ -8,6 +8,7 @@ some steps late, but its step is known, and nothing is saved in between.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -50,6 +51,10 @@ class StepWatch:
         Raises:
             TrainingError: when it is not finite, or an earlier one was not.
         """
+        if self._every == 1 and self._workers.world == 1:
+            if not math.isfinite(value.item()):
+                raise self._diverged(what, step)
+            return
         self._waiting.append((what, step, value.detach()))
         if self._every == 1:
             self.look()

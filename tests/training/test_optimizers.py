@@ -144,7 +144,7 @@ def trained_once(settings: dict[str, object]) -> tuple[nn.Module, torch.optim.Op
 @pytest.mark.parametrize("settings", [NESTEROV, ADAM, ADAMW], ids=["nesterov", "adam", "adamw"])
 def test_the_state_of_every_parameter_comes_back(settings):
     layer, optimizer = trained_once(settings)
-    tensors = collect(layer, optimizer)
+    tensors = collect(layer.state_dict(), dict(layer.named_parameters()), optimizer)
     other = make_optimizer(layer, Optimizer.model_validate(settings))
     restore_training(layer, other, tensors)
     for parameter in layer.parameters():
@@ -160,7 +160,7 @@ def test_the_state_of_every_parameter_comes_back(settings):
 @pytest.mark.parametrize("lost", ["exp_avg/weight", "exp_avg_sq/weight", "step/weight"])
 def test_a_checkpoint_without_a_part_of_adams_state_is_refused(lost):
     layer, optimizer = trained_once(ADAM)
-    tensors = collect(layer, optimizer)
+    tensors = collect(layer.state_dict(), dict(layer.named_parameters()), optimizer)
     del tensors[lost]
     with pytest.raises(CheckpointError, match="not those of the recipe's network") as caught:
         restore_training(layer, optimizer, tensors)

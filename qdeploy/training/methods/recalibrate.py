@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from qdeploy.data.dataset import Dataset
 from qdeploy.training.batches import Batching, steps_per_epoch, training_batches
 from qdeploy.training.methods.method import Method
+from qdeploy.training.modes import set_mode
 from qdeploy.training.workers import ALONE, Workers
 
 # Before the test of an epoch: times images of an epoch over norms. Each norm's pass goes half
@@ -100,7 +101,7 @@ def recalibrate(
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return 0
     was_training = network.training
-    network.eval()
+    set_mode(network, training=False)
     try:
         with torch.no_grad():
             first = next(iter(batches()), None)
@@ -111,7 +112,7 @@ def recalibrate(
                 _set_statistics(network, norm, times, batches(), workers)
             return sum(len(batch) for batch in batches())
     finally:
-        network.train(was_training)
+        set_mode(network, training=was_training)
 
 
 class _EnoughError(Exception):
