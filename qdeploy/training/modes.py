@@ -14,8 +14,9 @@ def set_mode(network: nn.Module, *, training: bool) -> None:
     waiting = [network]
     while waiting:
         module = waiting.pop()
-        if type(module).train is not nn.Module.train or "train" in vars(module):
-            module.train(training)
+        kind = type(module)
+        if kind.train is not nn.Module.train or kind.__setattr__ is not nn.Module.__setattr__:
+            module.train(training)  # of its own kind, such as TorchScript's
             continue
         vars(module)["training"] = training
         waiting += [one for one in vars(module)["_modules"].values() if one is not None]
