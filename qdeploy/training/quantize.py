@@ -13,6 +13,7 @@ from qdeploy.networks.from_recipe import build_network
 from qdeploy.quant.starting_scales import start_from_float
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.batches import epoch_generator, sample
+from qdeploy.training.narrow_shortcuts import spare_narrow_shortcuts
 
 CALIBRATION_IMAGES = 1024
 
@@ -37,6 +38,7 @@ def trainable(
     """A fresh network in the memory format in which it is trained; `shapes` as in
     `build_network`."""
     network = build_network(recipe, quantized=quantized, shapes=shapes)
+    spare_narrow_shortcuts(network)
     # Convolutions are 1.3 to 1.5 times as fast in this memory format.
     moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
