@@ -16,7 +16,7 @@ import json
 from qdeploy.recipe.models import Recipe
 from qdeploy.training.run import recipe_digest
 
-NUMBERS = 1
+NUMBERS = 2
 ANY_NAME = "trial"
 
 
