@@ -104,7 +104,7 @@ def gradient(
     values, rows = value.contiguous(), value.numel()
     size = x.numel() // rows
     out = grad if rule == Rule.THROUGH else torch.empty_like(x)
-    parts = torch.empty(rows * -(-size // _CHUNK), dtype=torch.float64)
+    parts = torch.empty(parts_of(rows, size), dtype=torch.float64)
     sums = torch.empty(rows)
     function("gradient", x.dtype)(
         *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), rows, size, values.data_ptr()),
@@ -136,6 +136,11 @@ def _in_rows(x: torch.Tensor, value: torch.Tensor) -> bool:
         and x.numel() > 0
         and x.stride(0) * rows == x.numel()
     )
+
+
+def parts_of(rows: int, size: int) -> int:
+    """Partial sums, in double precision, of a gradient of so many rows of `size` values."""
+    return rows * -(-size // _CHUNK)
 
 
 def function(name: str, kind: torch.dtype) -> ctypes._NamedFuncPointer:

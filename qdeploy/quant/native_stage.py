@@ -17,7 +17,6 @@ from qdeploy.quant import native
 
 POINTER, SIZE, REAL, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
 RELU, STEPS, THRESHOLDS = 0, 1, 2
-_CHUNK, _THRESHOLD_CHUNK = 8192, 2048  # as in the sources
 
 
 class Steps(ctypes.Structure):
@@ -81,16 +80,6 @@ class Arrays:
             self._places[index], self._sizes[index] = value.data_ptr(), value.numel()
         places, sizes = ctypes.addressof(self._places), ctypes.addressof(self._sizes)
         return bool(calls().all_finite(places, sizes, len(values)))
-
-
-def parts_of(rows: int, size: int) -> int:
-    """Numbers that `Steps.parts` has room for."""
-    return rows * -(-size // _CHUNK)
-
-
-def threshold_parts(size: int, count: int) -> int:
-    """Numbers that `Thresholds.parts` has room for."""
-    return (2 * count + 1) * -(-size // _THRESHOLD_CHUNK)
 
 
 def _call(function: ctypes._NamedFuncPointer, *kinds: type) -> ctypes._NamedFuncPointer:

@@ -24,6 +24,11 @@ def count(x: torch.Tensor, edges: torch.Tensor, step: float) -> torch.Tensor:
     return y
 
 
+def parts_of(size: int, levels: int) -> int:
+    """Partial sums, in double precision, of a gradient of `size` values."""
+    return (2 * levels + 1) * -(-size // _CHUNK)
+
+
 def gradient(
     grad: torch.Tensor,
     x: torch.Tensor,
@@ -45,7 +50,7 @@ def gradient(
     grad = in_format_of(x, grad)
     levels, out = len(edges), torch.empty_like(x)
     many = 2 * levels + 1
-    parts = torch.empty(many * -(-x.numel() // _CHUNK), dtype=torch.float64)
+    parts = torch.empty(parts_of(x.numel(), levels), dtype=torch.float64)
     sums = torch.empty(many, dtype=torch.float64)
     function("count_gradient", x.dtype)(
         *(grad.data_ptr(), x.data_ptr(), out.data_ptr(), x.numel(), levels, edges.data_ptr()),

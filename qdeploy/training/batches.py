@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -166,7 +166,7 @@ def training_batches(
                 made = prepared(images, batching.input_bits).split(len(places))
                 yield from zip(made, _wide(labels).split(len(places)), strict=True)
             return
-        raw = _from_memory(split, chosen, places, change, generator, first_step)
+        raw = in_blocks(split, chosen, places, change, generator, first_step, pixels=0)
     else:
         assert isinstance(split, FileSplit)
         wanted = (
@@ -322,28 +322,6 @@ def prepared(images: torch.Tensor, input_bits: int) -> torch.Tensor:
     """Raw bytes as network input, in the memory format in which convolutions are fastest."""
     # Arranged as bytes, which are a quarter of the floats.
     return network_input(images.contiguous(memory_format=torch.channels_last), input_bits)
-
-
-def _from_memory(
-    split: MemorySplit,
-    chosen: Sequence[torch.Tensor],
-    places: list[int],
-    change: Augmentation | None,
-    generator: torch.Generator,
-    first_step: int,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What is at `places` of the batches of image numbers `chosen`, from `first_step` on."""
-    for step, batch in enumerate(chosen):
-        # Drawn for the whole batch, and for steps left out too: the generator moves on.
-        draws = change.draw(len(batch), generator) if change is not None else ()
-        if step < first_step:
-            continue
-        mine = batch[places].to(split.images.device)
-        images, labels = split.images[mine], split.labels[mine]
-        if change is not None:
-            own = tuple(values[places] for values in draws)
-            images, labels = change.apply(images, labels, own)
-        yield images, labels
 
 
 def _places(count: int, parts: int, shard: Shard) -> list[int]:

@@ -24,17 +24,19 @@ def in_blocks(
     change: Augmentation | None,
     generator: torch.Generator,
     first_step: int,
+    pixels: int = BLOCK,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Images and labels at `places` of the batches of image numbers `chosen`, from `first_step` on;
     as many batches in a row as a block holds, one at least.
 
     Args:
         change: draws for whole batches, one after the other, also for steps left out.
+        pixels: of a block; with 0 every batch is made by itself.
     """
     for batch in chosen[:first_step]:
         if change is not None:
             change.draw(len(batch), generator)
-    steps = max(1, BLOCK // max(1, math.prod(split.shape) * len(places)))
+    steps = max(1, pixels // max(1, math.prod(split.shape) * len(places)))
     for begin in range(first_step, len(chosen), steps):
         batches = chosen[begin : begin + steps]
         mine = torch.cat([one[places] for one in batches]).to(split.images.device)

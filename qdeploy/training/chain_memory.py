@@ -12,17 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from qdeploy.quant import native_thresholds
 from qdeploy.quant.direct import DirectConstant, DirectOwn, DirectQuantizer
-from qdeploy.quant.native import Rule
+from qdeploy.quant.native import Rule, parts_of
 from qdeploy.quant.native_stage import (
     STEPS,
     THRESHOLDS,
     Stage,
     Steps,
     calls,
-    parts_of,
     stage_of_norm,
-    threshold_parts,
 )
 from qdeploy.quant.quantizers import SMALLEST_THRESHOLD
 from qdeploy.quant.thresholds import ThresholdQuant
@@ -208,7 +207,7 @@ class _Memory:
         self._edges = torch.empty(4, count + 1)
         for name, row in zip(("edges", "ends", "exact", "slopes"), self._edges, strict=True):
             setattr(made, name, row.data_ptr())
-        exact = (threshold_parts(rows * units, count), 2 * count + 1, count)
+        exact = (native_thresholds.parts_of(rows * units, count), 2 * count + 1, count)
         self._sums = [torch.empty(size, dtype=torch.float64) for size in exact]
         for name, one in zip(("parts", "sums", "inside"), self._sums, strict=True):
             setattr(made, name, one.data_ptr())

@@ -61,19 +61,18 @@ class Sgd(torch.optim.SGD):
             return made
         assert self._lists is not None
         for group, lists, gradients in zip(self.param_groups, self._lists, found, strict=True):
-            if lists.moved:
-                torch._fused_sgd_(
-                    lists.moved,
-                    gradients,
-                    lists.momenta,
-                    weight_decay=group["weight_decay"],
-                    momentum=group["momentum"],
-                    lr=group["lr"],
-                    dampening=group["dampening"],
-                    nesterov=group["nesterov"],
-                    maximize=group["maximize"],
-                    is_first_step=False,
-                )
+            torch._fused_sgd_(
+                lists.moved,
+                gradients,
+                lists.momenta,
+                weight_decay=group["weight_decay"],
+                momentum=group["momentum"],
+                lr=group["lr"],
+                dampening=group["dampening"],
+                nesterov=group["nesterov"],
+                maximize=group["maximize"],
+                is_first_step=False,
+            )
         return None
 
     def _gradients(self) -> list[list[torch.Tensor]] | None:
